@@ -1,0 +1,315 @@
+//! What a user function is to the rest of the host.
+//!
+//! A [`Binding`] is a function (or a chain of them) of one plugin version, ready to be instantiated; a
+//! [`Function`] is one instance of it, which serves one operator for one partition of one attempt. The
+//! plugin layer implements both with wasm, tests with closures.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::chunk::Chunk;
+use super::column::U32s;
+use super::types::{BatchTime, ColumnType, Digest, RecordType};
+
+// === Signatures ===
+
+/// What a function is for; it fixes the shape of its calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// One for one.
+    Map,
+    /// Any number for one.
+    FlatMap,
+    /// Keeps those for which it is true; also the `keep` of a window.
+    Filter,
+    /// One for one, sees values only.
+    MapValues,
+    /// Any number for one, sees values only.
+    FlatMapValues,
+    /// A whole partition in one call.
+    MapPartitions,
+    /// A whole batch in one call.
+    Transform,
+    /// Two whole batches in one call.
+    TransformWith,
+    /// Two values to one, associative and commutative.
+    Reduce,
+    /// Takes what leaves a window out of a total.
+    Inverse,
+    /// New state from a batch's values and the old state.
+    UpdateState,
+    /// Per record, with state that can be read, updated and removed.
+    MapWithState,
+}
+
+impl Kind {
+    /// The name of the SDK's attribute and of the operator it is made for.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Map => "map",
+            Self::FlatMap => "flat_map",
+            Self::Filter => "filter",
+            Self::MapValues => "map_values",
+            Self::FlatMapValues => "flat_map_values",
+            Self::MapPartitions => "map_partitions",
+            Self::Transform => "transform",
+            Self::TransformWith => "transform_with",
+            Self::Reduce => "reduce",
+            Self::Inverse => "inverse",
+            Self::UpdateState => "update_state",
+            Self::MapWithState => "map_with_state",
+        }
+    }
+
+    /// Whether functions of this kind may be links of a chain.
+    #[must_use]
+    pub const fn chains(self) -> bool {
+        matches!(
+            self,
+            Self::Map | Self::FlatMap | Self::Filter | Self::MapValues | Self::FlatMapValues
+        )
+    }
+
+    /// Whether it sees and answers values only, keys passing by.
+    #[must_use]
+    pub const fn values_only(self) -> bool {
+        matches!(self, Self::MapValues | Self::FlatMapValues)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The state of a stateful function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateSignature {
+    /// The column that holds it.
+    pub column_type: ColumnType,
+    /// Raised by the author when its meaning changes; from 1.
+    pub version: u32,
+    /// Keys without new values need not be passed.
+    pub only_changed: bool,
+}
+
+/// What a plugin says of one of its functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Unique within the plugin.
+    pub name: String,
+    /// What it is for.
+    pub kind: Kind,
+    /// The records it takes; two for `transform_with`. For kinds that see values only (and
+    /// `update_state`) a key of none means any keys.
+    pub input: Vec<RecordType>,
+    /// The records it gives; the key of none as in `input`.
+    pub output: RecordType,
+    /// Its state, if it has any.
+    pub state: Option<StateSignature>,
+    /// Whether it must be given parameters.
+    pub params: bool,
+    /// The author's description, maybe empty.
+    pub doc: String,
+}
+
+// === Calls ===
+
+/// When and where a call happens; the same in every replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// The batch's label.
+    pub batch_time: BatchTime,
+    /// The partition of the operator's stream.
+    pub partition: u32,
+    /// The call's number within the partition.
+    pub sequence: u32,
+    /// Seeds the call's randomness.
+    pub seed: u64,
+}
+
+/// The `index`-th record that entered link `link` of a chain, both from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordRef {
+    /// The link; 0 for a call that is no chain.
+    pub link: u32,
+    /// The record.
+    pub index: u32,
+}
+
+/// A record that a function refused, which is data and no trap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Which record.
+    pub at: RecordRef,
+    /// Why, in the function's words.
+    pub reason: String,
+}
+
+/// What went through one link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkCount {
+    /// Records that entered.
+    pub records: u64,
+    /// Of those, rejected.
+    pub rejected: u64,
+}
+
+/// What is told beside the output of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// One per link; one for a call that is no chain.
+    pub links: Vec<LinkCount>,
+    /// The first few rejections, in order; the counts are complete.
+    pub rejections: Vec<Rejection>,
+    /// What the guest added to its counters during the call.
+    pub counters: Vec<(String, u64)>,
+}
+
+/// A call's output and what is told beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The records.
+    pub chunk: Chunk,
+    /// Counts and rejections.
+    pub report: Report,
+}
+
+/// Why a guest's instance cannot be used any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TrapKind {
+    /// A panic, an `unreachable`, a division by zero, an exit.
+    Trapped,
+    /// The call passed its time limit.
+    Time,
+    /// Its memory, or what it returned, passed the limit.
+    Memory,
+    /// Its stack passed the limit.
+    Stack,
+    /// It answered what it must not: wrong counts, offsets, indices, types.
+    BrokenPromise,
+    /// It could not be instantiated or opened.
+    Start,
+}
+
+/// A call that did not come back with an answer. The instance must not be used again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Trap {
+    /// What sort of end it was.
+    pub kind: TrapKind,
+    /// In one line, what happened.
+    pub message: String,
+    /// The guest's own backtrace and last words, a line each; empty where there is none.
+    pub backtrace: Vec<String>,
+}
+
+impl Trap {
+    /// An answer that breaks the contract.
+    #[must_use]
+    pub fn broken_promise(message: impl Into<String>) -> Self {
+        Self {
+            kind: TrapKind::BrokenPromise,
+            message: message.into(),
+            backtrace: Vec::new(),
+        }
+    }
+}
+
+/// One instance of a function or chain, for one partition of one attempt. An operator's whole view of a
+/// user function.
+///
+/// Inputs have the types that the binding was opened with; outputs have been checked: counts, offsets and
+/// types are as the signature says, or the call was a [`Trap`].
+///
+/// Implemented by the plugin layer and, in tests, by closures.
+pub trait Function {
+    /// Sends a chunk through the chain; rejected records are in the report, not an error. `skip`
+    /// (ascending) is left out as if it had not come. For `map_partitions` and `transform` the chunk is
+    /// the whole partition or batch.
+    ///
+    /// # Errors
+    ///
+    /// A trap or a broken promise; `input` is intact.
+    fn process(
+        &mut self,
+        context: &Context,
+        input: &Chunk,
+        skip: &[RecordRef],
+    ) -> Result<Outcome, Trap>;
+
+    /// Makes one batch of two (`transform_with`).
+    ///
+    /// # Errors
+    ///
+    /// As [`Function::process`].
+    fn process_pair(
+        &mut self,
+        context: &Context,
+        left: &Chunk,
+        right: &Chunk,
+    ) -> Result<Outcome, Trap> {
+        let _ = (context, left, right);
+        Err(Trap::broken_promise(
+            "the function does not take two batches",
+        ))
+    }
+
+    /// Folds `count` groups from the left (`reduce`, `inverse`): `numbers` holds each value's group, a
+    /// group's first value is its start. Gives one record per group, in order of the numbers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Function::process`].
+    fn fold(
+        &mut self,
+        context: &Context,
+        groups: &Groups,
+        values: &Chunk,
+        skip: &[RecordRef],
+    ) -> Result<Outcome, Trap> {
+        let _ = (context, groups, values, skip);
+        Err(Trap::broken_promise("the function does not fold"))
+    }
+}
+
+/// Which group each value of a fold belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Groups {
+    /// A group per value, all below `count`; every group has a value.
+    pub numbers: U32s,
+    /// The number of groups.
+    pub count: u32,
+}
+
+/// A function, or a chain of them, of one plugin version with its types and parameters.
+pub trait Binding: Send + Sync {
+    /// A fresh instance.
+    ///
+    /// # Errors
+    ///
+    /// A [`Trap`] of kind [`TrapKind::Start`], or of what the guest did while it started.
+    fn instantiate(&self) -> Result<Box<dyn Function>, Trap>;
+
+    /// The plugin version.
+    fn digest(&self) -> Digest;
+}
+
+/// A part of a stage that one instance runs: a chain, or a single function.
+#[derive(Clone)]
+pub struct Segment {
+    /// What the functions take; records of another type are converted first.
+    pub takes: RecordType,
+    /// What they give.
+    pub gives: RecordType,
+    /// Links of the stage that it covers.
+    pub links: usize,
+    /// The functions.
+    pub binding: Arc<dyn Binding>,
+}
+
+/// All that a stage of the dataflow runs for one round. Normally one segment; more where a value must be
+/// converted between two functions of a chain.
+pub type Program = Vec<Segment>;

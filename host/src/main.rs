@@ -1,0 +1,2 @@
+//! dshost.
+fn main() {}
