@@ -1,2 +1,7 @@
-//! dshost.
-fn main() {}
+//! The `dshost` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dshost::cli::main()
+}

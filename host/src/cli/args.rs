@@ -1,0 +1,253 @@
+//! The command line: what can be said, and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Streaming jobs whose functions are sandboxed WebAssembly, replaced while the job runs.
+#[derive(Debug, Parser)]
+#[command(name = "dshost", version, max_term_width = 100, subcommand_required = true)]
+#[command(arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Settings of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  dshost demo                                    see it all in half a minute
+  dshost new topology clicks && dshost dev clicks/topology.toml
+  dshost run examples/wordcount/topology.toml    count words from `nc -lk 9999`
+  dshost build examples/wordcount/topology.toml  rebuild its plugins; the running job takes them
+
+Exit codes: 0 done, 1 the job failed, 2 the command line or the topology is wrong.";
+
+/// Settings of every command.
+#[derive(Args, Clone, Debug)]
+pub struct GlobalArgs {
+    /// Which log lines to show: a level, or `target=level,…`.
+    #[arg(long, global = true, value_name = "FILTER", env = "DSHOST_LOG", default_value = "info")]
+    pub log: String,
+    /// How log lines look.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorWhen,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// An object a line.
+    Json,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a topology until it is told to stop
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Check everything that `run` would check before its first batch, plugins included
+    Check(TopologyArgs),
+    /// Run scenarios: topologies batch by batch on a virtual clock, with given input
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(TestArgs),
+    /// Compile guest crates to components and put them into the plugin directory
+    #[command(after_help = BUILD_EXAMPLES)]
+    Build(BuildArgs),
+    /// Begin a plugin or a topology: a folder that builds and runs as it is
+    New(NewArgs),
+    /// Build and run, building again at every save of a plugin's source
+    Dev(RunArgs),
+    /// Look into a component: functions, types, docs, imports, size
+    Inspect(InspectArgs),
+    /// Show the plugin versions of a running job: in use, waiting, refused
+    Plugins(StatusArgs),
+    /// Show how a running job is doing
+    Status(StatusArgs),
+    /// Build the sample plugin, count words over TCP, swap a plugin on the way
+    Demo,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Draw a topology (not yet available)
+    #[command(hide = true)]
+    Graph(LaterArgs),
+    /// Go back to the plugin versions before the last swap (not yet available)
+    #[command(hide = true)]
+    Rollback(LaterArgs),
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  dshost run topology.toml
+  dshost run topology.toml --workers 4
+  cat access.log | dshost run topology.toml --once";
+
+const TEST_EXAMPLES: &str = "\
+Examples:
+  dshost test scenario.toml
+  dshost test scenarios/*.toml --workers 1,2,3
+  dshost test scenario.toml --update";
+
+const BUILD_EXAMPLES: &str = "\
+Examples:
+  dshost build topology.toml
+  dshost build --into plugins my-plugin other-plugin";
+
+/// A topology.
+#[derive(Args, Debug)]
+pub struct TopologyArgs {
+    /// The topology file.
+    #[arg(value_name = "TOPOLOGY")]
+    pub topology: PathBuf,
+}
+
+/// `run` and `dev`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// The topology file.
+    #[arg(value_name = "TOPOLOGY")]
+    pub topology: PathBuf,
+    /// Worker threads; never changes a result. Beats `workers` in the topology.
+    #[arg(long, value_name = "N", value_parser = worker_count)]
+    pub workers: Option<usize>,
+    /// Process what the sources hold now, then stop.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// `test`.
+#[derive(Args, Debug)]
+pub struct TestArgs {
+    /// Scenario files.
+    #[arg(value_name = "SCENARIO", required = true)]
+    pub scenarios: Vec<PathBuf>,
+    /// Run each with every one of these counts of workers. Beats `workers` in the scenario.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = worker_count)]
+    pub workers: Vec<usize>,
+    /// Rewrite the expectations to what came out.
+    #[arg(long)]
+    pub update: bool,
+    /// Also run every call in an instance of its own, and compare.
+    #[arg(long)]
+    pub fresh_instances: bool,
+}
+
+/// `build`.
+#[derive(Args, Debug)]
+pub struct BuildArgs {
+    /// The topology whose `build` crates are built into its plugin directory.
+    #[arg(value_name = "TOPOLOGY", required_unless_present = "into")]
+    pub topology: Option<PathBuf>,
+    /// Build the crates named after it into this directory instead.
+    #[arg(long, value_name = "DIR", num_args = 2.., value_names = ["DIR", "CRATE"])]
+    #[arg(conflicts_with = "topology")]
+    pub into: Vec<PathBuf>,
+}
+
+/// `new`.
+#[derive(Args, Debug)]
+pub struct NewArgs {
+    /// What to begin.
+    #[command(subcommand)]
+    pub what: NewWhat,
+}
+
+/// What to begin.
+#[derive(Debug, Subcommand)]
+pub enum NewWhat {
+    /// A guest crate in Rust
+    Plugin {
+        /// The folder and the plugin's name.
+        name: String,
+    },
+    /// A topology with a plugin, a scenario and made-up input
+    Topology {
+        /// The folder and the job's name.
+        name: String,
+    },
+}
+
+/// `inspect`.
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    /// A component file.
+    #[arg(value_name = "WASM")]
+    pub path: PathBuf,
+}
+
+/// `status` and `plugins`.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// The topology file of the running job.
+    #[arg(value_name = "TOPOLOGY")]
+    pub topology: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A command that comes later.
+#[derive(Args, Debug)]
+pub struct LaterArgs {
+    /// Whatever it will take.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub rest: Vec<String>,
+}
+
+fn worker_count(text: &str) -> Result<usize, String> {
+    use crate::topology::plan::MAX_WORKERS;
+    match text.parse() {
+        Ok(count) if (1..=MAX_WORKERS).contains(&count) => Ok(count),
+        _ => Err(format!("not a number from 1 to {MAX_WORKERS}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn build_takes_a_topology_or_a_directory_and_crates() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(parse("dshost build t.toml").is_ok());
+        let Command::Build(build) = parse("dshost build --into plugins a b").unwrap().command
+        else {
+            panic!("it is `build`")
+        };
+        assert_eq!(build.into, ["plugins", "a", "b"].map(PathBuf::from));
+        assert!(parse("dshost build").is_err());
+        assert!(parse("dshost build --into plugins").is_err());
+        assert!(parse("dshost run t.toml --workers 0").is_err());
+    }
+}

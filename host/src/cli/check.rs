@@ -1,0 +1,76 @@
+//! `dshost check`: everything that `run` would check before the first batch.
+
+use std::path::Path;
+
+use super::args::TopologyArgs;
+use super::error::CliError;
+use super::status::print;
+use super::{failure, load};
+use crate::driver::JobError;
+use crate::driver::deployment::Deployment;
+use crate::driver::plugins::{PluginsError, load_plugins, plugin_engine};
+use crate::topology::plan::{Instances, Plan, Transport, Upstream};
+use crate::topology::types::Types;
+
+/// Checks the topology and its plugins, and tells the types of its streams.
+pub(super) fn check(args: &TopologyArgs) -> Result<(), CliError> {
+    let plan = load::plan(&args.topology)?;
+    let deployment = deployment(&plan)
+        .map_err(|error| failure::describe(&JobError::Plugins(error), &args.topology))?;
+    print(&describe(&args.topology, &plan, &deployment.types))
+}
+
+fn deployment(plan: &Plan) -> Result<Deployment, PluginsError> {
+    let engine = plugin_engine(plan, 1)?;
+    Ok(Deployment::compose(plan, load_plugins(plan, &engine)?)?)
+}
+
+fn describe(topology: &Path, plan: &Plan, types: &Types) -> String {
+    let mut out = format!("{}: ok\n", topology.display());
+    for (source, record) in plan.sources.iter().zip(&types.sources) {
+        out.push_str(&format!("  source {}: {record}\n", source.name));
+    }
+    for (stream, record) in plan.streams.iter().zip(&types.streams) {
+        let from: Vec<&str> = stream.from.iter().map(|&upstream| plan.name_of(upstream)).collect();
+        let function = stream.function.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+        out.push_str(&format!(
+            "  stream {}: {record} = {}{function} of {}\n",
+            stream.name,
+            stream.op.name(),
+            from.join(", "),
+        ));
+    }
+    for sink in &plan.sinks {
+        let from = match sink.from {
+            Upstream::Source(source) => &plan.sources[source].name,
+            Upstream::Stream(stream) => &plan.streams[stream].name,
+        };
+        out.push_str(&format!("  sink {}: of {from}\n", sink.name));
+    }
+    for note in notes(plan) {
+        out.push_str(&format!("  note: {note}\n"));
+    }
+    out
+}
+
+/// What holds, and a user might not expect.
+fn notes(plan: &Plan) -> Vec<String> {
+    let mut notes = vec!["nothing survives a restart yet: the journal comes later".to_owned()];
+    for source in &plan.sources {
+        if matches!(source.transport, Transport::Socket { .. }) {
+            notes.push(format!(
+                "source `{}`: what was sent but not yet read when the process dies is lost",
+                source.name
+            ));
+        }
+    }
+    for plugin in &plan.plugins.used {
+        if plugin.instances == Instances::Job {
+            notes.push(format!(
+                "plugin `{}` keeps its instances: a replay is only as deterministic as it is",
+                plugin.name
+            ));
+        }
+    }
+    notes
+}

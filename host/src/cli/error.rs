@@ -1,0 +1,135 @@
+//! The only place where errors become text.
+//!
+//! ```text
+//! dshost: cannot load plugin `enrich` from `plugins/enrich.wasm`
+//!   caused by: it imports `wasi:sockets/tcp@0.2.0`, which this topology does not grant
+//!   hint: a plugin has no network; rebuild it without `std::net`
+//! ```
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+
+/// Why a command ends without having done what it was asked; each fault has its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The job, a test or a build failed: 1.
+    Job,
+    /// The command line, the topology or a plugin is wrong: 2.
+    Usage,
+}
+
+/// An error as the user sees it.
+#[derive(Debug)]
+pub struct CliError {
+    fault: Fault,
+    message: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+    /// Lines that stand as they are, below: a guest's backtrace, or all problems of a topology.
+    details: Vec<String>,
+}
+
+impl CliError {
+    /// An error without causes.
+    #[must_use]
+    pub fn new(fault: Fault, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { fault, message, causes: Vec::new(), hint: None, details: Vec::new() }
+    }
+
+    /// The job failed, and why.
+    #[must_use]
+    pub fn job(error: &dyn Error) -> Self {
+        Self::from_error(Fault::Job, error)
+    }
+
+    /// The user's input is wrong, and why.
+    #[must_use]
+    pub fn usage(error: &dyn Error) -> Self {
+        Self::from_error(Fault::Usage, error)
+    }
+
+    fn from_error(fault: Fault, error: &dyn Error) -> Self {
+        let mut this = Self::new(fault, error.to_string());
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            this.causes.push(error.to_string());
+            cause = error.source();
+        }
+        this
+    }
+
+    /// Says what the user can do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says what the user can do, if anybody knows.
+    #[must_use]
+    pub fn maybe_hint(mut self, hint: Option<impl Into<String>>) -> Self {
+        self.hint = hint.map(Into::into);
+        self
+    }
+
+    /// Adds lines that stand as they are.
+    #[must_use]
+    pub fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.details.extend(lines);
+        self
+    }
+
+    /// Prints it to standard error and gives the exit code.
+    #[must_use]
+    pub fn report(&self) -> ExitCode {
+        let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+        anstream::eprintln!("{red}dshost{red:#}: {self}");
+        ExitCode::from(match self.fault {
+            Fault::Job => 1,
+            Fault::Usage => 2,
+        })
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        for cause in &self.causes {
+            write!(f, "\n  caused by: {}", cause.replace('\n', "\n  "))?;
+        }
+        for line in &self.details {
+            write!(f, "\n  {line}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn an_error_shows_what_was_attempted_then_the_cause_then_a_hint() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read `t.toml`")]
+        struct Outer(#[source] std::io::Error);
+
+        let error = Outer(std::io::Error::other("the disk is on fire"));
+        let error = CliError::usage(&error).details(["at line 1".to_owned()]).hint("pour water");
+        expect![[r#"
+            cannot read `t.toml`
+              caused by: the disk is on fire
+              at line 1
+              hint: pour water"#]]
+        .assert_eq(&error.to_string());
+    }
+}

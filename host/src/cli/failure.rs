@@ -1,0 +1,83 @@
+//! How the errors of a job read, each with its exit code, its details and a hint.
+
+use std::error::Error;
+use std::path::Path;
+
+use super::error::{CliError, Fault};
+use crate::dataflow::{Failure, FailureKind};
+use crate::driver::JobError;
+use crate::driver::deployment::ComposeError;
+use crate::driver::executor::{BatchError, Trouble};
+use crate::driver::plugins::PluginsError;
+use crate::plugin::LoadError;
+
+/// A job's error as the user sees it.
+pub(super) fn describe(error: &JobError, topology: &Path) -> CliError {
+    match error {
+        JobError::Plugins(error) => plugins(error, topology),
+        JobError::OpenSource { error: cause, .. } | JobError::LostSource { error: cause, .. } => {
+            CliError::job(error).maybe_hint(cause.hint.clone())
+        }
+        JobError::OpenSink { error: cause, .. } => {
+            CliError::job(error).maybe_hint(cause.hint.clone())
+        }
+        JobError::Batch(error) => batch(error),
+        JobError::Control(_) | JobError::Threads(_) => CliError::job(error),
+    }
+}
+
+/// What is wrong with the plugins of a topology.
+pub(super) fn plugins(error: &PluginsError, topology: &Path) -> CliError {
+    match error {
+        PluginsError::Engine(_) => CliError::job(error),
+        PluginsError::Load(errors) => load_errors(errors, topology),
+        PluginsError::Compose(ComposeError::Types(problems)) => {
+            let lines = problems.to_string();
+            CliError::new(Fault::Usage, lines)
+        }
+        PluginsError::Compose(ComposeError::Bind { .. }) => CliError::usage(error),
+    }
+}
+
+fn load_errors(errors: &[LoadError], topology: &Path) -> CliError {
+    let missing = errors.iter().any(LoadError::is_missing);
+    let error = match errors {
+        [one] => CliError::usage(one),
+        many => CliError::new(Fault::Usage, format!("{} plugins cannot be loaded", many.len()))
+            .details(many.iter().map(|error| with_causes(error))),
+    };
+    let hint = errors.iter().find_map(LoadError::hint);
+    if missing {
+        error.hint(format!("build it: `dshost build {}`", topology.display()))
+    } else {
+        error.maybe_hint(hint)
+    }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    crate::driver::reload::with_causes(error)
+}
+
+fn batch(error: &BatchError) -> CliError {
+    let described = CliError::job(error);
+    match &error.trouble {
+        Trouble::Dataflow(failure) => dataflow(described, failure),
+        Trouble::Sink { error, .. } => described.maybe_hint(error.hint.clone()),
+    }
+}
+
+fn dataflow(described: CliError, failure: &Failure) -> CliError {
+    match &failure.kind {
+        FailureKind::Trap { trap, plugin, .. } => described
+            .details([format!("plugin version {plugin}")])
+            .details(trap.backtrace.iter().map(|line| format!("  {line}"))),
+        FailureKind::Rejected(_) => {
+            described.hint("`on_error = \"skip\"` counts and samples such records instead")
+        }
+        FailureKind::Source(error) => described.maybe_hint(error.hint.clone()),
+        FailureKind::Sink(error) => described.maybe_hint(error.hint.clone()),
+        FailureKind::TooLarge { .. } => {
+            described.hint("a smaller `max_bytes_per_batch` gives smaller batches")
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `dshost inspect`: what is in a component.
+
+use std::fmt::Write;
+
+use super::args::InspectArgs;
+use super::error::CliError;
+use super::show;
+use super::status::print;
+use crate::batch::function::Signature;
+use crate::plugin::{Component, ComponentFile, Engine, EngineConfig};
+use crate::topology::plan::Limits;
+
+/// Shows functions, types, docs, imports and size of a component.
+pub(super) fn inspect(args: &InspectArgs) -> Result<(), CliError> {
+    if args.path.is_dir() {
+        return Err(CliError::new(
+            super::error::Fault::Usage,
+            format!("cannot inspect `{}`: checkpoints are not yet available", args.path.display()),
+        ));
+    }
+    let limits = Limits::default();
+    let engine = Engine::new(&EngineConfig::default()).map_err(|error| CliError::job(&error))?;
+    let component = ComponentFile::open(&args.path, &limits)
+        .and_then(|file| engine.load(&file, &limits))
+        .map_err(|error| CliError::usage(&error).maybe_hint(error.hint()))?;
+    print(&describe(&component))
+}
+
+fn describe(component: &Component) -> String {
+    let mut out = String::new();
+    let size = u64::try_from(component.size()).unwrap_or(u64::MAX);
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{}  {}", component.digest(), show::bytes(size));
+    for (name, value) in component.info() {
+        let _ = writeln!(out, "{name}: {value}");
+    }
+    let _ = writeln!(out, "\nfunctions");
+    for signature in component.signatures() {
+        function(&mut out, signature);
+    }
+    let _ = writeln!(out, "\nimports");
+    for import in component.imports() {
+        let _ = writeln!(out, "  {import}");
+    }
+    out
+}
+
+fn function(out: &mut String, signature: &Signature) {
+    let input: Vec<String> = signature.input.iter().map(ToString::to_string).collect();
+    let params = if signature.params { ", params" } else { "" };
+    let _ = writeln!(
+        out,
+        "  {} {}({}{params}) -> {}",
+        signature.kind,
+        signature.name,
+        input.join(", "),
+        signature.output,
+    );
+    if let Some(state) = signature.state {
+        let _ = writeln!(out, "      state {}, version {}", state.column_type, state.version);
+    }
+    for line in signature.doc.lines() {
+        let _ = writeln!(out, "      {}", line.trim());
+    }
+}

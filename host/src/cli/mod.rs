@@ -1,0 +1,90 @@
+//! The command line: arguments in, text and exit codes out.
+//!
+//! Every command is a function from its arguments to `Result<_, CliError>`; [`main`] parses, sets up logs and
+//! colours, and reports. Errors become text only here ([`error`]).
+
+pub mod args;
+pub mod build;
+pub mod error;
+pub mod new;
+
+mod check;
+mod demo;
+mod dev;
+mod inspect;
+mod run;
+mod show;
+mod status;
+mod test;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use anstream::ColorChoice;
+use clap::{CommandFactory, Parser};
+
+use self::args::{Cli, ColorWhen, Command, GlobalArgs, LogFormat, NewWhat};
+use self::error::{CliError, Fault};
+use crate::observe::log;
+
+/// The `dshost` command: reads the arguments of the process, does what they say.
+#[must_use]
+pub fn main() -> ExitCode {
+    // A command line that is wrong ends the process here, with exit code 2.
+    let Cli { command, global } = Cli::parse();
+    match set_up(&global).and_then(|()| dispatch(command)) {
+        Ok(code) => code,
+        Err(error) => error.report(),
+    }
+}
+
+fn set_up(global: &GlobalArgs) -> Result<(), CliError> {
+    let colors = match global.color {
+        ColorWhen::Auto => ColorChoice::Auto,
+        ColorWhen::Always => ColorChoice::Always,
+        ColorWhen::Never => ColorChoice::Never,
+    };
+    colors.write_global();
+    let colored_logs = match global.color {
+        ColorWhen::Auto => {
+            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        }
+        ColorWhen::Always => true,
+        ColorWhen::Never => false,
+    };
+    let format = match global.log_format {
+        LogFormat::Text => log::Format::Text { colors: colored_logs },
+        LogFormat::Json => log::Format::Json,
+    };
+    log::init(&global.log, format).map_err(|error| {
+        CliError::usage(&error).hint("`--log` takes a level (`debug`) or `target=level,…`")
+    })
+}
+
+fn dispatch(command: Command) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Run(args) => run::run(&args)?,
+        Command::Check(args) => check::check(&args)?,
+        Command::Test(args) => return test::test(&args),
+        Command::Build(args) => build_command(&args)?,
+        Command::New(args) => match &args.what {
+            NewWhat::Plugin { name } => new::plugin_command(name)?,
+            NewWhat::Topology { name } => new::topology_command(name)?,
+        },
+        Command::Dev(args) => dev::dev(&args)?,
+        Command::Inspect(args) => inspect::inspect(&args)?,
+        Command::Plugins(args) => status::plugins(&args)?,
+        Command::Status(args) => status::status(&args)?,
+        Command::Demo => demo::demo()?,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "dshost", &mut std::io::stdout());
+        }
+        Command::Graph(_) => return Err(later("graph")),
+        Command::Rollback(_) => return Err(later("rollback")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn later(command: &str) -> CliError {
+    CliError::new(Fault::Usage, format!("`dshost {command}` is not yet available"))
+}

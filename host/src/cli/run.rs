@@ -1,0 +1,84 @@
+//! `dshost run`: a topology until it is told to stop.
+
+use std::io::IsTerminal;
+use std::sync::mpsc::Sender;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+use super::args::RunArgs;
+use super::error::CliError;
+use super::{failure, load, show};
+use crate::driver::cutter::Command;
+use crate::driver::job::job_directory;
+use crate::driver::{Job, JobOptions, Status};
+use crate::sink::Console;
+
+/// Runs a topology until its sources end or a signal comes, then prints a summary to standard error.
+pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
+    let plan = load::plan(&args.topology)?;
+    if args.once {
+        load::can_end(&plan)?;
+    }
+    let workers = args.workers.unwrap_or(plan.settings.workers);
+    let directory = job_directory(&plan, &args.topology);
+    info!("nothing survives a restart yet: the journal comes in a later version");
+    let options = JobOptions { workers, once: args.once, console: Console::stdout() };
+    let job = Job::open(plan, directory, options)
+        .map_err(|error| failure::describe(&error, &args.topology))?;
+    let status = run_until_signal(job).map_err(|error| failure::describe(&error, &args.topology))?;
+    summarize(&status);
+    Ok(())
+}
+
+/// Runs a job; the first SIGINT or SIGTERM drains it, the second ends the process.
+pub(super) fn run_until_signal(job: Job) -> Result<Status, crate::driver::JobError> {
+    let (board, commands) = (job.board(), job.commands());
+    let signals = {
+        let _inside = job.runtime().enter();
+        [SignalKind::interrupt(), SignalKind::terminate()].map(signal)
+    };
+    match signals {
+        [Ok(interrupt), Ok(terminate)] => {
+            job.runtime().spawn(async move {
+                heed(interrupt, terminate, commands, || {
+                    board.update(|status| status.state = "draining".to_owned());
+                })
+                .await;
+            });
+        }
+        _ => warn!("cannot listen for signals: a signal stops the job at once"),
+    }
+    job.run()
+}
+
+async fn heed(
+    mut interrupt: Signal,
+    mut terminate: Signal,
+    commands: Sender<Command>,
+    draining: impl FnOnce(),
+) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    info!("stopping: what was received is processed; once more stops at once");
+    draining();
+    // A job that has just ended hears nothing any more.
+    let _ = commands.send(Command::Drain);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    warn!("stopped at once: what was received and not committed is lost");
+    std::process::exit(1);
+}
+
+/// What went through each operator, to standard error.
+pub(super) fn summarize(status: &Status) {
+    let seconds = status.uptime_ms as f64 / 1000.0;
+    info!(batches = status.batches, aborted = status.aborted, "done after {seconds:.1} s");
+    if std::io::stderr().is_terminal() || status.batches > 0 {
+        anstream::eprint!("{}", show::operators(&status.operators));
+    }
+}

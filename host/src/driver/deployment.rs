@@ -1,0 +1,124 @@
+//! One set of plugin versions, bound to the plan: what a batch runs.
+//!
+//! A deployment is composed whole, off the batch path: types are worked out from the signatures, every
+//! function is bound and opened once. What cannot be composed is refused, and nothing has changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::batch::function::{Program, Segment};
+use crate::batch::Digest;
+use crate::plugin::{BindError, ChainRequest, Component, Link};
+use crate::topology::plan::{Plan, StreamPlan};
+use crate::topology::problem::Problems;
+use crate::topology::types::{Signatures, Types, infer};
+
+/// Components by plugin name.
+pub type Components = BTreeMap<String, Arc<Component>>;
+
+/// Plugin versions that fit the plan and each other.
+pub struct Deployment {
+    /// The versions.
+    pub components: Components,
+    /// The record types of the plan's streams under these versions.
+    pub types: Arc<Types>,
+    /// What each stage of the plan runs, in the order of [`Plan::stages`].
+    pub programs: Vec<Program>,
+}
+
+/// Versions that do not fit the plan or each other.
+#[derive(Debug, thiserror::Error)]
+pub enum ComposeError {
+    /// Functions are missing or have the wrong kinds or types.
+    #[error("{0}")]
+    Types(Problems),
+    /// A function cannot be opened.
+    #[error("stream `{stream}` cannot bind its function")]
+    Bind {
+        /// The stream.
+        stream: String,
+        /// Why.
+        #[source]
+        error: BindError,
+    },
+}
+
+impl Deployment {
+    /// Binds `components` to the plan.
+    ///
+    /// # Errors
+    ///
+    /// Why they do not fit it or each other.
+    pub fn compose(plan: &Plan, components: Components) -> Result<Self, ComposeError> {
+        let signatures: Signatures = components
+            .iter()
+            .map(|(name, component)| (name.clone(), component.signatures().to_vec()))
+            .collect();
+        let types = infer(plan, &signatures).map_err(ComposeError::Types)?;
+        let composer = Composer { plan, types: &types, components: &components };
+        let programs =
+            plan.stages().iter().map(|stage| composer.program(stage)).collect::<Result<_, _>>()?;
+        Ok(Self { components, types: Arc::new(types), programs })
+    }
+
+    /// The digest of each plugin.
+    #[must_use]
+    pub fn digests(&self) -> BTreeMap<String, Digest> {
+        self.components.iter().map(|(name, plugin)| (name.clone(), plugin.digest())).collect()
+    }
+}
+
+struct Composer<'a> {
+    plan: &'a Plan,
+    types: &'a Types,
+    components: &'a Components,
+}
+
+impl Composer<'_> {
+    /// The segments of a stage: a chain is cut wherever a record must be converted between two links.
+    fn program(&self, stage: &[usize]) -> Result<Program, ComposeError> {
+        let bound: Vec<usize> =
+            stage.iter().copied().filter(|&link| self.stream(link).function.is_some()).collect();
+        let fits = |before: &usize, link: &usize| {
+            self.types.streams[*before] == self.types.takes[*link][0]
+        };
+        bound.chunk_by(fits).map(|links| self.segment(links)).collect()
+    }
+
+    fn segment(&self, links: &[usize]) -> Result<Segment, ComposeError> {
+        let first = self.stream(links[0]);
+        let plan_of = |plugin: &str| self.plan.plugins.used.iter().find(|used| used.name == plugin);
+        let function = first.function.as_ref().expect("only bound streams are in a program");
+        let component = &self.components[&function.plugin];
+        let settings = plan_of(&function.plugin).expect("every bound plugin is in the plan");
+        let request = ChainRequest {
+            operator: links.iter().map(|&link| self.stream(link).name.clone()).collect(),
+            links: links.iter().map(|&link| self.link(link)).collect(),
+            limits: settings.limits.clone(),
+            instances: settings.instances,
+        };
+        let binding = component
+            .bind(request)
+            .map_err(|error| ComposeError::Bind { stream: first.name.clone(), error })?;
+        let last = links[links.len() - 1];
+        Ok(Segment {
+            takes: self.types.takes[links[0]][0],
+            gives: self.types.streams[last],
+            links: links.len(),
+            binding,
+        })
+    }
+
+    fn link(&self, stream: usize) -> Link {
+        let plan = self.stream(stream);
+        Link {
+            function: plan.function.as_ref().map(|name| name.function.clone()).unwrap_or_default(),
+            input: self.types.takes[stream].clone(),
+            params: plan.params.clone(),
+        }
+    }
+
+    fn stream(&self, index: usize) -> &StreamPlan {
+        &self.plan.streams[index]
+    }
+}

@@ -1,0 +1,73 @@
+//! What the workers ask of the driver while a batch runs: its input, its functions, its sinks.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::deployment::Deployment;
+use super::publisher::NamedSink;
+use crate::batch::function::Program;
+use crate::batch::sink::SinkError;
+use crate::batch::source::Partition;
+use crate::batch::{BatchTime, Chunk, Round};
+use crate::dataflow::Environment;
+use crate::topology::types::Types;
+
+/// The driver's side of the dataflow.
+pub struct JobEnvironment {
+    sinks: Vec<NamedSink>,
+    bound: Mutex<Bound>,
+}
+
+/// What the open round runs on.
+#[derive(Clone)]
+pub struct Bound {
+    /// The partitions of each source.
+    pub input: Vec<Vec<Arc<dyn Partition>>>,
+    /// The functions.
+    pub deployment: Arc<Deployment>,
+}
+
+impl JobEnvironment {
+    /// Begins with `deployment` and no input.
+    #[must_use]
+    pub fn new(sinks: Vec<NamedSink>, deployment: Arc<Deployment>) -> Self {
+        Self { sinks, bound: Mutex::new(Bound { input: Vec::new(), deployment }) }
+    }
+
+    /// Sets what the next round runs on; nothing may be running.
+    pub fn bind(&self, bound: Bound) {
+        *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = bound;
+    }
+
+    /// Lets go of the input, so that the sources have its place again.
+    pub fn release(&self) {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner).input.clear();
+    }
+
+    fn bound(&self) -> Bound {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Environment for JobEnvironment {
+    fn input(&self, _round: Round, source: usize) -> Vec<Arc<dyn Partition>> {
+        self.bound().input.get(source).cloned().unwrap_or_default()
+    }
+
+    fn program(&self, _round: Round, stage: usize) -> Program {
+        self.bound().deployment.programs[stage].clone()
+    }
+
+    fn types(&self, _round: Round) -> Arc<Types> {
+        Arc::clone(&self.bound().deployment.types)
+    }
+
+    fn stage(
+        &self,
+        sink: usize,
+        batch: BatchTime,
+        partition: u32,
+        chunk: &Chunk,
+    ) -> Result<(), SinkError> {
+        self.sinks[sink].sink.stage(batch, partition, chunk)
+    }
+}

@@ -1,0 +1,350 @@
+//! A job from its plan to its end: everything is opened, then batches run until there are no more.
+//!
+//! Three threads beside the workers: the cutter ([`super::cutter`]) turns time into batches, the caller's
+//! thread runs them ([`super::executor`]), the publisher ([`super::publisher`]) makes them visible. The
+//! reloader ([`super::reload`]) proposes new plugin versions. They share no state but [`Versions`] and
+//! [`StatusBoard`]; they send messages.
+//!
+//! Start reading at [`Job::open`] and [`Job::run`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::control::{ControlError, JobDirectory};
+use super::cutter::{Batch, Command, Cutter, Event};
+use super::deployment::Deployment;
+use super::executor::{BatchError, Committed, Executor};
+use super::plugins::{PluginsError, load_plugins, plugin_engine};
+use super::publisher::{NamedSink, Publication, Publisher};
+use super::reload::Reloader;
+use super::status::{BatchStatus, OperatorStatus, Status, StatusBoard};
+use super::versions::Versions;
+use crate::batch::sink::SinkError;
+use crate::batch::source::{Source, SourceError};
+use crate::dataflow::{NodeReport, RoundReport};
+use crate::plugin;
+use crate::sink::Console;
+use crate::source::OpenContext;
+use crate::topology::plan::{Plan, SinkPlan, SourcePlan, StreamPlan};
+use crate::{sink, source};
+
+/// Threads that move bytes between sockets and buffers.
+const IO_THREADS: usize = 1;
+
+/// How a job is run.
+pub struct JobOptions {
+    /// Worker threads.
+    pub workers: usize,
+    /// Process what the sources hold now, then stop.
+    pub once: bool,
+    /// Where `print` sinks write.
+    pub console: Console,
+}
+
+/// A job that cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// Its directory is in use or unusable.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// Its plugins cannot be loaded or do not fit.
+    #[error(transparent)]
+    Plugins(#[from] PluginsError),
+    /// A source cannot be opened.
+    #[error("cannot open source `{source_name}`: {error}")]
+    OpenSource {
+        /// The source.
+        source_name: String,
+        /// Why.
+        error: SourceError,
+    },
+    /// A sink cannot be opened.
+    #[error("cannot open sink `{sink}`: {error}")]
+    OpenSink {
+        /// The sink.
+        sink: String,
+        /// Why.
+        error: SinkError,
+    },
+    /// A source can never deliver again.
+    #[error("source `{source_name}` failed: {error}")]
+    LostSource {
+        /// The source.
+        source_name: String,
+        /// Why.
+        error: SourceError,
+    },
+    /// A batch cannot be committed.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// The system gives no threads.
+    #[error("cannot start the job's threads")]
+    Threads(#[source] std::io::Error),
+}
+
+/// A job with everything open, ready to run.
+pub struct Job {
+    plan: Arc<Plan>,
+    workers: usize,
+    directory: JobDirectory,
+    runtime: tokio::runtime::Runtime,
+    plugins: Arc<plugin::Engine>,
+    versions: Versions,
+    board: StatusBoard,
+    sinks: Vec<NamedSink>,
+    sources: Vec<(String, Box<dyn Source>)>,
+    commands: (Sender<Command>, Receiver<Command>),
+}
+
+/// Where the job's lock and control socket live, also where nothing else is kept.
+#[must_use]
+pub fn job_directory(plan: &Plan, topology: &std::path::Path) -> PathBuf {
+    let beside = || topology.parent().unwrap_or(std::path::Path::new("")).join(".dshost");
+    plan.settings.checkpoint.clone().unwrap_or_else(beside).join(&plan.name)
+}
+
+impl Job {
+    /// Opens everything that the plan names.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be opened; nothing has been read or written.
+    pub fn open(plan: Plan, directory: PathBuf, options: JobOptions) -> Result<Self, JobError> {
+        let plan = Arc::new(plan);
+        let plugins = plugin_engine(&plan, options.workers)?;
+        let components = load_plugins(&plan, &plugins)?;
+        let deployment = Deployment::compose(&plan, components).map_err(PluginsError::from)?;
+        let mut directory = JobDirectory::lock(&directory)?;
+        let board = StatusBoard::new(first_status(&plan, options.workers));
+        let versions = Versions::new(Arc::new(deployment), board.clone());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(IO_THREADS)
+            .thread_name("io")
+            .enable_all()
+            .build()
+            .map_err(JobError::Threads)?;
+        let sinks = open_sinks(&plan, &options.console)?;
+        let commands = channel();
+        let sources = open_sources(&plan, &runtime, options.once, &commands.0)?;
+        directory.serve(board.clone())?;
+        let workers = options.workers;
+        Ok(Self {
+            plan,
+            workers,
+            directory,
+            runtime,
+            plugins,
+            versions,
+            board,
+            sinks,
+            sources,
+            commands,
+        })
+    }
+
+    /// The job's figures, from any thread.
+    #[must_use]
+    pub fn board(&self) -> StatusBoard {
+        self.board.clone()
+    }
+
+    /// The way to tell it to stop.
+    #[must_use]
+    pub fn commands(&self) -> Sender<Command> {
+        self.commands.0.clone()
+    }
+
+    /// The threads on which sockets are served, for the caller's own tasks.
+    #[must_use]
+    pub fn runtime(&self) -> &tokio::runtime::Runtime {
+        &self.runtime
+    }
+
+    /// Runs batches until the sources have ended or a command says so; then everything is published.
+    ///
+    /// # Errors
+    ///
+    /// The job failed; what was committed before is published.
+    pub fn run(self) -> Result<Status, JobError> {
+        let Self { plan, workers, directory, runtime, plugins, versions, board, .. } = self;
+        let (commands, heard) = self.commands;
+        let queued = Arc::new(AtomicUsize::new(0));
+        let publisher = Publisher::start(self.sinks.clone()).map_err(JobError::Threads)?;
+        let executor =
+            Executor::start(Arc::clone(&plan), workers, self.sinks, versions.clone(), board.clone())
+                .map_err(|error| JobError::Threads(std::io::Error::other(error)))?;
+        let reloader = Reloader::new(Arc::clone(&plan), plugins, versions, board.clone())
+            .spawn()
+            .map_err(JobError::Threads)?;
+        let (sender, events) = channel();
+        let interval = plan.settings.batch;
+        let cutter =
+            Cutter::new(self.sources, interval, Arc::clone(&queued), board.clone(), sender);
+        let cutter = std::thread::Builder::new()
+            .name("cutter".to_owned())
+            .spawn(move || cutter.run(&heard))
+            .map_err(JobError::Threads)?;
+        info!(job = plan.name, workers, interval = ?interval, "running");
+
+        let mut running = Running { plan, executor, publisher, board, queued };
+        let result = running.all(&events);
+        // The cutter may be gone already.
+        let _ = commands.send(Command::Quit);
+        let _ = cutter.join();
+        drop(reloader);
+        let status = running.finish();
+        runtime.shutdown_timeout(Duration::from_millis(100));
+        drop(directory);
+        result.map(|()| status)
+    }
+}
+
+/// The part of a job that runs batches.
+struct Running {
+    plan: Arc<Plan>,
+    executor: Executor,
+    publisher: Publisher,
+    board: StatusBoard,
+    queued: Arc<AtomicUsize>,
+}
+
+impl Running {
+    /// Until the end.
+    fn all(&mut self, events: &Receiver<Event>) -> Result<(), JobError> {
+        for event in events {
+            match event {
+                Event::Batch(batch) => self.batch(&batch)?,
+                Event::End => return Ok(()),
+                Event::Lost { source, error } => {
+                    return Err(JobError::LostSource { source_name: source, error });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, batch: &Batch) -> Result<(), JobError> {
+        let queued = self.queued.fetch_sub(1, Ordering::Relaxed) - 1;
+        let delay = batch.cut_at.elapsed();
+        let Committed { report, processing, sinks } = self.executor.run(batch)?;
+        self.publisher.publish(Publication { batch: batch.time, sinks });
+        let records = count(&self.plan, &self.board, &report);
+        let status = BatchStatus {
+            time: batch.time,
+            records,
+            scheduling_delay_us: micros(delay),
+            processing_us: micros(processing),
+        };
+        self.board.committed(status, queued);
+        let interval = self.plan.settings.batch;
+        if processing > interval && batch.has_input() {
+            warn!(batch = %batch.time, elapsed = ?processing, limit = ?interval, "batch missed its interval");
+        }
+        Ok(())
+    }
+
+    /// Everything committed is published; the last figures.
+    fn finish(self) -> Status {
+        self.publisher.finish();
+        self.board.read()
+    }
+}
+
+/// What is known before the first batch.
+fn first_status(plan: &Plan, workers: usize) -> Status {
+    let source = |source: &SourcePlan| OperatorStatus {
+        name: source.name.clone(),
+        function: source.transport.name().to_owned(),
+        ..OperatorStatus::default()
+    };
+    let stream = |stream: &StreamPlan| OperatorStatus {
+        name: stream.name.clone(),
+        function: stream.function.as_ref().map_or_else(String::new, ToString::to_string),
+        ..OperatorStatus::default()
+    };
+    let sources = plan.sources.iter().map(source);
+    Status {
+        job: plan.name.clone(),
+        pid: std::process::id(),
+        state: "running".to_owned(),
+        interval_ms: u64::try_from(plan.settings.batch.as_millis()).unwrap_or(u64::MAX),
+        workers,
+        operators: sources.chain(plan.streams.iter().map(stream)).collect(),
+        ..Status::default()
+    }
+}
+
+fn open_sinks(plan: &Plan, console: &Console) -> Result<Vec<NamedSink>, JobError> {
+    let open = |sink: &SinkPlan| {
+        let name = sink.name.clone();
+        match sink::open(sink, console) {
+            Ok(sink) => Ok(NamedSink { name, sink }),
+            Err(error) => Err(JobError::OpenSink { sink: name, error }),
+        }
+    };
+    plan.sinks.iter().map(open).collect()
+}
+
+fn open_sources(
+    plan: &Plan,
+    runtime: &tokio::runtime::Runtime,
+    once: bool,
+    commands: &Sender<Command>,
+) -> Result<Vec<(String, Box<dyn Source>)>, JobError> {
+    let open = |source: &SourcePlan| {
+        let commands = commands.clone();
+        let context = OpenContext {
+            runtime: runtime.handle().clone(),
+            once,
+            // The cutter may be gone already.
+            ended: Box::new(move || drop(commands.send(Command::SourceEnded))),
+        };
+        let name = source.name.clone();
+        match source::open(source, context) {
+            Ok(source) => Ok((name, source)),
+            Err(error) => Err(JobError::OpenSource { source_name: name, error }),
+        }
+    };
+    plan.sources.iter().map(open).collect()
+}
+
+/// Adds a round's figures to the job's; how many records came in.
+fn count(plan: &Plan, board: &StatusBoard, report: &RoundReport) -> u64 {
+    let incoming = report.sources.iter().map(|source| source.records_out).sum();
+    board.update(|status| {
+        let (sources, streams) = status.operators.split_at_mut(plan.sources.len());
+        for (operator, figures) in sources.iter_mut().zip(&report.sources) {
+            add(operator, figures);
+        }
+        for (operator, figures) in streams.iter_mut().zip(&report.streams) {
+            add(operator, figures);
+        }
+    });
+    incoming
+}
+
+fn add(operator: &mut OperatorStatus, figures: &NodeReport) {
+    operator.records += figures.records_in;
+    operator.output += figures.records_out;
+    operator.rejected += figures.rejected;
+    operator.guest_us += figures.guest_ns / 1000;
+    operator.host_us += figures.host_ns / 1000;
+    for (name, amount) in &figures.counters {
+        let counter = operator.counters.entry(name.clone()).or_default();
+        // Amounts are guest-controlled.
+        *counter = counter.saturating_add(*amount);
+    }
+    for sample in &figures.samples {
+        warn!(operator = operator.name, "record rejected: {sample}");
+        operator.sample(sample.to_string());
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

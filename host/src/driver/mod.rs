@@ -1,0 +1,27 @@
+//! Joins the layers: the batch loop, hot swap, the control socket, shutdown.
+//!
+//! A job is a few threads that send messages: the cutter turns time into batches, the executor runs them,
+//! the publisher makes them visible, the reloader proposes new plugin versions. Only here do plugins,
+//! dataflow, sources and sinks meet.
+//!
+//! **Invariant:** one batch runs at a time, and nothing of it is published before it is committed.
+//! **Invariant:** a batch runs one deployment; the next may run another.
+//! In memory for now: the journal will take its place between the executor's decision and the publisher.
+//!
+//! Start reading at [`job`].
+
+pub mod cadence;
+pub mod control;
+pub mod cutter;
+pub mod deployment;
+pub mod environment;
+pub mod executor;
+pub mod job;
+pub mod plugins;
+pub mod publisher;
+pub mod reload;
+pub mod status;
+pub mod versions;
+
+pub use job::{Job, JobError, JobOptions};
+pub use status::Status;

@@ -1,0 +1,301 @@
+//! Watches the plugin directory and proposes new versions, off the batch path.
+//!
+//! Events are hints: the directory is looked at when one comes and now and then anyway, and a file counts
+//! only when two readings give the same content. What is read is compiled, checked and composed with the
+//! versions in use; what does not fit alone is held, in case another plugin's change makes it fit.
+//!
+//! Start reading at [`Reloader::run`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use notify::Watcher;
+use tracing::{debug, warn};
+
+use super::deployment::{Components, Deployment};
+use super::status::{CandidateStatus, StatusBoard};
+use super::versions::Versions;
+use crate::batch::Digest;
+use crate::plugin::{Component, ComponentFile, Engine, LoadError};
+use crate::topology::plan::{Plan, PluginPlan};
+
+/// Between two looks when no event comes: events get lost when queues overflow and directories are
+/// replaced, and some file systems send none.
+const RESCAN: Duration = Duration::from_secs(1);
+
+/// Between the two readings that must agree.
+const SETTLE: Duration = Duration::from_millis(30);
+
+/// How often a file that keeps changing is read again before it is left for the next look.
+const MAX_READINGS: usize = 20;
+
+/// The thread's state.
+pub struct Reloader {
+    plan: Arc<Plan>,
+    engine: Arc<Engine>,
+    versions: Versions,
+    board: StatusBoard,
+    seen: BTreeMap<String, Seen>,
+    held: Components,
+    roll_backs: u64,
+}
+
+/// What a plugin's file was like at the last look.
+#[derive(Default)]
+struct Seen {
+    stamp: Option<Stamp>,
+    digest: Option<Digest>,
+    /// The last trouble with reading it, told once.
+    trouble: Option<String>,
+}
+
+/// What changes when a file is written or replaced.
+#[derive(Clone, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<std::time::SystemTime>,
+    length: u64,
+    inode: u64,
+}
+
+/// Asks a running reloader to end, when dropped.
+pub struct ReloaderHandle {
+    hints: Option<SyncSender<()>>,
+    stop: Arc<std::sync::atomic::AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for ReloaderHandle {
+    fn drop(&mut self) {
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        if let Some(hints) = self.hints.take() {
+            // A full queue wakes it as well.
+            let _ = hints.try_send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Reloader {
+    /// Starts from the versions in use.
+    #[must_use]
+    pub fn new(
+        plan: Arc<Plan>,
+        engine: Arc<Engine>,
+        versions: Versions,
+        board: StatusBoard,
+    ) -> Self {
+        let seen = versions
+            .latest()
+            .iter()
+            .map(|(name, component)| {
+                let digest = Some(component.digest());
+                (name.clone(), Seen { digest, ..Seen::default() })
+            })
+            .collect();
+        Self { plan, engine, versions, board, seen, held: Components::new(), roll_backs: 0 }
+    }
+
+    /// Runs on a thread of its own until the handle is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn spawn(self) -> std::io::Result<ReloaderHandle> {
+        let (hints, hinted) = sync_channel(1);
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (ours, stopped) = (hints.clone(), Arc::clone(&stop));
+        let thread = std::thread::Builder::new()
+            .name("reloader".to_owned())
+            .spawn(move || self.run(ours, &hinted, &stopped))?;
+        Ok(ReloaderHandle { hints: Some(hints), stop, thread: Some(thread) })
+    }
+
+    fn run(
+        mut self,
+        hints: SyncSender<()>,
+        hinted: &Receiver<()>,
+        stop: &std::sync::atomic::AtomicBool,
+    ) {
+        // Kept until the end: dropping it ends the events.
+        let _watcher = watch(&self.plan.plugins.dir, hints);
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            self.look();
+            if hinted.recv_timeout(RESCAN) == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
+        }
+    }
+
+    /// Looks at every plugin's file once.
+    fn look(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        let roll_backs = self.versions.roll_backs();
+        if std::mem::replace(&mut self.roll_backs, roll_backs) != roll_backs {
+            // A proposal that built on the version that failed was dropped: look at every file afresh.
+            self.seen.clear();
+        }
+        let mut news = false;
+        for plugin in &plan.plugins.used {
+            match self.changed(plugin) {
+                Ok(Some(file)) => news |= self.load(plugin, &file),
+                Ok(None) => {}
+                Err(error) => self.tell_trouble(plugin, &error),
+            }
+        }
+        if news {
+            self.compose();
+        }
+    }
+
+    /// The file's content, if it is stable and other than what is known.
+    fn changed(&mut self, plugin: &PluginPlan) -> Result<Option<ComponentFile>, LoadError> {
+        let path = ComponentFile::path(&self.plan.plugins.dir, &plugin.name);
+        let seen = self.seen.entry(plugin.name.clone()).or_default();
+        let Some(stamp) = stamp(&path) else {
+            // Deleting a file changes nothing; it may come back.
+            seen.stamp = None;
+            return Ok(None);
+        };
+        if seen.stamp.as_ref() == Some(&stamp) {
+            return Ok(None);
+        }
+        let read = || ComponentFile::read(&self.plan.plugins.dir, &plugin.name, &plugin.limits);
+        let mut file = read()?;
+        for _ in 0..MAX_READINGS {
+            std::thread::sleep(SETTLE);
+            let again = read()?;
+            let stable = again.digest() == file.digest();
+            file = again;
+            if stable {
+                seen.stamp = Some(stamp);
+                seen.trouble = None;
+                let known = seen.digest.replace(file.digest()) == Some(file.digest());
+                return Ok((!known).then_some(file));
+            }
+        }
+        debug!(plugin = plugin.name, "the file keeps changing, left for the next look");
+        Ok(None)
+    }
+
+    /// Compiles and checks a changed file; whether there is something to compose.
+    fn load(&mut self, plugin: &PluginPlan, file: &ComponentFile) -> bool {
+        let name = &plugin.name;
+        self.held.remove(name);
+        if self.versions.is_refused(name, file.digest()) {
+            return false;
+        }
+        self.versions.forget_refusal(name);
+        self.tell_candidate(name, None);
+        if self.versions.latest()[name].digest() == file.digest() {
+            return false;
+        }
+        match self.engine.load(file, &plugin.limits) {
+            Ok(component) => {
+                self.held.insert(name.clone(), component);
+                true
+            }
+            Err(error) => {
+                self.versions.refuse(name, file.digest(), &with_causes(&error));
+                false
+            }
+        }
+    }
+
+    /// Proposes what is held: all of it together, else whatever fits alone.
+    fn compose(&mut self) {
+        match self.propose(self.held.clone()) {
+            Ok(()) => self.held.clear(),
+            Err(together) => {
+                let alone: Vec<(String, Arc<Component>)> =
+                    self.held.iter().map(|(name, new)| (name.clone(), Arc::clone(new))).collect();
+                for (name, component) in alone {
+                    let digest = component.digest();
+                    match self.propose([(name.clone(), component)].into()) {
+                        Ok(()) => drop(self.held.remove(&name)),
+                        Err(reason) => self.hold(&name, digest, &reason),
+                    }
+                }
+                debug!("held versions do not fit together: {together}");
+            }
+        }
+    }
+
+    fn propose(&self, changes: Components) -> Result<(), String> {
+        let mut components = self.versions.latest();
+        components.extend(changes);
+        let deployment =
+            Deployment::compose(&self.plan, components).map_err(|error| with_causes(&error))?;
+        self.versions.propose(Arc::new(deployment));
+        Ok(())
+    }
+
+    /// It is refused as things stand, but kept, in case another plugin's change makes it fit.
+    fn hold(&self, plugin: &str, digest: Digest, reason: &str) {
+        warn!(plugin, digest = digest.short(), "not taken, the old version runs on: {reason}");
+        let candidate = CandidateStatus { digest: digest.to_string(), reason: reason.to_owned() };
+        self.tell_candidate(plugin, Some(candidate));
+    }
+
+    fn tell_candidate(&self, plugin: &str, candidate: Option<CandidateStatus>) {
+        self.board.update(|status| {
+            status.plugins.entry(plugin.to_owned()).or_default().candidate = candidate;
+        });
+    }
+
+    /// A file that cannot be read has no digest to refuse; it is told once, until something changes.
+    fn tell_trouble(&mut self, plugin: &PluginPlan, error: &LoadError) {
+        let reason = with_causes(error);
+        let seen = self.seen.entry(plugin.name.clone()).or_default();
+        if seen.trouble.as_ref() != Some(&reason) {
+            warn!(plugin = plugin.name, "not taken, the old version runs on: {reason}");
+            seen.trouble = Some(reason.clone());
+        }
+        let candidate = CandidateStatus { digest: String::new(), reason };
+        self.tell_candidate(&plugin.name, Some(candidate));
+    }
+}
+
+/// Sends a hint for every event; none where the system cannot watch, and then looks are by [`RESCAN`] only.
+fn watch(dir: &Path, hints: SyncSender<()>) -> Option<notify::RecommendedWatcher> {
+    let hint = move |_: notify::Result<notify::Event>| {
+        // One hint that waits is as good as many.
+        let _ = hints.try_send(());
+    };
+    let watcher = notify::recommended_watcher(hint).and_then(|mut watcher| {
+        watcher.watch(dir, notify::RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    watcher
+        .inspect_err(|error| {
+            warn!(dir = %dir.display(), "cannot watch the plugin directory, looking every {RESCAN:?}: {error}");
+        })
+        .ok()
+}
+
+fn stamp(path: &PathBuf) -> Option<Stamp> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(path).ok()?;
+    Some(Stamp {
+        modified: metadata.modified().ok(),
+        length: metadata.len(),
+        inode: metadata.ino(),
+    })
+}
+
+/// An error and its causes in one line.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

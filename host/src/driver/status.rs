@@ -1,0 +1,265 @@
+//! What a running job tells of itself: `dshost status` and `dshost plugins` show it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::batch::BatchTime;
+use crate::batch::source::SourceStatus;
+
+/// Batches over which rates and delays are averaged.
+const RECENT_BATCHES: usize = 20;
+
+/// Samples of rejected records kept per operator.
+const SAMPLES_KEPT: usize = 10;
+
+/// Swaps remembered per job.
+const HISTORY_KEPT: usize = 100;
+
+/// The whole of it, as it travels over the control socket.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Status {
+    /// The job's name.
+    pub job: String,
+    /// The process.
+    pub pid: u32,
+    /// Milliseconds since the start.
+    pub uptime_ms: u64,
+    /// `running` or `draining`.
+    pub state: String,
+    /// The batch interval in milliseconds.
+    pub interval_ms: u64,
+    /// Worker threads.
+    pub workers: usize,
+    /// Batches committed.
+    pub batches: u64,
+    /// Attempts that were aborted.
+    pub aborted: u64,
+    /// Batches cut and not yet run.
+    pub queued: usize,
+    /// The last committed batch.
+    pub last: Option<BatchStatus>,
+    /// Means over the last few batches.
+    pub recent: RecentStatus,
+    /// Each source, in file order.
+    pub sources: Vec<(String, SourceStatus)>,
+    /// Sources, then streams, in the order of the plan.
+    pub operators: Vec<OperatorStatus>,
+    /// The plugins in use, by name.
+    pub plugins: BTreeMap<String, PluginStatus>,
+    /// Swaps and refusals, oldest first.
+    pub history: VecDeque<SwapRecord>,
+}
+
+/// One committed batch.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct BatchStatus {
+    /// Its label.
+    pub time: BatchTime,
+    /// Records that came in.
+    pub records: u64,
+    /// From the cut to the beginning, in microseconds.
+    pub scheduling_delay_us: u64,
+    /// From the beginning to the commit, in microseconds.
+    pub processing_us: u64,
+}
+
+/// Means over the last few batches.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct RecentStatus {
+    /// Records per second of input.
+    pub records_per_second: f64,
+    /// Mean of [`BatchStatus::scheduling_delay_us`].
+    pub scheduling_delay_us: u64,
+    /// Mean of [`BatchStatus::processing_us`].
+    pub processing_us: u64,
+}
+
+/// One source or stream since the start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OperatorStatus {
+    /// Its name.
+    pub name: String,
+    /// The function it binds, or the transport of a source.
+    pub function: String,
+    /// Records in.
+    pub records: u64,
+    /// Records out.
+    pub output: u64,
+    /// Records rejected.
+    pub rejected: u64,
+    /// Time in guests, all workers together, in microseconds.
+    pub guest_us: u64,
+    /// Time in the host, all workers together, in microseconds.
+    pub host_us: u64,
+    /// The guest's own counters.
+    pub counters: BTreeMap<String, u64>,
+    /// The last few rejected records with their reasons.
+    pub samples: VecDeque<String>,
+}
+
+impl OperatorStatus {
+    /// Remembers a rejected record, forgetting the oldest.
+    pub fn sample(&mut self, sample: String) {
+        push_bounded(&mut self.samples, sample, SAMPLES_KEPT);
+    }
+}
+
+/// One plugin.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PluginStatus {
+    /// The digest in use, in hexadecimal.
+    pub digest: String,
+    /// The batch from which it is in use; none before the first.
+    pub since: Option<BatchTime>,
+    /// Batches with input that it still has to pass to be trusted.
+    pub probation: u32,
+    /// A version that waits: for another plugin to fit it, or for the next batch.
+    pub candidate: Option<CandidateStatus>,
+}
+
+/// A version that is not in use.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CandidateStatus {
+    /// Its digest.
+    pub digest: String,
+    /// Why it waits.
+    pub reason: String,
+}
+
+/// A swap or a refusal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SwapRecord {
+    /// Epoch milliseconds.
+    pub at_ms: i64,
+    /// The plugin.
+    pub plugin: String,
+    /// The version concerned.
+    pub digest: String,
+    /// What happened.
+    pub event: SwapEvent,
+}
+
+/// What happened to a version.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwapEvent {
+    /// In use from this batch on.
+    Live {
+        /// The first batch.
+        batch: BatchTime,
+    },
+    /// Not taken, or given up again.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The status as the threads of a job share it.
+#[derive(Clone)]
+pub struct StatusBoard(Arc<Board>);
+
+struct Board {
+    started: Instant,
+    status: Mutex<Status>,
+    recent: Mutex<VecDeque<BatchStatus>>,
+}
+
+impl StatusBoard {
+    /// Starts with what is known before the first batch.
+    #[must_use]
+    pub fn new(status: Status) -> Self {
+        let (status, recent) = (Mutex::new(status), Mutex::default());
+        Self(Arc::new(Board { started: Instant::now(), status, recent }))
+    }
+
+    /// A copy of the whole.
+    #[must_use]
+    pub fn read(&self) -> Status {
+        let uptime = self.0.started.elapsed();
+        let mut status = self.lock().clone();
+        status.uptime_ms = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
+        status
+    }
+
+    /// Changes something.
+    pub fn update<T>(&self, change: impl FnOnce(&mut Status) -> T) -> T {
+        change(&mut self.lock())
+    }
+
+    /// Takes over what the sources say of themselves.
+    pub fn set_sources(&self, sources: Vec<(String, SourceStatus)>) {
+        self.lock().sources = sources;
+    }
+
+    /// Counts a committed batch.
+    pub fn committed(&self, batch: BatchStatus, queued: usize) {
+        let recent = {
+            let mut recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            push_bounded(&mut recent, batch, RECENT_BATCHES);
+            mean(&recent)
+        };
+        let mut status = self.lock();
+        let interval = Duration::from_millis(status.interval_ms).as_secs_f64().max(0.001);
+        status.recent = recent;
+        status.recent.records_per_second /= interval;
+        status.batches += 1;
+        status.queued = queued;
+        status.last = Some(batch);
+    }
+
+    /// Remembers a swap or refusal.
+    pub fn remember(&self, record: SwapRecord) {
+        push_bounded(&mut self.lock().history, record, HISTORY_KEPT);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Status> {
+        // A thread that panicked while it held the lock ends the process; figures are whole anyway.
+        self.0.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The means; `records_per_second` still per batch.
+fn mean(recent: &VecDeque<BatchStatus>) -> RecentStatus {
+    let count = recent.len().max(1) as u64;
+    let records: u64 = recent.iter().map(|batch| batch.records).sum();
+    RecentStatus {
+        records_per_second: records as f64 / count as f64,
+        scheduling_delay_us: recent.iter().map(|b| b.scheduling_delay_us).sum::<u64>() / count,
+        processing_us: recent.iter().map(|batch| batch.processing_us).sum::<u64>() / count,
+    }
+}
+
+fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, bound: usize) {
+    if queue.len() >= bound {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_means_over_the_last_batches() {
+        let board = StatusBoard::new(Status { interval_ms: 500, ..Status::default() });
+        for records in [1000, 3000] {
+            board.committed(BatchStatus { records, processing_us: 10, ..Default::default() }, 0);
+        }
+        let status = board.read();
+        assert!((status.recent.records_per_second - 4000.0).abs() < 1e-9);
+        assert_eq!((status.batches, status.recent.processing_us), (2, 10));
+    }
+
+    #[test]
+    fn samples_are_bounded_and_the_newest_stay() {
+        let mut operator = OperatorStatus::default();
+        (0..50).for_each(|n| operator.sample(n.to_string()));
+        assert_eq!(operator.samples.len(), SAMPLES_KEPT);
+        assert_eq!(operator.samples.back().map(String::as_str), Some("49"));
+    }
+}

@@ -1,0 +1,219 @@
+//! Which deployment the next batch runs, and which one it can fall back to.
+//!
+//! The reloader proposes, the executor takes at a batch boundary. A deployment that was swapped in is on
+//! probation for its first [`PROBATION_BATCHES`] batches with input; until then the last proven one is kept.
+//!
+//! **Invariant:** a digest that was refused is not proposed again until the plugin's file changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tracing::{info, warn};
+
+use super::cadence::Now;
+use super::deployment::{Components, Deployment};
+use super::status::{CandidateStatus, PluginStatus, StatusBoard, SwapEvent, SwapRecord};
+use crate::batch::{BatchTime, Digest};
+
+/// Batches with input that a new version must pass before it is trusted.
+pub const PROBATION_BATCHES: u32 = 3;
+
+/// Shared by the reloader and the executor.
+#[derive(Clone)]
+pub struct Versions {
+    state: Arc<Mutex<State>>,
+    board: StatusBoard,
+}
+
+struct State {
+    current: Arc<Deployment>,
+    /// What `current` replaced, while `current` is on probation.
+    proven: Option<Arc<Deployment>>,
+    probation: u32,
+    proposed: Option<Arc<Deployment>>,
+    refused: BTreeMap<String, Digest>,
+    roll_backs: u64,
+}
+
+impl Versions {
+    /// Starts with what the job starts with, which is on no probation: there is nothing to fall back to.
+    #[must_use]
+    pub fn new(first: Arc<Deployment>, board: StatusBoard) -> Self {
+        board.update(|status| {
+            status.plugins = first
+                .digests()
+                .into_iter()
+                .map(|(name, digest)| {
+                    let digest = digest.to_string();
+                    (name, PluginStatus { digest, ..PluginStatus::default() })
+                })
+                .collect();
+        });
+        let state = State {
+            current: first,
+            proven: None,
+            probation: 0,
+            proposed: None,
+            refused: BTreeMap::new(),
+            roll_backs: 0,
+        };
+        Self { state: Arc::new(Mutex::new(state)), board }
+    }
+
+    /// What is in use, or will be at the next boundary.
+    #[must_use]
+    pub fn latest(&self) -> Components {
+        let state = self.lock();
+        state.proposed.as_ref().unwrap_or(&state.current).components.clone()
+    }
+
+    /// What is in use.
+    #[must_use]
+    pub fn current(&self) -> Arc<Deployment> {
+        Arc::clone(&self.lock().current)
+    }
+
+    /// The executor takes it at the next batch boundary.
+    pub fn propose(&self, deployment: Arc<Deployment>) {
+        self.board.update(|status| {
+            for (name, digest) in deployment.digests() {
+                let plugin = status.plugins.entry(name).or_default();
+                let digest = digest.to_string();
+                plugin.candidate = (plugin.digest != digest).then(|| CandidateStatus {
+                    digest,
+                    reason: "taken at the next batch".to_owned(),
+                });
+            }
+        });
+        self.lock().proposed = Some(deployment);
+    }
+
+    /// Remembers that a version is not taken, and why.
+    pub fn refuse(&self, plugin: &str, digest: Digest, reason: &str) {
+        warn!(plugin, digest = digest.short(), "refused: {reason}");
+        self.lock().refused.insert(plugin.to_owned(), digest);
+        let refused = SwapEvent::Refused { reason: reason.to_owned() };
+        self.board.remember(record(plugin, digest, refused));
+    }
+
+    /// Whether this content was refused, and the file has not changed since.
+    #[must_use]
+    pub fn is_refused(&self, plugin: &str, digest: Digest) -> bool {
+        self.lock().refused.get(plugin) == Some(&digest)
+    }
+
+    /// The file has other content now: what was refused may be tried again if it comes back.
+    pub fn forget_refusal(&self, plugin: &str) {
+        self.lock().refused.remove(plugin);
+    }
+
+    /// The deployment that the batch runs: at a boundary the proposed one becomes the current one.
+    pub fn bind(&self, batch: BatchTime) -> Arc<Deployment> {
+        let mut state = self.lock();
+        if let Some(next) = state.proposed.take() {
+            let changed = changed_plugins(&state.current, &next);
+            // Before anything is proven the fallback is what ran last without trouble.
+            if state.probation == 0 {
+                state.proven = Some(Arc::clone(&state.current));
+            }
+            state.probation = PROBATION_BATCHES;
+            state.current = next;
+            let current = Arc::clone(&state.current);
+            drop(state);
+            self.tell_live(&current, &changed, batch);
+            return current;
+        }
+        Arc::clone(&state.current)
+    }
+
+    /// What ran before, if the current deployment is on probation and `plugin` is new in it.
+    #[must_use]
+    pub fn fallback(&self, plugin: &str) -> Option<Arc<Deployment>> {
+        let state = self.lock();
+        let proven = state.proven.as_ref()?;
+        changed_plugins(proven, &state.current).contains(plugin).then(|| Arc::clone(proven))
+    }
+
+    /// A batch with input was committed by the current deployment.
+    pub fn passed(&self) {
+        let mut state = self.lock();
+        if state.probation == 0 {
+            return;
+        }
+        state.probation -= 1;
+        let left = state.probation;
+        let changed = state.proven.as_ref().map(|old| changed_plugins(old, &state.current));
+        if left == 0 {
+            state.proven = None;
+        }
+        drop(state);
+        self.board.update(|status| {
+            for plugin in changed.into_iter().flatten() {
+                status.plugins.entry(plugin).or_default().probation = left;
+            }
+        });
+    }
+
+    /// How often a deployment was rolled back so far.
+    #[must_use]
+    pub fn roll_backs(&self) -> u64 {
+        self.lock().roll_backs
+    }
+
+    /// The current deployment failed its probation at a batch that the proven one ran: what is new in it is
+    /// refused, and the proven one is current again.
+    pub fn roll_back(&self, batch: BatchTime, reason: &str) {
+        let mut state = self.lock();
+        let Some(proven) = state.proven.take() else { return };
+        let failed = std::mem::replace(&mut state.current, Arc::clone(&proven));
+        state.probation = 0;
+        // What was proposed meanwhile may build on the versions that failed.
+        state.proposed = None;
+        state.roll_backs += 1;
+        drop(state);
+        let changed = changed_plugins(&proven, &failed);
+        for plugin in &changed {
+            self.refuse(plugin, failed.components[plugin].digest(), reason);
+        }
+        self.tell_live(&proven, &changed, batch);
+        self.board.update(|status| {
+            for plugin in &changed {
+                status.plugins.entry(plugin.clone()).or_default().probation = 0;
+            }
+        });
+    }
+
+    fn tell_live(&self, deployment: &Deployment, changed: &BTreeSet<String>, batch: BatchTime) {
+        for plugin in changed {
+            let digest = deployment.components[plugin].digest();
+            info!(plugin, digest = digest.short(), %batch, "plugin is live");
+            self.board.update(|status| {
+                let status = status.plugins.entry(plugin.clone()).or_default();
+                status.digest = digest.to_string();
+                status.since = Some(batch);
+                status.probation = PROBATION_BATCHES;
+                status.candidate = None;
+            });
+            self.board.remember(record(plugin, digest, SwapEvent::Live { batch }));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A thread that panics ends the process, so a poisoned state is never used for long.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn record(plugin: &str, digest: Digest, event: SwapEvent) -> SwapRecord {
+    let (plugin, digest) = (plugin.to_owned(), digest.to_string());
+    SwapRecord { at_ms: Now::read().wall_ms, plugin, digest, event }
+}
+
+fn changed_plugins(old: &Deployment, new: &Deployment) -> BTreeSet<String> {
+    let old = old.digests();
+    new.digests()
+        .into_iter()
+        .filter(|(name, digest)| old.get(name) != Some(digest))
+        .map(|(name, _)| name)
+        .collect()
+}

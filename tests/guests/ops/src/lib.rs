@@ -1,0 +1,264 @@
+//! Small functions of every kind and type, for the scenarios in `tests/scenarios`.
+
+use std::collections::HashMap;
+
+use dshost_guest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+// === map ===
+
+#[map]
+fn upper(text: &str) -> String {
+    text.to_uppercase()
+}
+
+#[map]
+fn same(text: &str) -> &str {
+    text
+}
+
+#[map]
+fn length(text: &str) -> i64 {
+    text.chars().count() as i64
+}
+
+#[map]
+fn parse(text: &str) -> Result<i64, std::num::ParseIntError> {
+    text.trim().parse()
+}
+
+#[map]
+fn real(text: &str) -> Result<f64, std::num::ParseFloatError> {
+    text.trim().parse()
+}
+
+#[map]
+fn halve(number: f64) -> f64 {
+    number / 2.0
+}
+
+#[map]
+fn is_even(number: i64) -> bool {
+    number % 2 == 0
+}
+
+#[map]
+fn raw(text: &str) -> Vec<u8> {
+    text.as_bytes().to_vec()
+}
+
+/// The first letter and the word.
+#[map]
+fn by_first(word: &str) -> (&str, &str) {
+    let end = word.chars().next().map_or(0, char::len_utf8);
+    (&word[..end], word)
+}
+
+#[map]
+fn one(word: &str) -> (&str, i64) {
+    (word, 1)
+}
+
+#[map]
+fn swap((word, count): (&str, i64)) -> (i64, String) {
+    (count, word.to_owned())
+}
+
+/// `key value` as a pair of text and number.
+#[map]
+fn key_value(line: &str) -> Result<(&str, i64), String> {
+    let (key, value) = line.split_once(' ').ok_or_else(|| format!("`{line}` has no value"))?;
+    Ok((key, value.parse().map_err(|error| format!("`{value}`: {error}"))?))
+}
+
+/// `key value` as a pair of text and float.
+#[map]
+fn key_real(line: &str) -> (&str, f64) {
+    let (key, value) = line.split_once(' ').unwrap_or((line, "0"));
+    (key, value.parse().unwrap_or(f64::NAN))
+}
+
+/// Keys by whether the length is even.
+#[map]
+fn by_parity(word: &str) -> (bool, i64) {
+    (word.len() % 2 == 0, 1)
+}
+
+/// Keys of bytes.
+#[map]
+fn by_bytes(word: &str) -> (Vec<u8>, i64) {
+    (word.as_bytes().to_vec(), 1)
+}
+
+/// Keys of msgpack: a struct.
+#[derive(Serialize, Deserialize)]
+struct Shape {
+    first: char,
+    length: u32,
+}
+
+#[map]
+fn by_shape(word: &str) -> (Shape, i64) {
+    (Shape { first: word.chars().next().unwrap_or('-'), length: word.len() as u32 }, 1)
+}
+
+#[map]
+fn shape(word: &str) -> Shape {
+    by_shape(word).0
+}
+
+#[map]
+fn shape_length(shape: Shape) -> i64 {
+    i64::from(shape.length)
+}
+
+/// Any msgpack value, as its kind.
+#[map]
+fn pair_as_list((key, value): (String, i64)) -> Single<(String, i64)> {
+    Single((key, value))
+}
+
+#[derive(Deserialize)]
+struct Suffix {
+    suffix: String,
+}
+
+#[map]
+fn append(text: &str, params: &Suffix) -> String {
+    format!("{text}{}", params.suffix)
+}
+
+/// When and where.
+#[map]
+fn stamped(text: &str, context: &Context) -> String {
+    format!("{text}@{}/{}", context.batch_time_ms, context.partition)
+}
+
+// === filter, flat_map ===
+
+#[filter]
+fn long(word: &str) -> bool {
+    word.len() > 3
+}
+
+#[filter]
+fn positive((_, value): (&str, i64)) -> bool {
+    value > 0
+}
+
+#[flat_map]
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(' ').filter(|word| !word.is_empty())
+}
+
+/// Filter and map.
+#[flat_map]
+fn number(text: &str) -> Option<i64> {
+    text.parse().ok()
+}
+
+#[flat_map]
+fn up_to(number: i64) -> impl Iterator<Item = i64> {
+    0..number
+}
+
+#[flat_map]
+fn repeat((word, times): (&str, i64)) -> impl Iterator<Item = String> {
+    std::iter::repeat_n(word.to_owned(), usize::try_from(times).unwrap_or(0))
+}
+
+// === values ===
+
+#[map_values]
+fn double(value: i64) -> i64 {
+    value * 2
+}
+
+#[map_values]
+fn checked(value: i64) -> Result<i64, &'static str> {
+    if value < 0 { Err("negative") } else { Ok(value) }
+}
+
+#[flat_map_values]
+fn below(value: i64) -> impl Iterator<Item = i64> {
+    0..value
+}
+
+// === whole partitions and batches ===
+
+/// The number of elements of the partition.
+#[map_partitions]
+fn sizes(words: Vec<&str>) -> [i64; 1] {
+    [words.len() as i64]
+}
+
+#[map_partitions]
+fn joined(words: &[&str], context: &Context) -> Option<String> {
+    (!words.is_empty()).then(|| format!("{}:{}", context.partition, words.join("+")))
+}
+
+/// The median; nothing for an empty batch.
+#[transform]
+fn median(mut numbers: Vec<i64>) -> Option<i64> {
+    numbers.sort_unstable();
+    numbers.get(numbers.len() / 2).copied()
+}
+
+/// How many there were, also for none.
+#[transform]
+fn census(words: Vec<&str>) -> [i64; 1] {
+    [words.len() as i64]
+}
+
+/// The order of a std map's keys: the same in every replay.
+#[transform]
+fn map_order(words: Vec<&str>) -> [String; 1] {
+    let map: HashMap<&str, ()> = words.into_iter().map(|word| (word, ())).collect();
+    [map.into_keys().collect::<Vec<_>>().join(" ")]
+}
+
+// === reduce ===
+
+#[reduce]
+fn add(a: i64, b: i64) -> i64 {
+    a + b
+}
+
+#[reduce]
+fn add_real(a: f64, b: f64) -> f64 {
+    a + b
+}
+
+#[reduce]
+fn concat(a: String, b: &str) -> String {
+    a + "," + b
+}
+
+#[reduce]
+fn larger<'a>(a: &'a str, b: &'a str) -> &'a str {
+    if a.len() >= b.len() { a } else { b }
+}
+
+/// Rejects what would pass ten.
+#[reduce]
+fn add_to_ten(a: i64, b: i64) -> Result<i64, String> {
+    if a + b > 10 { Err(format!("{a} + {b} is more than ten")) } else { Ok(a + b) }
+}
+
+/// Pairs to one pair.
+#[reduce]
+fn merge((a, x): (String, i64), (b, y): (String, i64)) -> (String, i64) {
+    (a + &b, x + y)
+}
+
+#[reduce]
+fn or(a: bool, b: bool) -> bool {
+    a || b
+}
+
+plugin!(
+    upper, same, length, parse, real, halve, is_even, raw, by_first, one, swap, key_value, key_real, by_parity,
+    by_bytes, by_shape, shape, shape_length, pair_as_list, append, stamped, long, positive, words, number, up_to,
+    repeat, double, checked, below, sizes, joined, median, census, map_order, add, add_real, concat, larger,
+    add_to_ten, merge, or
+);
