@@ -1,0 +1,131 @@
+//! `[sink.NAME]`: where records go.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use super::plan::Target;
+use super::problem::{listed, quoted};
+use super::reader::{Item, Offset, Reader, Table, Text};
+
+/// Elements that `print` shows per batch.
+const COUNT: RangeInclusive<u64> = 0..=u32::MAX as u64;
+const DEFAULT_COUNT: usize = 10;
+
+/// Every `type`, with its own keys.
+const TYPES: &[(&str, Type, &[&str])] = &[
+    ("print", Type::Print, &["count"]),
+    ("text_files", Type::TextFiles, &["prefix", "suffix"]),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Type {
+    Print,
+    TextFiles,
+}
+
+/// One sink, as far as it can be read.
+pub(super) struct SinkSpec<'t> {
+    /// Its name.
+    pub name: String,
+    /// Where the name stands.
+    pub at: Offset,
+    /// The name of what it reads.
+    pub from: Option<Text<'t>>,
+    /// None if something is wrong with it, which was told.
+    pub target: Option<Target>,
+}
+
+/// Reads `[sink.NAME]` of all names.
+pub(super) fn read<'t>(reader: &mut Reader<'_>, items: &[Item<'t>]) -> Vec<SinkSpec<'t>> {
+    let sinks: Vec<SinkSpec<'t>> = items.iter().map(|item| read_one(reader, item)).collect();
+    check_directories(reader, &sinks);
+    sinks
+}
+
+fn read_one<'t>(reader: &mut Reader<'_>, item: &Item<'t>) -> SinkSpec<'t> {
+    let mut spec = SinkSpec {
+        name: item.key.to_owned(),
+        at: item.key_at,
+        from: None,
+        target: None,
+    };
+    let Some(mut table) = reader.table(item, format!("sink {}", quoted(item.key))) else {
+        return spec;
+    };
+    spec.from = from(reader, &mut table);
+    let choices: Vec<_> = TYPES.iter().map(|(name, kind, _)| (*name, *kind)).collect();
+    let kind = table.require(reader, "type");
+    let kind = kind.and_then(|item| reader.choice(&item, &choices));
+    spec.target = match kind {
+        Some(Type::Print) => {
+            let count = table.integer(reader, "count", COUNT);
+            let count = count.unwrap_or(DEFAULT_COUNT);
+            Some(Target::Print { count })
+        }
+        Some(Type::TextFiles) => Some(Target::TextFiles {
+            prefix: prefix(reader, &mut table),
+            suffix: suffix(reader, &mut table),
+        }),
+        None => None,
+    };
+    table.refuse_keys_of_others(reader, TYPES, kind);
+    table.finish(reader);
+    spec
+}
+
+/// A sink reads one stream.
+fn from<'t>(reader: &mut Reader<'_>, table: &mut Table<'t>) -> Option<Text<'t>> {
+    let item = table.require(reader, "from")?;
+    if item.value.is_array() {
+        let message = format!("{} reads a list, but a sink reads one stream", table.label);
+        let hint = "name one: `from = \"a\"`; a `union` makes one stream of several";
+        reader.wrong_hint(item.at, &message, hint);
+        return None;
+    }
+    reader.text(&item)
+}
+
+fn prefix(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<PathBuf> {
+    let item = table.take("prefix")?;
+    let prefix = reader.path(&item)?;
+    if item.value.as_str().is_some_and(|text| text.ends_with('/')) {
+        let message = format!("{} ends with `/`", item.name);
+        let hint = "the time follows it after a dash: `\"out/counts\"` gives `out/counts-1000`";
+        reader.wrong_hint(item.at, &message, hint);
+    }
+    Some(prefix)
+}
+
+fn suffix(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<String> {
+    let text = table.text(reader, "suffix")?;
+    if text.value.is_empty() || text.value.contains(['/', '\0']) {
+        let message = format!("`suffix` of {} is no part of a file name", table.label);
+        reader.wrong_hint(
+            text.at,
+            &message,
+            "it follows the time after a dot, such as `txt`",
+        );
+        return None;
+    }
+    Some(text.value.into_owned())
+}
+
+/// Tells of sinks that would write the same directories.
+fn check_directories(reader: &mut Reader<'_>, sinks: &[SinkSpec<'_>]) {
+    let mut taken: Vec<&SinkSpec<'_>> = Vec::new();
+    for sink in sinks {
+        if !matches!(sink.target, Some(Target::TextFiles { .. })) {
+            continue;
+        }
+        if let Some(first) = taken.iter().find(|other| other.target == sink.target) {
+            let names = listed([first.name.as_str(), sink.name.as_str()]);
+            let message = format!("sinks {names} both write the same directories");
+            reader.wrong_hint(
+                sink.at,
+                &message,
+                "give them different `prefix` or `suffix`",
+            );
+        }
+        taken.push(sink);
+    }
+}

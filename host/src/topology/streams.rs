@@ -1,0 +1,375 @@
+//! `[stream.NAME]`: an operator, what it reads, and its function.
+//!
+//! Which keys a stream has is said by its operator's row in [`super::operators`]. Names in `from` are
+//! only read here; [`super::graph`] finds what they stand for.
+
+use std::time::Duration;
+
+use crate::batch::FunctionName;
+
+use super::operators::{Inputs, Operator, Partitions};
+use super::plan::{Op, Sort, SortBy};
+use super::plugins::RESERVED;
+use super::problem::{listed, quoted};
+use super::reader::{Item, Offset, Reader, Table, Text};
+use super::settings::{PARTITIONS, TopologySpec};
+use super::{operators::OPERATORS, plan::OnError, settings, units};
+
+/// Records that a `sort` keeps.
+const LIMIT: std::ops::RangeInclusive<u64> = 1..=u32::MAX as u64;
+
+/// Slides between two reductions anew.
+const REFRESH: std::ops::RangeInclusive<u64> = 1..=u32::MAX as u64;
+
+/// One stream, as far as it can be read.
+pub(super) struct StreamSpec<'t> {
+    /// Its name.
+    pub name: String,
+    /// Where the name stands.
+    pub at: Offset,
+    /// Where its function, or else its operator, stands.
+    pub bound_at: Offset,
+    /// None if it is unknown.
+    pub operator: Option<&'static Operator>,
+    /// What the dataflow runs; none if it is unknown or not yet available.
+    pub op: Option<Op>,
+    /// The names of what it reads.
+    pub from: Vec<Text<'t>>,
+    /// Its function, if it has one.
+    pub function: Option<FunctionName>,
+    /// The function's parameters: one `MessagePack` map.
+    pub params: Option<Vec<u8>>,
+    /// What becomes of rejected records.
+    pub on_error: OnError,
+    /// Partitions of its result, if it is wide.
+    pub partitions: u32,
+    /// A window's length.
+    pub window: Option<Located>,
+    /// A window's slide, if it is said.
+    pub slide: Option<Located>,
+}
+
+/// A duration, and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Located {
+    pub duration: Duration,
+    pub at: Offset,
+}
+
+/// Reads `[stream.NAME]` of one name.
+pub(super) fn read<'t>(
+    reader: &mut Reader<'_>,
+    item: &Item<'t>,
+    topology: &TopologySpec,
+) -> StreamSpec<'t> {
+    let mut spec = StreamSpec {
+        name: item.key.to_owned(),
+        at: item.key_at,
+        bound_at: item.at,
+        operator: None,
+        op: None,
+        from: Vec::new(),
+        function: None,
+        params: None,
+        on_error: topology.on_error,
+        partitions: topology.settings.partitions,
+        window: None,
+        slide: None,
+    };
+    let label = format!("stream {}", quoted(item.key));
+    let Some(mut table) = reader.table(item, label) else {
+        return spec;
+    };
+    spec.operator = operator(reader, &mut table, &mut spec.bound_at);
+    spec.op = spec.operator.and_then(|operator| operator.op.clone());
+    spec.from = from(reader, &mut table, spec.operator);
+    function(reader, &mut table, &mut spec);
+    partitions(reader, &mut table, &mut spec);
+    if let Some(on_error) = settings::on_error(reader, &mut table) {
+        spec.on_error = on_error;
+    }
+    if let Some(operator) = spec.operator {
+        own_keys(reader, &mut table, operator, &mut spec);
+        check_state(reader, operator, &spec, topology);
+    }
+    refuse_foreign_keys(reader, &mut table, spec.operator);
+    table.finish(reader);
+    spec
+}
+
+fn operator(
+    reader: &mut Reader<'_>,
+    table: &mut Table<'_>,
+    bound_at: &mut Offset,
+) -> Option<&'static Operator> {
+    let item = table.require(reader, "op")?;
+    *bound_at = item.at;
+    let name = reader.text(&item)?;
+    let operator = Operator::named(&name.value);
+    match operator {
+        None => {
+            let message = format!(
+                "{} has an unknown operator {}",
+                table.label,
+                quoted(name.raw)
+            );
+            let names = OPERATORS.iter().map(|operator| operator.name);
+            reader.unknown(name.at, &message, name.raw, names);
+        }
+        Some(operator) if operator.op.is_none() => {
+            let what = format!("operator {} of {}", quoted(operator.name), table.label);
+            reader.later(name.at, &what);
+        }
+        Some(_) => {}
+    }
+    operator
+}
+
+/// The names of what a stream reads, as many as its operator takes.
+fn from<'t>(
+    reader: &mut Reader<'_>,
+    table: &mut Table<'t>,
+    operator: Option<&'static Operator>,
+) -> Vec<Text<'t>> {
+    let Some(item) = table.require(reader, "from") else {
+        return Vec::new();
+    };
+    let is_list = item.value.is_array();
+    let names: Vec<Text<'t>> = if is_list {
+        let items = reader.items(&item).unwrap_or_default();
+        items.iter().filter_map(|item| reader.text(item)).collect()
+    } else {
+        reader.text(&item).into_iter().collect()
+    };
+    let Some(operator) = operator else {
+        return names;
+    };
+    let given = item.value.as_array().map_or(1, |array| array.len());
+    let (fits, wanted) = match operator.inputs {
+        Inputs::One => (!is_list, "one stream"),
+        Inputs::Two => (given == 2, "two streams"),
+        Inputs::Many => (given >= 2, "two or more streams"),
+    };
+    if !fits && (is_list || !names.is_empty()) {
+        let message = format!(
+            "{} reads {}, but {} takes {wanted}",
+            table.label,
+            if is_list {
+                format!("a list of {given}")
+            } else {
+                "one".to_owned()
+            },
+            quoted(operator.name),
+        );
+        let hint = match operator.inputs {
+            Inputs::One => "name one: `from = \"a\"`; a `union` makes one stream of several",
+            Inputs::Two | Inputs::Many => "name them in order: `from = [\"a\", \"b\"]`",
+        };
+        reader.wrong_hint(item.at, &message, hint);
+    }
+    names
+}
+
+// === Functions ===
+
+/// Reads `function` and `params`, which belong together.
+fn function(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut StreamSpec<'_>) {
+    let item = table.take("function");
+    let params = table.take("params");
+    if let Some(item) = &item {
+        spec.bound_at = item.at;
+    }
+    let takes_function = spec.operator.is_none_or(|operator| operator.function);
+    let calls = spec.operator.map_or("", |operator| operator.name);
+    match &item {
+        Some(item) if takes_function => spec.function = function_name(reader, item),
+        None if takes_function && spec.operator.is_some() => {
+            let message = format!("{} has no `function`", table.label);
+            let hint = format!("{} calls one: `function = \"plugin/name\"`", quoted(calls));
+            reader.wrong_hint(table.at, &message, &hint);
+        }
+        _ => {}
+    }
+    if !takes_function {
+        for item in item.iter().chain(&params) {
+            let message = format!("{} cannot have {}", table.label, quoted(item.key));
+            let hint = format!("{} calls no function", quoted(calls));
+            reader.wrong_hint(item.key_at, &message, &hint);
+        }
+    }
+    if let Some(item) = params {
+        if item.value.is_table() {
+            let value = reader.value(&item);
+            spec.params = value.map(|value| value.to_msgpack());
+        } else {
+            let message = format!("{} is no table", item.name);
+            reader.wrong_hint(item.at, &message, "write `params = { name = \"value\" }`");
+        }
+    }
+}
+
+fn function_name(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<FunctionName> {
+    let text = reader.text(item)?;
+    let name: Option<FunctionName> = text.value.parse().ok();
+    let name = name.filter(|name| {
+        units::is_name(&name.plugin)
+            && units::is_function_name(&name.function)
+            && !RESERVED.contains(&name.plugin.as_str())
+    });
+    if name.is_none() {
+        let message = format!(
+            "{} is {}, which names no function",
+            item.name,
+            quoted(text.raw)
+        );
+        let hint = "write `\"plugin/function\"`, where `plugin` is the file `plugin.wasm`";
+        reader.wrong_hint(text.at, &message, hint);
+    }
+    name
+}
+
+// === Keys of single operators ===
+
+fn partitions(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut StreamSpec<'_>) {
+    let item = table.take("partitions");
+    let given = item
+        .as_ref()
+        .and_then(|item| reader.integer(item, PARTITIONS));
+    if let Some(given) = given {
+        spec.partitions = given;
+    }
+    let Some(operator) = spec.operator else {
+        return;
+    };
+    let name = quoted(operator.name);
+    let hint = match (operator.partitions, &item) {
+        (Partitions::Exact, None) => {
+            let message = format!("{} has no `partitions`", table.label);
+            reader.wrong(table.at, &message);
+            return;
+        }
+        (Partitions::Kept, Some(_)) => format!("{name} keeps the partitions of what it reads"),
+        (Partitions::Single, Some(_)) => format!("{name} gives one partition"),
+        _ => return,
+    };
+    if let Some(item) = item {
+        let message = format!("{} cannot have `partitions`", table.label);
+        reader.wrong_hint(item.key_at, &message, &hint);
+    }
+}
+
+fn own_keys(
+    reader: &mut Reader<'_>,
+    table: &mut Table<'_>,
+    operator: &Operator,
+    spec: &mut StreamSpec<'_>,
+) {
+    let inverse = table_item(table, operator, "inverse");
+    let has_inverse = inverse.is_some();
+    if let Some(item) = inverse {
+        function_name(reader, &item);
+    }
+    for key in operator.keys {
+        let Some(item) = table.take(key) else {
+            if *key == "window" {
+                table.require(reader, key);
+            }
+            continue;
+        };
+        match *key {
+            "window" => spec.window = located(reader, &item),
+            "slide" => spec.slide = located(reader, &item),
+            "keep" => _ = function_name(reader, &item),
+            "refresh" => _ = reader.integer::<u32>(&item, REFRESH),
+            "timeout" => _ = reader.duration(&item),
+            "initial" => _ = reader.path(&item),
+            "by" | "descending" | "limit" => sort_key(reader, &item, &mut spec.op),
+            _ => {}
+        }
+        if matches!(*key, "keep" | "refresh") && !has_inverse {
+            let message = format!("{} has {} without `inverse`", table.label, quoted(key));
+            reader.wrong_hint(
+                item.key_at,
+                &message,
+                "without it, a key leaves with its last batch",
+            );
+        }
+    }
+}
+
+fn table_item<'t>(
+    table: &mut Table<'t>,
+    operator: &Operator,
+    key: &'static str,
+) -> Option<Item<'t>> {
+    operator
+        .keys
+        .contains(&key)
+        .then(|| table.take(key))
+        .flatten()
+}
+
+fn located(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Located> {
+    let at = item.at;
+    reader
+        .duration(item)
+        .map(|duration| Located { duration, at })
+}
+
+fn sort_key(reader: &mut Reader<'_>, item: &Item<'_>, op: &mut Option<Op>) {
+    let Some(Op::Sort(Sort {
+        by,
+        descending,
+        limit,
+    })) = op
+    else {
+        return;
+    };
+    match item.key {
+        "by" => *by = reader.choice(item, &[("key", SortBy::Key), ("value", SortBy::Value)]),
+        "descending" => *descending = reader.boolean(item).unwrap_or(false),
+        _ => *limit = reader.integer(item, LIMIT),
+    }
+}
+
+/// Tells of keys that only other operators have; of an unknown operator, nobody knows.
+fn refuse_foreign_keys(
+    reader: &mut Reader<'_>,
+    table: &mut Table<'_>,
+    operator: Option<&'static Operator>,
+) {
+    let own = operator.map_or(&[][..], |operator| operator.keys);
+    let foreign = OPERATORS.iter().flat_map(|operator| operator.keys);
+    for key in foreign.filter(|key| !own.contains(key)) {
+        let Some(item) = table.take_foreign(key) else {
+            continue;
+        };
+        if let Some(operator) = operator {
+            let name = quoted(operator.name);
+            let message = format!(
+                "{} has {}, which {name} does not take",
+                table.label,
+                quoted(key)
+            );
+            let hint = format!("it belongs to {}", listed(Operator::with_key(key)));
+            reader.wrong_hint(item.key_at, &message, &hint);
+        }
+    }
+}
+
+fn check_state(
+    reader: &mut Reader<'_>,
+    operator: &Operator,
+    spec: &StreamSpec<'_>,
+    topology: &TopologySpec,
+) {
+    let settings = &topology.settings;
+    if operator.stateful && settings.checkpoint.is_none() && !settings.allow_state_loss {
+        let message = format!(
+            "stream {} keeps state, but `checkpoint` is `false`",
+            quoted(&spec.name)
+        );
+        let hint = "give a directory, or say `allow_state_loss = true`";
+        reader.wrong_hint(spec.bound_at, &message, hint);
+    }
+}
