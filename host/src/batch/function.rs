@@ -7,6 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::chunk::Chunk;
 use super::column::U32s;
 use super::types::{BatchTime, ColumnType, Digest, RecordType};
@@ -131,7 +133,7 @@ pub struct Context {
 }
 
 /// The `index`-th record that entered link `link` of a chain, both from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RecordRef {
     /// The link; 0 for a call that is no chain.
     pub link: u32,
@@ -178,7 +180,7 @@ pub struct Outcome {
 }
 
 /// Why a guest's instance cannot be used any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TrapKind {
     /// A panic, an `unreachable`, a division by zero, an exit.
     Trapped,
@@ -195,7 +197,7 @@ pub enum TrapKind {
 }
 
 /// A call that did not come back with an answer. The instance must not be used again.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Trap {
     /// What sort of end it was.

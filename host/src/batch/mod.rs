@@ -11,6 +11,7 @@
 pub mod chunk;
 pub mod column;
 pub mod function;
+pub mod hash;
 pub mod sink;
 pub mod source;
 pub mod types;

@@ -37,7 +37,7 @@ pub trait Sink: Send + Sync {
 }
 
 /// A sink that could not do what it was asked.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct SinkError {
     /// What was attempted, and what went wrong.

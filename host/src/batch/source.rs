@@ -39,8 +39,9 @@ pub struct Cut {
 /// Dropping the last reference frees its place in the source's buffer.
 pub trait Partition: Send + Sync {
     /// Decodes the partition, chunk by chunk ([`super::chunk::CHUNK_BYTES`] each, about). A partition
-    /// of nothing gives one empty chunk or none.
-    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>> + '_>;
+    /// of nothing gives one empty chunk or none. The iterator outlives the borrow: workers keep it between
+    /// two chunks, so it holds the bytes by reference count.
+    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>>>;
 }
 
 /// Records as a source's format gives them.
@@ -55,7 +56,7 @@ pub struct Decoded {
 }
 
 /// A source that cannot go on.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct SourceError {
     /// What was attempted, and what went wrong.

@@ -1,0 +1,245 @@
+//! The running dataflow, as the driver holds it.
+//!
+//! The driver begins a round, waits until it is decided, gives the verdict, and begins the next. The workers
+//! are threads of their own; a panic in one ends the process, because its peers would wait for ever.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use timely::communication::WorkerGuards;
+use timely::{CommunicationConfig, Config, WorkerConfig};
+
+use crate::batch::Round;
+use crate::topology::plan::Plan;
+
+use super::control::{Begin, RoundPlan, Verdict};
+use super::environment::Environment;
+use super::failure::Failure;
+use super::local::Shared;
+use super::report::RoundReport;
+use super::worker::{self, Command, Link, Setup};
+
+/// The exit code of a process one of whose workers panicked.
+pub const PANIC_EXIT_CODE: i32 = 101;
+
+/// How chunks cross from worker to worker of one process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Exchange {
+    /// By reference.
+    #[default]
+    Shared,
+    /// As bytes, the way they cross between processes.
+    Bytes,
+}
+
+/// How an engine runs.
+#[derive(Clone)]
+pub struct Options {
+    /// Worker threads; at least one.
+    pub workers: usize,
+    /// How chunks cross between them.
+    pub exchange: Exchange,
+    /// Called in a worker that panics, after the message was printed. Ends the process by default; where it
+    /// returns, the other workers wait for ever.
+    pub on_panic: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Options {
+    /// Worker threads that share chunks, and an end of the process on a panic.
+    #[must_use]
+    pub fn threads(workers: usize) -> Self {
+        Self {
+            workers,
+            exchange: Exchange::Shared,
+            on_panic: Arc::new(|| std::process::exit(PANIC_EXIT_CODE)),
+        }
+    }
+}
+
+/// The threads could not be started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot start {workers} workers: {message}")]
+pub struct StartError {
+    workers: usize,
+    message: String,
+}
+
+/// A round that every worker has finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The round.
+    pub round: Round,
+    /// Why it must be aborted; none: it may be committed. In the order of the plan; those that were not
+    /// reached because another came first are missing.
+    pub failures: Vec<Failure>,
+    /// What was done.
+    pub report: RoundReport,
+}
+
+/// The running dataflow. Dropping it stops the workers and waits for them.
+pub struct Engine {
+    sources: usize,
+    streams: usize,
+    environment: Arc<dyn Environment>,
+    shared: Arc<Shared>,
+    commands: Sender<Command>,
+    decided: Receiver<Decided>,
+    /// The round that was begun last, and how far it is.
+    last: Option<(Round, Phase)>,
+    guards: Option<WorkerGuards<()>>,
+}
+
+/// How far a round is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Decided,
+    Over,
+}
+
+impl Engine {
+    /// Starts `workers` threads that run `plan`.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no more threads.
+    pub fn start(
+        plan: &Plan,
+        workers: usize,
+        environment: Arc<dyn Environment>,
+    ) -> Result<Self, StartError> {
+        Self::start_with(plan, &Options::threads(workers), environment)
+    }
+
+    /// As [`Engine::start`] with other options.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::start`].
+    ///
+    /// # Panics
+    ///
+    /// If there are no workers.
+    pub fn start_with(
+        plan: &Plan,
+        options: &Options,
+        environment: Arc<dyn Environment>,
+    ) -> Result<Self, StartError> {
+        assert!(options.workers > 0, "there is at least one worker");
+        let (commands, receive_commands) = channel();
+        let (send_decided, decided) = channel();
+        let shared = Arc::new(Shared::new());
+        let setup = Setup {
+            plan: Arc::new(plan.clone()),
+            environment: Arc::clone(&environment),
+            shared: Arc::clone(&shared),
+            engine: Mutex::new(Some(Link {
+                commands: receive_commands,
+                decided: send_decided,
+            })),
+        };
+        let config = Config {
+            communication: match options.exchange {
+                Exchange::Shared => CommunicationConfig::Process(options.workers),
+                Exchange::Bytes => CommunicationConfig::ProcessBinary(options.workers),
+            },
+            worker: WorkerConfig::default(),
+        };
+        let on_panic = Arc::clone(&options.on_panic);
+        let guards = timely::execute(config, move |worker| {
+            let _guard = PanicGuard(&*on_panic);
+            worker::run(worker, &setup);
+        })
+        .map_err(|message| StartError {
+            workers: options.workers,
+            message,
+        })?;
+        Ok(Self {
+            sources: plan.sources.len(),
+            streams: plan.streams.len(),
+            environment,
+            shared,
+            commands,
+            decided,
+            last: None,
+            guards: Some(guards),
+        })
+    }
+
+    /// Begins a round.
+    ///
+    /// # Panics
+    ///
+    /// If the round before has no verdict yet, if `plan.round` is not larger than it, or if `plan.fires` has
+    /// not one entry per stream.
+    pub fn begin(&mut self, plan: RoundPlan) {
+        if let Some((last, phase)) = self.last {
+            assert_eq!(phase, Phase::Over, "round {last} has a verdict");
+            assert!(plan.round > last, "round {} is used again", plan.round);
+        }
+        assert_eq!(plan.fires.len(), self.streams, "streams fire or not");
+        self.last = Some((plan.round, Phase::Running));
+        let inputs = (0..self.sources)
+            .map(|source| self.environment.input(plan.round, source).len())
+            .map(|partitions| u32::try_from(partitions).expect("a cut has few partitions"))
+            .collect();
+        self.command(Command::Begin(Begin { plan, inputs }));
+    }
+
+    /// Waits until the open round is decided, at most for `timeout`.
+    pub fn wait(&mut self, timeout: Duration) -> Option<Decided> {
+        let decided = self.decided.recv_timeout(timeout).ok()?;
+        self.last = Some((decided.round, Phase::Decided));
+        Some(decided)
+    }
+
+    /// Ends a round that is decided.
+    ///
+    /// # Panics
+    ///
+    /// If `round` is not the one that was decided last, or has a verdict already.
+    pub fn verdict(&mut self, round: Round, verdict: Verdict) {
+        assert_eq!(
+            self.last,
+            Some((round, Phase::Decided)),
+            "a verdict follows a decision"
+        );
+        self.last = Some((round, Phase::Over));
+        self.command(Command::Verdict(verdict));
+    }
+
+    /// Stops the workers and waits for them. A round that is open is lost; a call into a guest that is under
+    /// way is waited for.
+    pub fn stop(self) {}
+
+    fn command(&self, command: Command) {
+        // Worker 0 is gone only after a panic whose handler returned; then nothing is decided any more.
+        let _ = self.commands.send(command);
+        if let Some(guards) = &self.guards {
+            guards.guards()[0].thread().unpark();
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shared.stop();
+        self.command(Command::Stop);
+        if let Some(guards) = self.guards.take() {
+            // A worker that panicked has said so, and its handler was called.
+            guards.join();
+        }
+    }
+}
+
+/// Calls the handler when its worker panics.
+struct PanicGuard<'a>(&'a (dyn Fn() + Send + Sync));
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.0)();
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Why an attempt failed: a record that the operator sends to worker 0 while it drains its input.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::batch::function::Trap;
+use crate::batch::sink::SinkError;
+use crate::batch::source::SourceError;
+use crate::batch::{Digest, FunctionName};
+
+use super::control::CallSite;
+
+/// A part of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Node {
+    /// `Plan::sources[i]`.
+    Source(usize),
+    /// `Plan::streams[i]`.
+    Stream(usize),
+    /// `Plan::sinks[i]`.
+    Sink(usize),
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{kind}")]
+pub struct Failure {
+    /// Where. Of a chain whose guilty link is not known: its first stream.
+    pub node: Node,
+    /// The partition that was worked on.
+    pub partition: u32,
+    /// What happened.
+    pub kind: FailureKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// A function did not come back with an answer.
+    Trap {
+        /// Its end.
+        trap: Trap,
+        /// The plugin version.
+        plugin: Digest,
+        /// The functions that the call went through: one, or the links of a chain.
+        functions: Vec<FunctionName>,
+        /// Which call it was.
+        site: CallSite,
+    },
+    /// A record was rejected, and `on_error` is `fail`.
+    Rejected(Sample),
+    /// A source could not read its own input again.
+    Source(SourceError),
+    /// A sink could not take a chunk.
+    Sink(SinkError),
+    /// What one call or one operator would have to hold passes a limit.
+    TooLarge {
+        /// Bytes wanted.
+        bytes: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+}
+
+/// A rejected record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Sample {
+    /// The partition it was in.
+    pub partition: u32,
+    /// The call, or the chunk of the partition.
+    pub sequence: u32,
+    /// Its number among the records of that call.
+    pub index: u32,
+    /// The record as text, cut to [`EXCERPT_BYTES`]; none where only the guest has seen it (a record
+    /// between two links of a chain, or input that a source could not decode).
+    pub record: Option<String>,
+    /// Why, in the function's or the host's words, cut to [`EXCERPT_BYTES`].
+    pub reason: String,
+}
+
+/// How much of a record or a reason a report keeps, in bytes.
+pub const EXCERPT_BYTES: usize = 256;
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trap {
+                trap, functions, ..
+            } => {
+                let names: Vec<String> = functions.iter().map(|name| format!("`{name}`")).collect();
+                write!(f, "{} trapped: {trap}", names.join(", "))
+            }
+            Self::Rejected(sample) => match &sample.record {
+                Some(record) => write!(f, "record `{record}` was rejected: {}", sample.reason),
+                None => write!(f, "a record was rejected: {}", sample.reason),
+            },
+            Self::Source(error) => error.fmt(f),
+            Self::Sink(error) => error.fmt(f),
+            Self::TooLarge { bytes, limit } => {
+                write!(
+                    f,
+                    "{bytes} bytes would have to be held at once, {limit} are allowed"
+                )
+            }
+        }
+    }
+}
+
+/// `text` cut to [`EXCERPT_BYTES`] on a character boundary.
+pub(super) fn excerpt(text: &str) -> String {
+    text[..text.floor_char_boundary(EXCERPT_BYTES)].to_owned()
+}

@@ -1,0 +1,54 @@
+//! Runs one plan as a timely dataflow, one attempt of a batch at a time.
+//!
+//! The driver begins a round ([`Engine::begin`]): its plan goes through the dataflow's own control stream to
+//! every operator of every worker. Sources decode their partitions, chunks cross the operators, and when the
+//! frontier of every operator has passed the round, each worker reports to worker 0, which decides it
+//! ([`Engine::wait`]). The driver gives the verdict and begins the next.
+//!
+//! A narrow operator works where its input is. A wide one is two operators with an exchange between: the
+//! half before combines each partition and splits it by target partition, the half after takes what arrives
+//! in (partition, sequence) order. So every stream has one order, whatever the number of workers.
+//!
+//! This module knows nothing of TOML, sockets or wasm: it is given a
+//! [`Plan`](crate::topology::plan::Plan) and an [`Environment`].
+//!
+//! **Invariant:** one attempt is open at a time, and `Verdict(r)` comes before `Begin(s)`, `s > r`.
+//! **Invariant:** nothing here is visible outside before the driver commits.
+//! **Invariant:** timely appears in [`drive`], [`container`], [`worker`] and [`engine`] (and as the thing
+//! that wakes the reporter in [`local`]), and nowhere else in the crate.
+//!
+//! | where | what |
+//! |---|---|
+//! | [`engine`], [`worker`], [`graph`] | what the driver holds; a worker's thread; the operators of a plan |
+//! | [`control`], [`report`], [`failure`] | what goes in and out beside data |
+//! | [`operator`], [`machine`], [`drive`], [`local`] | what an operator is, its life, its timely shell, what those of a worker share |
+//! | [`parcel`], [`container`] | chunks on their way |
+//! | the rest | an operator per file, named by its method, and what several of them share |
+//!
+//! Start reading at [`operator`], then [`machine`], then [`worker::run`].
+
+mod container;
+mod control;
+mod drive;
+mod engine;
+mod environment;
+mod failure;
+mod graph;
+mod local;
+mod machine;
+mod operator;
+mod parcel;
+mod partitions;
+mod report;
+mod seed;
+mod sink;
+mod source;
+mod union;
+mod worker;
+
+pub use control::{CallSite, Half, RoundPlan, Skips, Verdict};
+pub use engine::{Decided, Engine, Exchange, Options, PANIC_EXIT_CODE, StartError};
+pub use environment::Environment;
+pub use failure::{EXCERPT_BYTES, Failure, FailureKind, Node, Sample};
+pub use report::{COUNTERS, NodeReport, RoundReport, SAMPLES};
+pub use seed::seed;

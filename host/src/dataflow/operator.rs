@@ -1,0 +1,117 @@
+//! What an operator is: a plain struct that takes chunks and sends chunks.
+//!
+//! Capabilities, frontiers, stashing and channels are the business of [`super::drive`]; so an operator is
+//! tested by calling it.
+
+use std::sync::Arc;
+
+use crate::topology::types::Types;
+
+use super::control::{RoundPlan, Verdict};
+use super::failure::{Failure, Node};
+use super::parcel::Parcel;
+use super::partitions::Partitions;
+use super::report::Tally;
+
+/// One half or the whole of a stream's operator, of a source or of a sink, on one worker.
+///
+/// A round's life: `begin`, any number of `pull` and `chunk`, `finish` once nothing more can come, and
+/// later `verdict`. After an error neither `chunk` nor `finish` is called until the next `begin`, which
+/// therefore starts from nothing.
+pub trait Operator {
+    /// A round starts. What an attempt left behind is forgotten.
+    fn begin(&mut self, attempt: &Arc<Attempt>);
+
+    /// Makes a chunk's worth of output out of nothing (sources only), and says whether there is more.
+    ///
+    /// # Errors
+    ///
+    /// The attempt fails.
+    fn pull(&mut self, out: &mut Output) -> Result<More, Failure> {
+        let _ = out;
+        Ok(More::Nothing)
+    }
+
+    /// Takes a parcel from input `port`.
+    ///
+    /// # Errors
+    ///
+    /// The attempt fails.
+    fn chunk(&mut self, port: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure>;
+
+    /// All input of the round was taken.
+    ///
+    /// # Errors
+    ///
+    /// The attempt fails.
+    fn finish(&mut self, out: &mut Output) -> Result<(), Failure>;
+
+    /// The round is decided; memory held for it can go.
+    fn verdict(&mut self, verdict: Verdict);
+}
+
+/// Whether a source has more to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// Not in this round.
+    Nothing,
+    /// Another `pull` gives more.
+    Something,
+}
+
+/// One attempt of a batch as a worker sees it.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The driver's plan.
+    pub plan: RoundPlan,
+    /// Record types under the plugins of this round.
+    pub types: Arc<Types>,
+    /// How many partitions every stream has.
+    pub partitions: Partitions,
+}
+
+/// Where an operator's results go, and what it tells of its work.
+#[derive(Debug)]
+pub struct Output {
+    node: Node,
+    parcels: Vec<Parcel>,
+    tally: Tally,
+}
+
+impl Output {
+    /// The output of an operator that works for `node`.
+    #[must_use]
+    pub fn new(node: Node) -> Self {
+        Self {
+            node,
+            parcels: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Hands a parcel on.
+    pub fn send(&mut self, parcel: Parcel) {
+        self.parcels.push(parcel);
+    }
+
+    /// What was done so far in this round.
+    pub fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    /// Takes what was sent.
+    pub fn take_parcels(&mut self) -> Vec<Parcel> {
+        std::mem::take(&mut self.parcels)
+    }
+
+    /// Takes what was tallied.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// The node whose time in the host is measured.
+    #[must_use]
+    pub const fn node(&self) -> Node {
+        self.node
+    }
+}

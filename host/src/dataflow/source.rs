@@ -1,0 +1,165 @@
+//! A source: decodes those partitions of its input that are this worker's, one chunk per turn.
+
+use std::iter::Peekable;
+use std::sync::Arc;
+
+use crate::batch::Chunk;
+use crate::batch::source::{Decoded, Partition, SourceError};
+use crate::topology::plan::OnError;
+
+use super::control::Verdict;
+use super::environment::Environment;
+use super::failure::{Failure, FailureKind, Node, Sample, excerpt};
+use super::operator::{Attempt, More, Operator, Output};
+use super::parcel::Parcel;
+
+/// The operator of `Plan::sources[source]` on one worker.
+pub(super) struct Source {
+    source: usize,
+    on_error: OnError,
+    environment: Arc<dyn Environment>,
+    /// Which of how many workers decodes: partition `p` is worker `p % workers`'s.
+    worker: usize,
+    workers: usize,
+    /// Partitions that are not decoded yet, the next one last.
+    waiting: Vec<(u32, Arc<dyn Partition>)>,
+    open: Option<Open>,
+    /// A chunk of nothing, while a round is open.
+    empty: Option<Chunk>,
+}
+
+/// The partition that is being decoded.
+struct Open {
+    partition: u32,
+    sequence: u32,
+    chunks: Peekable<Box<dyn Iterator<Item = Result<Decoded, SourceError>>>>,
+}
+
+impl Source {
+    pub(super) fn new(
+        source: usize,
+        on_error: OnError,
+        environment: Arc<dyn Environment>,
+        (worker, workers): (usize, usize),
+    ) -> Self {
+        Self {
+            source,
+            on_error,
+            environment,
+            worker,
+            workers,
+            waiting: Vec::new(),
+            open: None,
+            empty: None,
+        }
+    }
+
+    fn forget(&mut self) {
+        self.waiting.clear();
+        self.open = None;
+        self.empty = None;
+    }
+
+    fn failed(&self, partition: u32, kind: FailureKind) -> Failure {
+        Failure {
+            node: Node::Source(self.source),
+            partition,
+            kind,
+        }
+    }
+
+    /// Counts what was no record, and stops where that is not allowed.
+    fn rejected(
+        &self,
+        (partition, sequence): (u32, u32),
+        decoded: &Decoded,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        if decoded.rejected == 0 {
+            return Ok(());
+        }
+        let node = out.tally().node(Node::Source(self.source));
+        node.rejected += decoded.rejected;
+        let samples = (0..).zip(&decoded.samples).map(|(index, reason)| Sample {
+            partition,
+            sequence,
+            index,
+            record: None,
+            reason: excerpt(reason),
+        });
+        let mut samples = samples.peekable();
+        if self.on_error == OnError::Fail {
+            let sample = samples.next().unwrap_or_else(|| Sample {
+                partition,
+                sequence,
+                index: 0,
+                record: None,
+                reason: "it is no record of the source's format".to_owned(),
+            });
+            return Err(self.failed(partition, FailureKind::Rejected(sample)));
+        }
+        samples.for_each(|sample| node.sample(sample));
+        Ok(())
+    }
+}
+
+impl Operator for Source {
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.forget();
+        let input = self.environment.input(attempt.plan.round, self.source);
+        let mine = (0..).zip(input).skip(self.worker).step_by(self.workers);
+        self.waiting = mine.collect();
+        self.waiting.reverse();
+        self.empty = Some(Chunk::empty(attempt.types.sources[self.source]));
+    }
+
+    fn pull(&mut self, out: &mut Output) -> Result<More, Failure> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => match self.waiting.pop() {
+                Some((partition, input)) => Open {
+                    partition,
+                    sequence: 0,
+                    chunks: input.chunks().peekable(),
+                },
+                None => return Ok(More::Nothing),
+            },
+        };
+        let (partition, sequence) = (open.partition, open.sequence);
+        let chunk = match open.chunks.next() {
+            Some(Ok(decoded)) => {
+                self.rejected((partition, sequence), &decoded, out)?;
+                decoded.chunk
+            }
+            Some(Err(error)) => return Err(self.failed(partition, FailureKind::Source(error))),
+            None => self.empty.clone().expect("a round is open"),
+        };
+        let records = chunk.len() as u64;
+        out.tally().node(Node::Source(self.source)).records_out += records;
+        let last = open.chunks.peek().is_none();
+        out.send(Parcel {
+            partition,
+            sequence,
+            last,
+            target: 0,
+            chunk,
+        });
+        if !last {
+            open.sequence += 1;
+            self.open = Some(open);
+        }
+        Ok(More::Something)
+    }
+
+    fn chunk(&mut self, _: usize, _: Parcel, _: &mut Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn verdict(&mut self, _: Verdict) {
+        self.forget();
+    }
+}

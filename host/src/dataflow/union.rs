@@ -1,0 +1,60 @@
+//! `union`: all of its inputs, partitions in the order of `from`.
+//!
+//! Partitions of input `i` are numbered after those of inputs `0..i`; how many those have is known when the
+//! round begins ([`super::partitions`]), so nothing waits and nothing moves.
+
+use std::sync::Arc;
+
+use crate::topology::plan::Upstream;
+
+use super::control::Verdict;
+use super::failure::{Failure, Node};
+use super::operator::{Attempt, Operator, Output};
+use super::parcel::Parcel;
+
+/// The operator of one `union` on one worker.
+pub(super) struct Union {
+    stream: usize,
+    from: Vec<Upstream>,
+    /// The number of each input's first partition.
+    first: Vec<u32>,
+}
+
+impl Union {
+    pub(super) const fn new(stream: usize, from: Vec<Upstream>) -> Self {
+        Self {
+            stream,
+            from,
+            first: Vec::new(),
+        }
+    }
+}
+
+impl Operator for Union {
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.first.clear();
+        let mut next = 0;
+        for from in &self.from {
+            self.first.push(next);
+            next += attempt.partitions.of(*from);
+        }
+    }
+
+    fn chunk(&mut self, port: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+        let records = parcel.chunk.len() as u64;
+        let node = out.tally().node(Node::Stream(self.stream));
+        node.records_in += records;
+        node.records_out += records;
+        out.send(Parcel {
+            partition: self.first[port] + parcel.partition,
+            ..parcel
+        });
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn verdict(&mut self, _: Verdict) {}
+}
