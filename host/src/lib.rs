@@ -6,4 +6,5 @@
 
 pub mod batch;
 pub mod dataflow;
+pub mod sink;
 pub mod topology;

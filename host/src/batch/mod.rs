@@ -12,8 +12,10 @@ pub mod chunk;
 pub mod column;
 pub mod function;
 pub mod hash;
+pub mod msgpack;
 pub mod sink;
 pub mod source;
+pub mod text;
 pub mod types;
 
 pub use chunk::Chunk;
