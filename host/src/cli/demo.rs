@@ -14,10 +14,9 @@ use super::build::{BuildOptions, build};
 use super::error::{CliError, Fault};
 use super::{failure, load, new, run};
 use crate::driver::cutter::Command;
-use crate::driver::job::job_directory;
 use crate::driver::status::StatusBoard;
 use crate::driver::{Job, JobOptions};
-use crate::sink::Console;
+use crate::sink::print;
 
 /// What is fed, line by line, again and again.
 const TEXT: &str = include_str!("demo.txt");
@@ -53,11 +52,15 @@ pub(super) fn demo() -> Result<(), CliError> {
     let topology = folder.path().join("topology.toml");
     fs::write(&topology, topology_text(address)).map_err(|error| CliError::job(&error))?;
     let plan = load::plan(&topology)?;
-    let directory = job_directory(&plan, &topology);
     let options =
-        JobOptions { workers: plan.settings.workers, once: false, console: Console::stdout() };
+        JobOptions {
+        workers: plan.settings.workers,
+        once: false,
+        folder: folder.path().to_owned(),
+        console: print::stdout(),
+    };
     let describe = |error| failure::describe(&error, &topology);
-    let job = Job::open(plan, directory, options).map_err(describe)?;
+    let job = Job::open(plan, options).map_err(describe)?;
     let (board, commands) = (job.board(), job.commands());
     // It ends with the process, or when the job closes the connection.
     thread::spawn(move || feed(&listener));

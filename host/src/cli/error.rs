@@ -30,6 +30,8 @@ pub struct CliError {
     hint: Option<String>,
     /// Lines that stand as they are, below: a guest's backtrace, or all problems of a topology.
     details: Vec<String>,
+    /// The message stands for itself, without the program's name before it.
+    bare: bool,
 }
 
 impl CliError {
@@ -37,7 +39,7 @@ impl CliError {
     #[must_use]
     pub fn new(fault: Fault, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { fault, message, causes: Vec::new(), hint: None, details: Vec::new() }
+        Self { fault, message, causes: Vec::new(), hint: None, details: Vec::new(), bare: false }
     }
 
     /// The job failed, and why.
@@ -60,6 +62,20 @@ impl CliError {
             cause = error.source();
         }
         this
+    }
+
+    /// Names what lies behind it.
+    #[must_use]
+    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    /// Leaves the program's name out: the message begins with a file and a line.
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        self.bare = true;
+        self
     }
 
     /// Says what the user can do.
@@ -87,7 +103,11 @@ impl CliError {
     #[must_use]
     pub fn report(&self) -> ExitCode {
         let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-        anstream::eprintln!("{red}dshost{red:#}: {self}");
+        if self.bare {
+            anstream::eprintln!("{self}");
+        } else {
+            anstream::eprintln!("{red}dshost{red:#}: {self}");
+        }
         ExitCode::from(match self.fault {
             Fault::Job => 1,
             Fault::Usage => 2,

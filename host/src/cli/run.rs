@@ -10,9 +10,8 @@ use super::args::RunArgs;
 use super::error::CliError;
 use super::{failure, load, show};
 use crate::driver::cutter::Command;
-use crate::driver::job::job_directory;
 use crate::driver::{Job, JobOptions, Status};
-use crate::sink::Console;
+use crate::sink::print;
 
 /// Runs a topology until its sources end or a signal comes, then prints a summary to standard error.
 pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
@@ -21,10 +20,13 @@ pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
         load::can_end(&plan)?;
     }
     let workers = args.workers.unwrap_or(plan.settings.workers);
-    let directory = job_directory(&plan, &args.topology);
     info!("nothing survives a restart yet: the journal comes in a later version");
-    let options = JobOptions { workers, once: args.once, console: Console::stdout() };
-    let job = Job::open(plan, directory, options)
+    let options = JobOptions {
+        workers,
+        once: args.once,
+        folder: load::folder(&args.topology),
+        console: print::stdout() };
+    let job = Job::open(plan, options)
         .map_err(|error| failure::describe(&error, &args.topology))?;
     let status = run_until_signal(job).map_err(|error| failure::describe(&error, &args.topology))?;
     summarize(&status);

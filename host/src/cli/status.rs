@@ -28,7 +28,7 @@ pub(super) fn plugins(args: &StatusArgs) -> Result<(), CliError> {
 
 fn ask(topology: &Path) -> Result<Status, CliError> {
     let plan = load::plan(topology)?;
-    ask_status(&job_directory(&plan, topology)).map_err(|error| match error {
+    ask_status(&job_directory(&plan, &load::folder(topology))).map_err(|error| match error {
         ControlError::NotRunning(_) => {
             CliError::job(&error).hint(format!("start it: `dshost run {}`", topology.display()))
         }

@@ -17,12 +17,15 @@ use super::versions::Versions;
 use crate::batch::sink::SinkError;
 use crate::batch::{BatchTime, FunctionName, Round};
 use crate::dataflow::{
-    Engine, Failure, FailureKind, RoundPlan, RoundReport, Skips, StartError, Verdict,
+    Decided, Engine, Failure, FailureKind, RoundPlan, RoundReport, Skips, StartError, Verdict,
 };
 use crate::topology::plan::Plan;
 
 /// The pause after a sink failed; doubled with each further attempt.
 const SINK_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a round runs before the log says so.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A batch that cannot be committed: the job ends, everything before it intact.
 #[derive(Debug, thiserror::Error)]
@@ -213,7 +216,7 @@ impl Executor {
             fires,
             skip: Skips::new(),
         });
-        let decided = self.engine.wait();
+        let decided = self.decided();
         debug!(batch = %batch.time, attempt, round = self.round, "round decided");
         let vote = match decided.failures.into_iter().next() {
             Some(failure) => Err(Trouble::Dataflow(Box::new(failure))),
@@ -226,6 +229,16 @@ impl Executor {
             Err(trouble) => {
                 self.sinks.iter().for_each(|NamedSink { sink, .. }| sink.discard(batch.time));
                 Err(trouble)
+            }
+        }
+    }
+
+    /// Waits for the open round. Calls of guests are bounded, so it comes.
+    fn decided(&mut self) -> Decided {
+        loop {
+            match self.engine.wait(ENGINE_PATIENCE) {
+                Some(decided) => return decided,
+                None => warn!(round = self.round, "still running after {ENGINE_PATIENCE:?}"),
             }
         }
     }

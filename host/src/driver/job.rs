@@ -7,7 +7,7 @@
 //!
 //! Start reading at [`Job::open`] and [`Job::run`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -28,7 +28,8 @@ use crate::batch::sink::SinkError;
 use crate::batch::source::{Source, SourceError};
 use crate::dataflow::{NodeReport, RoundReport};
 use crate::plugin;
-use crate::sink::Console;
+use crate::sink::observe::Observed;
+use crate::sink::print::Output;
 use crate::source::OpenContext;
 use crate::topology::plan::{Plan, SinkPlan, SourcePlan, StreamPlan};
 use crate::{sink, source};
@@ -42,8 +43,10 @@ pub struct JobOptions {
     pub workers: usize,
     /// Process what the sources hold now, then stop.
     pub once: bool,
+    /// The topology's folder, where files without another place go.
+    pub folder: PathBuf,
     /// Where `print` sinks write.
-    pub console: Console,
+    pub console: Output,
 }
 
 /// A job that cannot start or go on.
@@ -103,8 +106,8 @@ pub struct Job {
 
 /// Where the job's lock and control socket live, also where nothing else is kept.
 #[must_use]
-pub fn job_directory(plan: &Plan, topology: &std::path::Path) -> PathBuf {
-    let beside = || topology.parent().unwrap_or(std::path::Path::new("")).join(".dshost");
+pub fn job_directory(plan: &Plan, folder: &Path) -> PathBuf {
+    let beside = || folder.join(".dshost");
     plan.settings.checkpoint.clone().unwrap_or_else(beside).join(&plan.name)
 }
 
@@ -114,12 +117,12 @@ impl Job {
     /// # Errors
     ///
     /// What cannot be opened; nothing has been read or written.
-    pub fn open(plan: Plan, directory: PathBuf, options: JobOptions) -> Result<Self, JobError> {
+    pub fn open(plan: Plan, options: JobOptions) -> Result<Self, JobError> {
         let plan = Arc::new(plan);
         let plugins = plugin_engine(&plan, options.workers)?;
         let components = load_plugins(&plan, &plugins)?;
         let deployment = Deployment::compose(&plan, components).map_err(PluginsError::from)?;
-        let mut directory = JobDirectory::lock(&directory)?;
+        let mut directory = JobDirectory::lock(&job_directory(&plan, &options.folder))?;
         let board = StatusBoard::new(first_status(&plan, options.workers));
         let versions = Versions::new(Arc::new(deployment), board.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -128,7 +131,12 @@ impl Job {
             .enable_all()
             .build()
             .map_err(JobError::Threads)?;
-        let sinks = open_sinks(&plan, &options.console)?;
+        let context = sink::OpenContext {
+            output: options.console,
+            dir: options.folder,
+            observed: Observed::default(),
+        };
+        let sinks = open_sinks(&plan.sinks, &context)?;
         let commands = channel();
         let sources = open_sources(&plan, &runtime, options.once, &commands.0)?;
         directory.serve(board.clone())?;
@@ -279,15 +287,18 @@ fn first_status(plan: &Plan, workers: usize) -> Status {
     }
 }
 
-fn open_sinks(plan: &Plan, console: &Console) -> Result<Vec<NamedSink>, JobError> {
+pub(super) fn open_sinks(
+    plans: &[SinkPlan],
+    context: &sink::OpenContext,
+) -> Result<Vec<NamedSink>, JobError> {
     let open = |sink: &SinkPlan| {
         let name = sink.name.clone();
-        match sink::open(sink, console) {
+        match sink::open(sink, context) {
             Ok(sink) => Ok(NamedSink { name, sink }),
             Err(error) => Err(JobError::OpenSink { sink: name, error }),
         }
     };
-    plan.sinks.iter().map(open).collect()
+    plans.iter().map(open).collect()
 }
 
 fn open_sources(

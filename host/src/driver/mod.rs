@@ -19,8 +19,10 @@ pub mod executor;
 pub mod job;
 pub mod plugins;
 pub mod publisher;
+pub mod rehearsal;
 pub mod reload;
 pub mod status;
+pub mod values;
 pub mod versions;
 
 pub use job::{Job, JobError, JobOptions};

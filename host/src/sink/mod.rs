@@ -42,8 +42,7 @@ pub fn open(plan: &SinkPlan, context: &OpenContext) -> Result<Arc<dyn Sink>, Sin
     Ok(match &plan.target {
         Target::Print { count } => Arc::new(Print::new(*count, Arc::clone(&context.output))),
         Target::TextFiles { prefix, suffix } => {
-            let prefix = prefix.as_ref().map(|prefix| context.dir.join(prefix));
-            let names = text_files::Names::new(&context.dir, prefix, suffix.as_deref());
+            let names = text_files::Names::new(&context.dir, prefix.clone(), suffix.as_deref());
             Arc::new(TextFiles::open(names)?)
         }
         Target::Observe => Arc::new(Observe::new(&plan.name, context.observed.clone())),
@@ -74,7 +73,7 @@ mod tests {
         };
         open(Target::Print { count: 1 });
         let files = open(Target::TextFiles {
-            prefix: Some("out/counts".into()),
+            prefix: Some(dir.path().join("out/counts")),
             suffix: None,
         });
         files.prepare(BatchTime(5)).unwrap();

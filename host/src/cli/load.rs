@@ -1,0 +1,79 @@
+//! Reads a topology for a command.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use super::error::{CliError, Fault};
+use crate::topology::plan::{Plan, SocketMode, Transport};
+use crate::topology::problem::Problems;
+use crate::topology::syntax::MAX_FILE_BYTES;
+use crate::topology::{self, Options};
+
+/// The text of a topology or scenario file.
+pub(super) fn text(path: &Path) -> Result<String, CliError> {
+    let fail = |error: &dyn std::fmt::Display| {
+        CliError::new(Fault::Usage, format!("cannot read `{}`", path.display()))
+            .cause(error.to_string())
+    };
+    let mut bytes = Vec::new();
+    // One byte more than allowed is enough to be refused; the rest of a huge file is not read.
+    let limit = MAX_FILE_BYTES as u64 + 1;
+    File::open(path)
+        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+        .map_err(|error| fail(&error))?;
+    let text = topology::decode(path, &bytes).map_err(|wrong| problems(&wrong))?;
+    Ok(text.to_owned())
+}
+
+/// A checked topology; its warnings are told on standard error.
+pub(super) fn plan(path: &Path) -> Result<Plan, CliError> {
+    let text = text(path)?;
+    let options = Options { environment: &environment, workers: cores(), observe: &[] };
+    let parsed = topology::parse(path, &text, &options).map_err(|wrong| problems(&wrong))?;
+    if !parsed.warnings.list().is_empty() {
+        anstream::eprintln!("{}", parsed.warnings);
+    }
+    Ok(parsed.plan)
+}
+
+/// All that is wrong with a file, as it stands.
+pub(super) fn problems(problems: &Problems) -> CliError {
+    CliError::new(Fault::Usage, problems.to_string()).bare()
+}
+
+/// The topology's folder.
+pub(super) fn folder(topology: &Path) -> PathBuf {
+    topology.parent().unwrap_or(Path::new("")).to_owned()
+}
+
+/// Whether every source of the plan comes to an end by itself.
+pub(super) fn can_end(plan: &Plan) -> Result<(), CliError> {
+    let endless = |name: &str, why: &str, hint: &str| {
+        Err(CliError::new(Fault::Usage, format!("`--once` cannot run source `{name}`: {why}"))
+            .hint(hint))
+    };
+    for source in &plan.sources {
+        match &source.transport {
+            Transport::Socket { mode: SocketMode::Listen, .. } => {
+                return endless(&source.name, "it listens for ever", "let it `connect`");
+            }
+            Transport::Generate { count: None, .. } => {
+                return endless(&source.name, "it has no end", "give it a `count`");
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The machine's cores.
+pub(super) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, Into::into)
+}
+
+/// The environment, for `${VAR}`; what is not Unicode is as good as unset.
+pub(super) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

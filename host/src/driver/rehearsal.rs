@@ -1,0 +1,242 @@
+//! A topology run batch by batch on a virtual clock, with given input: what `dshost test` looks at.
+//!
+//! The executor, the dataflow and the guests are those of a job; only sources, sinks and the clock are not.
+//! No port is opened, no time passes, and files are written into a temporary directory.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::cutter::Batch;
+use super::deployment::Deployment;
+use super::executor::{BatchError, Executor};
+use super::job::{JobError, open_sinks};
+use super::plugins::{PluginsError, load_plugins, plugin_engine};
+use super::publisher::NamedSink;
+use super::status::{Status, StatusBoard};
+use super::values;
+use super::versions::Versions;
+use crate::batch::source::{Decoded, Partition, SourceError};
+use crate::batch::{BatchTime, Chunk};
+use crate::plugin::{ComponentFile, Engine};
+use crate::sink::observe::Observed;
+use crate::sink::{self, text_files};
+use crate::topology::plan::{Plan, SinkPlan, Target};
+use crate::topology::value::Value;
+
+/// What a `print` sink wrote.
+type Printed = Arc<Mutex<Vec<u8>>>;
+
+/// A topology under test.
+pub struct Rehearsal {
+    plan: Arc<Plan>,
+    engine: Arc<Engine>,
+    versions: Versions,
+    executor: Executor,
+    sinks: Vec<NamedSink>,
+    observed: Observed,
+    printed: BTreeMap<String, Printed>,
+    folder: tempfile::TempDir,
+    batches: i64,
+}
+
+/// How a topology is tested.
+#[derive(Clone, Copy, Debug)]
+pub struct RehearsalOptions {
+    /// Worker threads.
+    pub workers: usize,
+    /// Every call runs in an instance of its own.
+    pub fresh_instances: bool,
+}
+
+/// What a batch gave.
+#[derive(Debug, Default)]
+pub struct Performance {
+    /// By observed stream: its records, in order; streams that did not fire are missing.
+    pub rows: BTreeMap<String, Vec<Value>>,
+    /// By `print` and `text_files` sink: what it wrote; sinks that did not fire are missing.
+    pub texts: BTreeMap<String, String>,
+    /// By stream and source: records rejected.
+    pub rejected: BTreeMap<String, u64>,
+}
+
+impl Rehearsal {
+    /// Loads the plugins and starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// As those of a job.
+    pub fn start(mut plan: Plan, options: RehearsalOptions) -> Result<Self, JobError> {
+        let folder = tempfile::tempdir().map_err(JobError::Threads)?;
+        redirect_files(&mut plan, folder.path());
+        let plan = Arc::new(plan);
+        let engine = plugin_engine(&plan, options.workers)?;
+        let components = load_plugins(&plan, &engine)?;
+        let deployment = compose(&plan, components, options)?;
+        let board = StatusBoard::new(Status::default());
+        let versions = Versions::new(Arc::new(deployment), board.clone());
+        let observed = Observed::default();
+        let mut sinks = Vec::new();
+        let mut printed = BTreeMap::new();
+        for index in 0..plan.sinks.len() {
+            let output = Printed::default();
+            let context = sink::OpenContext {
+                output: output.clone(),
+                dir: folder.path().to_owned(),
+                observed: observed.clone(),
+            };
+            sinks.extend(open_sinks(&plan.sinks[index..=index], &context)?);
+            printed.insert(plan.sinks[index].name.clone(), output);
+        }
+        let executor = Executor::start(
+            Arc::clone(&plan),
+            options.workers,
+            sinks.clone(),
+            versions.clone(),
+            board,
+        )
+        .map_err(|error| JobError::Threads(std::io::Error::other(error)))?;
+        let batches = 0;
+        Ok(Self {
+            plan,
+            engine,
+            versions,
+            executor,
+            sinks,
+            observed,
+            printed,
+            folder,
+            batches,
+        })
+    }
+
+    /// Takes other plugin versions from the next batch on.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be loaded, or do not fit.
+    pub fn swap(
+        &self,
+        changes: &[(String, PathBuf)],
+        options: RehearsalOptions,
+    ) -> Result<(), PluginsError> {
+        let mut components = self.versions.latest();
+        for (name, path) in changes {
+            let used = self.plan.plugins.used.iter().find(|plugin| plugin.name == *name);
+            let limits = used.map(|plugin| plugin.limits.clone()).unwrap_or_default();
+            let component = ComponentFile::open(path, &limits)
+                .and_then(|file| self.engine.load(&file.named(name), &limits))
+                .map_err(|error| PluginsError::Load(vec![error]))?;
+            components.insert(name.clone(), component);
+        }
+        self.versions.propose(Arc::new(compose(&self.plan, components, options)?));
+        Ok(())
+    }
+
+    /// Runs the next batch; `input` holds partitions of values by source name.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be committed.
+    pub fn batch(
+        &mut self,
+        input: &BTreeMap<String, Vec<Vec<Value>>>,
+    ) -> Result<Performance, BatchError> {
+        self.batches += 1;
+        let interval = i64::try_from(self.plan.settings.batch.as_millis()).unwrap_or(i64::MAX);
+        let time = BatchTime(self.batches.saturating_mul(interval));
+        let types = Arc::clone(&self.versions.current().types);
+        let partitions = |name: &str, column_type| {
+            let given = input.get(name).into_iter().flatten();
+            given
+                .map(|values| Chunk::single(values::column(column_type, values)))
+                .map(|chunk| Arc::new(Given(chunk)) as Arc<dyn Partition>)
+                .collect()
+        };
+        let sources = self.plan.sources.iter().zip(&types.sources);
+        let input = sources.map(|(source, record)| partitions(&source.name, record.value)).collect();
+        let batch = Batch { time, input, bytes: 0, cut_at: Instant::now() };
+        let committed = self.executor.run(&batch)?;
+        let mut performance = Performance::default();
+        for &index in &committed.sinks {
+            self.look_at(index, time, &mut performance);
+        }
+        let sources = self.plan.sources.iter().map(|source| &source.name);
+        let streams = self.plan.streams.iter().map(|stream| &stream.name);
+        let reports = committed.report.sources.iter().chain(&committed.report.streams);
+        for (name, report) in sources.chain(streams).zip(reports) {
+            performance.rejected.insert(name.clone(), report.rejected);
+        }
+        Ok(performance)
+    }
+
+    fn look_at(&self, index: usize, time: BatchTime, performance: &mut Performance) {
+        let SinkPlan { name, target, .. } = &self.plan.sinks[index];
+        // In memory and in a temporary directory: what cannot be published shows as a difference.
+        let published = self.sinks[index].sink.publish(time);
+        match target {
+            Target::Observe => {
+                let seen = self.observed.take(name, time).unwrap_or_default();
+                performance.rows.insert(name.clone(), values::rows(&seen.concat()));
+            }
+            Target::Print { .. } => {
+                let printed = &self.printed[name];
+                let mut bytes = printed.lock().unwrap_or_else(PoisonError::into_inner);
+                let text = String::from_utf8_lossy(&std::mem::take(&mut *bytes)).into_owned();
+                performance.texts.insert(name.clone(), text);
+            }
+            Target::TextFiles { prefix, suffix } => {
+                let names = text_files::Names::new(
+                    self.folder.path(),
+                    prefix.clone(),
+                    suffix.as_deref(),
+                );
+                let text = published
+                    .map_err(|error| error.to_string())
+                    .and_then(|()| joined(&names.directory(time)).map_err(|e| e.to_string()));
+                let text = text.unwrap_or_else(|error| format!("cannot be read: {error}"));
+                performance.texts.insert(name.clone(), text);
+            }
+        }
+    }
+}
+
+fn compose(
+    plan: &Plan,
+    components: super::deployment::Components,
+    options: RehearsalOptions,
+) -> Result<Deployment, PluginsError> {
+    let deployment = Deployment::compose(plan, components)?;
+    Ok(if options.fresh_instances { deployment.with_fresh_instances() } else { deployment })
+}
+
+/// Sends files into `folder`, each sink into a folder of its own.
+fn redirect_files(plan: &mut Plan, folder: &Path) {
+    for sink in &mut plan.sinks {
+        if let Target::TextFiles { prefix, .. } = &mut sink.target {
+            *prefix = Some(folder.join(&sink.name).join("batch"));
+        }
+    }
+}
+
+/// The part files of a directory, in order.
+fn joined(directory: &Path) -> std::io::Result<String> {
+    let mut parts: Vec<PathBuf> = fs::read_dir(directory)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<_>>()?;
+    parts.retain(|path| path.file_name().is_some_and(|name| name != "_SUCCESS"));
+    parts.sort();
+    parts.iter().map(fs::read_to_string).collect()
+}
+
+/// A partition of records that are there already.
+struct Given(Chunk);
+
+impl Partition for Given {
+    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>>> {
+        let chunk = self.0.clone();
+        Box::new(std::iter::once(Ok(Decoded { chunk, rejected: 0, samples: Vec::new() })))
+    }
+}
