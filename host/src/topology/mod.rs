@@ -19,11 +19,14 @@ pub mod plan;
 mod plugins;
 pub mod problem;
 mod reader;
+pub mod scenario;
 mod settings;
 mod sinks;
 mod sources;
 mod streams;
 pub mod syntax;
+#[cfg(test)]
+mod tests;
 pub mod types;
 mod units;
 pub mod value;

@@ -168,3 +168,97 @@ fn limits(reader: &mut Reader<'_>, item: &Item<'_>, defaults: Limits, label: &st
     table.finish(reader);
     limits
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use expect_test::expect;
+
+    use super::super::plan::{Instances, Limits};
+    use super::super::tests::{REST, accepted, check_rejected, parsed};
+
+    const BOUND: &str = "[stream.s]\nfrom = \"lines\"\nop = \"map\"\nfunction = \"model/f\"\n";
+
+    fn with(text: &str) -> String {
+        format!("{text}\n{REST}{BOUND}").replace("from = \"lines\"\ntype", "from = \"s\"\ntype")
+    }
+
+    #[test]
+    fn limits_of_one_plugin_start_from_those_of_all() {
+        let plan = accepted(&with(
+            "[plugins]\ndir = \"p\"\nbuild = [\"../a\"]\nlimits = { memory = \"1MiB\", depth = 5 }\n\
+             [plugins.model]\ninstances = \"job\"\nlimits.call = \"1s\"",
+        ));
+        assert_eq!(plan.plugins.dir, Path::new("dir/p"));
+        assert_eq!(plan.plugins.build, [Path::new("dir/../a")]);
+        let model = &plan.plugins.used[0];
+        assert_eq!(
+            (model.name.as_str(), model.instances),
+            ("model", Instances::Job)
+        );
+        let limits = Limits {
+            memory: 1 << 20,
+            depth: 5,
+            call: Duration::from_secs(1),
+            ..Limits::default()
+        };
+        assert_eq!(model.limits, limits);
+    }
+
+    #[test]
+    fn limits_are_sizes_durations_and_numbers_in_their_range() {
+        let text = "[plugins.limits]\nmemory = \"1KiB\"\nreturned = 5\nstack = \"1GiB\"\n\
+                    call = \"48h\"\nlog_lines = -1\ndepth = 100000\ntime = \"1s\"";
+        check_rejected(&with(text), &expect![[r#"
+            2:10: `memory` of `[plugins.limits]` is out of range
+              hint: it is 64KiB to 4GiB
+            3:12: `returned` of `[plugins.limits]` is an integer, not a size
+              hint: write a size such as `"512B"`, `"64KiB"`, `"256MiB"` or `"1GiB"`
+            4:9: `stack` of `[plugins.limits]` is out of range
+              hint: it is 16KiB to 64MiB
+            5:8: `call` of `[plugins.limits]` is out of range
+              hint: it is 1ms to 24h
+            6:13: `log_lines` of `[plugins.limits]` is `-1`, which is out of range
+              hint: it is 0 to 1000000
+            7:9: `depth` of `[plugins.limits]` is `100000`, which is out of range
+              hint: it is 1 to 1024
+            8:1: `[plugins.limits]` has an unknown key `time`
+              hint: there are `memory`, `returned`, `stack`, `component`, `call`, `compile`, `log_lines`, `depth`"#]]);
+        check_rejected(
+            &with("[plugins.model.limits]\nmemory = \"256MB\""),
+            &expect![[r#"
+                2:10: `memory` of `limits` of plugin `model` is `256MB`, which has an unknown unit
+                  hint: write a size such as `"512B"`, `"64KiB"`, `"256MiB"` or `"1GiB"`"#]],
+        );
+    }
+
+    #[test]
+    fn settings_of_a_plugin_are_known() {
+        check_rejected(&with("[plugins.model]\ninstance = \"job\""), &expect![[r#"
+            2:1: plugin `model` has an unknown key `instance`
+              hint: did you mean `instances`?"#]]);
+        check_rejected(
+            &with("[plugins.model]\ninstances = \"batch\""),
+            &expect![[r#"
+                2:13: `instances` of plugin `model` cannot be `batch`
+                  hint: there are `partition`, `job`"#]],
+        );
+        check_rejected(&with("[plugins]\ndirectory = \"x\""), &expect![[r#"
+            2:1: `[plugins]` has an unknown key `directory`
+              hint: there are `dir`, `build`, `limits`"#]]);
+        check_rejected(&with("[plugins]\nbuild = \"x\""), &expect!["2:9: `build` of `[plugins]` is a text, not an array"]);
+        check_rejected(&with("[plugins.\"a.b\"]\n"), &expect![[r#"
+            1:10: `a.b` cannot be the name of a plugin
+              hint: a name is a letter, then letters, digits, `_` and `-`"#]]);
+    }
+
+    #[test]
+    fn settings_of_a_plugin_that_nobody_uses_are_told() {
+        let warnings = parsed(&with("[plugins.modle]\ninstances = \"job\""), &[]);
+        expect![[r#"
+            dir/t.toml:1:1: warning: no stream that a sink reaches uses plugin `modle`
+              hint: its settings have no effect"#]].assert_eq(&warnings.unwrap().warnings.to_string());
+    }
+}

@@ -8,6 +8,7 @@
 //! **Invariant:** what the environment gave is in [`Text::value`] only; messages show [`Text::raw`].
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -36,7 +37,8 @@ pub(super) struct Offset(pub usize);
 pub(super) struct Reader<'a> {
     lines: Lines<'a>,
     base: &'a Path,
-    environment: Option<Environment<'a>>,
+    /// For `${VAR}`, which is left as it is where there is none.
+    pub environment: Option<Environment<'a>>,
     /// What was found so far.
     pub problems: Problems,
 }
@@ -45,6 +47,8 @@ pub(super) struct Reader<'a> {
 pub(super) struct Lines<'a> {
     text: &'a str,
     starts: Vec<usize>,
+    /// The last answer, from which the next is counted: a line may be megabytes long.
+    last: Cell<(Offset, Place)>,
 }
 
 /// One table of the file.
@@ -97,27 +101,35 @@ impl<'a> Lines<'a> {
         Self {
             text,
             starts: starts.collect(),
+            last: Cell::default(),
         }
     }
 
     /// Line and column, in characters, of a byte.
     pub(super) fn place(&self, at: Offset) -> Place {
-        let at = self.text.floor_char_boundary(at.0);
-        let line = self.starts.partition_point(|start| *start <= at);
-        let before = &self.text[self.starts[line - 1]..at];
+        let end = self.text.floor_char_boundary(at.0);
+        let line = self.starts.partition_point(|start| *start <= end);
+        let (start, column) = match self.last.get() {
+            (last, place) if place.line == line && last.0 <= end => (last.0, place.column),
+            _ => (self.starts[line - 1], 1),
+        };
+        let before = &self.text[start..end];
         // A byte order mark is no character that an editor shows.
-        let before = before.strip_prefix('\u{feff}').unwrap_or(before);
-        Place {
-            line,
-            column: before.chars().count() + 1,
-        }
+        let before = match start {
+            0 => before.strip_prefix('\u{feff}').unwrap_or(before),
+            _ => before,
+        };
+        let column = column + before.chars().count();
+        let place = Place { line, column };
+        self.last.set((Offset(end), place));
+        place
     }
 }
 
 // === impl Reader ===
 
 impl<'a> Reader<'a> {
-    /// Reads `text` of `file`; `${VAR}` is left as it is if there is no environment.
+    /// Reads `text` of `file`.
     pub(super) fn new(file: &'a Path, text: &'a str, environment: Option<Environment<'a>>) -> Self {
         Self {
             lines: Lines::new(text),

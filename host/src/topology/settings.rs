@@ -165,3 +165,148 @@ fn whole_batches(every: Duration, batch: Duration) -> Duration {
     let (every, batch) = (every.as_nanos(), batch.as_nanos().max(1));
     Duration::from_nanos_u128(every.div_ceil(batch) * batch)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use expect_test::expect;
+
+    use super::super::tests::{REST, accepted, check_rejected};
+    use super::whole_batches;
+
+    /// A file whose `[topology]` holds `keys`.
+    fn with(keys: &str) -> String {
+        format!(
+            "[topology]\n{keys}\n{}",
+            REST.replace("[topology]\nbatch = \"1s\"\n", "")
+        )
+    }
+
+    #[test]
+    fn a_batch_interval_is_needed_and_is_a_duration() {
+        check_rejected(&with(""), &expect![[r#"
+            1:1: `[topology]` has no `batch`
+              hint: the batch interval, such as `batch = "1s"`"#]]);
+        check_rejected(&with("batch = 1000"), &expect![[r#"
+            2:9: `batch` of `[topology]` is an integer, not a duration
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
+        check_rejected(&with("batch = \"1\""), &expect![[r#"
+            2:9: `batch` of `[topology]` is `1`, which has no unit
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
+        check_rejected(&with("batch = \"0s\""), &expect![[r#"
+            2:9: `batch` of `[topology]` is `0s`, which is zero
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
+        check_rejected(&with("batch = \"-1s\""), &expect![[r#"
+            2:9: `batch` of `[topology]` is `-1s`, which has a sign
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
+        check_rejected(&with("batch = \"1.5s\""), &expect![[r#"
+            2:9: `batch` of `[topology]` is `1.5s`, which is no whole number
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
+        check_rejected(&with("batch = \"99999999999h\""), &expect![[r#"
+            2:9: `batch` of `[topology]` is `99999999999h`, which is too large
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
+        check_rejected(&with("batch = \"1 s\""), &expect![[r#"
+            2:9: `batch` of `[topology]` is `1 s`, which has an unknown unit
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
+    }
+
+    #[test]
+    fn unknown_keys_get_the_nearest_as_hint() {
+        check_rejected(
+            &with("batch = \"1s\"\nworker = 2\ncolour = 1"),
+            &expect![[r#"
+                3:1: `[topology]` has an unknown key `worker`
+                  hint: did you mean `workers`?
+                4:1: `[topology]` has an unknown key `colour`
+                  hint: there are `name`, `batch`, `workers`, `partitions`, `attempts`, `checkpoint`, `checkpoint_every`, `allow_state_loss`, `on_error`"#]],
+        );
+    }
+
+    #[test]
+    fn numbers_are_in_their_range() {
+        let keys = "batch = \"1s\"\nworkers = 0\npartitions = 1_000_000\nattempts = -1";
+        check_rejected(&with(keys), &expect![[r#"
+            3:11: `workers` of `[topology]` is `0`, which is out of range
+              hint: it is 1 to 1024
+            4:14: `partitions` of `[topology]` is `1000000`, which is out of range
+              hint: it is 1 to 4096
+            5:12: `attempts` of `[topology]` is `-1`, which is out of range
+              hint: it is 1 to 1000"#]]);
+        check_rejected(
+            &with("batch = \"1s\"\nworkers = 99999999999999999999"),
+            &expect![[r#"
+                3:11: `workers` of `[topology]` is `99999999999999999999`, which is out of range
+                  hint: it is 1 to 1024"#]],
+        );
+    }
+
+    #[test]
+    fn values_are_of_their_type() {
+        let keys = "batch = [1]\nworkers = \"2\"\nname = 1\nallow_state_loss = \"yes\"";
+        check_rejected(&with(keys), &expect![[r#"
+            2:9: `batch` of `[topology]` is an array, not a duration
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`
+            3:11: `workers` of `[topology]` is a text, not an integer
+            4:8: `name` of `[topology]` is an integer, not a text
+            5:20: `allow_state_loss` of `[topology]` is a text, not `true` or `false`"#]]);
+        check_rejected(
+            &REST.replace("[topology]\nbatch", "topology"),
+            &expect!["2:12: `[topology]` is a text, not a table"],
+        );
+    }
+
+    #[test]
+    fn names_have_no_dots() {
+        check_rejected(
+            &with("batch = \"1s\"\nname = \"word.count\""),
+            &expect![[r#"
+                3:8: `word.count` cannot be the name of a topology
+                  hint: a name is a letter, then letters, digits, `_` and `-`"#]],
+        );
+    }
+
+    #[test]
+    fn a_checkpoint_is_a_directory_or_false() {
+        check_rejected(&with("batch = \"1s\"\ncheckpoint = true"), &expect![[r#"
+            3:14: `checkpoint` of `[topology]` cannot be `true`
+              hint: it is a directory, or `false`: nothing survives a restart"#]]);
+        check_rejected(&with("batch = \"1s\"\ncheckpoint = 1"), &expect!["3:14: `checkpoint` of `[topology]` is an integer, not a text"]);
+        check_rejected(&with("batch = \"1s\"\ncheckpoint = \"\""), &expect!["3:14: `checkpoint` of `[topology]` is no path"]);
+        check_rejected(
+            &with("batch = \"1s\"\ncheckpoint = \"s3://x\""),
+            &expect!["3:14: a URL as `checkpoint` is not yet available"],
+        );
+    }
+
+    #[test]
+    fn on_error_is_one_of_three_words() {
+        check_rejected(
+            &with("batch = \"1s\"\non_error = \"skipp\""),
+            &expect![[r#"
+                3:12: `on_error` of `[topology]` cannot be `skipp`
+                  hint: did you mean `skip`?"#]],
+        );
+        check_rejected(
+            &with("batch = \"1s\"\non_error = \"dead_letter\""),
+            &expect![[r#"3:12: `on_error = "dead_letter"` of `[topology]` is not yet available"#]],
+        );
+    }
+
+    #[test]
+    fn the_name_is_the_stem_of_the_file_unless_it_is_said() {
+        assert_eq!(accepted(&with("batch = \"1s\"")).name, "t");
+        assert_eq!(
+            accepted(&with("batch = \"1s\"\nname = \"other\"")).name,
+            "other"
+        );
+    }
+
+    #[test]
+    fn checkpoints_are_taken_after_whole_batches() {
+        let seconds = Duration::from_secs;
+        assert_eq!(whole_batches(seconds(10), seconds(3)), seconds(12));
+        assert_eq!(whole_batches(seconds(10), seconds(60)), seconds(60));
+        assert_eq!(whole_batches(seconds(10), seconds(5)), seconds(10));
+    }
+}

@@ -32,6 +32,20 @@ impl Value {
         rmp_serde::to_vec(self).expect("lengths are known, and a Vec takes every byte")
     }
 
+    /// What it is, in words.
+    #[must_use]
+    pub(super) const fn what(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) => "an integer",
+            Self::Float(_) => "a float",
+            Self::Text(_) => "a text",
+            Self::Array(_) => "an array",
+            Self::Map(_) => "a table",
+        }
+    }
+
     /// The same with every `{ null = true }` as [`Value::Null`].
     #[must_use]
     pub(super) fn with_nulls(self) -> Self {
@@ -138,12 +152,14 @@ mod tests {
     fn every_toml_value_is_a_value() {
         let text = "a = { t = 'x', i = 0x10, n = -7, f = 1.5, inf = -inf, nan = nan, b = true, \
                     d = 2026-01-02, l = [1, [2]], m = { null = true } }";
-        expect![[""]].assert_eq(&format!("{:?}", read(text).unwrap().with_nulls()));
+        expect![[r#"Map([("b", Bool(true)), ("d", Text("2026-01-02")), ("f", Float(1.5)), ("i", Int(16)), ("inf", Float(-inf)), ("l", Array([Int(1), Array([Int(2)])])), ("m", Null), ("n", Int(-7)), ("nan", Float(NaN)), ("t", Text("x"))])"#]].assert_eq(&format!("{:?}", read(text).unwrap().with_nulls()));
     }
 
     #[test]
     fn numbers_beyond_64_bits_are_refused() {
-        expect![[""]].assert_eq(&read("a = [1, 9223372036854775808, 1e400]").unwrap_err());
+        expect![[r#"
+            t.toml:1:9: an element of `a` of the file does not fit into 64 bits
+            t.toml:1:30: an element of `a` of the file does not fit into 64 bits"#]].assert_eq(&read("a = [1, 9223372036854775808, 1e400]").unwrap_err());
     }
 
     #[test]
