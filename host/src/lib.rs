@@ -2,7 +2,8 @@
 //! WebAssembly components, replaced between two batches while the job runs.
 //!
 //! In reading order, each layer using only those above it: [`batch`], [`topology`], then the siblings
-//! `plugin`, `dataflow`, `source`, `sink`, then `driver`, `observe` and `cli`. ARCHITECTURE.md is the map.
+//! [`plugin`], `dataflow`, `source`, `sink`, then `driver`, `observe` and `cli`. ARCHITECTURE.md is the map.
 
 pub mod batch;
+pub mod plugin;
 pub mod topology;
