@@ -2,9 +2,15 @@
 //! WebAssembly components, replaced between two batches while the job runs.
 //!
 //! In reading order, each layer using only those above it: [`batch`], [`topology`], then the siblings
-//! `plugin`, `dataflow`, `source`, `sink`, then `driver`, `observe` and `cli`. ARCHITECTURE.md is the map.
+//! [`plugin`], [`dataflow`], [`source`], [`sink`], then [`driver`], [`observe`] and [`cli`].
+//! ARCHITECTURE.md is the map.
 
 pub mod batch;
+pub mod cli;
 pub mod dataflow;
+pub mod driver;
+pub mod observe;
+pub mod plugin;
 pub mod sink;
+pub mod source;
 pub mod topology;

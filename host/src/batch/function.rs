@@ -227,7 +227,7 @@ impl Trap {
 /// types are as the signature says, or the call was a [`Trap`].
 ///
 /// Implemented by the plugin layer and, in tests, by closures.
-pub trait Function {
+pub trait Function: Send {
     /// Sends a chunk through the chain; rejected records are in the report, not an error. `skip`
     /// (ascending) is left out as if it had not come. For `map_partitions` and `transform` the chunk is
     /// the whole partition or batch.

@@ -19,8 +19,9 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<(), CliError> {
         ));
     }
     let limits = Limits::default();
-    let engine = Engine::new(&EngineConfig::default()).map_err(|error| CliError::job(&error))?;
-    let component = ComponentFile::open(&args.path, &limits)
+    let name = args.path.file_stem().unwrap_or_default().to_string_lossy();
+    let engine = Engine::new(EngineConfig::default()).map_err(|error| CliError::job(&error))?;
+    let component = ComponentFile::open(&name, &args.path, &limits)
         .and_then(|file| engine.load(&file, &limits))
         .map_err(|error| CliError::usage(&error).maybe_hint(error.hint()))?;
     print(&describe(&component))

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::batch::function::{Program, Segment};
+use super::lifetime::{Fresh, Kept};
 use crate::batch::Digest;
 use crate::plugin::{BindError, ChainRequest, Component, Link};
-use crate::topology::plan::{Plan, StreamPlan};
+use crate::topology::plan::{Instances, Plan, StreamPlan};
 use crate::topology::problem::Problems;
 use crate::topology::types::{Signatures, Types, infer};
 
@@ -61,6 +62,15 @@ impl Deployment {
         Ok(Self { components, types: Arc::new(types), programs })
     }
 
+    /// The same, with every call in an instance of its own.
+    #[must_use]
+    pub fn with_fresh_instances(mut self) -> Self {
+        for segment in self.programs.iter_mut().flatten() {
+            segment.binding = Arc::new(Fresh::new(Arc::clone(&segment.binding)));
+        }
+        self
+    }
+
     /// The digest of each plugin.
     #[must_use]
     pub fn digests(&self) -> BTreeMap<String, Digest> {
@@ -92,14 +102,17 @@ impl Composer<'_> {
         let component = &self.components[&function.plugin];
         let settings = plan_of(&function.plugin).expect("every bound plugin is in the plan");
         let request = ChainRequest {
-            operator: links.iter().map(|&link| self.stream(link).name.clone()).collect(),
+            operator: first.name.clone(),
             links: links.iter().map(|&link| self.link(link)).collect(),
             limits: settings.limits.clone(),
-            instances: settings.instances,
         };
         let binding = component
             .bind(request)
             .map_err(|error| ComposeError::Bind { stream: first.name.clone(), error })?;
+        let binding = match settings.instances {
+            Instances::Partition => binding,
+            Instances::Job => Arc::new(Kept::new(binding)),
+        };
         let last = links[links.len() - 1];
         Ok(Segment {
             takes: self.types.takes[links[0]][0],

@@ -96,7 +96,7 @@ pub struct Job {
     workers: usize,
     directory: JobDirectory,
     runtime: tokio::runtime::Runtime,
-    plugins: Arc<plugin::Engine>,
+    plugins: plugin::Engine,
     versions: Versions,
     board: StatusBoard,
     sinks: Vec<NamedSink>,

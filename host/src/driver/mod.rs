@@ -17,6 +17,7 @@ pub mod deployment;
 pub mod environment;
 pub mod executor;
 pub mod job;
+pub mod lifetime;
 pub mod plugins;
 pub mod publisher;
 pub mod rehearsal;

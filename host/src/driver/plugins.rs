@@ -33,13 +33,12 @@ fn one_or_many(errors: &[LoadError]) -> String {
 /// # Errors
 ///
 /// Wasm cannot be run here.
-pub fn plugin_engine(plan: &Plan, workers: usize) -> Result<Arc<Engine>, PluginsError> {
+pub fn plugin_engine(plan: &Plan, workers: usize) -> Result<Engine, PluginsError> {
     let used = plan.plugins.used.iter();
-    let memory = used.clone().map(|plugin| plugin.limits.memory).max().unwrap_or_default();
-    let stack = used.map(|plugin| plugin.limits.stack).max().unwrap_or_default();
-    // A worker has one partition open per stage; one more for describing and opening beside the batch.
-    let instances = workers * plan.stages().len() + 1;
-    Ok(Arc::new(Engine::new(&EngineConfig { instances, memory, stack, ..EngineConfig::default() })?))
+    let memory = used.map(|plugin| plugin.limits.memory).max().unwrap_or_default();
+    // A worker has one partition open per stage, and twice that while one ends and the next begins.
+    let instances = 2 * workers * plan.stages().len().max(1);
+    Ok(Engine::new(EngineConfig { instances, memory, ..EngineConfig::default() })?)
 }
 
 /// Reads, compiles and describes every plugin of the plan, in parallel.

@@ -32,7 +32,7 @@ type Printed = Arc<Mutex<Vec<u8>>>;
 /// A topology under test.
 pub struct Rehearsal {
     plan: Arc<Plan>,
-    engine: Arc<Engine>,
+    engine: Engine,
     versions: Versions,
     executor: Executor,
     sinks: Vec<NamedSink>,
@@ -126,8 +126,8 @@ impl Rehearsal {
         for (name, path) in changes {
             let used = self.plan.plugins.used.iter().find(|plugin| plugin.name == *name);
             let limits = used.map(|plugin| plugin.limits.clone()).unwrap_or_default();
-            let component = ComponentFile::open(path, &limits)
-                .and_then(|file| self.engine.load(&file.named(name), &limits))
+            let component = ComponentFile::open(name, path, &limits)
+                .and_then(|file| self.engine.load(&file, &limits))
                 .map_err(|error| PluginsError::Load(vec![error]))?;
             components.insert(name.clone(), component);
         }

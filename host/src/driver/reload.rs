@@ -35,7 +35,7 @@ const MAX_READINGS: usize = 20;
 /// The thread's state.
 pub struct Reloader {
     plan: Arc<Plan>,
-    engine: Arc<Engine>,
+    engine: Engine,
     versions: Versions,
     board: StatusBoard,
     seen: BTreeMap<String, Seen>,
@@ -85,7 +85,7 @@ impl Reloader {
     #[must_use]
     pub fn new(
         plan: Arc<Plan>,
-        engine: Arc<Engine>,
+        engine: Engine,
         versions: Versions,
         board: StatusBoard,
     ) -> Self {

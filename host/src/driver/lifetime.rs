@@ -1,0 +1,161 @@
+//! How long an instance lives, where that is not one partition of one attempt.
+//!
+//! [`Kept`] is `instances = "job"`: an instance that has served a partition serves the next one. [`Fresh`]
+//! is the other end, for tests: an instance for every call.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::batch::function::{
+    Binding, Context, Function, Groups, Outcome, RecordRef, Trap,
+};
+use crate::batch::{Chunk, Digest};
+
+/// Idle instances of one binding that are kept; there are never more in use than workers.
+const MAX_IDLE: usize = 64;
+
+type Pool = Arc<Mutex<Vec<Box<dyn Function>>>>;
+
+/// A binding whose instances are used again.
+pub struct Kept {
+    binding: Arc<dyn Binding>,
+    idle: Pool,
+}
+
+impl Kept {
+    /// Keeps the instances of `binding`.
+    #[must_use]
+    pub fn new(binding: Arc<dyn Binding>) -> Self {
+        Self { binding, idle: Pool::default() }
+    }
+}
+
+impl Binding for Kept {
+    fn instantiate(&self) -> Result<Box<dyn Function>, Trap> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let instance = match idle {
+            Some(instance) => instance,
+            None => self.binding.instantiate()?,
+        };
+        Ok(Box::new(Lent { instance: Some(instance), home: Arc::clone(&self.idle) }))
+    }
+
+    fn digest(&self) -> Digest {
+        self.binding.digest()
+    }
+}
+
+/// An instance that goes back when it is dropped, unless it trapped.
+struct Lent {
+    instance: Option<Box<dyn Function>>,
+    home: Pool,
+}
+
+impl Lent {
+    fn call(
+        &mut self,
+        call: impl FnOnce(&mut dyn Function) -> Result<Outcome, Trap>,
+    ) -> Result<Outcome, Trap> {
+        let Some(instance) = &mut self.instance else {
+            return Err(Trap::broken_promise("the instance was called again after a trap"));
+        };
+        let outcome = call(&mut **instance);
+        if outcome.is_err() {
+            self.instance = None;
+        }
+        outcome
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut idle = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MAX_IDLE {
+            idle.extend(self.instance.take());
+        }
+    }
+}
+
+impl Function for Lent {
+    fn process(
+        &mut self,
+        context: &Context,
+        input: &Chunk,
+        skip: &[RecordRef],
+    ) -> Result<Outcome, Trap> {
+        self.call(|instance| instance.process(context, input, skip))
+    }
+
+    fn process_pair(
+        &mut self,
+        context: &Context,
+        left: &Chunk,
+        right: &Chunk,
+    ) -> Result<Outcome, Trap> {
+        self.call(|instance| instance.process_pair(context, left, right))
+    }
+
+    fn fold(
+        &mut self,
+        context: &Context,
+        groups: &Groups,
+        values: &Chunk,
+        skip: &[RecordRef],
+    ) -> Result<Outcome, Trap> {
+        self.call(|instance| instance.fold(context, groups, values, skip))
+    }
+}
+
+/// A binding that makes an instance for every call.
+pub struct Fresh {
+    binding: Arc<dyn Binding>,
+}
+
+impl Fresh {
+    /// Instances of `binding` serve one call each.
+    #[must_use]
+    pub fn new(binding: Arc<dyn Binding>) -> Self {
+        Self { binding }
+    }
+}
+
+impl Binding for Fresh {
+    fn instantiate(&self) -> Result<Box<dyn Function>, Trap> {
+        Ok(Box::new(PerCall(Arc::clone(&self.binding))))
+    }
+
+    fn digest(&self) -> Digest {
+        self.binding.digest()
+    }
+}
+
+struct PerCall(Arc<dyn Binding>);
+
+impl Function for PerCall {
+    fn process(
+        &mut self,
+        context: &Context,
+        input: &Chunk,
+        skip: &[RecordRef],
+    ) -> Result<Outcome, Trap> {
+        self.0.instantiate()?.process(context, input, skip)
+    }
+
+    fn process_pair(
+        &mut self,
+        context: &Context,
+        left: &Chunk,
+        right: &Chunk,
+    ) -> Result<Outcome, Trap> {
+        self.0.instantiate()?.process_pair(context, left, right)
+    }
+
+    fn fold(
+        &mut self,
+        context: &Context,
+        groups: &Groups,
+        values: &Chunk,
+        skip: &[RecordRef],
+    ) -> Result<Outcome, Trap> {
+        self.0.instantiate()?.fold(context, groups, values, skip)
+    }
+}

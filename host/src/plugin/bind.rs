@@ -1,0 +1,305 @@
+//! Functions of a component, bound to the types and parameters of a topology.
+//!
+//! A chain is opened once when it is bound, so that `dshost check` tells of parameters that do not fit, and
+//! again in each fresh instance.
+
+use std::sync::Arc;
+
+use crate::batch::function::{Binding, Function, Kind, Signature, Trap};
+use crate::batch::{Digest, RecordType};
+use crate::topology::plan::Limits;
+
+use super::component::Component;
+use super::instance::{Instance, StartError};
+use super::lift::Promise;
+use super::lower::Keys;
+use super::voice::Voice;
+
+/// The functions of one operator, or of a chain of operators.
+#[derive(Clone, Debug)]
+pub struct ChainRequest {
+    /// The operator's name, for the log.
+    pub operator: String,
+    /// One function, or several that feed each other.
+    pub links: Vec<Link>,
+    /// What its instances may use.
+    pub limits: Limits,
+}
+
+/// One function of a chain.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Its name in the plugin.
+    pub function: String,
+    /// The types of the streams it reads, keys included: one, or two for `transform_with`.
+    pub input: Vec<RecordType>,
+    /// One `MessagePack` map.
+    pub params: Option<Vec<u8>>,
+}
+
+/// Functions that cannot be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot bind `{plugin}` to operator `{operator}`")]
+pub struct BindError {
+    /// The operator.
+    pub operator: String,
+    /// The plugin.
+    pub plugin: String,
+    /// Why.
+    #[source]
+    pub kind: Box<BindErrorKind>,
+}
+
+/// Why functions cannot be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindErrorKind {
+    /// No function at all.
+    #[error("there is no function to bind")]
+    Nothing,
+    /// The plugin has no such function.
+    #[error("it has no function `{function}`")]
+    UnknownFunction {
+        /// The name.
+        function: String,
+        /// Those it has.
+        known: Vec<String>,
+    },
+    /// A kind that is called alone, in a chain of several.
+    #[error("function `{function}` of kind {kind} cannot be part of a chain")]
+    NoLink {
+        /// The function.
+        function: String,
+        /// Its kind.
+        kind: Kind,
+    },
+    /// A kind that this dshost does not run yet.
+    #[error("functions of kind {0} are not yet available")]
+    NotYet(Kind),
+    /// The streams are not what the function takes.
+    #[error("function `{function}` takes {takes}, not {given}")]
+    Input {
+        /// The function.
+        function: String,
+        /// What it takes.
+        takes: String,
+        /// What it would be given.
+        given: String,
+    },
+    /// It must be given parameters.
+    #[error("function `{0}` needs `params`")]
+    NoParams(String),
+    /// The component lacks the interface through which the kind is called.
+    #[error("it does not export `dshost:plugin/{interface}`, which functions of kind {kind} need")]
+    NoInterface {
+        /// The interface.
+        interface: &'static str,
+        /// The kind.
+        kind: Kind,
+    },
+    /// An export has another type than the contract's.
+    #[error("its `{function}` has another type than it should: {detail}")]
+    Export {
+        /// The function.
+        function: &'static str,
+        /// What differs.
+        detail: String,
+    },
+    /// The guest itself says no.
+    #[error("it refuses: {0}")]
+    Refused(String),
+    /// The guest trapped when it was started.
+    #[error("it could not be started")]
+    Start(#[source] Trap),
+}
+
+impl BindErrorKind {
+    /// What the user can do, if anything is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownFunction { known, .. } if known.is_empty() => None,
+            Self::UnknownFunction { known, .. } => Some(format!("it has `{}`", known.join("`, `"))),
+            Self::NoParams(_) => Some("add `params = { … }` to the stream".to_owned()),
+            Self::NoInterface { .. } | Self::Export { .. } => {
+                Some("rebuild it with the SDK of this dshost".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The shape of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Chunks,
+    BatchPairs,
+    Groups,
+}
+
+/// What all instances of one binding share.
+pub(super) struct Chain {
+    pub(super) component: Arc<Component>,
+    pub(super) links: Vec<Link>,
+    pub(super) limits: Limits,
+    pub(super) shape: Shape,
+    pub(super) keys: Keys,
+    pub(super) promise: Promise,
+    pub(super) voice: Arc<Voice>,
+}
+
+/// A chain as the rest of the host sees it.
+struct Bound(Arc<Chain>);
+
+impl Binding for Bound {
+    fn instantiate(&self) -> Result<Box<dyn Function>, Trap> {
+        Ok(Box::new(Instance::start(Arc::clone(&self.0))?))
+    }
+
+    fn digest(&self) -> Digest {
+        self.0.component.digest()
+    }
+}
+
+impl Component {
+    /// Binds functions, opening them once to see that they can be.
+    ///
+    /// # Errors
+    ///
+    /// What does not fit, or what the guest itself says against it.
+    pub fn bind(self: &Arc<Self>, request: ChainRequest) -> Result<Arc<dyn Binding>, BindError> {
+        let operator = request.operator.clone();
+        self.bind_kind(request).map_err(|kind| BindError {
+            operator,
+            plugin: self.plugin().to_owned(),
+            kind: Box::new(kind),
+        })
+    }
+
+    fn bind_kind(
+        self: &Arc<Self>,
+        request: ChainRequest,
+    ) -> Result<Arc<dyn Binding>, BindErrorKind> {
+        let ChainRequest {
+            operator,
+            links,
+            limits,
+        } = request;
+        let signatures = links
+            .iter()
+            .map(|link| self.signature_of(link, links.len()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let gives = gives(&links, &signatures)?;
+        let kinds: Vec<Kind> = signatures.iter().map(|signature| signature.kind).collect();
+        let keys = match kinds.iter().all(|kind| kind.values_only()) {
+            true => Keys::Withheld,
+            false => Keys::Lowered,
+        };
+        let chain = Arc::new(Chain {
+            component: Arc::clone(self),
+            shape: self.shape(kinds[0])?,
+            keys,
+            promise: Promise {
+                kinds,
+                gives,
+                returned: limits.returned,
+                depth: limits.depth,
+            },
+            voice: Arc::new(Voice::new(&operator, limits.log_lines)),
+            links,
+            limits,
+        });
+        match Instance::open(&chain) {
+            Ok(_) => Ok(Arc::new(Bound(chain))),
+            Err(StartError::Refused(reason)) => Err(BindErrorKind::Refused(reason)),
+            Err(StartError::Export { function, detail }) => {
+                Err(BindErrorKind::Export { function, detail })
+            }
+            Err(StartError::Trap(trap)) => Err(BindErrorKind::Start(trap)),
+        }
+    }
+
+    /// The signature of a link's function, to which the link fits.
+    fn signature_of(&self, link: &Link, links: usize) -> Result<&Signature, BindErrorKind> {
+        let function = || link.function.clone();
+        let Some(signature) = self.signature(&link.function) else {
+            let names = self.signatures().iter().map(|known| known.name.clone());
+            return Err(BindErrorKind::UnknownFunction {
+                function: function(),
+                known: names.collect(),
+            });
+        };
+        if links > 1 && !signature.kind.chains() {
+            return Err(BindErrorKind::NoLink {
+                function: function(),
+                kind: signature.kind,
+            });
+        }
+        if signature.params && link.params.is_none() {
+            return Err(BindErrorKind::NoParams(function()));
+        }
+        let fits = |takes: &RecordType, given: &RecordType| {
+            takes.value == given.value && (signature.kind.values_only() || takes.key == given.key)
+        };
+        let same = signature.input.len() == link.input.len()
+            && std::iter::zip(&signature.input, &link.input)
+                .all(|(takes, given)| fits(takes, given));
+        if !same {
+            return Err(BindErrorKind::Input {
+                function: function(),
+                takes: types(&signature.input),
+                given: types(&link.input),
+            });
+        }
+        Ok(signature)
+    }
+
+    fn shape(&self, kind: Kind) -> Result<Shape, BindErrorKind> {
+        let exports = &self.exports;
+        let (shape, interface, export) = match kind {
+            Kind::TransformWith => (Shape::BatchPairs, "batch-pairs", exports.batch_pairs),
+            Kind::Reduce | Kind::Inverse => (Shape::Groups, "groups", exports.groups),
+            Kind::UpdateState | Kind::MapWithState => return Err(BindErrorKind::NotYet(kind)),
+            Kind::Map
+            | Kind::FlatMap
+            | Kind::Filter
+            | Kind::MapValues
+            | Kind::FlatMapValues
+            | Kind::MapPartitions
+            | Kind::Transform => (Shape::Chunks, "chunks", exports.chunks),
+        };
+        match export {
+            Some(_) => Ok(shape),
+            None => Err(BindErrorKind::NoInterface { interface, kind }),
+        }
+    }
+}
+
+/// What the chain gives, each link taking what the one before it gives.
+fn gives(links: &[Link], signatures: &[&Signature]) -> Result<RecordType, BindErrorKind> {
+    let mut given: Option<RecordType> = None;
+    for (link, signature) in std::iter::zip(links, signatures) {
+        let takes = link.input[0];
+        if let Some(given) = given
+            && given != takes
+        {
+            return Err(BindErrorKind::Input {
+                function: link.function.clone(),
+                takes: takes.to_string(),
+                given: given.to_string(),
+            });
+        }
+        given = Some(match signature.kind {
+            kind if kind.values_only() => RecordType {
+                key: takes.key,
+                value: signature.output.value,
+            },
+            _ => signature.output,
+        });
+    }
+    given.ok_or(BindErrorKind::Nothing)
+}
+
+fn types(records: &[RecordType]) -> String {
+    let types: Vec<String> = records.iter().map(ToString::to_string).collect();
+    types.join(" and ")
+}
