@@ -15,8 +15,10 @@ pub mod convert;
 pub mod function;
 pub mod group;
 pub mod hash;
+pub mod msgpack;
 pub mod sink;
 pub mod source;
+pub mod text;
 pub mod types;
 
 pub use chunk::Chunk;
