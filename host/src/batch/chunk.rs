@@ -118,7 +118,10 @@ impl Chunk {
 
     /// The same records in pieces of about `bytes` each, sharing the buffers; none for no records.
     pub fn pieces(&self, bytes: usize) -> impl Iterator<Item = Self> + '_ {
-        let pieces = self.size().div_ceil(bytes.max(1)).clamp(1, self.len().max(1));
+        let pieces = self
+            .size()
+            .div_ceil(bytes.max(1))
+            .clamp(1, self.len().max(1));
         let length = self.len().div_ceil(pieces).max(1);
         (0..self.len())
             .step_by(length)
@@ -171,7 +174,11 @@ impl ChunkBuilder {
     ///
     /// If `chunk` has another type: the plan's types rule that out.
     pub fn append(&mut self, chunk: &Chunk) {
-        assert_eq!(self.key.is_some(), chunk.key.is_some(), "pairs or single records");
+        assert_eq!(
+            self.key.is_some(),
+            chunk.key.is_some(),
+            "pairs or single records"
+        );
         if let (Some(builder), Some(key)) = (&mut self.key, &chunk.key) {
             builder.append(key);
         }
@@ -184,7 +191,11 @@ impl ChunkBuilder {
     ///
     /// As [`ChunkBuilder::append`].
     pub fn append_one(&mut self, chunk: &Chunk, index: usize) {
-        assert_eq!(self.key.is_some(), chunk.key.is_some(), "pairs or single records");
+        assert_eq!(
+            self.key.is_some(),
+            chunk.key.is_some(),
+            "pairs or single records"
+        );
         if let (Some(builder), Some(key)) = (&mut self.key, &chunk.key) {
             builder.append_one(key, index);
         }

@@ -6,7 +6,9 @@
 
 use super::chunk::Chunk;
 use super::column::{Column, VarBuilder, VarColumn};
-use super::canonical;
+use rmp::encode;
+
+use super::canonical::written;
 use super::types::{ColumnType, RecordType};
 
 /// The largest integer up to which every integer is a double.
@@ -118,7 +120,7 @@ fn column(column: &Column, to: ColumnType) -> Column {
 fn encoded(column: &Column) -> VarColumn {
     let mut builder = VarBuilder::with_capacity(column.len(), column.size());
     for index in 0..column.len() {
-        encode(column, index, builder.data_mut());
+        write_element(column, index, builder.data_mut());
         builder.end_element();
     }
     builder.finish()
@@ -128,26 +130,29 @@ fn pair(key: &Column, value: &Column) -> Column {
     let mut builder = VarBuilder::with_capacity(key.len(), key.size() + value.size() + key.len());
     for index in 0..key.len() {
         let out = builder.data_mut();
-        canonical::array_header(2, out);
-        encode(key, index, out);
-        encode(value, index, out);
+        written(encode::write_array_len(out, 2));
+        write_element(key, index, out);
+        write_element(value, index, out);
         builder.end_element();
     }
     Column::Msgpack(builder.finish())
 }
 
 /// Appends element `index` as one msgpack value.
-fn encode(column: &Column, index: usize, out: &mut Vec<u8>) {
-    let element = column.element(index);
+fn write_element(column: &Column, index: usize, out: &mut Vec<u8>) {
     match column {
-        Column::Text(_) => canonical::text(element, out),
-        Column::Bytes(_) => canonical::binary(element, out),
-        Column::Msgpack(_) => out.extend_from_slice(element),
-        Column::Int64(values) => canonical::signed(i64::from_le_bytes(values.elements()[index]), out),
-        Column::Float64(values) => {
-            canonical::double(f64::from_le_bytes(values.elements()[index]), out);
+        Column::Text(texts) => written(encode::write_str(out, texts.get(index))),
+        Column::Bytes(values) => written(encode::write_bin(out, values.get(index))),
+        Column::Msgpack(values) => out.extend_from_slice(values.get(index)),
+        Column::Int64(values) => {
+            let value = i64::from_le_bytes(values.elements()[index]);
+            written(encode::write_sint(out, value));
         }
-        Column::Bool(_) => canonical::truth(element == [1], out),
+        Column::Float64(values) => {
+            let value = f64::from_le_bytes(values.elements()[index]);
+            written(encode::write_f64(out, value));
+        }
+        Column::Bool(values) => written(encode::write_bool(out, values.elements()[index] == [1])),
     }
 }
 
