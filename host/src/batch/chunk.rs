@@ -1,6 +1,6 @@
 //! A columnar piece of a partition: the unit that operators hand on.
 
-use super::column::Column;
+use super::column::{Column, ColumnBuilder};
 use super::types::RecordType;
 
 /// How large chunks are made where they are made, in bytes. Large enough that a guest call costs nothing
@@ -116,10 +116,118 @@ impl Chunk {
         self.map(Column::compact)
     }
 
+    /// The same records in pieces of about `bytes` each, sharing the buffers; none for no records.
+    pub fn pieces(&self, bytes: usize) -> impl Iterator<Item = Self> + '_ {
+        let pieces = self
+            .size()
+            .div_ceil(bytes.max(1))
+            .clamp(1, self.len().max(1));
+        let length = self.len().div_ceil(pieces).max(1);
+        (0..self.len())
+            .step_by(length)
+            .map(move |start| self.slice(start..self.len().min(start + length)))
+    }
+
+    /// The records of all `chunks`, which are of `record_type`, in order.
+    ///
+    /// # Panics
+    ///
+    /// If one has another type, or if a column passes 4 GiB together.
+    #[must_use]
+    pub fn concat(record_type: RecordType, chunks: &[Self]) -> Self {
+        if let [chunk] = chunks {
+            return chunk.clone();
+        }
+        let mut builder = ChunkBuilder::new(record_type);
+        chunks.iter().for_each(|chunk| builder.append(chunk));
+        builder.finish()
+    }
+
     fn map(&self, change: impl Fn(&Column) -> Column) -> Self {
         Self {
             key: self.key.as_ref().map(&change),
             value: change(&self.value),
         }
+    }
+}
+
+/// Collects records of one type into a [`Chunk`].
+#[derive(Debug)]
+pub struct ChunkBuilder {
+    key: Option<ColumnBuilder>,
+    value: ColumnBuilder,
+}
+
+impl ChunkBuilder {
+    /// An empty chunk of `record_type` to come.
+    #[must_use]
+    pub fn new(record_type: RecordType) -> Self {
+        Self {
+            key: record_type.key.map(ColumnBuilder::new),
+            value: ColumnBuilder::new(record_type.value),
+        }
+    }
+
+    /// Adds all records of `chunk`.
+    ///
+    /// # Panics
+    ///
+    /// If `chunk` has another type: the plan's types rule that out.
+    pub fn append(&mut self, chunk: &Chunk) {
+        assert_eq!(
+            self.key.is_some(),
+            chunk.key.is_some(),
+            "pairs or single records"
+        );
+        if let (Some(builder), Some(key)) = (&mut self.key, &chunk.key) {
+            builder.append(key);
+        }
+        self.value.append(&chunk.value);
+    }
+
+    /// Adds record `index` of `chunk`.
+    ///
+    /// # Panics
+    ///
+    /// As [`ChunkBuilder::append`].
+    pub fn append_one(&mut self, chunk: &Chunk, index: usize) {
+        assert_eq!(
+            self.key.is_some(),
+            chunk.key.is_some(),
+            "pairs or single records"
+        );
+        if let (Some(builder), Some(key)) = (&mut self.key, &chunk.key) {
+            builder.append_one(key, index);
+        }
+        self.value.append_one(&chunk.value, index);
+    }
+
+    /// Bytes of all records so far.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.key.as_ref().map_or(0, ColumnBuilder::size) + self.value.size()
+    }
+
+    /// The chunk.
+    #[must_use]
+    pub fn finish(self) -> Chunk {
+        Chunk::new(self.key.map(ColumnBuilder::finish), self.value.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_hold_every_record_once_and_in_order() {
+        let chunk = Chunk::single(Column::int64(0..1000));
+        for bytes in [0, 1, 8, 100, 3000, 1 << 20] {
+            let pieces: Vec<Chunk> = chunk.pieces(bytes).collect();
+            assert!(pieces.iter().all(|piece| !piece.is_empty()));
+            assert_eq!(Chunk::concat(chunk.record_type(), &pieces), chunk);
+        }
+        assert_eq!(chunk.pieces(800).count(), 10);
+        assert_eq!(chunk.slice(0..0).pieces(800).count(), 0);
     }
 }

@@ -509,6 +509,18 @@ impl VarBuilder {
         self.offsets.extend_from_slice(&end.to_le_bytes());
     }
 
+    /// Element `index` of those so far.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such element.
+    #[must_use]
+    pub fn get(&self, index: usize) -> &[u8] {
+        let offsets: &[[u8; 4]] = self.offsets.as_chunks().0;
+        let (start, end) = (offsets[index], offsets[index + 1]);
+        &self.data[u32::from_le_bytes(start) as usize..u32::from_le_bytes(end) as usize]
+    }
+
     /// The number of elements so far.
     #[must_use]
     pub fn len(&self) -> usize {

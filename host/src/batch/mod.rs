@@ -8,9 +8,12 @@
 //!
 //! Start reading at [`column`], then [`chunk`].
 
+pub mod canonical;
 pub mod chunk;
 pub mod column;
+pub mod convert;
 pub mod function;
+pub mod group;
 pub mod hash;
 pub mod msgpack;
 pub mod sink;

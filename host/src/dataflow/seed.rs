@@ -39,7 +39,7 @@ mod tests {
             partition: 3,
             sequence: 4,
         };
-        assert_eq!(seed(1, BatchTime(1000), &site), 0);
+        assert_eq!(seed(1, BatchTime(1000), &site), 279_812_026_080_165_647);
     }
 
     #[test]
