@@ -12,11 +12,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dataflow", &["batch", "topology"]),
     ("source", &["batch", "topology"]),
     ("sink", &["batch", "topology"]),
-    ("driver", &["batch", "topology", "plugin", "dataflow", "source", "sink"]),
+    (
+        "driver",
+        &["batch", "topology", "plugin", "dataflow", "source", "sink"],
+    ),
     ("observe", &["batch", "topology", "driver"]),
     (
         "cli",
-        &["batch", "topology", "plugin", "dataflow", "source", "sink", "driver", "observe"],
+        &[
+            "batch", "topology", "plugin", "dataflow", "source", "sink", "driver", "observe",
+        ],
     ),
 ];
 
@@ -86,7 +91,10 @@ fn a_layer_uses_only_those_above_it() {
             for (other, _) in LAYERS {
                 let used = line.contains(&format!("crate::{other}"));
                 if used && other != layer && !allowed.contains(other) {
-                    wrong.push(format!("{place}: `{layer}` uses `{other}`: {}", line.trim()));
+                    wrong.push(format!(
+                        "{place}: `{layer}` uses `{other}`: {}",
+                        line.trim()
+                    ));
                 }
             }
         }
@@ -101,7 +109,10 @@ fn a_crate_stays_in_its_layer() {
         for (layer, _) in LAYERS.iter().filter(|(layer, _)| !allowed.contains(layer)) {
             for (place, line) in code(layer) {
                 if line.contains(&format!("{name}::")) || line.contains(&format!("use {name}")) {
-                    wrong.push(format!("{place}: `{layer}` knows `{name}`: {}", line.trim()));
+                    wrong.push(format!(
+                        "{place}: `{layer}` knows `{name}`: {}",
+                        line.trim()
+                    ));
                 }
             }
         }

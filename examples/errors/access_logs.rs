@@ -16,12 +16,21 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 const USAGE: &str = "usage: access-logs [ADDRESS] [LINES PER SECOND]";
-const PATHS: &[&str] = &["/", "/index.html", "/cart", "/search?q=shoes", "/api/items/7", "/login"];
+const PATHS: &[&str] = &[
+    "/",
+    "/index.html",
+    "/cart",
+    "/search?q=shoes",
+    "/api/items/7",
+    "/login",
+];
 const TICK: Duration = Duration::from_millis(20);
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:7777".to_owned());
+    let address = arguments
+        .next()
+        .unwrap_or_else(|| "127.0.0.1:7777".to_owned());
     let rate: f64 = match arguments.next().as_deref().unwrap_or("100").parse() {
         Ok(rate) if rate > 0.0 && arguments.next().is_none() => rate,
         _ => {
@@ -40,7 +49,10 @@ fn main() -> ExitCode {
 
 fn serve(address: &str, rate: f64) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
-    eprintln!("serving {rate} lines a second on {}", listener.local_addr()?);
+    eprintln!(
+        "serving {rate} lines a second on {}",
+        listener.local_addr()?
+    );
     for (client, stream) in listener.incoming().enumerate() {
         let stream = stream?;
         std::thread::spawn(move || {
@@ -72,11 +84,17 @@ fn write_line(out: &mut impl Write, random: &mut SmallRng) -> io::Result<()> {
     let ip = random.random_range(1..=50);
     let path = PATHS.choose(random).expect("there are paths");
     let bytes = random.random_range(120..20_000);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     let (status, note) = match random.random_range(0..10) {
         0 => (500, " error: upstream timed out"),
         1 => (404, ""),
         _ => (200, ""),
     };
-    writeln!(out, "10.0.0.{ip} - - [{now}] \"GET {path} HTTP/1.1\" {status} {bytes}{note}")
+    writeln!(
+        out,
+        "10.0.0.{ip} - - [{now}] \"GET {path} HTTP/1.1\" {status} {bytes}{note}"
+    )
 }

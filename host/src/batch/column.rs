@@ -453,6 +453,16 @@ impl VarColumn {
     }
 }
 
+impl<'a> FromIterator<&'a [u8]> for VarColumn {
+    fn from_iter<I: IntoIterator<Item = &'a [u8]>>(elements: I) -> Self {
+        let mut builder = VarBuilder::default();
+        elements
+            .into_iter()
+            .for_each(|element| builder.push(element));
+        builder.finish()
+    }
+}
+
 impl PartialEq for VarColumn {
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.iter().eq(other.iter())

@@ -7,7 +7,12 @@ use clap_complete::Shell;
 
 /// Streaming jobs whose functions are sandboxed WebAssembly, replaced while the job runs.
 #[derive(Debug, Parser)]
-#[command(name = "dshost", version, max_term_width = 100, subcommand_required = true)]
+#[command(
+    name = "dshost",
+    version,
+    max_term_width = 100,
+    subcommand_required = true
+)]
 #[command(arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
@@ -31,13 +36,31 @@ Exit codes: 0 done, 1 the job failed, 2 the command line or the topology is wron
 #[derive(Args, Clone, Debug)]
 pub struct GlobalArgs {
     /// Which log lines to show: a level, or `target=level,…`.
-    #[arg(long, global = true, value_name = "FILTER", env = "DSHOST_LOG", default_value = "info")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "DSHOST_LOG",
+        default_value = "info"
+    )]
     pub log: String,
     /// How log lines look.
-    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     pub log_format: LogFormat,
     /// When to use colours.
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
     pub color: ColorWhen,
 }
 

@@ -31,8 +31,15 @@ fn describe(topology: &Path, plan: &Plan, types: &Types) -> String {
         out.push_str(&format!("  source {}: {record}\n", source.name));
     }
     for (stream, record) in plan.streams.iter().zip(&types.streams) {
-        let from: Vec<&str> = stream.from.iter().map(|&upstream| plan.name_of(upstream)).collect();
-        let function = stream.function.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+        let from: Vec<&str> = stream
+            .from
+            .iter()
+            .map(|&upstream| plan.name_of(upstream))
+            .collect();
+        let function = stream
+            .function
+            .as_ref()
+            .map_or_else(String::new, |name| format!(" {name}"));
         out.push_str(&format!(
             "  stream {}: {record} = {}{function} of {}\n",
             stream.name,

@@ -48,12 +48,13 @@ pub(super) fn demo() -> Result<(), CliError> {
 
     say("2. a job that counts the words of each half second, over TCP");
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| CliError::job(&error))?;
-    let address = listener.local_addr().map_err(|error| CliError::job(&error))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| CliError::job(&error))?;
     let topology = folder.path().join("topology.toml");
     fs::write(&topology, topology_text(address)).map_err(|error| CliError::job(&error))?;
     let plan = load::plan(&topology)?;
-    let options =
-        JobOptions {
+    let options = JobOptions {
         workers: plan.settings.workers,
         once: false,
         folder: folder.path().to_owned(),
@@ -88,23 +89,33 @@ pub(super) fn demo() -> Result<(), CliError> {
 /// The part that goes on beside the running job.
 fn tell(board: &StatusBoard, plugin: &Path, plugins: &Path) -> Result<(), CliError> {
     let before = board.read();
-    wait(board, "the first batches", |status| status.batches >= BATCHES_SHOWN)?;
+    wait(board, "the first batches", |status| {
+        status.batches >= BATCHES_SHOWN
+    })?;
     say("3. `split` is edited to drop punctuation, and built again; the job runs on …");
     let source = plugin.join("src/lib.rs");
     let edit = |text: String| fs::write(&source, text.replace(BEFORE, AFTER));
-    fs::read_to_string(&source).and_then(edit).map_err(|error| CliError::job(&error))?;
+    fs::read_to_string(&source)
+        .and_then(edit)
+        .map_err(|error| CliError::job(&error))?;
     build_demo(plugin, plugins)?;
     let swapped = |plugins: &std::collections::BTreeMap<String, _>| -> Option<String> {
         let plugin: &crate::driver::status::PluginStatus = plugins.get("words")?;
         let old = &before.plugins.get("words")?.digest;
         (plugin.digest != *old).then(|| plugin.since.map(|batch| batch.to_string()))?
     };
-    wait(board, "the swap", |status| swapped(&status.plugins).is_some())?;
+    wait(board, "the swap", |status| {
+        swapped(&status.plugins).is_some()
+    })?;
     let status = board.read();
     let since = swapped(&status.plugins).unwrap_or_default();
-    say(&format!("   … and counts with the new code from batch {since} on"));
+    say(&format!(
+        "   … and counts with the new code from batch {since} on"
+    ));
     let until = status.batches + BATCHES_SHOWN;
-    wait(board, "the batches after the swap", |status| status.batches >= until)
+    wait(board, "the batches after the swap", |status| {
+        status.batches >= until
+    })
 }
 
 fn wait(
@@ -115,7 +126,10 @@ fn wait(
     let begun = Instant::now();
     while !done(&board.read()) {
         if begun.elapsed() > PATIENCE {
-            return Err(CliError::new(Fault::Job, format!("waited {PATIENCE:?} for {what}")));
+            return Err(CliError::new(
+                Fault::Job,
+                format!("waited {PATIENCE:?} for {what}"),
+            ));
         }
         thread::sleep(Duration::from_millis(20));
     }

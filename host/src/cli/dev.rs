@@ -24,7 +24,10 @@ pub(super) fn dev(args: &RunArgs) -> Result<(), CliError> {
     if crates.is_empty() {
         return Err(CliError::new(
             Fault::Usage,
-            format!("`{}` names no guest crates to build", args.topology.display()),
+            format!(
+                "`{}` names no guest crates to build",
+                args.topology.display()
+            ),
         )
         .hint("list them: `build = [\"../my-plugin\"]` under `[plugins]`"));
     }
@@ -57,14 +60,21 @@ fn watch(crates: &[PathBuf]) -> Result<(notify::RecommendedWatcher, Receiver<()>
     let mut watcher = notify::recommended_watcher(heard).map_err(fail)?;
     for folder in crates {
         // Not the whole crate: its `target` changes with every build.
-        watcher.watch(folder, RecursiveMode::NonRecursive).map_err(fail)?;
-        watcher.watch(&folder.join("src"), RecursiveMode::Recursive).map_err(fail)?;
+        watcher
+            .watch(folder, RecursiveMode::NonRecursive)
+            .map_err(fail)?;
+        watcher
+            .watch(&folder.join("src"), RecursiveMode::Recursive)
+            .map_err(fail)?;
     }
     Ok((watcher, saves))
 }
 
 fn is_source(path: &Path) -> bool {
-    let is = |wanted: &str| path.extension().is_some_and(|extension| extension == wanted);
+    let is = |wanted: &str| {
+        path.extension()
+            .is_some_and(|extension| extension == wanted)
+    };
     is("rs") || path.file_name().is_some_and(|name| name == "Cargo.toml")
 }
 

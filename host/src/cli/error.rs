@@ -39,7 +39,14 @@ impl CliError {
     #[must_use]
     pub fn new(fault: Fault, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { fault, message, causes: Vec::new(), hint: None, details: Vec::new(), bare: false }
+        Self {
+            fault,
+            message,
+            causes: Vec::new(),
+            hint: None,
+            details: Vec::new(),
+            bare: false,
+        }
     }
 
     /// The job failed, and why.
@@ -144,7 +151,9 @@ mod tests {
         struct Outer(#[source] std::io::Error);
 
         let error = Outer(std::io::Error::other("the disk is on fire"));
-        let error = CliError::usage(&error).details(["at line 1".to_owned()]).hint("pour water");
+        let error = CliError::usage(&error)
+            .details(["at line 1".to_owned()])
+            .hint("pour water");
         expect![[r#"
             cannot read `t.toml`
               caused by: the disk is on fire

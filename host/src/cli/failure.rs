@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::path::Path;
 
+use super::build::BuildError;
 use super::error::{CliError, Fault};
+use super::new::NewError;
 use crate::dataflow::{Failure, FailureKind};
 use crate::driver::JobError;
 use crate::driver::deployment::ComposeError;
@@ -43,8 +45,11 @@ fn load_errors(errors: &[LoadError], topology: &Path) -> CliError {
     let missing = errors.iter().any(LoadError::is_missing);
     let error = match errors {
         [one] => CliError::usage(one),
-        many => CliError::new(Fault::Usage, format!("{} plugins cannot be loaded", many.len()))
-            .details(many.iter().map(|error| with_causes(error))),
+        many => CliError::new(
+            Fault::Usage,
+            format!("{} plugins cannot be loaded", many.len()),
+        )
+        .details(many.iter().map(|error| with_causes(error))),
     };
     let hint = errors.iter().find_map(LoadError::hint);
     if missing {
@@ -58,12 +63,22 @@ fn with_causes(error: &dyn Error) -> String {
     crate::driver::reload::with_causes(error)
 }
 
-fn batch(error: &BatchError) -> CliError {
+pub(super) fn batch(error: &BatchError) -> CliError {
     let described = CliError::job(error);
     match &error.trouble {
         Trouble::Dataflow(failure) => dataflow(described, failure),
         Trouble::Sink { error, .. } => described.maybe_hint(error.hint.clone()),
     }
+}
+
+/// What went wrong with a build; cargo has said the rest.
+pub(super) fn build(error: &BuildError) -> CliError {
+    CliError::job(error).maybe_hint(error.hint())
+}
+
+/// A folder that cannot be begun.
+pub(super) fn new(error: &NewError) -> CliError {
+    CliError::job(error).maybe_hint(error.hint())
 }
 
 fn dataflow(described: CliError, failure: &Failure) -> CliError {

@@ -15,7 +15,10 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<(), CliError> {
     if args.path.is_dir() {
         return Err(CliError::new(
             super::error::Fault::Usage,
-            format!("cannot inspect `{}`: checkpoints are not yet available", args.path.display()),
+            format!(
+                "cannot inspect `{}`: checkpoints are not yet available",
+                args.path.display()
+            ),
         ));
     }
     let limits = Limits::default();
@@ -58,7 +61,11 @@ fn function(out: &mut String, signature: &Signature) {
         signature.output,
     );
     if let Some(state) = signature.state {
-        let _ = writeln!(out, "      state {}, version {}", state.column_type, state.version);
+        let _ = writeln!(
+            out,
+            "      state {}, version {}",
+            state.column_type, state.version
+        );
     }
     for line in signature.doc.lines() {
         let _ = writeln!(out, "      {}", line.trim());

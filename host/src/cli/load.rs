@@ -30,7 +30,11 @@ pub(super) fn text(path: &Path) -> Result<String, CliError> {
 /// A checked topology; its warnings are told on standard error.
 pub(super) fn plan(path: &Path) -> Result<Plan, CliError> {
     let text = text(path)?;
-    let options = Options { environment: &environment, workers: cores(), observe: &[] };
+    let options = Options {
+        environment: &environment,
+        workers: cores(),
+        observe: &[],
+    };
     let parsed = topology::parse(path, &text, &options).map_err(|wrong| problems(&wrong))?;
     if !parsed.warnings.list().is_empty() {
         anstream::eprintln!("{}", parsed.warnings);
@@ -51,12 +55,18 @@ pub(super) fn folder(topology: &Path) -> PathBuf {
 /// Whether every source of the plan comes to an end by itself.
 pub(super) fn can_end(plan: &Plan) -> Result<(), CliError> {
     let endless = |name: &str, why: &str, hint: &str| {
-        Err(CliError::new(Fault::Usage, format!("`--once` cannot run source `{name}`: {why}"))
-            .hint(hint))
+        Err(CliError::new(
+            Fault::Usage,
+            format!("`--once` cannot run source `{name}`: {why}"),
+        )
+        .hint(hint))
     };
     for source in &plan.sources {
         match &source.transport {
-            Transport::Socket { mode: SocketMode::Listen, .. } => {
+            Transport::Socket {
+                mode: SocketMode::Listen,
+                ..
+            } => {
                 return endless(&source.name, "it listens for ever", "let it `connect`");
             }
             Transport::Generate { count: None, .. } => {

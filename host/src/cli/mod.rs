@@ -11,6 +11,7 @@ pub mod new;
 mod check;
 mod demo;
 mod dev;
+mod expect;
 mod failure;
 mod inspect;
 mod load;
@@ -20,12 +21,13 @@ mod status;
 mod test;
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anstream::ColorChoice;
 use clap::{CommandFactory, Parser};
 
-use self::args::{Cli, ColorWhen, Command, GlobalArgs, LogFormat, NewWhat};
+use self::args::{BuildArgs, Cli, ColorWhen, Command, GlobalArgs, LogFormat, NewWhat};
 use self::error::{CliError, Fault};
 use crate::observe::log;
 
@@ -49,13 +51,16 @@ fn set_up(global: &GlobalArgs) -> Result<(), CliError> {
     colors.write_global();
     let colored_logs = match global.color {
         ColorWhen::Auto => {
-            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+            std::io::stderr().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
         }
         ColorWhen::Always => true,
         ColorWhen::Never => false,
     };
     let format = match global.log_format {
-        LogFormat::Text => log::Format::Text { colors: colored_logs },
+        LogFormat::Text => log::Format::Text {
+            colors: colored_logs,
+        },
         LogFormat::Json => log::Format::Json,
     };
     log::init(&global.log, format).map_err(|error| {
@@ -68,11 +73,8 @@ fn dispatch(command: Command) -> Result<ExitCode, CliError> {
         Command::Run(args) => run::run(&args)?,
         Command::Check(args) => check::check(&args)?,
         Command::Test(args) => return test::test(&args),
-        Command::Build(args) => build_command(&args)?,
-        Command::New(args) => match &args.what {
-            NewWhat::Plugin { name } => new::plugin_command(name)?,
-            NewWhat::Topology { name } => new::topology_command(name)?,
-        },
+        Command::Build(args) => build_plugins(&args)?,
+        Command::New(args) => begin(&args.what)?,
         Command::Dev(args) => dev::dev(&args)?,
         Command::Inspect(args) => inspect::inspect(&args)?,
         Command::Plugins(args) => status::plugins(&args)?,
@@ -87,6 +89,47 @@ fn dispatch(command: Command) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// `dshost build`.
+fn build_plugins(args: &BuildArgs) -> Result<(), CliError> {
+    let (crates, into) = match (&args.topology, args.into.split_first()) {
+        (Some(topology), _) => {
+            let plugins = load::plan(topology)?.plugins;
+            if plugins.build.is_empty() {
+                let message = format!("`{}` names no guest crates to build", topology.display());
+                let hint = "list them: `build = [\"../my-plugin\"]` under `[plugins]`";
+                return Err(CliError::new(Fault::Usage, message).hint(hint));
+            }
+            (plugins.build, plugins.dir)
+        }
+        (None, Some((into, crates))) => (crates.to_vec(), into.clone()),
+        (None, None) => unreachable!("the command line asks for one of them"),
+    };
+    let built = build::build(&crates, &into, &build::BuildOptions::default())
+        .map_err(|error| failure::build(&error))?;
+    for plugin in built {
+        status::print(&format!("{}\n", plugin.path.display()))?;
+    }
+    Ok(())
+}
+
+/// `dshost new`.
+fn begin(what: &NewWhat) -> Result<(), CliError> {
+    let (folder, next) = match what {
+        NewWhat::Plugin { name } => {
+            new::plugin(Path::new(name)).map_err(|error| failure::new(&error))?;
+            (name, format!("cd {name} && cargo test"))
+        }
+        NewWhat::Topology { name } => {
+            new::topology(Path::new(name)).map_err(|error| failure::new(&error))?;
+            (name, format!("dshost dev {name}/topology.toml"))
+        }
+    };
+    status::print(&format!("made `{folder}`; next: {next}\n"))
+}
+
 fn later(command: &str) -> CliError {
-    CliError::new(Fault::Usage, format!("`dshost {command}` is not yet available"))
+    CliError::new(
+        Fault::Usage,
+        format!("`dshost {command}` is not yet available"),
+    )
 }

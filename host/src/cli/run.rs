@@ -25,10 +25,12 @@ pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
         workers,
         once: args.once,
         folder: load::folder(&args.topology),
-        console: print::stdout() };
-    let job = Job::open(plan, options)
-        .map_err(|error| failure::describe(&error, &args.topology))?;
-    let status = run_until_signal(job).map_err(|error| failure::describe(&error, &args.topology))?;
+        console: print::stdout(),
+    };
+    let job =
+        Job::open(plan, options).map_err(|error| failure::describe(&error, &args.topology))?;
+    let status =
+        run_until_signal(job).map_err(|error| failure::describe(&error, &args.topology))?;
     summarize(&status);
     Ok(())
 }
@@ -79,7 +81,11 @@ async fn heed(
 /// What went through each operator, to standard error.
 pub(super) fn summarize(status: &Status) {
     let seconds = status.uptime_ms as f64 / 1000.0;
-    info!(batches = status.batches, aborted = status.aborted, "done after {seconds:.1} s");
+    info!(
+        batches = status.batches,
+        aborted = status.aborted,
+        "done after {seconds:.1} s"
+    );
     if std::io::stderr().is_terminal() || status.batches > 0 {
         anstream::eprint!("{}", show::operators(&status.operators));
     }

@@ -18,47 +18,62 @@ const DIGEST_DIGITS: usize = 12;
 pub fn status(status: &Status) -> String {
     let mut out = String::new();
     let seconds = status.uptime_ms / 1000;
-    line(&mut out, format_args!(
-        "{BOLD}{}{BOLD:#}  {} for {}:{:02}:{:02}, pid {}, {} workers, a batch every {} ms",
-        status.job,
-        status.state,
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60,
-        status.pid,
-        status.workers,
-        status.interval_ms,
-    ));
+    line(
+        &mut out,
+        format_args!(
+            "{BOLD}{}{BOLD:#}  {} for {}:{:02}:{:02}, pid {}, {} workers, a batch every {} ms",
+            status.job,
+            status.state,
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60,
+            status.pid,
+            status.workers,
+            status.interval_ms,
+        ),
+    );
     if let Some(last) = status.last {
-        line(&mut out, format_args!(
-            "last batch {}: {} records in {}, scheduling delay {}",
-            last.time,
-            grouped(last.records),
-            micros(last.processing_us),
-            micros(last.scheduling_delay_us),
-        ));
+        line(
+            &mut out,
+            format_args!(
+                "last batch {}: {} records in {}, scheduling delay {}",
+                last.time,
+                grouped(last.records),
+                micros(last.processing_us),
+                micros(last.scheduling_delay_us),
+            ),
+        );
     }
-    line(&mut out, format_args!(
-        "{} batches committed, {} attempts aborted, {} queued; {} records/s, {} a batch",
-        grouped(status.batches),
-        status.aborted,
-        status.queued,
-        grouped(status.recent.records_per_second as u64),
-        micros(status.recent.processing_us),
-    ));
+    line(
+        &mut out,
+        format_args!(
+            "{} batches committed, {} attempts aborted, {} queued; {} records/s, {} a batch",
+            grouped(status.batches),
+            status.aborted,
+            status.queued,
+            grouped(status.recent.records_per_second as u64),
+            micros(status.recent.processing_us),
+        ),
+    );
     out.push('\n');
     for (name, source) in &status.sources {
-        line(&mut out, format_args!(
-            "source {name}: {}; {} received, {} buffered{}",
-            source.state,
-            bytes(source.received_bytes),
-            bytes(source.buffered_bytes),
-            if source.dropped_bytes > 0 {
-                format!(", {} dropped from broken connections", bytes(source.dropped_bytes))
-            } else {
-                String::new()
-            },
-        ));
+        line(
+            &mut out,
+            format_args!(
+                "source {name}: {}; {} received, {} buffered{}",
+                source.state,
+                bytes(source.received_bytes),
+                bytes(source.buffered_bytes),
+                if source.dropped_bytes > 0 {
+                    format!(
+                        ", {} dropped from broken connections",
+                        bytes(source.dropped_bytes)
+                    )
+                } else {
+                    String::new()
+                },
+            ),
+        );
     }
     out.push('\n');
     out.push_str(&operators(&status.operators));
@@ -69,8 +84,12 @@ pub fn status(status: &Status) -> String {
 /// What went through each operator.
 #[must_use]
 pub fn operators(operators: &[OperatorStatus]) -> String {
-    let mut rows = vec![["operator", "function", "records", "out", "rejected", "guest", "host"]
-        .map(str::to_owned)];
+    let mut rows = vec![
+        [
+            "operator", "function", "records", "out", "rejected", "guest", "host",
+        ]
+        .map(str::to_owned),
+    ];
     rows.extend(operators.iter().map(|operator| {
         [
             operator.name.clone(),
@@ -85,15 +104,24 @@ pub fn operators(operators: &[OperatorStatus]) -> String {
     let mut out = table(&rows, 2);
     for operator in operators {
         for (name, value) in &operator.counters {
-            line(&mut out, format_args!("counter {}/{name}: {}", operator.name, grouped(*value)));
+            line(
+                &mut out,
+                format_args!("counter {}/{name}: {}", operator.name, grouped(*value)),
+            );
         }
     }
     out
 }
 
 fn rejected_samples(out: &mut String, operators: &[OperatorStatus]) {
-    for operator in operators.iter().filter(|operator| !operator.samples.is_empty()) {
-        line(out, format_args!("\nlast rejected by {BOLD}{}{BOLD:#}:", operator.name));
+    for operator in operators
+        .iter()
+        .filter(|operator| !operator.samples.is_empty())
+    {
+        line(
+            out,
+            format_args!("\nlast rejected by {BOLD}{}{BOLD:#}:", operator.name),
+        );
         for sample in &operator.samples {
             line(out, format_args!("  {RED}{sample}{RED:#}"));
         }
@@ -103,14 +131,28 @@ fn rejected_samples(out: &mut String, operators: &[OperatorStatus]) {
 /// The plugin versions of a job.
 #[must_use]
 pub fn plugins(status: &Status) -> String {
-    let mut rows =
-        vec![["plugin", "in use", "since batch", "state", "waiting"].map(str::to_owned)];
+    let mut rows = vec![["plugin", "in use", "since batch", "state", "waiting"].map(str::to_owned)];
     rows.extend(status.plugins.iter().map(|(name, plugin)| {
-        let waiting = plugin.candidate.as_ref().map_or_else(String::new, |candidate| {
-            format!("{} ({})", short(&candidate.digest), first_line(&candidate.reason))
-        });
-        let since = plugin.since.map_or_else(|| "the start".to_owned(), |batch| batch.to_string());
-        [name.clone(), short(&plugin.digest).to_owned(), since, standing(plugin), waiting]
+        let waiting = plugin
+            .candidate
+            .as_ref()
+            .map_or_else(String::new, |candidate| {
+                format!(
+                    "{} ({})",
+                    short(&candidate.digest),
+                    first_line(&candidate.reason)
+                )
+            });
+        let since = plugin
+            .since
+            .map_or_else(|| "the start".to_owned(), |batch| batch.to_string());
+        [
+            name.clone(),
+            short(&plugin.digest).to_owned(),
+            since,
+            standing(plugin),
+            waiting,
+        ]
     }));
     let mut out = table(&rows, rows[0].len());
     if !status.history.is_empty() {
@@ -120,13 +162,19 @@ pub fn plugins(status: &Status) -> String {
         let digest = short(&swap.digest);
         match &swap.event {
             SwapEvent::Live { batch } => {
-                line(&mut out, format_args!("  {} {digest} live from batch {batch}", swap.plugin));
+                line(
+                    &mut out,
+                    format_args!("  {} {digest} live from batch {batch}", swap.plugin),
+                );
             }
-            SwapEvent::Refused { reason } => line(&mut out, format_args!(
-                "  {} {digest} {RED}refused{RED:#}: {}",
-                swap.plugin,
-                reason.replace('\n', "\n    "),
-            )),
+            SwapEvent::Refused { reason } => line(
+                &mut out,
+                format_args!(
+                    "  {} {digest} {RED}refused{RED:#}: {}",
+                    swap.plugin,
+                    reason.replace('\n', "\n    "),
+                ),
+            ),
         }
     }
     out
@@ -142,14 +190,22 @@ fn standing(plugin: &PluginStatus) -> String {
 
 /// Columns of equal width, the first `left` of them flush left; the first row is the head.
 fn table<const N: usize>(rows: &[[String; N]], left: usize) -> String {
-    let widths: [usize; N] =
-        std::array::from_fn(|column| rows.iter().map(|row| width(&row[column])).max().unwrap_or(0));
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        rows.iter()
+            .map(|row| width(&row[column]))
+            .max()
+            .unwrap_or(0)
+    });
     let mut out = String::new();
     for (number, row) in rows.iter().enumerate() {
         let mut text = String::new();
         for (column, cell) in row.iter().enumerate() {
             let pad = " ".repeat(widths[column] - width(cell));
-            let (before, after) = if column < left { ("", &*pad) } else { (&*pad, "") };
+            let (before, after) = if column < left {
+                ("", &*pad)
+            } else {
+                (&*pad, "")
+            };
             text.push_str(before);
             text.push_str(cell);
             text.push_str(after);
@@ -215,7 +271,11 @@ pub fn bytes(bytes: u64) -> String {
         size /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{size:.1} {}", UNITS[unit]) }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{size:.1} {}", UNITS[unit])
+    }
 }
 
 #[cfg(test)]
@@ -227,8 +287,14 @@ mod tests {
     #[test]
     fn numbers_and_units_are_easy_to_read() {
         assert_eq!([grouped(7), grouped(1_234_567)], ["7", "1 234 567"]);
-        assert_eq!([micros(7), micros(1500), micros(2_500_000)], ["7 µs", "1.5 ms", "2.50 s"]);
-        assert_eq!([bytes(7), bytes(1536), bytes(3 << 30)], ["7 B", "1.5 KiB", "3.0 GiB"]);
+        assert_eq!(
+            [micros(7), micros(1500), micros(2_500_000)],
+            ["7 µs", "1.5 ms", "2.50 s"]
+        );
+        assert_eq!(
+            [bytes(7), bytes(1536), bytes(3 << 30)],
+            ["7 B", "1.5 KiB", "3.0 GiB"]
+        );
     }
 
     #[test]

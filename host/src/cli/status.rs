@@ -13,7 +13,11 @@ use crate::driver::status::Status;
 /// Shows how a running job is doing.
 pub(super) fn status(args: &StatusArgs) -> Result<(), CliError> {
     let status = ask(&args.topology)?;
-    if args.json { print_json(&status) } else { print(&show::status(&status)) }
+    if args.json {
+        print_json(&status)
+    } else {
+        print(&show::status(&status))
+    }
 }
 
 /// Shows the plugin versions of a running job.
@@ -45,9 +49,10 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
 pub(super) fn print(text: &str) -> Result<(), CliError> {
     let mut out = anstream::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(CliError::new(Fault::Job, format!("cannot write to standard output: {error}")))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::new(
+            Fault::Job,
+            format!("cannot write to standard output: {error}"),
+        )),
         _ => Ok(()),
     }
 }

@@ -82,6 +82,15 @@ pub struct Sample {
 /// How much of a record or a reason a report keeps, in bytes.
 pub const EXCERPT_BYTES: usize = 256;
 
+impl fmt::Display for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.record {
+            Some(record) => write!(f, "record `{record}`: {}", self.reason),
+            None => write!(f, "a record: {}", self.reason),
+        }
+    }
+}
+
 impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -91,10 +100,7 @@ impl fmt::Display for FailureKind {
                 let names: Vec<String> = functions.iter().map(|name| format!("`{name}`")).collect();
                 write!(f, "{} trapped: {trap}", names.join(", "))
             }
-            Self::Rejected(sample) => match &sample.record {
-                Some(record) => write!(f, "record `{record}` was rejected: {}", sample.reason),
-                None => write!(f, "a record was rejected: {}", sample.reason),
-            },
+            Self::Rejected(sample) => write!(f, "rejected {sample}"),
             Self::Source(error) => error.fmt(f),
             Self::Sink(error) => error.fmt(f),
             Self::TooLarge { bytes, limit } => {

@@ -25,7 +25,10 @@ impl Now {
         let wall_ms = since_epoch.map_or(0, |since| {
             i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
         });
-        Self { instant: Instant::now(), wall_ms }
+        Self {
+            instant: Instant::now(),
+            wall_ms,
+        }
     }
 }
 
@@ -42,7 +45,9 @@ impl Cadence {
     /// The first interval ends at the first whole multiple of `interval` after now.
     #[must_use]
     pub fn start(interval: Duration, now: Now) -> Self {
-        let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1);
+        let interval_ms = i64::try_from(interval.as_millis())
+            .unwrap_or(i64::MAX)
+            .max(1);
         let to_end = interval_ms - now.wall_ms.rem_euclid(interval_ms);
         Self {
             interval,
@@ -100,25 +105,46 @@ mod tests {
 
     #[test]
     fn labels_are_the_ends_of_intervals_and_multiples_of_them() {
-        let start = Now { instant: Instant::now(), wall_ms: 10_250 };
+        let start = Now {
+            instant: Instant::now(),
+            wall_ms: 10_250,
+        };
         let mut cadence = Cadence::start(SECOND, start);
-        assert_eq!(cadence.deadline() - start.instant, Duration::from_millis(750));
+        assert_eq!(
+            cadence.deadline() - start.instant,
+            Duration::from_millis(750)
+        );
         assert_eq!(cadence.cut(at(start, 750, 0)), BatchTime(11_000));
         assert_eq!(cadence.cut(at(start, 1760, 0)), BatchTime(12_000));
-        assert_eq!(cadence.deadline() - start.instant, Duration::from_millis(2750));
+        assert_eq!(
+            cadence.deadline() - start.instant,
+            Duration::from_millis(2750)
+        );
     }
 
     #[test]
     fn a_wall_clock_that_jumps_back_moves_no_label_back() {
-        let start = Now { instant: Instant::now(), wall_ms: 3_600_000 };
+        let start = Now {
+            instant: Instant::now(),
+            wall_ms: 3_600_000,
+        };
         let mut cadence = Cadence::start(SECOND, start);
-        assert_eq!(cadence.cut(at(start, 1000, -3_600_000)), BatchTime(3_601_000));
-        assert_eq!(cadence.cut(at(start, 2000, -3_600_000)), BatchTime(3_602_000));
+        assert_eq!(
+            cadence.cut(at(start, 1000, -3_600_000)),
+            BatchTime(3_601_000)
+        );
+        assert_eq!(
+            cadence.cut(at(start, 2000, -3_600_000)),
+            BatchTime(3_602_000)
+        );
     }
 
     #[test]
     fn a_wall_clock_that_jumps_forward_is_followed_at_once_without_a_flood() {
-        let start = Now { instant: Instant::now(), wall_ms: 0 };
+        let start = Now {
+            instant: Instant::now(),
+            wall_ms: 0,
+        };
         let mut cadence = Cadence::start(SECOND, start);
         let day = 86_400_000;
         assert_eq!(cadence.cut(at(start, 1000, day)), BatchTime(day + 1000));
@@ -127,7 +153,10 @@ mod tests {
 
     #[test]
     fn a_process_that_was_stopped_skips_what_it_missed() {
-        let start = Now { instant: Instant::now(), wall_ms: 0 };
+        let start = Now {
+            instant: Instant::now(),
+            wall_ms: 0,
+        };
         let mut cadence = Cadence::start(SECOND, start);
         assert_eq!(cadence.cut(at(start, 61_500, 0)), BatchTime(61_000));
         assert_eq!(cadence.cut(at(start, 62_000, 0)), BatchTime(62_000));

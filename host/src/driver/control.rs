@@ -87,7 +87,11 @@ impl JobDirectory {
         options.write(true).create(true).truncate(false);
         let lock = options.open(path.join("lock")).map_err(fail)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), lock, listens: false }),
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                lock,
+                listens: false,
+            }),
             Err(std::fs::TryLockError::WouldBlock) => Err(ControlError::InUse(path.to_owned())),
             Err(std::fs::TryLockError::Error(error)) => Err(fail(error)),
         }
@@ -191,18 +195,30 @@ mod tests {
         // Longer than a socket's path may be.
         let path = dir.path().join("deep".repeat(30)).join("job");
         let mut job = JobDirectory::lock(&path).unwrap();
-        let board = StatusBoard::new(Status { job: "wordcount".to_owned(), ..Status::default() });
+        let board = StatusBoard::new(Status {
+            job: "wordcount".to_owned(),
+            ..Status::default()
+        });
         job.serve(board).unwrap();
         assert_eq!(ask_status(&path).unwrap().job, "wordcount");
-        assert!(matches!(JobDirectory::lock(&path), Err(ControlError::InUse(_))));
-        let mode = std::fs::metadata(path.join(SOCKET)).unwrap().permissions().mode();
+        assert!(matches!(
+            JobDirectory::lock(&path),
+            Err(ControlError::InUse(_))
+        ));
+        let mode = std::fs::metadata(path.join(SOCKET))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
     fn a_job_that_does_not_run_is_said_to_be_so() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(ask_status(dir.path()), Err(ControlError::NotRunning(_))));
+        assert!(matches!(
+            ask_status(dir.path()),
+            Err(ControlError::NotRunning(_))
+        ));
     }
 
     #[test]

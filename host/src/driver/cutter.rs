@@ -89,18 +89,32 @@ impl Cutter {
         events: Sender<Event>,
     ) -> Self {
         let cadence = Cadence::start(interval, Now::read());
-        Self { sources, cadence, queued, board, events, ended: 0 }
+        Self {
+            sources,
+            cadence,
+            queued,
+            board,
+            events,
+            ended: 0,
+        }
     }
 
     /// Cuts until all sources have ended or `commands` says otherwise.
     pub fn run(mut self, commands: &Receiver<Command>) {
         loop {
-            let wait = self.cadence.deadline().saturating_duration_since(Instant::now());
+            let wait = self
+                .cadence
+                .deadline()
+                .saturating_duration_since(Instant::now());
             let more = match commands.recv_timeout(wait) {
                 Err(RecvTimeoutError::Timeout) => self.cut_if_there_is_room(),
                 Ok(Command::SourceEnded) => {
                     self.ended += 1;
-                    if self.ended >= self.sources.len() { self.drain(commands) } else { Ok(true) }
+                    if self.ended >= self.sources.len() {
+                        self.drain(commands)
+                    } else {
+                        Ok(true)
+                    }
                 }
                 Ok(Command::Drain) => self.drain(commands),
                 Ok(Command::Quit) | Err(RecvTimeoutError::Disconnected) => return,
@@ -125,7 +139,10 @@ impl Cutter {
         if self.queued.load(Ordering::Relaxed) < MAX_QUEUED_BATCHES {
             return self.cut();
         }
-        debug!(queued = MAX_QUEUED_BATCHES, "the queue is full, the open interval grows");
+        debug!(
+            queued = MAX_QUEUED_BATCHES,
+            "the queue is full, the open interval grows"
+        );
         // The label moves on with the clock; what was received waits for the next cut.
         self.cadence.cut(Now::read());
         Ok(true)
@@ -134,17 +151,26 @@ impl Cutter {
     /// Cuts every source. Whether there will be more.
     fn cut(&mut self) -> Result<bool, Event> {
         let time = self.cadence.cut(Now::read());
-        let mut batch = Batch { time, input: Vec::new(), bytes: 0, cut_at: Instant::now() };
+        let mut batch = Batch {
+            time,
+            input: Vec::new(),
+            bytes: 0,
+            cut_at: Instant::now(),
+        };
         let mut ended = true;
         for (name, source) in &mut self.sources {
-            let cut = source
-                .cut()
-                .map_err(|error| Event::Lost { source: name.clone(), error })?;
+            let cut = source.cut().map_err(|error| Event::Lost {
+                source: name.clone(),
+                error,
+            })?;
             batch.input.push(cut.partitions);
             batch.bytes += cut.bytes;
             ended &= cut.ended;
         }
-        let states = self.sources.iter().map(|(name, source)| (name.clone(), source.status()));
+        let states = self
+            .sources
+            .iter()
+            .map(|(name, source)| (name.clone(), source.status()));
         self.board.set_sources(states.collect());
         self.queued.fetch_add(1, Ordering::Relaxed);
         let heard = self.events.send(Event::Batch(batch)).is_ok();

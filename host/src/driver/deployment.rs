@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::batch::function::{Program, Segment};
 use super::lifetime::{Fresh, Kept};
 use crate::batch::Digest;
+use crate::batch::function::{Program, Segment};
 use crate::plugin::{BindError, ChainRequest, Component, Link};
 use crate::topology::plan::{Instances, Plan, StreamPlan};
 use crate::topology::problem::Problems;
@@ -56,10 +56,21 @@ impl Deployment {
             .map(|(name, component)| (name.clone(), component.signatures().to_vec()))
             .collect();
         let types = infer(plan, &signatures).map_err(ComposeError::Types)?;
-        let composer = Composer { plan, types: &types, components: &components };
-        let programs =
-            plan.stages().iter().map(|stage| composer.program(stage)).collect::<Result<_, _>>()?;
-        Ok(Self { components, types: Arc::new(types), programs })
+        let composer = Composer {
+            plan,
+            types: &types,
+            components: &components,
+        };
+        let programs = plan
+            .stages()
+            .iter()
+            .map(|stage| composer.program(stage))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            components,
+            types: Arc::new(types),
+            programs,
+        })
     }
 
     /// The same, with every call in an instance of its own.
@@ -74,7 +85,10 @@ impl Deployment {
     /// The digest of each plugin.
     #[must_use]
     pub fn digests(&self) -> BTreeMap<String, Digest> {
-        self.components.iter().map(|(name, plugin)| (name.clone(), plugin.digest())).collect()
+        self.components
+            .iter()
+            .map(|(name, plugin)| (name.clone(), plugin.digest()))
+            .collect()
     }
 }
 
@@ -87,18 +101,33 @@ struct Composer<'a> {
 impl Composer<'_> {
     /// The segments of a stage: a chain is cut wherever a record must be converted between two links.
     fn program(&self, stage: &[usize]) -> Result<Program, ComposeError> {
-        let bound: Vec<usize> =
-            stage.iter().copied().filter(|&link| self.stream(link).function.is_some()).collect();
+        let bound: Vec<usize> = stage
+            .iter()
+            .copied()
+            .filter(|&link| self.stream(link).function.is_some())
+            .collect();
         let fits = |before: &usize, link: &usize| {
             self.types.streams[*before] == self.types.takes[*link][0]
         };
-        bound.chunk_by(fits).map(|links| self.segment(links)).collect()
+        bound
+            .chunk_by(fits)
+            .map(|links| self.segment(links))
+            .collect()
     }
 
     fn segment(&self, links: &[usize]) -> Result<Segment, ComposeError> {
         let first = self.stream(links[0]);
-        let plan_of = |plugin: &str| self.plan.plugins.used.iter().find(|used| used.name == plugin);
-        let function = first.function.as_ref().expect("only bound streams are in a program");
+        let plan_of = |plugin: &str| {
+            self.plan
+                .plugins
+                .used
+                .iter()
+                .find(|used| used.name == plugin)
+        };
+        let function = first
+            .function
+            .as_ref()
+            .expect("only bound streams are in a program");
         let component = &self.components[&function.plugin];
         let settings = plan_of(&function.plugin).expect("every bound plugin is in the plan");
         let request = ChainRequest {
@@ -108,7 +137,10 @@ impl Composer<'_> {
         };
         let binding = component
             .bind(request)
-            .map_err(|error| ComposeError::Bind { stream: first.name.clone(), error })?;
+            .map_err(|error| ComposeError::Bind {
+                stream: first.name.clone(),
+                error,
+            })?;
         let binding = match settings.instances {
             Instances::Partition => binding,
             Instances::Job => Arc::new(Kept::new(binding)),
@@ -125,7 +157,11 @@ impl Composer<'_> {
     fn link(&self, stream: usize) -> Link {
         let plan = self.stream(stream);
         Link {
-            function: plan.function.as_ref().map(|name| name.function.clone()).unwrap_or_default(),
+            function: plan
+                .function
+                .as_ref()
+                .map(|name| name.function.clone())
+                .unwrap_or_default(),
             input: self.types.takes[stream].clone(),
             params: plan.params.clone(),
         }

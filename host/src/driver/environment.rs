@@ -30,7 +30,13 @@ impl JobEnvironment {
     /// Begins with `deployment` and no input.
     #[must_use]
     pub fn new(sinks: Vec<NamedSink>, deployment: Arc<Deployment>) -> Self {
-        Self { sinks, bound: Mutex::new(Bound { input: Vec::new(), deployment }) }
+        Self {
+            sinks,
+            bound: Mutex::new(Bound {
+                input: Vec::new(),
+                deployment,
+            }),
+        }
     }
 
     /// Sets what the next round runs on; nothing may be running.
@@ -40,11 +46,18 @@ impl JobEnvironment {
 
     /// Lets go of the input, so that the sources have its place again.
     pub fn release(&self) {
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner).input.clear();
+        self.bound
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .input
+            .clear();
     }
 
     fn bound(&self) -> Bound {
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.bound
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 

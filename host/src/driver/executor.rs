@@ -41,7 +41,11 @@ pub struct BatchError {
 }
 
 fn times(attempts: u32) -> String {
-    if attempts == 1 { "at its first attempt".to_owned() } else { format!("{attempts} times") }
+    if attempts == 1 {
+        "at its first attempt".to_owned()
+    } else {
+        format!("{attempts} times")
+    }
 }
 
 /// What is wrong with an attempt.
@@ -112,7 +116,17 @@ impl Executor {
         let engine = Engine::start(&plan, workers, Arc::clone(&environment) as _)?;
         let job_seed = xxhash_rust::xxh3::xxh3_64(plan.name.as_bytes());
         let (round, zero) = (0, None);
-        Ok(Self { plan, engine, environment, sinks, versions, board, round, job_seed, zero })
+        Ok(Self {
+            plan,
+            engine,
+            environment,
+            sinks,
+            versions,
+            board,
+            round,
+            job_seed,
+            zero,
+        })
     }
 
     /// Runs a batch until it is committed.
@@ -136,7 +150,11 @@ impl Executor {
                         None => {}
                     }
                     self.environment.release();
-                    return Ok(Committed { report, processing: begun.elapsed(), sinks });
+                    return Ok(Committed {
+                        report,
+                        processing: begun.elapsed(),
+                        sinks,
+                    });
                 }
                 Err(trouble) => trouble,
             };
@@ -162,7 +180,11 @@ impl Executor {
                 }
                 Next::End => {
                     self.environment.release();
-                    return Err(BatchError { batch: batch.time, attempts: attempt, trouble });
+                    return Err(BatchError {
+                        batch: batch.time,
+                        attempts: attempt,
+                        trouble,
+                    });
                 }
             }
         }
@@ -171,7 +193,13 @@ impl Executor {
 
     /// What a failure leads to.
     fn after(&self, trouble: &Trouble, attempt: u32, tried: bool) -> Next {
-        let again = |pause| if attempt >= self.plan.settings.attempts { Next::End } else { pause };
+        let again = |pause| {
+            if attempt >= self.plan.settings.attempts {
+                Next::End
+            } else {
+                pause
+            }
+        };
         match trouble {
             Trouble::Sink { .. } => again(Next::Again(SINK_PAUSE * attempt.min(16))),
             Trouble::Dataflow(failure) => match &failure.kind {
@@ -190,7 +218,9 @@ impl Executor {
 
     /// The proven deployment, if the plugin that trapped is on probation.
     fn fallback(&self, functions: &[FunctionName]) -> Option<Arc<Deployment>> {
-        functions.iter().find_map(|function| self.versions.fallback(&function.plugin))
+        functions
+            .iter()
+            .find_map(|function| self.versions.fallback(&function.plugin))
     }
 
     /// One attempt: a round of the dataflow and the sinks' vote.
@@ -201,13 +231,26 @@ impl Executor {
         deployment: &Arc<Deployment>,
     ) -> Result<(RoundReport, Vec<usize>), Trouble> {
         self.round += 1;
-        let fires: Vec<bool> =
-            self.plan.streams.iter().map(|stream| self.fires(stream.slide, batch.time)).collect();
-        let sinks = self.plan.sinks.iter().map(|sink| self.fires(self.plan.slide(sink.from), batch.time));
-        let firing: Vec<usize> =
-            sinks.enumerate().filter(|(_, fires)| *fires).map(|(index, _)| index).collect();
-        self.environment
-            .bind(Bound { input: batch.input.clone(), deployment: Arc::clone(deployment) });
+        let fires: Vec<bool> = self
+            .plan
+            .streams
+            .iter()
+            .map(|stream| self.fires(stream.slide, batch.time))
+            .collect();
+        let sinks = self
+            .plan
+            .sinks
+            .iter()
+            .map(|sink| self.fires(self.plan.slide(sink.from), batch.time));
+        let firing: Vec<usize> = sinks
+            .enumerate()
+            .filter(|(_, fires)| *fires)
+            .map(|(index, _)| index)
+            .collect();
+        self.environment.bind(Bound {
+            input: batch.input.clone(),
+            deployment: Arc::clone(deployment),
+        });
         self.engine.begin(RoundPlan {
             round: self.round,
             batch: batch.time,
@@ -222,12 +265,18 @@ impl Executor {
             Some(failure) => Err(Trouble::Dataflow(Box::new(failure))),
             None => self.prepare(batch.time, &firing),
         };
-        let verdict = if vote.is_ok() { Verdict::Commit } else { Verdict::Abort };
+        let verdict = if vote.is_ok() {
+            Verdict::Commit
+        } else {
+            Verdict::Abort
+        };
         self.engine.verdict(self.round, verdict);
         match vote {
             Ok(()) => Ok((decided.report, firing)),
             Err(trouble) => {
-                self.sinks.iter().for_each(|NamedSink { sink, .. }| sink.discard(batch.time));
+                self.sinks
+                    .iter()
+                    .for_each(|NamedSink { sink, .. }| sink.discard(batch.time));
                 Err(trouble)
             }
         }
@@ -238,7 +287,10 @@ impl Executor {
         loop {
             match self.engine.wait(ENGINE_PATIENCE) {
                 Some(decided) => return decided,
-                None => warn!(round = self.round, "still running after {ENGINE_PATIENCE:?}"),
+                None => warn!(
+                    round = self.round,
+                    "still running after {ENGINE_PATIENCE:?}"
+                ),
             }
         }
     }
@@ -247,7 +299,10 @@ impl Executor {
     fn prepare(&self, batch: BatchTime, firing: &[usize]) -> Result<(), Trouble> {
         firing.iter().try_for_each(|&index| {
             let NamedSink { name, sink } = &self.sinks[index];
-            sink.prepare(batch).map_err(|error| Trouble::Sink { sink: name.clone(), error })
+            sink.prepare(batch).map_err(|error| Trouble::Sink {
+                sink: name.clone(),
+                error,
+            })
         })
     }
 
@@ -259,5 +314,7 @@ impl Executor {
 }
 
 fn whole_millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1)
+    i64::try_from(duration.as_millis())
+        .unwrap_or(i64::MAX)
+        .max(1)
 }

@@ -108,7 +108,11 @@ pub struct Job {
 #[must_use]
 pub fn job_directory(plan: &Plan, folder: &Path) -> PathBuf {
     let beside = || folder.join(".dshost");
-    plan.settings.checkpoint.clone().unwrap_or_else(beside).join(&plan.name)
+    plan.settings
+        .checkpoint
+        .clone()
+        .unwrap_or_else(beside)
+        .join(&plan.name)
 }
 
 impl Job {
@@ -179,27 +183,52 @@ impl Job {
     ///
     /// The job failed; what was committed before is published.
     pub fn run(self) -> Result<Status, JobError> {
-        let Self { plan, workers, directory, runtime, plugins, versions, board, .. } = self;
+        let Self {
+            plan,
+            workers,
+            directory,
+            runtime,
+            plugins,
+            versions,
+            board,
+            ..
+        } = self;
         let (commands, heard) = self.commands;
         let queued = Arc::new(AtomicUsize::new(0));
         let publisher = Publisher::start(self.sinks.clone()).map_err(JobError::Threads)?;
-        let executor =
-            Executor::start(Arc::clone(&plan), workers, self.sinks, versions.clone(), board.clone())
-                .map_err(|error| JobError::Threads(std::io::Error::other(error)))?;
+        let executor = Executor::start(
+            Arc::clone(&plan),
+            workers,
+            self.sinks,
+            versions.clone(),
+            board.clone(),
+        )
+        .map_err(|error| JobError::Threads(std::io::Error::other(error)))?;
         let reloader = Reloader::new(Arc::clone(&plan), plugins, versions, board.clone())
             .spawn()
             .map_err(JobError::Threads)?;
         let (sender, events) = channel();
         let interval = plan.settings.batch;
-        let cutter =
-            Cutter::new(self.sources, interval, Arc::clone(&queued), board.clone(), sender);
+        let cutter = Cutter::new(
+            self.sources,
+            interval,
+            Arc::clone(&queued),
+            board.clone(),
+            sender,
+        );
         let cutter = std::thread::Builder::new()
             .name("cutter".to_owned())
             .spawn(move || cutter.run(&heard))
             .map_err(JobError::Threads)?;
         info!(job = plan.name, workers, interval = ?interval, "running");
 
-        let mut running = Running { plan, executor, publisher, board, queued };
+        let mut running = Running {
+            plan,
+            executor,
+            publisher,
+            board,
+            queued,
+        };
         let result = running.all(&events);
         // The cutter may be gone already.
         let _ = commands.send(Command::Quit);
@@ -229,7 +258,10 @@ impl Running {
                 Event::Batch(batch) => self.batch(&batch)?,
                 Event::End => return Ok(()),
                 Event::Lost { source, error } => {
-                    return Err(JobError::LostSource { source_name: source, error });
+                    return Err(JobError::LostSource {
+                        source_name: source,
+                        error,
+                    });
                 }
             }
         }
@@ -239,8 +271,15 @@ impl Running {
     fn batch(&mut self, batch: &Batch) -> Result<(), JobError> {
         let queued = self.queued.fetch_sub(1, Ordering::Relaxed) - 1;
         let delay = batch.cut_at.elapsed();
-        let Committed { report, processing, sinks } = self.executor.run(batch)?;
-        self.publisher.publish(Publication { batch: batch.time, sinks });
+        let Committed {
+            report,
+            processing,
+            sinks,
+        } = self.executor.run(batch)?;
+        self.publisher.publish(Publication {
+            batch: batch.time,
+            sinks,
+        });
         let records = count(&self.plan, &self.board, &report);
         let status = BatchStatus {
             time: batch.time,
@@ -272,7 +311,10 @@ fn first_status(plan: &Plan, workers: usize) -> Status {
     };
     let stream = |stream: &StreamPlan| OperatorStatus {
         name: stream.name.clone(),
-        function: stream.function.as_ref().map_or_else(String::new, ToString::to_string),
+        function: stream
+            .function
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
         ..OperatorStatus::default()
     };
     let sources = plan.sources.iter().map(source);
@@ -318,7 +360,10 @@ fn open_sources(
         let name = source.name.clone();
         match source::open(source, context) {
             Ok(source) => Ok((name, source)),
-            Err(error) => Err(JobError::OpenSource { source_name: name, error }),
+            Err(error) => Err(JobError::OpenSource {
+                source_name: name,
+                error,
+            }),
         }
     };
     plan.sources.iter().map(open).collect()
@@ -351,7 +396,7 @@ fn add(operator: &mut OperatorStatus, figures: &NodeReport) {
         *counter = counter.saturating_add(*amount);
     }
     for sample in &figures.samples {
-        warn!(operator = operator.name, "record rejected: {sample}");
+        warn!(operator = operator.name, "rejected {sample}");
         operator.sample(sample.to_string());
     }
 }

@@ -5,9 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::batch::function::{
-    Binding, Context, Function, Groups, Outcome, RecordRef, Trap,
-};
+use crate::batch::function::{Binding, Context, Function, Groups, Outcome, RecordRef, Trap};
 use crate::batch::{Chunk, Digest};
 
 /// Idle instances of one binding that are kept; there are never more in use than workers.
@@ -25,18 +23,28 @@ impl Kept {
     /// Keeps the instances of `binding`.
     #[must_use]
     pub fn new(binding: Arc<dyn Binding>) -> Self {
-        Self { binding, idle: Pool::default() }
+        Self {
+            binding,
+            idle: Pool::default(),
+        }
     }
 }
 
 impl Binding for Kept {
     fn instantiate(&self) -> Result<Box<dyn Function>, Trap> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         let instance = match idle {
             Some(instance) => instance,
             None => self.binding.instantiate()?,
         };
-        Ok(Box::new(Lent { instance: Some(instance), home: Arc::clone(&self.idle) }))
+        Ok(Box::new(Lent {
+            instance: Some(instance),
+            home: Arc::clone(&self.idle),
+        }))
     }
 
     fn digest(&self) -> Digest {
@@ -56,7 +64,9 @@ impl Lent {
         call: impl FnOnce(&mut dyn Function) -> Result<Outcome, Trap>,
     ) -> Result<Outcome, Trap> {
         let Some(instance) = &mut self.instance else {
-            return Err(Trap::broken_promise("the instance was called again after a trap"));
+            return Err(Trap::broken_promise(
+                "the instance was called again after a trap",
+            ));
         };
         let outcome = call(&mut **instance);
         if outcome.is_err() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use super::deployment::{ComposeError, Components};
+use super::deployment::{Components, ComposeError};
 use crate::plugin::{Component, ComponentFile, Engine, EngineConfig, EngineError, LoadError};
 use crate::topology::plan::{Plan, PluginPlan};
 
@@ -35,10 +35,17 @@ fn one_or_many(errors: &[LoadError]) -> String {
 /// Wasm cannot be run here.
 pub fn plugin_engine(plan: &Plan, workers: usize) -> Result<Engine, PluginsError> {
     let used = plan.plugins.used.iter();
-    let memory = used.map(|plugin| plugin.limits.memory).max().unwrap_or_default();
+    let memory = used
+        .map(|plugin| plugin.limits.memory)
+        .max()
+        .unwrap_or_default();
     // A worker has one partition open per stage, and twice that while one ends and the next begins.
     let instances = 2 * workers * plan.stages().len().max(1);
-    Ok(Engine::new(EngineConfig { instances, memory, ..EngineConfig::default() })?)
+    Ok(Engine::new(EngineConfig {
+        instances,
+        memory,
+        ..EngineConfig::default()
+    })?)
 }
 
 /// Reads, compiles and describes every plugin of the plan, in parallel.
@@ -52,8 +59,12 @@ pub fn load_plugins(plan: &Plan, engine: &Engine) -> Result<Components, PluginsE
         engine.load(&file, &plugin.limits)
     };
     let loaded: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> =
-            plan.plugins.used.iter().map(|plugin| (plugin, scope.spawn(|| load(plugin)))).collect();
+        let threads: Vec<_> = plan
+            .plugins
+            .used
+            .iter()
+            .map(|plugin| (plugin, scope.spawn(|| load(plugin))))
+            .collect();
         threads
             .into_iter()
             .map(|(plugin, thread)| (plugin, thread.join()))
@@ -71,5 +82,9 @@ pub fn load_plugins(plan: &Plan, engine: &Engine) -> Result<Components, PluginsE
             Err(error) => errors.push(error),
         }
     }
-    if errors.is_empty() { Ok(components) } else { Err(PluginsError::Load(errors)) }
+    if errors.is_empty() {
+        Ok(components)
+    } else {
+        Err(PluginsError::Load(errors))
+    }
 }

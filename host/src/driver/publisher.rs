@@ -56,7 +56,10 @@ impl Publisher {
         let thread = std::thread::Builder::new()
             .name("publisher".to_owned())
             .spawn(move || run(&sinks, &publications))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        })
     }
 
     /// Hands a committed batch over; waits while the sinks lag by more than [`MAX_LAG`].
@@ -77,7 +80,11 @@ impl Publisher {
 }
 
 fn run(sinks: &[NamedSink], publications: &Receiver<Publication>) {
-    for Publication { batch, sinks: firing } in publications {
+    for Publication {
+        batch,
+        sinks: firing,
+    } in publications
+    {
         for sink in firing {
             publish_for_ever(&sinks[sink], batch);
         }

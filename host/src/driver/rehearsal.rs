@@ -124,14 +124,20 @@ impl Rehearsal {
     ) -> Result<(), PluginsError> {
         let mut components = self.versions.latest();
         for (name, path) in changes {
-            let used = self.plan.plugins.used.iter().find(|plugin| plugin.name == *name);
+            let used = self
+                .plan
+                .plugins
+                .used
+                .iter()
+                .find(|plugin| plugin.name == *name);
             let limits = used.map(|plugin| plugin.limits.clone()).unwrap_or_default();
             let component = ComponentFile::open(name, path, &limits)
                 .and_then(|file| self.engine.load(&file, &limits))
                 .map_err(|error| PluginsError::Load(vec![error]))?;
             components.insert(name.clone(), component);
         }
-        self.versions.propose(Arc::new(compose(&self.plan, components, options)?));
+        self.versions
+            .propose(Arc::new(compose(&self.plan, components, options)?));
         Ok(())
     }
 
@@ -156,8 +162,15 @@ impl Rehearsal {
                 .collect()
         };
         let sources = self.plan.sources.iter().zip(&types.sources);
-        let input = sources.map(|(source, record)| partitions(&source.name, record.value)).collect();
-        let batch = Batch { time, input, bytes: 0, cut_at: Instant::now() };
+        let input = sources
+            .map(|(source, record)| partitions(&source.name, record.value))
+            .collect();
+        let batch = Batch {
+            time,
+            input,
+            bytes: 0,
+            cut_at: Instant::now(),
+        };
         let committed = self.executor.run(&batch)?;
         let mut performance = Performance::default();
         for &index in &committed.sinks {
@@ -165,7 +178,11 @@ impl Rehearsal {
         }
         let sources = self.plan.sources.iter().map(|source| &source.name);
         let streams = self.plan.streams.iter().map(|stream| &stream.name);
-        let reports = committed.report.sources.iter().chain(&committed.report.streams);
+        let reports = committed
+            .report
+            .sources
+            .iter()
+            .chain(&committed.report.streams);
         for (name, report) in sources.chain(streams).zip(reports) {
             performance.rejected.insert(name.clone(), report.rejected);
         }
@@ -179,7 +196,9 @@ impl Rehearsal {
         match target {
             Target::Observe => {
                 let seen = self.observed.take(name, time).unwrap_or_default();
-                performance.rows.insert(name.clone(), values::rows(&seen.concat()));
+                performance
+                    .rows
+                    .insert(name.clone(), values::rows(&seen.concat()));
             }
             Target::Print { .. } => {
                 let printed = &self.printed[name];
@@ -188,14 +207,11 @@ impl Rehearsal {
                 performance.texts.insert(name.clone(), text);
             }
             Target::TextFiles { prefix, suffix } => {
-                let names = text_files::Names::new(
-                    self.folder.path(),
-                    prefix.clone(),
-                    suffix.as_deref(),
-                );
+                let names =
+                    text_files::Names::new(self.folder.path(), prefix.clone(), suffix.as_deref());
                 let text = published
                     .map_err(|error| error.to_string())
-                    .and_then(|()| joined(&names.directory(time)).map_err(|e| e.to_string()));
+                    .and_then(|()| joined(&names.published(time)).map_err(|e| e.to_string()));
                 let text = text.unwrap_or_else(|error| format!("cannot be read: {error}"));
                 performance.texts.insert(name.clone(), text);
             }
@@ -209,7 +225,11 @@ fn compose(
     options: RehearsalOptions,
 ) -> Result<Deployment, PluginsError> {
     let deployment = Deployment::compose(plan, components)?;
-    Ok(if options.fresh_instances { deployment.with_fresh_instances() } else { deployment })
+    Ok(if options.fresh_instances {
+        deployment.with_fresh_instances()
+    } else {
+        deployment
+    })
 }
 
 /// Sends files into `folder`, each sink into a folder of its own.
@@ -237,6 +257,10 @@ struct Given(Chunk);
 impl Partition for Given {
     fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>>> {
         let chunk = self.0.clone();
-        Box::new(std::iter::once(Ok(Decoded { chunk, rejected: 0, samples: Vec::new() })))
+        Box::new(std::iter::once(Ok(Decoded {
+            chunk,
+            rejected: 0,
+            samples: Vec::new(),
+        })))
     }
 }

@@ -83,21 +83,30 @@ impl Drop for ReloaderHandle {
 impl Reloader {
     /// Starts from the versions in use.
     #[must_use]
-    pub fn new(
-        plan: Arc<Plan>,
-        engine: Engine,
-        versions: Versions,
-        board: StatusBoard,
-    ) -> Self {
+    pub fn new(plan: Arc<Plan>, engine: Engine, versions: Versions, board: StatusBoard) -> Self {
         let seen = versions
             .latest()
             .iter()
             .map(|(name, component)| {
                 let digest = Some(component.digest());
-                (name.clone(), Seen { digest, ..Seen::default() })
+                (
+                    name.clone(),
+                    Seen {
+                        digest,
+                        ..Seen::default()
+                    },
+                )
             })
             .collect();
-        Self { plan, engine, versions, board, seen, held: Components::new(), roll_backs: 0 }
+        Self {
+            plan,
+            engine,
+            versions,
+            board,
+            seen,
+            held: Components::new(),
+            roll_backs: 0,
+        }
     }
 
     /// Runs on a thread of its own until the handle is dropped.
@@ -112,7 +121,11 @@ impl Reloader {
         let thread = std::thread::Builder::new()
             .name("reloader".to_owned())
             .spawn(move || self.run(ours, &hinted, &stopped))?;
-        Ok(ReloaderHandle { hints: Some(hints), stop, thread: Some(thread) })
+        Ok(ReloaderHandle {
+            hints: Some(hints),
+            stop,
+            thread: Some(thread),
+        })
     }
 
     fn run(
@@ -178,7 +191,10 @@ impl Reloader {
                 return Ok((!known).then_some(file));
             }
         }
-        debug!(plugin = plugin.name, "the file keeps changing, left for the next look");
+        debug!(
+            plugin = plugin.name,
+            "the file keeps changing, left for the next look"
+        );
         Ok(None)
     }
 
@@ -200,7 +216,8 @@ impl Reloader {
                 true
             }
             Err(error) => {
-                self.versions.refuse(name, file.digest(), &with_causes(&error));
+                self.versions
+                    .refuse(name, file.digest(), &with_causes(&error));
                 false
             }
         }
@@ -211,8 +228,11 @@ impl Reloader {
         match self.propose(self.held.clone()) {
             Ok(()) => self.held.clear(),
             Err(together) => {
-                let alone: Vec<(String, Arc<Component>)> =
-                    self.held.iter().map(|(name, new)| (name.clone(), Arc::clone(new))).collect();
+                let alone: Vec<(String, Arc<Component>)> = self
+                    .held
+                    .iter()
+                    .map(|(name, new)| (name.clone(), Arc::clone(new)))
+                    .collect();
                 for (name, component) in alone {
                     let digest = component.digest();
                     match self.propose([(name.clone(), component)].into()) {
@@ -236,14 +256,25 @@ impl Reloader {
 
     /// It is refused as things stand, but kept, in case another plugin's change makes it fit.
     fn hold(&self, plugin: &str, digest: Digest, reason: &str) {
-        warn!(plugin, digest = digest.short(), "not taken, the old version runs on: {reason}");
-        let candidate = CandidateStatus { digest: digest.to_string(), reason: reason.to_owned() };
+        warn!(
+            plugin,
+            digest = digest.short(),
+            "not taken, the old version runs on: {reason}"
+        );
+        let candidate = CandidateStatus {
+            digest: digest.to_string(),
+            reason: reason.to_owned(),
+        };
         self.tell_candidate(plugin, Some(candidate));
     }
 
     fn tell_candidate(&self, plugin: &str, candidate: Option<CandidateStatus>) {
         self.board.update(|status| {
-            status.plugins.entry(plugin.to_owned()).or_default().candidate = candidate;
+            status
+                .plugins
+                .entry(plugin.to_owned())
+                .or_default()
+                .candidate = candidate;
         });
     }
 
@@ -252,10 +283,16 @@ impl Reloader {
         let reason = with_causes(error);
         let seen = self.seen.entry(plugin.name.clone()).or_default();
         if seen.trouble.as_ref() != Some(&reason) {
-            warn!(plugin = plugin.name, "not taken, the old version runs on: {reason}");
+            warn!(
+                plugin = plugin.name,
+                "not taken, the old version runs on: {reason}"
+            );
             seen.trouble = Some(reason.clone());
         }
-        let candidate = CandidateStatus { digest: String::new(), reason };
+        let candidate = CandidateStatus {
+            digest: String::new(),
+            reason,
+        };
         self.tell_candidate(&plugin.name, Some(candidate));
     }
 }

@@ -173,7 +173,11 @@ impl StatusBoard {
     #[must_use]
     pub fn new(status: Status) -> Self {
         let (status, recent) = (Mutex::new(status), Mutex::default());
-        Self(Arc::new(Board { started: Instant::now(), status, recent }))
+        Self(Arc::new(Board {
+            started: Instant::now(),
+            status,
+            recent,
+        }))
     }
 
     /// A copy of the whole.
@@ -203,7 +207,9 @@ impl StatusBoard {
             mean(&recent)
         };
         let mut status = self.lock();
-        let interval = Duration::from_millis(status.interval_ms).as_secs_f64().max(0.001);
+        let interval = Duration::from_millis(status.interval_ms)
+            .as_secs_f64()
+            .max(0.001);
         status.recent = recent;
         status.recent.records_per_second /= interval;
         status.batches += 1;
@@ -246,9 +252,19 @@ mod tests {
 
     #[test]
     fn rates_are_means_over_the_last_batches() {
-        let board = StatusBoard::new(Status { interval_ms: 500, ..Status::default() });
+        let board = StatusBoard::new(Status {
+            interval_ms: 500,
+            ..Status::default()
+        });
         for records in [1000, 3000] {
-            board.committed(BatchStatus { records, processing_us: 10, ..Default::default() }, 0);
+            board.committed(
+                BatchStatus {
+                    records,
+                    processing_us: 10,
+                    ..Default::default()
+                },
+                0,
+            );
         }
         let status = board.read();
         assert!((status.recent.records_per_second - 4000.0).abs() < 1e-9);

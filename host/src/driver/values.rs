@@ -19,7 +19,10 @@ pub fn rows(chunks: &[Chunk]) -> Vec<Value> {
             None => value,
         }
     };
-    chunks.iter().flat_map(|chunk| (0..chunk.len()).map(move |index| row(chunk, index))).collect()
+    chunks
+        .iter()
+        .flat_map(|chunk| (0..chunk.len()).map(move |index| row(chunk, index)))
+        .collect()
 }
 
 fn element(column: &Column, index: usize) -> Value {
@@ -40,12 +43,21 @@ fn element(column: &Column, index: usize) -> Value {
 /// Values of a source as a column of its type. Of other types only what the scenario's check let pass.
 #[must_use]
 pub fn column(column_type: ColumnType, values: &[Value]) -> Column {
-    let texts = || values.iter().map(|value| if let Value::Text(text) = value { text } else { "" });
+    let texts = || {
+        values.iter().map(|value| {
+            if let Value::Text(text) = value {
+                text
+            } else {
+                ""
+            }
+        })
+    };
     match column_type {
         ColumnType::Text => Column::text(texts()),
         ColumnType::Bytes => {
-            let bytes: Vec<Vec<u8>> =
-                texts().map(|text| BASE64_STANDARD.decode(text).unwrap_or_default()).collect();
+            let bytes: Vec<Vec<u8>> = texts()
+                .map(|text| BASE64_STANDARD.decode(text).unwrap_or_default())
+                .collect();
             Column::Bytes(bytes.iter().map(Vec::as_slice).collect())
         }
         ColumnType::Msgpack => {
@@ -72,13 +84,20 @@ pub fn same(left: &Value, right: &Value) -> bool {
             left.to_bits() == right.to_bits() || left == right || left.is_nan() && right.is_nan()
         }
         (Value::Array(left), Value::Array(right)) => {
-            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
+            left.len() == right.len()
+                && left
+                    .iter()
+                    .zip(right)
+                    .all(|(left, right)| same(left, right))
         }
         (Value::Map(left), Value::Map(right)) => {
             left.len() == right.len()
-                && left.iter().zip(right).all(|((left_name, left), (right_name, right))| {
-                    left_name == right_name && same(left, right)
-                })
+                && left
+                    .iter()
+                    .zip(right)
+                    .all(|((left_name, left), (right_name, right))| {
+                        left_name == right_name && same(left, right)
+                    })
         }
         _ => left == right,
     }
@@ -153,9 +172,17 @@ impl<'de> Visitor<'de> for AnyValue {
             pairs.push((key, value));
         }
         if pairs.iter().all(|(key, _)| matches!(key, Value::Text(_))) {
-            let name = |key| if let Value::Text(name) = key { name } else { String::new() };
-            let mut named: Vec<(String, Value)> =
-                pairs.into_iter().map(|(key, value)| (name(key), value)).collect();
+            let name = |key| {
+                if let Value::Text(name) = key {
+                    name
+                } else {
+                    String::new()
+                }
+            };
+            let mut named: Vec<(String, Value)> = pairs
+                .into_iter()
+                .map(|(key, value)| (name(key), value))
+                .collect();
             named.sort_by(|(left, _), (right, _)| left.cmp(right));
             return Ok(Value::Map(named));
         }
@@ -179,7 +206,10 @@ mod tests {
     #[test]
     fn msgpack_survives_the_way_there_and_back() {
         let value = Value::Map(vec![
-            ("list".into(), Value::Array(vec![Value::Int(-1), Value::Null, Value::Bool(true)])),
+            (
+                "list".into(),
+                Value::Array(vec![Value::Int(-1), Value::Null, Value::Bool(true)]),
+            ),
             ("real".into(), Value::Float(0.5)),
         ]);
         let there = Chunk::single(column(ColumnType::Msgpack, std::slice::from_ref(&value)));

@@ -45,7 +45,13 @@ impl Versions {
                 .into_iter()
                 .map(|(name, digest)| {
                     let digest = digest.to_string();
-                    (name, PluginStatus { digest, ..PluginStatus::default() })
+                    (
+                        name,
+                        PluginStatus {
+                            digest,
+                            ..PluginStatus::default()
+                        },
+                    )
                 })
                 .collect();
         });
@@ -57,14 +63,22 @@ impl Versions {
             refused: BTreeMap::new(),
             roll_backs: 0,
         };
-        Self { state: Arc::new(Mutex::new(state)), board }
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            board,
+        }
     }
 
     /// What is in use, or will be at the next boundary.
     #[must_use]
     pub fn latest(&self) -> Components {
         let state = self.lock();
-        state.proposed.as_ref().unwrap_or(&state.current).components.clone()
+        state
+            .proposed
+            .as_ref()
+            .unwrap_or(&state.current)
+            .components
+            .clone()
     }
 
     /// What is in use.
@@ -92,7 +106,9 @@ impl Versions {
     pub fn refuse(&self, plugin: &str, digest: Digest, reason: &str) {
         warn!(plugin, digest = digest.short(), "refused: {reason}");
         self.lock().refused.insert(plugin.to_owned(), digest);
-        let refused = SwapEvent::Refused { reason: reason.to_owned() };
+        let refused = SwapEvent::Refused {
+            reason: reason.to_owned(),
+        };
         self.board.remember(record(plugin, digest, refused));
     }
 
@@ -131,7 +147,9 @@ impl Versions {
     pub fn fallback(&self, plugin: &str) -> Option<Arc<Deployment>> {
         let state = self.lock();
         let proven = state.proven.as_ref()?;
-        changed_plugins(proven, &state.current).contains(plugin).then(|| Arc::clone(proven))
+        changed_plugins(proven, &state.current)
+            .contains(plugin)
+            .then(|| Arc::clone(proven))
     }
 
     /// A batch with input was committed by the current deployment.
@@ -142,7 +160,10 @@ impl Versions {
         }
         state.probation -= 1;
         let left = state.probation;
-        let changed = state.proven.as_ref().map(|old| changed_plugins(old, &state.current));
+        let changed = state
+            .proven
+            .as_ref()
+            .map(|old| changed_plugins(old, &state.current));
         if left == 0 {
             state.proven = None;
         }
@@ -164,7 +185,9 @@ impl Versions {
     /// refused, and the proven one is current again.
     pub fn roll_back(&self, batch: BatchTime, reason: &str) {
         let mut state = self.lock();
-        let Some(proven) = state.proven.take() else { return };
+        let Some(proven) = state.proven.take() else {
+            return;
+        };
         let failed = std::mem::replace(&mut state.current, Arc::clone(&proven));
         state.probation = 0;
         // What was proposed meanwhile may build on the versions that failed.
@@ -194,7 +217,8 @@ impl Versions {
                 status.probation = PROBATION_BATCHES;
                 status.candidate = None;
             });
-            self.board.remember(record(plugin, digest, SwapEvent::Live { batch }));
+            self.board
+                .remember(record(plugin, digest, SwapEvent::Live { batch }));
         }
     }
 
@@ -206,7 +230,12 @@ impl Versions {
 
 fn record(plugin: &str, digest: Digest, event: SwapEvent) -> SwapRecord {
     let (plugin, digest) = (plugin.to_owned(), digest.to_string());
-    SwapRecord { at_ms: Now::read().wall_ms, plugin, digest, event }
+    SwapRecord {
+        at_ms: Now::read().wall_ms,
+        plugin,
+        digest,
+        event,
+    }
 }
 
 fn changed_plugins(old: &Deployment, new: &Deployment) -> BTreeSet<String> {

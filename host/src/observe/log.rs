@@ -28,9 +28,9 @@ pub fn init(filter: &str, format: Format) -> Result<(), ParseError> {
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Only the first call can succeed, and which format won matters to nobody.
     let _ = match format {
-        Format::Text { colors } => {
-            registry.with(layer.with_ansi(colors).with_target(false)).try_init()
-        }
+        Format::Text { colors } => registry
+            .with(layer.with_ansi(colors).with_target(false))
+            .try_init(),
         Format::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
     Ok(())

@@ -49,8 +49,17 @@ impl ComponentFile {
     pub fn open(plugin: &str, path: &Path, limits: &Limits) -> Result<Self, LoadError> {
         let (plugin, path) = (plugin.to_owned(), path.to_owned());
         match read(&path, limits.component) {
-            Ok(bytes) => Ok(Self { digest: Digest::of(&bytes), plugin, path, bytes }),
-            Err(kind) => Err(LoadError { plugin, path, kind: Box::new(kind) }),
+            Ok(bytes) => Ok(Self {
+                digest: Digest::of(&bytes),
+                plugin,
+                path,
+                bytes,
+            }),
+            Err(kind) => Err(LoadError {
+                plugin,
+                path,
+                kind: Box::new(kind),
+            }),
         }
     }
 
@@ -75,7 +84,11 @@ impl Engine {
 fn stays_inside(dir: &Path, path: &Path) -> Result<(), LoadErrorKind> {
     let real_dir = dir.canonicalize().map_err(LoadErrorKind::Unreadable)?;
     let real_path = path.canonicalize().map_err(LoadErrorKind::Unreadable)?;
-    if real_path.starts_with(real_dir) { Ok(()) } else { Err(LoadErrorKind::Elsewhere(real_path)) }
+    if real_path.starts_with(real_dir) {
+        Ok(())
+    } else {
+        Err(LoadErrorKind::Elsewhere(real_path))
+    }
 }
 
 #[cfg(test)]
@@ -90,7 +103,10 @@ mod tests {
         std::fs::write(folder.path().join("secret"), "x").unwrap();
         std::os::unix::fs::symlink("../secret", dir.join("p.wasm")).unwrap();
         let error = ComponentFile::read(&dir, "p", &Limits::default()).unwrap_err();
-        assert!(matches!(*error.kind, LoadErrorKind::Elsewhere(_)), "{error:?}");
+        assert!(
+            matches!(*error.kind, LoadErrorKind::Elsewhere(_)),
+            "{error:?}"
+        );
         std::fs::write(dir.join("real"), "x").unwrap();
         std::fs::remove_file(dir.join("p.wasm")).unwrap();
         std::os::unix::fs::symlink("real", dir.join("p.wasm")).unwrap();

@@ -51,7 +51,8 @@ impl Names {
     }
 
     /// Where a batch is when it is published.
-    fn published(&self, batch: BatchTime) -> PathBuf {
+    #[must_use]
+    pub fn published(&self, batch: BatchTime) -> PathBuf {
         self.parent.join(self.name(batch))
     }
 

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use crate::batch::FunctionName;
 
+/// The most worker threads of a process.
+pub const MAX_WORKERS: usize = 1024;
+
 /// What runs.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -416,7 +419,40 @@ impl Plan {
     }
 }
 
+impl Transport {
+    /// The value of `type` in the topology.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Socket { .. } => "socket",
+            Self::Files { .. } => "files",
+            Self::Stdin => "stdin",
+            Self::Generate { .. } => "generate",
+        }
+    }
+}
+
 impl Op {
+    /// The value of `op` in the topology.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Map => "map",
+            Self::FlatMap => "flat_map",
+            Self::Filter => "filter",
+            Self::MapValues => "map_values",
+            Self::FlatMapValues => "flat_map_values",
+            Self::MapPartitions => "map_partitions",
+            Self::Repartition => "repartition",
+            Self::Union => "union",
+            Self::Count => "count",
+            Self::Reduce => "reduce",
+            Self::ReduceByKey => "reduce_by_key",
+            Self::Sort(_) => "sort",
+            Self::Transform => "transform",
+        }
+    }
+
     /// Whether it may be a link of a chain.
     #[must_use]
     pub const fn chains(&self) -> bool {

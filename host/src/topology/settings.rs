@@ -185,30 +185,54 @@ mod tests {
 
     #[test]
     fn a_batch_interval_is_needed_and_is_a_duration() {
-        check_rejected(&with(""), &expect![[r#"
+        check_rejected(
+            &with(""),
+            &expect![[r#"
             1:1: `[topology]` has no `batch`
-              hint: the batch interval, such as `batch = "1s"`"#]]);
-        check_rejected(&with("batch = 1000"), &expect![[r#"
+              hint: the batch interval, such as `batch = "1s"`"#]],
+        );
+        check_rejected(
+            &with("batch = 1000"),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is an integer, not a duration
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
-        check_rejected(&with("batch = \"1\""), &expect![[r#"
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
+        );
+        check_rejected(
+            &with("batch = \"1\""),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is `1`, which has no unit
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
-        check_rejected(&with("batch = \"0s\""), &expect![[r#"
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
+        );
+        check_rejected(
+            &with("batch = \"0s\""),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is `0s`, which is zero
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
-        check_rejected(&with("batch = \"-1s\""), &expect![[r#"
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
+        );
+        check_rejected(
+            &with("batch = \"-1s\""),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is `-1s`, which has a sign
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
-        check_rejected(&with("batch = \"1.5s\""), &expect![[r#"
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
+        );
+        check_rejected(
+            &with("batch = \"1.5s\""),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is `1.5s`, which is no whole number
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
-        check_rejected(&with("batch = \"99999999999h\""), &expect![[r#"
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
+        );
+        check_rejected(
+            &with("batch = \"99999999999h\""),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is `99999999999h`, which is too large
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
-        check_rejected(&with("batch = \"1 s\""), &expect![[r#"
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
+        );
+        check_rejected(
+            &with("batch = \"1 s\""),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is `1 s`, which has an unknown unit
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
+        );
     }
 
     #[test]
@@ -226,13 +250,16 @@ mod tests {
     #[test]
     fn numbers_are_in_their_range() {
         let keys = "batch = \"1s\"\nworkers = 0\npartitions = 1_000_000\nattempts = -1";
-        check_rejected(&with(keys), &expect![[r#"
+        check_rejected(
+            &with(keys),
+            &expect![[r#"
             3:11: `workers` of `[topology]` is `0`, which is out of range
               hint: it is 1 to 1024
             4:14: `partitions` of `[topology]` is `1000000`, which is out of range
               hint: it is 1 to 4096
             5:12: `attempts` of `[topology]` is `-1`, which is out of range
-              hint: it is 1 to 1000"#]]);
+              hint: it is 1 to 1000"#]],
+        );
         check_rejected(
             &with("batch = \"1s\"\nworkers = 99999999999999999999"),
             &expect![[r#"
@@ -244,12 +271,15 @@ mod tests {
     #[test]
     fn values_are_of_their_type() {
         let keys = "batch = [1]\nworkers = \"2\"\nname = 1\nallow_state_loss = \"yes\"";
-        check_rejected(&with(keys), &expect![[r#"
+        check_rejected(
+            &with(keys),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is an array, not a duration
               hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`
             3:11: `workers` of `[topology]` is a text, not an integer
             4:8: `name` of `[topology]` is an integer, not a text
-            5:20: `allow_state_loss` of `[topology]` is a text, not `true` or `false`"#]]);
+            5:20: `allow_state_loss` of `[topology]` is a text, not `true` or `false`"#]],
+        );
         check_rejected(
             &REST.replace("[topology]\nbatch", "topology"),
             &expect!["2:12: `[topology]` is a text, not a table"],
@@ -268,11 +298,20 @@ mod tests {
 
     #[test]
     fn a_checkpoint_is_a_directory_or_false() {
-        check_rejected(&with("batch = \"1s\"\ncheckpoint = true"), &expect![[r#"
+        check_rejected(
+            &with("batch = \"1s\"\ncheckpoint = true"),
+            &expect![[r#"
             3:14: `checkpoint` of `[topology]` cannot be `true`
-              hint: it is a directory, or `false`: nothing survives a restart"#]]);
-        check_rejected(&with("batch = \"1s\"\ncheckpoint = 1"), &expect!["3:14: `checkpoint` of `[topology]` is an integer, not a text"]);
-        check_rejected(&with("batch = \"1s\"\ncheckpoint = \"\""), &expect!["3:14: `checkpoint` of `[topology]` is no path"]);
+              hint: it is a directory, or `false`: nothing survives a restart"#]],
+        );
+        check_rejected(
+            &with("batch = \"1s\"\ncheckpoint = 1"),
+            &expect!["3:14: `checkpoint` of `[topology]` is an integer, not a text"],
+        );
+        check_rejected(
+            &with("batch = \"1s\"\ncheckpoint = \"\""),
+            &expect!["3:14: `checkpoint` of `[topology]` is no path"],
+        );
         check_rejected(
             &with("batch = \"1s\"\ncheckpoint = \"s3://x\""),
             &expect!["3:14: a URL as `checkpoint` is not yet available"],

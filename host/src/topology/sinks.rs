@@ -143,9 +143,12 @@ mod tests {
 
     #[test]
     fn a_sink_reads_one_stream_and_has_a_type() {
-        check_rejected(&with("[sink.out]\n"), &expect![[r#"
+        check_rejected(
+            &with("[sink.out]\n"),
+            &expect![[r#"
             1:1: sink `out` has no `from`
-            1:1: sink `out` has no `type`"#]]);
+            1:1: sink `out` has no `type`"#]],
+        );
         check_rejected(
             &with("[sink.out]\nfrom = [\"lines\"]\ntype = \"print\""),
             &expect![[r#"
@@ -164,28 +167,40 @@ mod tests {
     fn keys_belong_to_their_type() {
         let text =
             "[sink.out]\nfrom = \"lines\"\ntype = \"print\"\nprefix = \"x\"\nfunction = \"p/f\"";
-        check_rejected(&with(text), &expect![[r#"
+        check_rejected(
+            &with(text),
+            &expect![[r#"
             4:1: sink `out` cannot have `prefix`
               hint: it belongs to `type = "text_files"`
             5:1: sink `out` has an unknown key `function`
-              hint: there are `from`, `type`, `count`"#]]);
+              hint: there are `from`, `type`, `count`"#]],
+        );
         let text = "[sink.out]\nfrom = \"lines\"\ntype = \"print\"\ncount = -1";
-        check_rejected(&with(text), &expect![[r#"
+        check_rejected(
+            &with(text),
+            &expect![[r#"
             4:9: `count` of sink `out` is `-1`, which is out of range
-              hint: it is 0 to 4294967295"#]]);
+              hint: it is 0 to 4294967295"#]],
+        );
     }
 
     #[test]
     fn directories_of_text_files_have_usable_names_of_their_own() {
         let text = "[sink.out]\nfrom = \"lines\"\ntype = \"text_files\"\nprefix = \"out/\"\nsuffix = \"a/b\"";
-        check_rejected(&with(text), &expect![[r#"
+        check_rejected(
+            &with(text),
+            &expect![[r#"
             4:10: `prefix` of sink `out` ends with `/`
               hint: the time follows it after a dash: `"out/counts"` gives `out/counts-1000`
             5:10: `suffix` of sink `out` is no part of a file name
-              hint: it follows the time after a dot, such as `txt`"#]]);
+              hint: it follows the time after a dot, such as `txt`"#]],
+        );
         let text = "[sink.a]\nfrom = \"lines\"\ntype = \"text_files\"\n[sink.b]\nfrom = \"lines\"\ntype = \"text_files\"";
-        check_rejected(&with(text), &expect![[r#"
+        check_rejected(
+            &with(text),
+            &expect![[r#"
             4:7: sinks `a` and `b` both write the same directories
-              hint: give them different `prefix` or `suffix`"#]]);
+              hint: give them different `prefix` or `suffix`"#]],
+        );
     }
 }

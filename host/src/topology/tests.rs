@@ -181,7 +181,8 @@ fn what_is_not_said_has_its_default() {
                 },
             ],
         }
-    "#]].assert_debug_eq(&plan);
+    "#]]
+    .assert_debug_eq(&plan);
 }
 
 #[test]
@@ -205,7 +206,9 @@ function = "wordcount/count"
 from = "count"
 type = "prnt"
 "#;
-    check_rejected(text, &expect![[r#"
+    check_rejected(
+        text,
+        &expect![[r#"
         2:9: `batch` of `[topology]` is an integer, not a duration
           hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`
         3:11: `workers` of `[topology]` is `0`, which is out of range
@@ -226,18 +229,22 @@ type = "prnt"
         17:8: sink `out` reads from `count`, which does not exist
           hint: did you mean `counts`?
         18:8: `type` of sink `out` cannot be `prnt`
-          hint: did you mean `print`?"#]]);
+          hint: did you mean `print`?"#]],
+    );
 }
 
 #[test]
 fn an_empty_file_is_told_what_it_lacks() {
-    check_rejected("", &expect![[r#"
+    check_rejected(
+        "",
+        &expect![[r#"
         1:1: the file has no `[topology]`
           hint: it needs at least `batch`: `[topology]` and below it `batch = "1s"`
         1:1: there is no source, so nothing would come in
           hint: add a `[source.NAME]`, such as one of `type = "stdin"`
         1:1: there is no sink, so nothing would come out
-          hint: add a `[sink.NAME]`, such as one of `type = "print"`"#]]);
+          hint: add a `[sink.NAME]`, such as one of `type = "print"`"#]],
+    );
 }
 
 #[test]
@@ -282,14 +289,17 @@ initial = "state.json"
 from = "state.snapshots"
 type = "print"
 "#;
-    check_rejected(text, &expect![[r#"
+    check_rejected(
+        text,
+        &expect![[r#"
         7:6: operator `glom` of stream `glom` is not yet available
         10:6: operator `count_by_value` of stream `by_value` is not yet available
         14:6: operator `group_by_key` of stream `groups` is not yet available
         17:6: operator `full_outer_join` of stream `joined` is not yet available
         20:6: operator `transform_with` of stream `both` is not yet available
         24:6: operator `reduce_by_key_and_window` of stream `windowed` is not yet available
-        33:6: operator `map_with_state` of stream `state` is not yet available"#]]);
+        33:6: operator `map_with_state` of stream `state` is not yet available"#]],
+    );
 }
 
 #[test]
@@ -360,9 +370,12 @@ suffix = "txt"
         suffix: Some("txt".to_owned()),
     };
     assert_eq!(plan.sinks[0].target, target);
-    check_warned(text, &expect![[r#"
+    check_warned(
+        text,
+        &expect![[r#"
         10:9: warning: no sink reaches stream `unread`
-          hint: it is not computed"#]]);
+          hint: it is not computed"#]],
+    );
 }
 
 #[test]
@@ -394,7 +407,8 @@ fn the_environment_is_put_in_and_never_told() {
             mode: Connect,
             retry: 2s,
         }
-    "#]].assert_debug_eq(&plan.sources[0].transport);
+    "#]]
+    .assert_debug_eq(&plan.sources[0].transport);
     let wrong = r#"[topology]
 batch = "${SECRET}"
 name = "-${SECRET}"
@@ -417,7 +431,9 @@ function = "${SECRET}"
 from = "a${SECRET"
 type = "print"
 "#;
-    check_rejected(wrong, &expect![[r#"
+    check_rejected(
+        wrong,
+        &expect![[r#"
         2:9: `batch` of `[topology]` is `${SECRET}`, which does not start with a number
           hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`
         3:8: `-${SECRET}` cannot be the name of a topology
@@ -439,7 +455,8 @@ type = "print"
         18:12: `function` of stream `b` is `${SECRET}`, which names no function
           hint: write `"plugin/function"`, where `plugin` is the file `plugin.wasm`
         20:8: `from` of sink `out` has a `${` without a `}`
-          hint: write `$${` for a plain `${`"#]]);
+          hint: write `$${` for a plain `${`"#]],
+    );
 }
 
 #[test]
@@ -472,7 +489,10 @@ fn a_long_chain_is_planned_and_a_long_cycle_told_without_recursion() {
     };
     let plan = accepted(&chain("lines"));
     assert_eq!(plan.streams.len(), 4000);
-    check_rejected(&chain("s3999"), &expect![[r#"
+    check_rejected(
+        &chain("s3999"),
+        &expect![[r#"
         10:8: streams go round in a cycle: `s3999` → `s0` → `s1` → `s2` → `s3` → `s4` → `s5` → `s6` → …
-          hint: let one of them read something else"#]]);
+          hint: let one of them read something else"#]],
+    );
 }

@@ -159,7 +159,8 @@ mod tests {
     fn numbers_beyond_64_bits_are_refused() {
         expect![[r#"
             t.toml:1:9: an element of `a` of the file does not fit into 64 bits
-            t.toml:1:30: an element of `a` of the file does not fit into 64 bits"#]].assert_eq(&read("a = [1, 9223372036854775808, 1e400]").unwrap_err());
+            t.toml:1:30: an element of `a` of the file does not fit into 64 bits"#]]
+        .assert_eq(&read("a = [1, 9223372036854775808, 1e400]").unwrap_err());
     }
 
     #[test]

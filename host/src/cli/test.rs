@@ -1,0 +1,284 @@
+//! `dshost test`: scenarios, a line each, and a diff for each that fails.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+
+use super::args::TestArgs;
+use super::error::CliError;
+use super::status::print;
+use super::{expect, failure, load};
+use crate::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
+use crate::topology::plan::Plan;
+use crate::topology::scenario::{self, Batch, Expected, Scenario, Topology};
+use crate::topology::value::Value;
+use crate::topology::{self, Options};
+
+const GREEN: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
+const RED: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+const BOLD: Style = Style::new().bold();
+
+/// Rows that one side of a difference shows.
+const MAX_ROWS_SHOWN: usize = 20;
+
+/// Runs every scenario with every count of workers.
+pub(super) fn test(args: &TestArgs) -> Result<ExitCode, CliError> {
+    let (mut passed, mut failed) = (0, 0);
+    for path in &args.scenarios {
+        match run_file(path, args) {
+            Ok(lines) => {
+                print(&lines)?;
+                passed += 1;
+            }
+            Err(lines) => {
+                print(&lines)?;
+                failed += 1;
+            }
+        }
+    }
+    print(&format!("{passed} passed, {failed} failed\n"))?;
+    Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+/// What to print: of a scenario that passed, or of one that failed.
+fn run_file(path: &Path, args: &TestArgs) -> Result<String, String> {
+    let fail = |text: &str| format!("{RED}failed{RED:#} {}\n{}", path.display(), indent(text));
+    let (scenario, plan) = read(path).map_err(|error| fail(&error.to_string()))?;
+    let counts = if args.workers.is_empty() {
+        vec![scenario.workers]
+    } else {
+        args.workers.clone()
+    };
+    let mut updated = None;
+    for &workers in &counts {
+        let lives: &[bool] = if args.fresh_instances {
+            &[false, true]
+        } else {
+            &[false]
+        };
+        for &fresh_instances in lives {
+            let options = RehearsalOptions {
+                workers,
+                fresh_instances,
+            };
+            let performances = perform(&scenario, &plan, options).map_err(|text| fail(&text))?;
+            if args.update && updated.is_none() {
+                let changes = expect::update(path, &scenario, &performances)
+                    .map_err(|error| fail(&error.to_string()))?;
+                updated = Some(changes);
+                continue;
+            }
+            if updated.is_some() {
+                continue;
+            }
+            let differences = compare(&scenario, &performances);
+            if !differences.is_empty() {
+                let instances = if fresh_instances {
+                    ", an instance per call"
+                } else {
+                    ""
+                };
+                return Err(format!(
+                    "{RED}failed{RED:#} {} ({workers} workers{instances})\n{}",
+                    path.display(),
+                    indent(&differences),
+                ));
+            }
+        }
+    }
+    Ok(match updated {
+        Some(changes) => format!(
+            "{GREEN}updated{GREEN:#} {}: {changes} expectations rewritten\n",
+            path.display()
+        ),
+        None => format!("{GREEN}ok{GREEN:#} {}\n", path.display()),
+    })
+}
+
+/// A scenario and the plan of its topology.
+fn read(path: &Path) -> Result<(Scenario, Plan), CliError> {
+    let text = load::text(path)?;
+    let scenario =
+        scenario::parse(path, &text, &load::environment).map_err(|wrong| load::problems(&wrong))?;
+    let plan = match &scenario.topology {
+        Topology::Inline(parsed) => parsed.plan.clone(),
+        Topology::File(topology) => {
+            let text = load::text(topology)?;
+            let observe = scenario.observed();
+            let options = Options {
+                environment: &load::environment,
+                workers: scenario.workers,
+                observe: &observe,
+            };
+            let parsed = topology::parse(topology, &text, &options)
+                .map_err(|wrong| load::problems(&wrong))?;
+            scenario
+                .check(path, &parsed.plan)
+                .map_err(|wrong| load::problems(&wrong))?;
+            parsed.plan
+        }
+    };
+    Ok((scenario, plan))
+}
+
+/// Runs all batches.
+fn perform(
+    scenario: &Scenario,
+    plan: &Plan,
+    options: RehearsalOptions,
+) -> Result<Vec<Performance>, String> {
+    let describe = |error: &CliError| error.to_string();
+    let topology = match &scenario.topology {
+        Topology::File(path) => path.clone(),
+        Topology::Inline(_) => PathBuf::from("TOPOLOGY"),
+    };
+    let mut rehearsal = Rehearsal::start(plan.clone(), options)
+        .map_err(|error| describe(&failure::describe(&error, &topology)))?;
+    let mut performances = Vec::new();
+    for (index, batch) in scenario.batches.iter().enumerate() {
+        let at = |text: String| format!("batch {}: {text}", index + 1);
+        if !batch.swap.is_empty() {
+            let changes: Vec<(String, PathBuf)> = batch
+                .swap
+                .iter()
+                .map(|swap| (swap.name.clone(), swap.value.clone()))
+                .collect();
+            rehearsal
+                .swap(&changes, options)
+                .map_err(|error| at(describe(&failure::plugins(&error, &topology))))?;
+        }
+        let input: BTreeMap<String, Vec<Vec<Value>>> = batch
+            .input
+            .iter()
+            .map(|input| (input.name.clone(), input.value.clone()))
+            .collect();
+        let performance = rehearsal
+            .batch(&input)
+            .map_err(|error| at(describe(&failure::batch(&error))))?;
+        performances.push(performance);
+    }
+    Ok(performances)
+}
+
+/// What differs from the expectations, for people; empty if nothing does.
+fn compare(scenario: &Scenario, performances: &[Performance]) -> String {
+    let mut out = String::new();
+    for (index, (batch, performance)) in scenario.batches.iter().zip(performances).enumerate() {
+        let differences = compare_batch(batch, performance);
+        if !differences.is_empty() {
+            line(&mut out, format_args!("{BOLD}batch {}{BOLD:#}", index + 1));
+            out.push_str(&indent(&differences));
+        }
+    }
+    out
+}
+
+fn compare_batch(batch: &Batch, performance: &Performance) -> String {
+    let mut out = String::new();
+    for expected in &batch.expect {
+        let name = &expected.name;
+        let rows = performance.rows.get(name);
+        let text = performance.texts.get(name);
+        match (&expected.value, rows, text) {
+            (Expected::Nothing, None, None) => {}
+            (Expected::Nothing, _, _) => {
+                line(&mut out, format_args!("{name}: fires, and should not"));
+            }
+            (Expected::Rows(wanted), Some(rows), _) => {
+                rows_differ(&mut out, name, wanted, rows, batch.ordered);
+            }
+            (Expected::Text(wanted), _, Some(text)) => text_differs(&mut out, name, wanted, text),
+            (Expected::Rows(_) | Expected::Text(_), _, _) => {
+                line(&mut out, format_args!("{name}: does not fire, and should"));
+            }
+        }
+    }
+    for expected in &batch.rejected {
+        let rejected = performance
+            .rejected
+            .get(&expected.name)
+            .copied()
+            .unwrap_or_default();
+        if rejected != expected.value {
+            line(
+                &mut out,
+                format_args!(
+                    "{}: {rejected} records rejected, and should be {}",
+                    expected.name, expected.value,
+                ),
+            );
+        }
+    }
+    out
+}
+
+fn rows_differ(out: &mut String, name: &str, wanted: &[Value], rows: &[Value], ordered: bool) {
+    let (missing, extra) = expect::difference(wanted, rows);
+    if missing.is_empty() && extra.is_empty() {
+        if ordered && !expect::same_order(wanted, rows) {
+            line(out, format_args!("{name}: the order differs"));
+            show_rows(out, "-", RED, wanted);
+            show_rows(out, "+", GREEN, rows);
+        }
+        return;
+    }
+    line(
+        out,
+        format_args!(
+            "{name}: {} missing (-), {} too many (+)",
+            missing.len(),
+            extra.len()
+        ),
+    );
+    show_rows(out, "-", RED, &missing);
+    show_rows(out, "+", GREEN, &extra);
+}
+
+fn show_rows(out: &mut String, sign: &str, style: Style, rows: &[Value]) {
+    for row in rows.iter().take(MAX_ROWS_SHOWN) {
+        line(
+            out,
+            format_args!("  {style}{sign} {}{style:#}", expect::toml(row)),
+        );
+    }
+    if rows.len() > MAX_ROWS_SHOWN {
+        line(
+            out,
+            format_args!(
+                "  {style}{sign} … {} more{style:#}",
+                rows.len() - MAX_ROWS_SHOWN
+            ),
+        );
+    }
+}
+
+fn text_differs(out: &mut String, name: &str, wanted: &str, text: &str) {
+    if wanted == text {
+        return;
+    }
+    line(out, format_args!("{name}: the text differs"));
+    for change in similar::TextDiff::from_lines(wanted, text).iter_all_changes() {
+        let (sign, style) = match change.tag() {
+            similar::ChangeTag::Delete => ("-", RED),
+            similar::ChangeTag::Insert => ("+", GREEN),
+            similar::ChangeTag::Equal => (" ", Style::new()),
+        };
+        let shown = change.value().trim_end_matches('\n');
+        line(out, format_args!("  {style}{sign} {shown}{style:#}"));
+    }
+}
+
+fn indent(text: &str) -> String {
+    text.lines().fold(String::new(), |mut out, one| {
+        line(&mut out, format_args!("  {one}"));
+        out
+    })
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{text}");
+}
