@@ -1,0 +1,171 @@
+//! A function's signature, checked against the shapes of its kind.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::spanned::Spanned;
+use syn::{Error, Expr, ExprLit, FnArg, GenericParam, ItemFn, Lit, Meta, ReturnType, Type};
+
+use crate::kind::Kind;
+use crate::types::{is_named, plain};
+
+/// A function that has, as far as tokens tell, a shape of its kind.
+pub struct Signature {
+    pub kind: Kind,
+    pub function: ItemFn,
+    /// The types of the parameters that carry data.
+    pub data: Vec<Type>,
+    /// What follows them.
+    pub tail: Vec<Tail>,
+    /// What it returns.
+    pub output: Type,
+}
+
+/// A parameter behind those that carry data.
+pub enum Tail {
+    Context,
+    Params(Type),
+}
+
+impl Signature {
+    /// Checks `function`.
+    ///
+    /// # Errors
+    ///
+    /// Where it departs from the shapes of `kind`, and what they are.
+    pub fn new(kind: Kind, function: ItemFn) -> Result<Self, Error> {
+        check_qualifiers(kind, &function)?;
+        let mut types = Vec::new();
+        for input in &function.sig.inputs {
+            types.push(parameter(kind, input)?);
+        }
+        let arity = kind.arity();
+        if types.len() < arity {
+            let wrong = format!("takes {}", count(types.len()));
+            return Err(error(kind, &function.sig.ident, &wrong));
+        }
+        let tail = tail(kind, types.split_off(arity))?;
+        let output = match &function.sig.output {
+            ReturnType::Type(_, ty) => Type::clone(ty),
+            ReturnType::Default => return Err(error(kind, &function.sig.ident, "returns nothing")),
+        };
+        if !kind.may_refuse() && is_named(&output, "Result") {
+            return Err(error(kind, &output, "returns a `Result`"));
+        }
+        Ok(Self {
+            kind,
+            data: types,
+            tail,
+            output,
+            function,
+        })
+    }
+
+    /// The author's description.
+    pub fn doc(&self) -> String {
+        let mut lines = Vec::new();
+        for attribute in &self.function.attrs {
+            if let Meta::NameValue(pair) = &attribute.meta
+                && pair.path.is_ident("doc")
+                && let Expr::Lit(ExprLit {
+                    lit: Lit::Str(text),
+                    ..
+                }) = &pair.value
+            {
+                let text = text.value();
+                lines.push(text.strip_prefix(' ').unwrap_or(&text).to_owned());
+            }
+        }
+        lines.join("\n")
+    }
+
+    /// The marker of the parameters it takes.
+    pub fn params(&self) -> TokenStream {
+        let params = self.tail.iter().find_map(|tail| match tail {
+            Tail::Params(ty) => Some(ty),
+            Tail::Context => None,
+        });
+        match params {
+            Some(ty) => quote!(::dshost_guest::glue::Params::<#ty>::new()),
+            None => quote!(::dshost_guest::glue::NoParams),
+        }
+    }
+}
+
+/// An error that says what is wrong and what would be right.
+pub fn error(kind: Kind, at: &impl Spanned, wrong: &str) -> Error {
+    let (name, shapes) = (kind.name(), kind.shapes());
+    let message = format!(
+        "this function {wrong}, which no `#[{name}]` does\n\
+         its shape is {shapes}\n\
+         it may end with `&Context` and with `&P`, its parameters{}",
+        if kind.may_refuse() {
+            ", and may return a `Result`"
+        } else {
+            ""
+        }
+    );
+    Error::new(at.span(), message)
+}
+
+fn count(parameters: usize) -> String {
+    match parameters {
+        0 => "takes nothing".trim_start_matches("takes ").to_owned(),
+        1 => "one parameter only".to_owned(),
+        n => format!("{n} parameters only"),
+    }
+}
+
+fn check_qualifiers(kind: Kind, function: &ItemFn) -> Result<(), Error> {
+    let signature = &function.sig;
+    if let Some(token) = &signature.asyncness {
+        return Err(error(kind, token, "is async"));
+    }
+    if let Some(token) = &signature.unsafety {
+        return Err(error(kind, token, "is unsafe"));
+    }
+    if let Some(token) = &signature.variadic {
+        return Err(error(kind, token, "takes any number of parameters"));
+    }
+    for parameter in &signature.generics.params {
+        if !matches!(parameter, GenericParam::Lifetime(_)) {
+            return Err(error(kind, parameter, "is generic"));
+        }
+    }
+    Ok(())
+}
+
+/// The type of a parameter.
+fn parameter(kind: Kind, input: &FnArg) -> Result<Type, Error> {
+    let typed = match input {
+        FnArg::Receiver(receiver) => return Err(error(kind, receiver, "takes `self`")),
+        FnArg::Typed(typed) => typed,
+    };
+    if let Type::ImplTrait(ty) = plain(&typed.ty) {
+        return Err(error(kind, ty, "is generic"));
+    }
+    Ok(Type::clone(&typed.ty))
+}
+
+fn tail(kind: Kind, types: Vec<Type>) -> Result<Vec<Tail>, Error> {
+    let (mut context, mut params) = (false, false);
+    let mut tail = Vec::with_capacity(types.len());
+    for ty in types {
+        let Type::Reference(reference) = plain(&ty) else {
+            return Err(error(kind, &ty, "takes one parameter too many"));
+        };
+        if reference.mutability.is_some() {
+            return Err(error(kind, &ty, "changes what it may only read"));
+        }
+        let seen = if is_named(&reference.elem, "Context") {
+            tail.push(Tail::Context);
+            &mut context
+        } else {
+            tail.push(Tail::Params(Type::clone(&reference.elem)));
+            &mut params
+        };
+        if std::mem::replace(seen, true) {
+            return Err(error(kind, &ty, "takes one parameter too many"));
+        }
+    }
+    Ok(tail)
+}

@@ -1,0 +1,1 @@
+//! `map_partitions` and `transform`: all records of a partition or batch at once.
