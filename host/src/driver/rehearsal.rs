@@ -11,18 +11,19 @@ use std::time::Instant;
 
 use super::cutter::Batch;
 use super::deployment::Deployment;
-use super::executor::{BatchError, Executor};
+use super::executor::{BatchError, Committed, Executor};
 use super::job::{JobError, open_sinks};
 use super::plugins::{PluginsError, load_plugins, plugin_engine};
 use super::publisher::NamedSink;
 use super::status::{Status, StatusBoard};
 use super::values;
 use super::versions::Versions;
-use crate::batch::source::{Decoded, Partition, SourceError};
+use crate::batch::source::Partition;
 use crate::batch::{BatchTime, Chunk};
 use crate::plugin::{ComponentFile, Engine};
 use crate::sink::observe::Observed;
 use crate::sink::{self, text_files};
+use crate::source::memory;
 use crate::topology::plan::{Plan, SinkPlan, Target};
 use crate::topology::value::Value;
 
@@ -150,27 +151,30 @@ impl Rehearsal {
         &mut self,
         input: &BTreeMap<String, Vec<Vec<Value>>>,
     ) -> Result<Performance, BatchError> {
+        let types = Arc::clone(&self.versions.current().types);
+        let sources = self.plan.sources.iter().zip(&types.sources);
+        let partitions = sources.map(|(source, record)| {
+            let given = input.get(&source.name).into_iter().flatten();
+            let chunks = given.map(|values| Chunk::single(values::column(record.value, values)));
+            chunks.map(|chunk| memory::partition_of_chunks(vec![chunk])).collect()
+        });
+        let partitions = partitions.collect();
+        self.run(partitions).map(|(performance, _)| performance)
+    }
+
+    /// Runs the next batch; `input` holds the partitions of each source, in the order of the plan.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be committed.
+    pub fn run(
+        &mut self,
+        input: Vec<Vec<Arc<dyn Partition>>>,
+    ) -> Result<(Performance, Committed), BatchError> {
         self.batches += 1;
         let interval = i64::try_from(self.plan.settings.batch.as_millis()).unwrap_or(i64::MAX);
         let time = BatchTime(self.batches.saturating_mul(interval));
-        let types = Arc::clone(&self.versions.current().types);
-        let partitions = |name: &str, column_type| {
-            let given = input.get(name).into_iter().flatten();
-            given
-                .map(|values| Chunk::single(values::column(column_type, values)))
-                .map(|chunk| Arc::new(Given(chunk)) as Arc<dyn Partition>)
-                .collect()
-        };
-        let sources = self.plan.sources.iter().zip(&types.sources);
-        let input = sources
-            .map(|(source, record)| partitions(&source.name, record.value))
-            .collect();
-        let batch = Batch {
-            time,
-            input,
-            bytes: 0,
-            cut_at: Instant::now(),
-        };
+        let batch = Batch { time, input, bytes: 0, cut_at: Instant::now() };
         let committed = self.executor.run(&batch)?;
         let mut performance = Performance::default();
         for &index in &committed.sinks {
@@ -178,15 +182,11 @@ impl Rehearsal {
         }
         let sources = self.plan.sources.iter().map(|source| &source.name);
         let streams = self.plan.streams.iter().map(|stream| &stream.name);
-        let reports = committed
-            .report
-            .sources
-            .iter()
-            .chain(&committed.report.streams);
+        let reports = committed.report.sources.iter().chain(&committed.report.streams);
         for (name, report) in sources.chain(streams).zip(reports) {
             performance.rejected.insert(name.clone(), report.rejected);
         }
-        Ok(performance)
+        Ok((performance, committed))
     }
 
     fn look_at(&self, index: usize, time: BatchTime, performance: &mut Performance) {
@@ -249,18 +249,4 @@ fn joined(directory: &Path) -> std::io::Result<String> {
     parts.retain(|path| path.file_name().is_some_and(|name| name != "_SUCCESS"));
     parts.sort();
     parts.iter().map(fs::read_to_string).collect()
-}
-
-/// A partition of records that are there already.
-struct Given(Chunk);
-
-impl Partition for Given {
-    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>>> {
-        let chunk = self.0.clone();
-        Box::new(std::iter::once(Ok(Decoded {
-            chunk,
-            rejected: 0,
-            samples: Vec::new(),
-        })))
-    }
 }

@@ -1,0 +1,61 @@
+//! `cargo bench`: what a sandboxed function costs, as ratios to the same work written natively.
+//!
+//! Every figure comes from this one run on this one machine; compare ratios, not times. `cargo bench --
+//! NAME` runs only the parts whose name contains NAME: `words`, `filter`, `tcp`, `small`.
+
+mod batches;
+mod generator;
+mod native;
+mod small;
+mod tcp;
+mod text;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use dshost::cli::build::{BuildOptions, build};
+
+/// How often each side of a comparison runs; the median counts.
+const RUNS: usize = 5;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let wanted = arguments.next().unwrap_or_default();
+    if wanted == generator::COMMAND {
+        return generator::main(arguments);
+    }
+    let plugins = match plugins() {
+        Ok(plugins) => plugins,
+        Err(error) => {
+            eprintln!("cannot build the plugins: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let parts: [(&str, fn(&Path)); 4] = [
+        ("words", batches::word_count),
+        ("filter", batches::filter),
+        ("small", small::all),
+        ("tcp", tcp::word_count),
+    ];
+    for (name, part) in parts {
+        if name.contains(&wanted) {
+            part(&plugins);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The shipped plugins, built from source.
+fn plugins() -> Result<PathBuf, dshost::cli::build::BuildError> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    let into = root.join("target/guests");
+    let crates = ["plugins/wordcount", "plugins/lines"].map(|name| root.join(name));
+    build(&crates, &into, &BuildOptions::default())?;
+    Ok(into)
+}
+
+/// The median of some figures.
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}

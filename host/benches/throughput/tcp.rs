@@ -1,0 +1,117 @@
+//! From TCP to published counts, with the real binary: rate, delay and peak memory.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::generator;
+use crate::text::WORDS_PER_LINE;
+
+/// How long the generator sends.
+const SECONDS: u64 = 10;
+
+/// Between two looks at the memory of the job.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Word count of what a generator in another process sends as fast as it is taken.
+pub fn word_count(plugins: &Path) {
+    println!("\nword count over TCP, {SECONDS} s, batches of 200 ms, a buffer of 64 MiB, 2 workers");
+    let me = std::env::current_exe().expect("this program has a path");
+    let mut generator = Command::new(me)
+        .args([generator::COMMAND, &SECONDS.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the generator starts");
+    let mut said = BufReader::new(generator.stdout.take().expect("piped")).lines();
+    let port = said.next().expect("the generator says its port").expect("as text");
+
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let topology = folder.path().join("tcp.toml");
+    let text = TOPOLOGY
+        .replace("PLUGINS", &plugins.display().to_string())
+        .replace("PORT", &port)
+        .replace("OUT", &folder.path().join("out/counts").display().to_string());
+    fs::write(&topology, text).expect("the topology is written");
+    let begun = Instant::now();
+    let mut job = Command::new(env!("CARGO_BIN_EXE_dshost"))
+        .args(["run", "--once", "--log", "warn"])
+        .arg(&topology)
+        .spawn()
+        .expect("dshost starts");
+    let peak = watch(&mut job);
+    let elapsed = begun.elapsed().as_secs_f64();
+    let line = said.next().expect("the generator says what it sent").expect("as text");
+    let (lines, cpu) = line.split_once(' ').expect("two numbers");
+    generator.wait().expect("the generator ends");
+
+    let lines: u64 = lines.parse().expect("a number");
+    let counted = counted(&folder.path().join("out"));
+    assert_eq!(counted, lines * WORDS_PER_LINE as u64, "nothing lost, nothing doubled");
+    println!(
+        "  {:.2} M lines/s from the start to the last published count ({lines} lines in {elapsed:.1} s)",
+        lines as f64 / elapsed / 1e6,
+    );
+    println!("  generator: {cpu} s of CPU; peak memory of the job {} MiB", peak / 1024);
+}
+
+/// Waits for the job; the most memory it ever had resident, in KiB.
+fn watch(job: &mut Child) -> u64 {
+    let path = format!("/proc/{}/status", job.id());
+    let mut peak = 0;
+    loop {
+        if let Some(status) = job.try_wait().expect("the job can be waited for") {
+            assert!(status.success(), "the job failed");
+            return peak;
+        }
+        let status = fs::read_to_string(&path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let resident = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        peak = peak.max(resident.unwrap_or(0));
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// The sum of all published counts.
+fn counted(out: &Path) -> u64 {
+    let mut sum = 0;
+    for directory in fs::read_dir(out).expect("there is output") {
+        for part in fs::read_dir(directory.expect("readable").path()).expect("readable") {
+            let text = fs::read_to_string(part.expect("readable").path()).expect("text");
+            for line in text.lines() {
+                let count = line.trim_end_matches(')').rsplit(',').next().expect("a pair");
+                sum += count.parse::<u64>().expect("a count");
+            }
+        }
+    }
+    sum
+}
+
+const TOPOLOGY: &str = r#"
+[topology]
+batch = "200ms"
+workers = 2
+[plugins]
+dir = "PLUGINS"
+[source.lines]
+type = "socket"
+address = "127.0.0.1:PORT"
+buffer = "64MiB"
+[stream.words]
+from = "lines"
+op = "flat_map"
+function = "wordcount/split"
+[stream.pairs]
+from = "words"
+op = "map"
+function = "wordcount/pair"
+[stream.counts]
+from = "pairs"
+op = "reduce_by_key"
+function = "wordcount/add"
+[sink.files]
+from = "counts"
+type = "text_files"
+prefix = "OUT"
+"#;
