@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::plan::{Instances, Limits, PluginPlan, Plugins};
 use super::problem::quoted;
-use super::reader::{Item, Offset, Reader, Table};
+use super::reader::{Offset, Reader};
 use super::settings::bad_name;
+use super::table::{Item, Table};
 use super::units;
 
 const DEFAULT_DIR: &str = "plugins";
@@ -211,21 +212,24 @@ mod tests {
     fn limits_are_sizes_durations_and_numbers_in_their_range() {
         let text = "[plugins.limits]\nmemory = \"1KiB\"\nreturned = 5\nstack = \"1GiB\"\n\
                     call = \"48h\"\nlog_lines = -1\ndepth = 100000\ntime = \"1s\"";
-        check_rejected(&with(text), &expect![[r#"
-            2:10: `memory` of `[plugins.limits]` is out of range
-              hint: it is 64KiB to 4GiB
-            3:12: `returned` of `[plugins.limits]` is an integer, not a size
-              hint: write a size such as `"512B"`, `"64KiB"`, `"256MiB"` or `"1GiB"`
-            4:9: `stack` of `[plugins.limits]` is out of range
-              hint: it is 16KiB to 64MiB
-            5:8: `call` of `[plugins.limits]` is out of range
-              hint: it is 1ms to 24h
-            6:13: `log_lines` of `[plugins.limits]` is `-1`, which is out of range
-              hint: it is 0 to 1000000
-            7:9: `depth` of `[plugins.limits]` is `100000`, which is out of range
-              hint: it is 1 to 1024
-            8:1: `[plugins.limits]` has an unknown key `time`
-              hint: there are `memory`, `returned`, `stack`, `component`, `call`, `compile`, `log_lines`, `depth`"#]]);
+        check_rejected(
+            &with(text),
+            &expect![[r#"
+                2:10: `memory` of `[plugins.limits]` is out of range
+                  hint: it is 64KiB to 4GiB
+                3:12: `returned` of `[plugins.limits]` is an integer, not a size
+                  hint: write a size such as `"512B"`, `"64KiB"`, `"256MiB"` or `"1GiB"`
+                4:9: `stack` of `[plugins.limits]` is out of range
+                  hint: it is 16KiB to 64MiB
+                5:8: `call` of `[plugins.limits]` is out of range
+                  hint: it is 1ms to 24h
+                6:13: `log_lines` of `[plugins.limits]` is `-1`, which is out of range
+                  hint: it is 0 to 1000000
+                7:9: `depth` of `[plugins.limits]` is `100000`, which is out of range
+                  hint: it is 1 to 1024
+                8:1: `[plugins.limits]` has an unknown key `time`
+                  hint: one of `memory`, `returned`, `stack`, `component`, `call`, `compile`, `log_lines`, `depth`"#]],
+        );
         check_rejected(
             &with("[plugins.model.limits]\nmemory = \"256MB\""),
             &expect![[r#"
@@ -236,22 +240,34 @@ mod tests {
 
     #[test]
     fn settings_of_a_plugin_are_known() {
-        check_rejected(&with("[plugins.model]\ninstance = \"job\""), &expect![[r#"
+        check_rejected(
+            &with("[plugins.model]\ninstance = \"job\""),
+            &expect![[r#"
             2:1: plugin `model` has an unknown key `instance`
-              hint: did you mean `instances`?"#]]);
+              hint: did you mean `instances`?"#]],
+        );
         check_rejected(
             &with("[plugins.model]\ninstances = \"batch\""),
             &expect![[r#"
                 2:13: `instances` of plugin `model` cannot be `batch`
-                  hint: there are `partition`, `job`"#]],
+                  hint: one of `partition`, `job`"#]],
         );
-        check_rejected(&with("[plugins]\ndirectory = \"x\""), &expect![[r#"
-            2:1: `[plugins]` has an unknown key `directory`
-              hint: there are `dir`, `build`, `limits`"#]]);
-        check_rejected(&with("[plugins]\nbuild = \"x\""), &expect!["2:9: `build` of `[plugins]` is a text, not an array"]);
-        check_rejected(&with("[plugins.\"a.b\"]\n"), &expect![[r#"
+        check_rejected(
+            &with("[plugins]\ndirectory = \"x\""),
+            &expect![[r#"
+                2:1: `[plugins]` has an unknown key `directory`
+                  hint: one of `dir`, `build`, `limits`"#]],
+        );
+        check_rejected(
+            &with("[plugins]\nbuild = \"x\""),
+            &expect!["2:9: `build` of `[plugins]` is a text, not an array"],
+        );
+        check_rejected(
+            &with("[plugins.\"a.b\"]\n"),
+            &expect![[r#"
             1:10: `a.b` cannot be the name of a plugin
-              hint: a name is a letter, then letters, digits, `_` and `-`"#]]);
+              hint: a name is a letter, then letters, digits, `_` and `-`"#]],
+        );
     }
 
     #[test]
@@ -259,6 +275,7 @@ mod tests {
         let warnings = parsed(&with("[plugins.modle]\ninstances = \"job\""), &[]);
         expect![[r#"
             dir/t.toml:1:1: warning: no stream that a sink reaches uses plugin `modle`
-              hint: its settings have no effect"#]].assert_eq(&warnings.unwrap().warnings.to_string());
+              hint: its settings have no effect"#]]
+        .assert_eq(&warnings.unwrap().warnings.to_string());
     }
 }

@@ -17,7 +17,8 @@ use toml::de::DeValue;
 use super::operators::SNAPSHOTS;
 use super::plan::{Format, Place, Plan, SinkPlan, Target};
 use super::problem::{Problem, Problems, quoted};
-use super::reader::{Environment, Item, Offset, Reader, Table, type_name};
+use super::reader::{Environment, Offset, Reader, type_name};
+use super::table::{Item, Table};
 use super::value::Value;
 use super::{Options, Parsed, read_root, syntax};
 
@@ -99,6 +100,7 @@ pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<Sc
     let workers = root.integer(&mut reader, "workers", WORKERS);
     let batches = batches(&mut reader, &mut root);
     let (path, inline) = (root.take("topology"), root.take("inline"));
+    let is_misspelt = root.misspells(&["topology", "inline"]);
     root.finish(&mut reader);
     let mut scenario = Scenario {
         topology: Topology::File(PathBuf::new()),
@@ -128,6 +130,7 @@ pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<Sc
             scenario.topology = Topology::Inline(Box::new(parsed));
             return Ok(scenario);
         }
+        (None, None) if is_misspelt => {}
         (path, _) => {
             let (message, at) = match path {
                 Some(item) => ("the file has both `topology` and `[inline]`", item.key_at),
@@ -237,7 +240,7 @@ fn named<T>(
 fn partitions(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Vec<Vec<Value>>> {
     if item.value.is_table() {
         let mut table = reader.table(item, item.name.to_string())?;
-        let lists = table.require(reader, "partitions");
+        let lists = table.require(reader, "partitions", "a list of lists of values");
         table.finish(reader);
         let lists = reader.items(&lists?)?;
         let lists = lists.iter().map(|item| values(reader, item));
@@ -381,3 +384,6 @@ fn check_expect(expect: &Named<Expected>, plan: &Plan, problems: &mut Problems) 
     };
     problems.add(wrong);
 }
+
+#[cfg(test)]
+mod tests;

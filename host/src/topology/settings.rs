@@ -4,9 +4,12 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use toml::de::DeValue;
+
 use super::plan::{OnError, Settings};
 use super::problem::quoted;
-use super::reader::{Item, Offset, Reader, Table};
+use super::reader::{Located, Offset, Reader};
+use super::table::{Item, Table};
 use super::units;
 
 /// Worker threads.
@@ -29,6 +32,8 @@ pub(super) struct TopologySpec {
     pub name: String,
     /// The settings of the plan.
     pub settings: Settings,
+    /// The batch interval, if it could be read.
+    pub batch: Option<Located>,
     /// What becomes of rejected records where a stream says nothing.
     pub on_error: OnError,
 }
@@ -65,6 +70,7 @@ pub(super) fn read(
             attempts: DEFAULT_ATTEMPTS,
             allow_state_loss: false,
         },
+        batch: None,
         on_error: OnError::Fail,
     };
     if let Some(mut table) = table {
@@ -83,8 +89,11 @@ fn fill(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut TopologySpec)
             bad_name(reader, name.at, name.raw, "topology");
         }
     }
-    if let Some(batch) = batch(reader, table) {
-        settings.batch = batch;
+    let batch_hint = "the batch interval, such as `batch = \"1s\"`";
+    let batch = table.require(reader, "batch", batch_hint);
+    spec.batch = batch.and_then(|item| reader.located(&item));
+    if let Some(batch) = &spec.batch {
+        settings.batch = batch.duration;
     }
     if let Some(workers) = table.integer(reader, "workers", WORKERS) {
         settings.workers = workers;
@@ -109,30 +118,21 @@ fn fill(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut TopologySpec)
     }
 }
 
-fn batch(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Duration> {
-    let item = table.take("batch");
-    if item.is_none() {
-        let hint = "the batch interval, such as `batch = \"1s\"`";
-        reader.wrong_hint(table.at, "`[topology]` has no `batch`", hint);
-    }
-    reader.duration(&item?)
-}
-
 /// A directory, or `false` for none.
 fn checkpoint(reader: &mut Reader<'_>, item: &Item<'_>, checkpoint: &mut Option<PathBuf>) {
-    match item.value.as_bool() {
-        Some(false) => *checkpoint = None,
-        Some(true) => {
-            let hint = "it is a directory, or `false`: nothing survives a restart";
-            let message = "`checkpoint` of `[topology]` cannot be `true`";
-            reader.wrong_hint(item.at, message, hint);
-        }
-        None => {
+    match item.value {
+        DeValue::Boolean(false) => *checkpoint = None,
+        DeValue::String(_) => {
             let path = reader.path(item);
             if item.value.as_str().is_some_and(|text| text.contains("://")) {
                 reader.later(item.at, "a URL as `checkpoint`");
             }
             *checkpoint = path.or(checkpoint.take());
+        }
+        _ => {
+            let message = "`checkpoint` of `[topology]` is neither a directory nor `false`";
+            let hint = "with `false`, nothing survives a restart";
+            reader.wrong_hint(item.at, message, hint);
         }
     }
 }
@@ -185,30 +185,54 @@ mod tests {
 
     #[test]
     fn a_batch_interval_is_needed_and_is_a_duration() {
-        check_rejected(&with(""), &expect![[r#"
+        check_rejected(
+            &with(""),
+            &expect![[r#"
             1:1: `[topology]` has no `batch`
-              hint: the batch interval, such as `batch = "1s"`"#]]);
-        check_rejected(&with("batch = 1000"), &expect![[r#"
+              hint: the batch interval, such as `batch = "1s"`"#]],
+        );
+        check_rejected(
+            &with("batch = 1000"),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is an integer, not a duration
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
-        check_rejected(&with("batch = \"1\""), &expect![[r#"
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
+        );
+        check_rejected(
+            &with("batch = \"1\""),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is `1`, which has no unit
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
-        check_rejected(&with("batch = \"0s\""), &expect![[r#"
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
+        );
+        check_rejected(
+            &with("batch = \"0s\""),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is `0s`, which is zero
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
-        check_rejected(&with("batch = \"-1s\""), &expect![[r#"
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
+        );
+        check_rejected(
+            &with("batch = \"-1s\""),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is `-1s`, which has a sign
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
-        check_rejected(&with("batch = \"1.5s\""), &expect![[r#"
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
+        );
+        check_rejected(
+            &with("batch = \"1.5s\""),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is `1.5s`, which is no whole number
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
-        check_rejected(&with("batch = \"99999999999h\""), &expect![[r#"
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
+        );
+        check_rejected(
+            &with("batch = \"99999999999h\""),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is `99999999999h`, which is too large
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
-        check_rejected(&with("batch = \"1 s\""), &expect![[r#"
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
+        );
+        check_rejected(
+            &with("batch = \"1 s\""),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is `1 s`, which has an unknown unit
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]]);
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
+        );
     }
 
     #[test]
@@ -219,20 +243,23 @@ mod tests {
                 3:1: `[topology]` has an unknown key `worker`
                   hint: did you mean `workers`?
                 4:1: `[topology]` has an unknown key `colour`
-                  hint: there are `name`, `batch`, `workers`, `partitions`, `attempts`, `checkpoint`, `checkpoint_every`, `allow_state_loss`, `on_error`"#]],
+                  hint: one of `name`, `batch`, `workers`, `partitions`, `attempts`, `checkpoint`, `checkpoint_every`, `allow_state_loss`, `on_error`"#]],
         );
     }
 
     #[test]
     fn numbers_are_in_their_range() {
         let keys = "batch = \"1s\"\nworkers = 0\npartitions = 1_000_000\nattempts = -1";
-        check_rejected(&with(keys), &expect![[r#"
+        check_rejected(
+            &with(keys),
+            &expect![[r#"
             3:11: `workers` of `[topology]` is `0`, which is out of range
               hint: it is 1 to 1024
             4:14: `partitions` of `[topology]` is `1000000`, which is out of range
               hint: it is 1 to 4096
             5:12: `attempts` of `[topology]` is `-1`, which is out of range
-              hint: it is 1 to 1000"#]]);
+              hint: it is 1 to 1000"#]],
+        );
         check_rejected(
             &with("batch = \"1s\"\nworkers = 99999999999999999999"),
             &expect![[r#"
@@ -244,12 +271,15 @@ mod tests {
     #[test]
     fn values_are_of_their_type() {
         let keys = "batch = [1]\nworkers = \"2\"\nname = 1\nallow_state_loss = \"yes\"";
-        check_rejected(&with(keys), &expect![[r#"
+        check_rejected(
+            &with(keys),
+            &expect![[r#"
             2:9: `batch` of `[topology]` is an array, not a duration
               hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`
             3:11: `workers` of `[topology]` is a text, not an integer
             4:8: `name` of `[topology]` is an integer, not a text
-            5:20: `allow_state_loss` of `[topology]` is a text, not `true` or `false`"#]]);
+            5:20: `allow_state_loss` of `[topology]` is a text, not `true` or `false`"#]],
+        );
         check_rejected(
             &REST.replace("[topology]\nbatch", "topology"),
             &expect!["2:12: `[topology]` is a text, not a table"],
@@ -268,11 +298,22 @@ mod tests {
 
     #[test]
     fn a_checkpoint_is_a_directory_or_false() {
-        check_rejected(&with("batch = \"1s\"\ncheckpoint = true"), &expect![[r#"
-            3:14: `checkpoint` of `[topology]` cannot be `true`
-              hint: it is a directory, or `false`: nothing survives a restart"#]]);
-        check_rejected(&with("batch = \"1s\"\ncheckpoint = 1"), &expect!["3:14: `checkpoint` of `[topology]` is an integer, not a text"]);
-        check_rejected(&with("batch = \"1s\"\ncheckpoint = \"\""), &expect!["3:14: `checkpoint` of `[topology]` is no path"]);
+        check_rejected(
+            &with("batch = \"1s\"\ncheckpoint = true"),
+            &expect![[r#"
+                3:14: `checkpoint` of `[topology]` is neither a directory nor `false`
+                  hint: with `false`, nothing survives a restart"#]],
+        );
+        check_rejected(
+            &with("batch = \"1s\"\ncheckpoint = 1"),
+            &expect![[r#"
+                3:14: `checkpoint` of `[topology]` is neither a directory nor `false`
+                  hint: with `false`, nothing survives a restart"#]],
+        );
+        check_rejected(
+            &with("batch = \"1s\"\ncheckpoint = \"\""),
+            &expect!["3:14: `checkpoint` of `[topology]` is no path"],
+        );
         check_rejected(
             &with("batch = \"1s\"\ncheckpoint = \"s3://x\""),
             &expect!["3:14: a URL as `checkpoint` is not yet available"],

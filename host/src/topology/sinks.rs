@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::plan::Target;
 use super::problem::{listed, quoted};
-use super::reader::{Item, Offset, Reader, Table, Text};
+use super::reader::{Offset, Reader, Text};
+use super::table::{Item, Table};
 
 /// Elements that `print` shows per batch.
 const COUNT: RangeInclusive<u64> = 0..=u32::MAX as u64;
@@ -54,7 +55,8 @@ fn read_one<'t>(reader: &mut Reader<'_>, item: &Item<'t>) -> SinkSpec<'t> {
     };
     spec.from = from(reader, &mut table);
     let choices: Vec<_> = TYPES.iter().map(|(name, kind, _)| (*name, *kind)).collect();
-    let kind = table.require(reader, "type");
+    let names = TYPES.iter().map(|(name, ..)| *name);
+    let kind = table.require(reader, "type", &format!("one of {}", listed(names)));
     let kind = kind.and_then(|item| reader.choice(&item, &choices));
     spec.target = match kind {
         Some(Type::Print) => {
@@ -75,7 +77,7 @@ fn read_one<'t>(reader: &mut Reader<'_>, item: &Item<'t>) -> SinkSpec<'t> {
 
 /// A sink reads one stream.
 fn from<'t>(reader: &mut Reader<'_>, table: &mut Table<'t>) -> Option<Text<'t>> {
-    let item = table.require(reader, "from")?;
+    let item = table.require(reader, "from", "the stream or source that it reads")?;
     if item.value.is_array() {
         let message = format!("{} reads a list, but a sink reads one stream", table.label);
         let hint = "name one: `from = \"a\"`; a `union` makes one stream of several";
@@ -143,9 +145,14 @@ mod tests {
 
     #[test]
     fn a_sink_reads_one_stream_and_has_a_type() {
-        check_rejected(&with("[sink.out]\n"), &expect![[r#"
-            1:1: sink `out` has no `from`
-            1:1: sink `out` has no `type`"#]]);
+        check_rejected(
+            &with("[sink.out]\n"),
+            &expect![[r#"
+                1:1: sink `out` has no `from`
+                  hint: the stream or source that it reads
+                1:1: sink `out` has no `type`
+                  hint: one of `print` and `text_files`"#]],
+        );
         check_rejected(
             &with("[sink.out]\nfrom = [\"lines\"]\ntype = \"print\""),
             &expect![[r#"
@@ -156,7 +163,7 @@ mod tests {
             &with("[sink.out]\nfrom = \"lines\"\ntype = \"console\""),
             &expect![[r#"
                 3:8: `type` of sink `out` cannot be `console`
-                  hint: there are `print`, `text_files`"#]],
+                  hint: one of `print`, `text_files`"#]],
         );
     }
 
@@ -164,28 +171,40 @@ mod tests {
     fn keys_belong_to_their_type() {
         let text =
             "[sink.out]\nfrom = \"lines\"\ntype = \"print\"\nprefix = \"x\"\nfunction = \"p/f\"";
-        check_rejected(&with(text), &expect![[r#"
-            4:1: sink `out` cannot have `prefix`
-              hint: it belongs to `type = "text_files"`
-            5:1: sink `out` has an unknown key `function`
-              hint: there are `from`, `type`, `count`"#]]);
+        check_rejected(
+            &with(text),
+            &expect![[r#"
+                4:1: sink `out` cannot have `prefix`
+                  hint: it belongs to `type = "text_files"`
+                5:1: sink `out` has an unknown key `function`
+                  hint: one of `from`, `type`, `count`"#]],
+        );
         let text = "[sink.out]\nfrom = \"lines\"\ntype = \"print\"\ncount = -1";
-        check_rejected(&with(text), &expect![[r#"
+        check_rejected(
+            &with(text),
+            &expect![[r#"
             4:9: `count` of sink `out` is `-1`, which is out of range
-              hint: it is 0 to 4294967295"#]]);
+              hint: it is 0 to 4294967295"#]],
+        );
     }
 
     #[test]
     fn directories_of_text_files_have_usable_names_of_their_own() {
         let text = "[sink.out]\nfrom = \"lines\"\ntype = \"text_files\"\nprefix = \"out/\"\nsuffix = \"a/b\"";
-        check_rejected(&with(text), &expect![[r#"
+        check_rejected(
+            &with(text),
+            &expect![[r#"
             4:10: `prefix` of sink `out` ends with `/`
               hint: the time follows it after a dash: `"out/counts"` gives `out/counts-1000`
             5:10: `suffix` of sink `out` is no part of a file name
-              hint: it follows the time after a dot, such as `txt`"#]]);
+              hint: it follows the time after a dot, such as `txt`"#]],
+        );
         let text = "[sink.a]\nfrom = \"lines\"\ntype = \"text_files\"\n[sink.b]\nfrom = \"lines\"\ntype = \"text_files\"";
-        check_rejected(&with(text), &expect![[r#"
+        check_rejected(
+            &with(text),
+            &expect![[r#"
             4:7: sinks `a` and `b` both write the same directories
-              hint: give them different `prefix` or `suffix`"#]]);
+              hint: give them different `prefix` or `suffix`"#]],
+        );
     }
 }

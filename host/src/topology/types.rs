@@ -373,3 +373,6 @@ fn converts(from: ColumnType, to: ColumnType) -> bool {
         || to == ColumnType::Msgpack
         || (from == ColumnType::Int64 && to == ColumnType::Float64)
 }
+
+#[cfg(test)]
+mod tests;

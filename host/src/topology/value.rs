@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use toml::de::DeValue;
 
-use super::reader::{Item, Reader};
+use super::reader::Reader;
+use super::table::Item;
 
 /// A value, as TOML and JSON know them.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,7 +137,8 @@ mod tests {
     use expect_test::expect;
     use toml::de::DeTable;
 
-    use super::super::reader::{Offset, Table};
+    use super::super::reader::Offset;
+    use super::super::table::Table;
     use super::*;
 
     fn read(text: &str) -> Result<Value, String> {
@@ -159,7 +161,8 @@ mod tests {
     fn numbers_beyond_64_bits_are_refused() {
         expect![[r#"
             t.toml:1:9: an element of `a` of the file does not fit into 64 bits
-            t.toml:1:30: an element of `a` of the file does not fit into 64 bits"#]].assert_eq(&read("a = [1, 9223372036854775808, 1e400]").unwrap_err());
+            t.toml:1:30: an element of `a` of the file does not fit into 64 bits"#]]
+        .assert_eq(&read("a = [1, 9223372036854775808, 1e400]").unwrap_err());
     }
 
     #[test]
