@@ -258,7 +258,7 @@ pub(super) fn nearest<'n>(unknown: &str, known: &[&'n str]) -> Option<&'n str> {
         .iter()
         .filter(|name| name.len() <= MAX_QUOTED_CHARS)
         .map(|name| (strsim::damerau_levenshtein(unknown, name), *name))
-        .filter(|(distance, name)| *distance <= 1.max(name.len() / 3))
+        .filter(|(distance, name)| *distance <= 1.max(name.len() / 3) && name.len() > 1)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }

@@ -194,7 +194,7 @@ fn batch(reader: &mut Reader<'_>, item: &Item<'_>, number: usize) -> Option<Batc
     let mut table = reader.table(item, format!("batch {number}"))?;
     let batch = Batch {
         place: reader.place(item.at),
-        swap: named(reader, &mut table, "swap", |reader, item| reader.path(item)),
+        swap: named(reader, &mut table, "swap", path),
         input: named(reader, &mut table, "input", partitions),
         expect: named(reader, &mut table, "expect", expected),
         ordered: table.boolean(reader, "ordered").unwrap_or(false),
@@ -234,6 +234,10 @@ fn named<T>(
             })
         })
         .collect()
+}
+
+fn path(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<PathBuf> {
+    reader.path(item)
 }
 
 /// One partition as a list, or several under `partitions`. An empty list is no partition at all.
@@ -330,7 +334,10 @@ fn check_input(input: &Named<Vec<Vec<Value>>>, plan: &Plan, problems: &mut Probl
         let message = format!(
             "source {} takes {wanted}, not {}",
             quoted(&input.name),
-            wrong.what()
+            match (source.format, wrong) {
+                (Format::Bytes, Value::Text(_)) => "other texts",
+                _ => wrong.what(),
+            }
         );
         problems.add(Problem::error(Some(input.place), &message));
     }

@@ -166,26 +166,26 @@ fn from<'t>(
 
 /// Reads `function` and `params`, which belong together.
 fn function(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut StreamSpec<'_>) {
-    let item = table.take("function");
+    let name = quoted(spec.operator.map_or("", |operator| operator.name));
+    let takes_function = spec.operator.is_none_or(|operator| operator.function);
+    let item = match spec.operator {
+        Some(operator) if operator.function => {
+            let hint = format!("{name} calls one: `function = \"plugin/name\"`");
+            table.require(reader, "function", &hint)
+        }
+        _ => table.take("function"),
+    };
     let params = table.take("params");
     if let Some(item) = &item {
         spec.bound_at = item.at;
     }
-    let takes_function = spec.operator.is_none_or(|operator| operator.function);
-    let calls = spec.operator.map_or("", |operator| operator.name);
-    match &item {
-        Some(item) if takes_function => spec.function = function_name(reader, item),
-        None if takes_function && spec.operator.is_some() => {
-            let message = format!("{} has no `function`", table.label);
-            let hint = format!("{} calls one: `function = \"plugin/name\"`", quoted(calls));
-            reader.wrong_hint(table.at, &message, &hint);
-        }
-        _ => {}
+    if let Some(item) = item.as_ref().filter(|_| takes_function) {
+        spec.function = function_name(reader, item);
     }
     if !takes_function {
         for item in item.iter().chain(&params) {
             let message = format!("{} cannot have {}", table.label, quoted(item.key));
-            let hint = format!("{} calls no function", quoted(calls));
+            let hint = format!("{name} calls no function");
             reader.wrong_hint(item.key_at, &message, &hint);
         }
     }
@@ -229,31 +229,27 @@ fn function_name(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<FunctionNam
 // === Keys of single operators ===
 
 fn partitions(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut StreamSpec<'_>) {
-    let item = table.take("partitions");
-    let given = item
-        .as_ref()
-        .and_then(|item| reader.integer(item, PARTITIONS));
-    if let Some(given) = given {
-        spec.partitions = given;
-    }
-    let Some(operator) = spec.operator else {
+    let of_operator = spec.operator.map(|operator| operator.partitions);
+    let item = match of_operator {
+        Some(Partitions::Exact) => {
+            table.require(reader, "partitions", "say how many: `partitions = 4`")
+        }
+        _ => table.take("partitions"),
+    };
+    let Some(item) = item else {
         return;
     };
-    let name = quoted(operator.name);
-    let hint = match (operator.partitions, &item) {
-        (Partitions::Exact, None) => {
-            let message = format!("{} has no `partitions`", table.label);
-            reader.wrong_hint(table.at, &message, "say how many: `partitions = 4`");
-            return;
-        }
-        (Partitions::Kept, Some(_)) => format!("{name} keeps the partitions of what it reads"),
-        (Partitions::Single, Some(_)) => format!("{name} gives one partition"),
-        _ => return,
-    };
-    if let Some(item) = item {
-        let message = format!("{} cannot have `partitions`", table.label);
-        reader.wrong_hint(item.key_at, &message, &hint);
+    if let Some(given) = reader.integer(&item, PARTITIONS) {
+        spec.partitions = given;
     }
+    let gives = match of_operator {
+        Some(Partitions::Kept) => "keeps the partitions of what it reads",
+        Some(Partitions::Single) => "gives one partition",
+        Some(Partitions::Many | Partitions::Exact) | None => return,
+    };
+    let name = quoted(spec.operator.map_or("", |operator| operator.name));
+    let message = format!("{} cannot have `partitions`", table.label);
+    reader.wrong_hint(item.key_at, &message, &format!("{name} {gives}"));
 }
 
 fn own_keys(
@@ -262,11 +258,7 @@ fn own_keys(
     operator: &Operator,
     spec: &mut StreamSpec<'_>,
 ) {
-    let inverse = table_item(table, operator, "inverse");
-    let has_inverse = inverse.is_some();
-    if let Some(item) = inverse {
-        function_name(reader, &item);
-    }
+    let mut has_inverse = false;
     for key in operator.keys {
         let Some(item) = table.take(key) else {
             if *key == "window" {
@@ -277,6 +269,10 @@ fn own_keys(
         match *key {
             "window" => spec.window = reader.located(&item),
             "slide" => spec.slide = reader.located(&item),
+            "inverse" => {
+                has_inverse = true;
+                function_name(reader, &item);
+            }
             "keep" => _ = function_name(reader, &item),
             "refresh" => _ = reader.integer::<u32>(&item, REFRESH),
             "timeout" => _ = reader.duration(&item),
@@ -293,18 +289,6 @@ fn own_keys(
             );
         }
     }
-}
-
-fn table_item<'t>(
-    table: &mut Table<'t>,
-    operator: &Operator,
-    key: &'static str,
-) -> Option<Item<'t>> {
-    operator
-        .keys
-        .contains(&key)
-        .then(|| table.take(key))
-        .flatten()
 }
 
 fn sort_key(reader: &mut Reader<'_>, item: &Item<'_>, op: &mut Option<Op>) {

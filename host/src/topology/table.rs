@@ -80,12 +80,15 @@ impl<'t> Table<'t> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
         }
-        self.take_foreign(key)
+        let entry = self.entries.iter_mut().find(|one| one.item.key == key)?;
+        entry.taken = true;
+        Some(entry.item.clone())
     }
 
-    /// The value of a `key` that does not belong here, so that it is told of differently.
+    /// The value of a `key` that does not belong here, if it was not taken, to tell of it differently.
     pub(super) fn take_foreign(&mut self, key: &str) -> Option<Item<'t>> {
-        let entry = self.entries.iter_mut().find(|one| one.item.key == key)?;
+        let mut rest = self.entries.iter_mut().filter(|entry| !entry.taken);
+        let entry = rest.find(|one| one.item.key == key)?;
         entry.taken = true;
         Some(entry.item.clone())
     }
@@ -124,14 +127,14 @@ impl<'t> Table<'t> {
     }
 
     /// Tells of keys that another of `types` has; of an unknown type, nobody knows.
-    pub(super) fn refuse_keys_of_others<T: PartialEq>(
+    pub(super) fn refuse_keys_of_others<T: Copy + PartialEq>(
         &mut self,
         reader: &mut Reader<'_>,
         types: &[(&str, T, &[&str])],
         own: Option<T>,
     ) {
         for (owner, kind, keys) in types {
-            for key in keys.iter().filter(|_| own.as_ref() != Some(kind)) {
+            for key in keys.iter().filter(|_| own != Some(*kind)) {
                 let Some(item) = self.take_foreign(key) else {
                     continue;
                 };

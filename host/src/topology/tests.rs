@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 
 use super::plan::{OnError, Op, Plan, SortBy, Target, Upstream};
 use super::problem::Problems;
@@ -521,4 +522,19 @@ fn a_long_chain_is_planned_and_a_long_cycle_told_without_recursion() {
         10:8: streams go round in a cycle: `s3999` → `s0` → `s1` → `s2` → `s3` → `s4` → `s5` → `s6` → …
           hint: let one of them read something else"#]],
     );
+}
+
+proptest! {
+    #[test]
+    fn no_mutilated_file_is_more_than_wrong(
+        start in 0..WORDCOUNT.len(),
+        length in 0..40_usize,
+        patch in r#"[\[\]{}=."'$\\a-z0-9\n ]{0,8}"#,
+    ) {
+        let end = WORDCOUNT.len().min(start + length);
+        let text = format!("{}{patch}{}", &WORDCOUNT[..start], &WORDCOUNT[end..]);
+        if let Err(problems) = parsed(&text, &["counts"]) {
+            prop_assert!(!problems.is_empty());
+        }
+    }
 }

@@ -78,6 +78,8 @@ const fn source_type(format: Format) -> RecordType {
     })
 }
 
+const CONVERSIONS: &str = "int64 feeds float64 and all feeds msgpack; else a `map` has to convert";
+
 /// What a stream reads.
 struct Input<'p> {
     name: &'p str,
@@ -133,7 +135,7 @@ fn without_function(
         Op::Sort(sort) if sort.by == Some(SortBy::Key) && first.key.is_none() => {
             let name = quoted(inputs.first().map_or("", |input| input.name));
             let message = format!(
-                "stream {} sorts by key, but stream {name} gives {first}, which has no keys",
+                "stream {} sorts by key, but {name} gives {first}, which has no keys",
                 quoted(&stream.name)
             );
             let hint = "sort by `\"value\"`, or let a `map` give pairs";
@@ -240,21 +242,29 @@ impl<'p> Bound<'p> {
                 false => Err(self.mismatch(from, given)),
             };
         }
+        let (stream, from) = (quoted(&self.stream.name), quoted(from));
         let Some(key) = given.key else {
             let message = format!(
-                "stream {} works by key, but stream {} gives {given}, which has no keys",
-                quoted(&self.stream.name),
-                quoted(from)
+                "stream {stream} works by key, but {from} gives {given}, which has no keys"
             );
             return Err(problem(self.stream, &message, "let a `map` give pairs"));
         };
-        let takes = RecordType::pair(self.input.key.unwrap_or(key), self.input.value);
-        // A function that sees no keys is at ease with all; one of pairs would see none where it wants some.
-        let sees_keys = self.input.key.is_some();
-        match !sees_keys && converts(given.value, takes.value) {
-            true => Ok(takes),
-            false => Err(self.mismatch(from, given)),
+        let (name, takes) = (self.name, self.input.value);
+        if self.input.key.is_some() {
+            let input = self.input;
+            let message = format!(
+                "stream {stream} calls `{name}`, which takes {input}, but it is given values only"
+            );
+            let hint = "let the function take the value without its key";
+            return Err(problem(self.stream, &message, hint));
         }
+        if !converts(given.value, takes) {
+            let message = format!(
+                "stream {stream} calls `{name}`, which takes values of {takes}, but {from} gives {given}"
+            );
+            return Err(problem(self.stream, &message, CONVERSIONS));
+        }
+        Ok(RecordType::pair(key, takes))
     }
 
     /// The type of the stream, where the function reads `given` and takes `takes`.
@@ -303,10 +313,8 @@ impl<'p> Bound<'p> {
         );
         let hint = match (self.input.key, given.key) {
             (Some(_), None) => "the function wants pairs; let a `map` give them",
-            (None, Some(_)) => {
-                "the function sees pairs; let it take a 2-tuple, or only the values by `map_values`"
-            }
-            _ => "int64 becomes float64, and all becomes msgpack; else a `map` has to convert",
+            (None, Some(_)) => "the function is given pairs; let it take a 2-tuple",
+            _ => CONVERSIONS,
         };
         problem(self.stream, &message, hint)
     }

@@ -239,12 +239,12 @@ fn values_fit_what_holds_them() {
     check_rejected(
         &with(text),
         &expect![[r#"
-        2:7: source `lines` takes texts, not an integer
-        4:7: source `blobs` takes texts in base64, not a text
-        5:8: sink `console` writes a text, not elements
-          hint: expect its text, or the elements of the stream it reads
-        6:8: stream `words` holds elements, not a text
-          hint: list them: `["a", "b"]`, of a keyed stream `[["a", 1]]`"#]],
+            2:7: source `lines` takes texts, not an integer
+            4:7: source `blobs` takes texts in base64, not other texts
+            5:8: sink `console` writes a text, not elements
+              hint: expect its text, or the elements of the stream it reads
+            6:8: stream `words` holds elements, not a text
+              hint: list them: `["a", "b"]`, of a keyed stream `[["a", 1]]`"#]],
     );
 }
 

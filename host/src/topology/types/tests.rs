@@ -219,8 +219,8 @@ fn a_function_exists_and_is_of_the_operators_kind() {
     check(
         &["map function = \"q/split\""],
         &expect![[r#"
-        7:12: stream `s0` calls `q/split`, but there is no plugin `q`
-          hint: did you mean `p`?"#]],
+            7:12: stream `s0` calls `q/split`, but there is no plugin `q`
+              hint: it can only be `p`"#]],
     );
 }
 
@@ -229,8 +229,8 @@ fn a_mismatch_names_both_ends() {
     check(
         &["map p/length", "flat_map p/split"],
         &expect![[r#"
-        11:12: stream `s1` calls `p/split`, which takes text, but `s0` gives int64
-          hint: int64 becomes float64, and all becomes msgpack; else a `map` has to convert"#]],
+            11:12: stream `s1` calls `p/split`, which takes text, but `s0` gives int64
+              hint: int64 feeds float64 and all feeds msgpack; else a `map` has to convert"#]],
     );
     check(
         &["map p/swap"],
@@ -241,14 +241,14 @@ fn a_mismatch_names_both_ends() {
     check(
         &["map p/pair", "map p/pair"],
         &expect![[r#"
-        11:12: stream `s1` calls `p/pair`, which takes text, but `s0` gives (text, int64)
-          hint: the function sees pairs; let it take a 2-tuple, or only the values by `map_values`"#]],
+            11:12: stream `s1` calls `p/pair`, which takes text, but `s0` gives (text, int64)
+              hint: the function is given pairs; let it take a 2-tuple"#]],
     );
     check(
         &["map p/pair", "map p/swap", "map_values p/double"],
         &expect![[r#"
-            15:12: stream `s2` calls `p/double`, which takes int64, but `s1` gives (int64, text)
-              hint: the function sees pairs; let it take a 2-tuple, or only the values by `map_values`"#]],
+            15:12: stream `s2` calls `p/double`, which takes values of int64, but `s1` gives (int64, text)
+              hint: int64 feeds float64 and all feeds msgpack; else a `map` has to convert"#]],
     );
 }
 
@@ -257,14 +257,14 @@ fn keys_are_there_where_they_are_needed() {
     check(
         &["map p/length", "reduce_by_key p/add"],
         &expect![[r#"
-        11:12: stream `s1` works by key, but stream `s0` gives int64, which has no keys
-          hint: let a `map` give pairs"#]],
+            11:12: stream `s1` works by key, but `s0` gives int64, which has no keys
+              hint: let a `map` give pairs"#]],
     );
     check(
         &["sort by = 'key'"],
         &expect![[r#"
-        6:6: stream `s0` sorts by key, but stream `lines` gives text, which has no keys
-          hint: sort by `"value"`, or let a `map` give pairs"#]],
+            6:6: stream `s0` sorts by key, but `lines` gives text, which has no keys
+              hint: sort by `"value"`, or let a `map` give pairs"#]],
     );
     check(
         &["map p/by_float"],
@@ -275,8 +275,8 @@ fn keys_are_there_where_they_are_needed() {
     check(
         &["map p/pair", "reduce_by_key p/best"],
         &expect![[r#"
-        11:12: stream `s1` calls `p/best`, which takes (text, int64), but `s0` gives (text, int64)
-          hint: int64 becomes float64, and all becomes msgpack; else a `map` has to convert"#]],
+            11:12: stream `s1` calls `p/best`, which takes (text, int64), but it is given values only
+              hint: let the function take the value without its key"#]],
     );
 }
 
