@@ -1,7 +1,8 @@
 //! The last pass: names become edges, edges a graph, and a sound graph a plan.
 //!
-//! A name that does not exist is told and then left out, so that what hangs on it is not told again.
-//! Everything here walks lists, never itself: a chain of streams may be as long as the file allows.
+//! A name that does not exist is told and then left out, so that what hangs on it is not told
+//! again. Everything here walks lists, never itself: a chain of streams may be as long as the file
+//! allows.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -24,8 +25,8 @@ const MAX_SHOWN_CYCLE: usize = 8;
 pub(super) struct Spec<'t> {
     /// Where the topology starts.
     pub at: Offset,
-    /// Whether all sources, streams and sinks are here: if a table of them could not be read, a name that
-    /// does not exist is no news.
+    /// Whether all sources, streams and sinks are here: if a table of them could not be read, a
+    /// name that does not exist is no news.
     pub is_whole: bool,
     pub topology: TopologySpec,
     pub plugins: PluginsSpec,
@@ -54,8 +55,8 @@ enum Node {
     Sink,
 }
 
-/// Checks the graph and makes the plan; of a file with errors there is none. `observe` names streams that
-/// count as read.
+/// Checks the graph and makes the plan; of a file with errors there is none. `observe` names
+/// streams that count as read.
 pub(super) fn plan(spec: Spec<'_>, observe: &[String], reader: &mut Reader<'_>) -> Option<Plan> {
     let names = Names::new(&spec, reader);
     let observed: Vec<usize> = observe
@@ -211,8 +212,8 @@ impl Node {
 
 // === Order ===
 
-/// All streams, each after what it reads, else in file order. A cycle is told, and then one of its edges
-/// does not count.
+/// All streams, each after what it reads, else in file order. A cycle is told, and then one of its
+/// edges does not count.
 fn order(reader: &mut Reader<'_>, spec: &Spec<'_>, from: &[Vec<Upstream>]) -> Vec<usize> {
     #[derive(Clone, Copy, PartialEq)]
     enum Visit {
@@ -255,7 +256,8 @@ fn order(reader: &mut Reader<'_>, spec: &Spec<'_>, from: &[Vec<Upstream>]) -> Ve
 /// Tells of the cycle that ends `path`, from `first` on.
 fn tell_cycle(reader: &mut Reader<'_>, spec: &Spec<'_>, path: &[(usize, usize)], first: usize) {
     let streams = path.iter().map(|(stream, _)| *stream);
-    // The path leads upstream, data flows the other way; it is told from its first stream in the file.
+    // The path leads upstream, data flows the other way; it is told from its first stream in the
+    // file.
     let mut cycle: Vec<usize> = streams.skip_while(|stream| *stream != first).collect();
     cycle.reverse();
     let start = (0..cycle.len()).min_by_key(|index| spec.streams[cycle[*index]].at);

@@ -1,15 +1,15 @@
 //! The topology file: text becomes a spec, a spec becomes a plan, and all errors are told at once.
 //!
-//! [`parse`] goes over a file in passes, each failing as early as it can: [`syntax`] (TOML), then one module
-//! per element of the file (`settings`, `plugins`, `sources`, `streams`, `sinks`: keys, types, ranges), then
-//! `graph` (names, cycles, slides, reach), which makes the [`Plan`]. What the plugins' functions make of
-//! the streams is worked out by [`types::infer`], again for every new version of a plugin. [`scenario`]
-//! reads the files of `dshost test`.
+//! [`parse`] goes over a file in passes, each failing as early as it can: [`syntax`] (TOML), then
+//! one module per element of the file (`settings`, `plugins`, `sources`, `streams`, `sinks`: keys,
+//! types, ranges), then `graph` (names, cycles, slides, reach), which makes the [`Plan`]. What the
+//! plugins' functions make of the streams is worked out by [`types::infer`], again for every new
+//! version of a plugin. [`scenario`] reads the files of `dshost test`.
 //!
 //! This layer is pure: it is given text and says what it means; the environment comes as a closure.
 //!
-//! **Invariant:** a plan is sound: every name is resolved, every stream stands after what it reads, every
-//! number is in its range. Nothing can go wrong with it but the world.
+//! **Invariant:** a plan is sound: every name is resolved, every stream stands after what it reads,
+//! every number is in its range. Nothing can go wrong with it but the world.
 //!
 //! Start reading at [`parse`], then [`plan`].
 
@@ -38,12 +38,12 @@ use toml::de::DeTable;
 
 use graph::Spec;
 use plan::Plan;
-use problem::{Problems, quoted};
+use problem::quoted;
 use reader::{Offset, Reader};
 use settings::Defaults;
 use table::{Item, Table};
 
-pub use problem::Problem;
+pub use problem::{Problem, Problems};
 pub use reader::Environment;
 pub use syntax::decode;
 
@@ -70,7 +70,8 @@ pub struct Parsed {
     pub warnings: Problems,
 }
 
-/// Reads a topology. `file` is for messages, for paths (they are relative to it), and for the job's name.
+/// Reads a topology. `file` is for messages, for paths (they are relative to it), and for the job's
+/// name.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! What is wrong with a file, said so that it can be mended: where, what, and a hint.
 //!
-//! A pass never stops at its first problem; it records it in [`Problems`] and goes on with what it knows.
-//! What follows only from a problem already told is not told again.
+//! A pass never stops at its first problem; it records it in [`Problems`] and goes on with what it
+//! knows. What follows only from a problem already told is not told again.
 //!
 //! **Invariant:** no message holds a value that came from the environment.
 //! **Invariant:** a message is one line of printable characters, whatever the file holds.

@@ -1,10 +1,11 @@
 //! Walks a parsed file and says what is wrong with it, with positions.
 //!
-//! A [`Reader`] holds what every element needs: the text for positions, the environment, the directory
-//! that paths are relative to, and the problems found. A value of the wrong type is told at once and then
-//! counts as absent.
+//! A [`Reader`] holds what every element needs: the text for positions, the environment, the
+//! directory that paths are relative to, and the problems found. A value of the wrong type is told
+//! at once and then counts as absent.
 //!
-//! **Invariant:** what the environment gave is in [`Text::value`] only; messages show [`Text::raw`].
+//! **Invariant:** what the environment gave is in [`Text::value`] only; messages show
+//! [`Text::raw`].
 
 use std::borrow::Cow;
 use std::cell::Cell;

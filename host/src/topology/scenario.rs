@@ -1,9 +1,9 @@
 //! Scenario files: a topology, batch by batch what goes in, and what has to come out.
 //!
-//! [`parse`] reads the file of `dshost test`. A topology in a file of its own is read by the caller, with
-//! [`Scenario::observed`] as [`Options::observe`], and then [`Scenario::check`] compares the names and values
-//! of the scenario with it; an inline one is read and compared at once. How a scenario is run is not
-//! known here.
+//! [`parse`] reads the file of `dshost test`. A topology in a file of its own is read by the
+//! caller, with [`Scenario::observed`] as [`Options::observe`], and then [`Scenario::check`]
+//! compares the names and values of the scenario with it; an inline one is read and compared at
+//! once. How a scenario is run is not known here.
 //!
 //! **Invariant:** data stays data: `${VAR}` is replaced in an inline topology, nowhere else.
 
@@ -155,12 +155,14 @@ impl Scenario {
         names
     }
 
-    /// Compares the names and values of the scenario, which stands in `file`, with the plan of its topology,
-    /// which was made with [`Scenario::observed`]. An inline topology is compared already.
+    /// Compares the names and values of the scenario, which stands in `file`, with the plan of its
+    /// topology, which was made with [`Scenario::observed`]. An inline topology is compared
+    /// already.
     ///
     /// # Errors
     ///
-    /// Every name that the topology does not have, and every value that a source or sink cannot hold.
+    /// Every name that the topology does not have, and every value that a source or sink cannot
+    /// hold.
     pub fn check(&self, file: &Path, plan: &Plan) -> Result<(), Problems> {
         let mut problems = Problems::new(file);
         check(&self.batches, plan, &mut problems);

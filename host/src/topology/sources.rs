@@ -1,7 +1,7 @@
 //! `[source.NAME]`: where records come from.
 //!
-//! Keys that all sources have are read first, then those of the `type`. A key of another type is told as
-//! such, and so are two sources that would get into each other's way.
+//! Keys that all sources have are read first, then those of the `type`. A key of another type is
+//! told as such, and so are two sources that would get into each other's way.
 
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;

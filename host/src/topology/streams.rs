@@ -1,7 +1,7 @@
 //! `[stream.NAME]`: an operator, what it reads, and its function.
 //!
-//! Which keys a stream has is said by its operator's row in [`super::operators`]. Names in `from` are
-//! only read here; [`super::graph`] finds what they stand for.
+//! Which keys a stream has is said by its operator's row in [`super::operators`]. Names in `from`
+//! are only read here; [`super::graph`] finds what they stand for.
 
 use crate::batch::FunctionName;
 

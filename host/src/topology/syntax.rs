@@ -1,7 +1,7 @@
 //! The first pass: bytes become text, text becomes TOML, with the places of all syntax errors.
 //!
-//! Depth is bounded by the `toml` crate (80 levels), size by [`MAX_FILE_BYTES`], so that no file, however
-//! made, exhausts stack or memory.
+//! Depth is bounded by the `toml` crate (80 levels), size by [`MAX_FILE_BYTES`], so that no file,
+//! however made, exhausts stack or memory.
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ use super::reader::{Lines, Offset};
 /// The largest topology or scenario file, in bytes.
 pub const MAX_FILE_BYTES: usize = 4 << 20;
 
-/// The largest file in which all syntax errors are searched, in bytes; in a larger one the first is told.
-/// The parser keeps every error, and a megabyte can hold a million.
+/// The largest file in which all syntax errors are searched, in bytes; in a larger one the first is
+/// told. The parser keeps every error, and a megabyte can hold a million.
 const MAX_RECOVERED_BYTES: usize = 256 << 10;
 
 /// The text of a file.

@@ -1,7 +1,7 @@
 //! One table of a file, read key by key.
 //!
-//! A [`Table`] gives out its entries and remembers which keys were asked for, so that [`Table::finish`] can
-//! refuse the others and name the nearest.
+//! A [`Table`] gives out its entries and remembers which keys were asked for, so that
+//! [`Table::finish`] can refuse the others and name the nearest.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -85,7 +85,8 @@ impl<'t> Table<'t> {
         Some(entry.item.clone())
     }
 
-    /// The value of a `key` that does not belong here, if it was not taken, to tell of it differently.
+    /// The value of a `key` that does not belong here, if it was not taken, to tell of it
+    /// differently.
     pub(super) fn take_foreign(&mut self, key: &str) -> Option<Item<'t>> {
         let mut rest = self.entries.iter_mut().filter(|entry| !entry.taken);
         let entry = rest.find(|one| one.item.key == key)?;

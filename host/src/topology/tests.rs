@@ -9,7 +9,8 @@ use super::plan::{OnError, Op, Plan, SortBy, Target, Upstream};
 use super::problem::Problems;
 use super::{Options, Parsed, parse};
 
-/// What a file needs besides the element that a test is about, to follow it, so that it stands at 1:1.
+/// What a file needs besides the element that a test is about, to follow it, so that it stands at
+/// 1:1.
 pub(super) const REST: &str = r#"
 [topology]
 batch = "1s"

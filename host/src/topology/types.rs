@@ -1,8 +1,9 @@
 //! Record types through the graph, worked out from the functions' signatures.
 //!
-//! [`infer`] goes over the streams in their order and knows, for each, what it reads. It is pure and takes
-//! nothing but signatures, so that the candidates of a hot swap are judged by the same rules as a start.
-//! Signatures are what a guest says of itself: nothing in them is believed before it is checked.
+//! [`infer`] goes over the streams in their order and knows, for each, what it reads. It is pure
+//! and takes nothing but signatures, so that the candidates of a hot swap are judged by the same
+//! rules as a start. Signatures are what a guest says of itself: nothing in them is believed before
+//! it is checked.
 
 use std::collections::BTreeMap;
 
@@ -23,16 +24,18 @@ pub struct Types {
     /// Of each stream's result.
     pub streams: Vec<RecordType>,
     /// What each stream's function takes, per input, keys filled in for kinds that see values only;
-    /// empty where no function is bound. Where it differs from what the stream reads, records are converted.
+    /// empty where no function is bound. Where it differs from what the stream reads, records are
+    /// converted.
     pub takes: Vec<Vec<RecordType>>,
 }
 
-/// Works out the types of all streams. The problems are of no named file: see [`Problems::in_file`].
+/// Works out the types of all streams. The problems are of no named file: see
+/// [`Problems::in_file`].
 ///
 /// # Errors
 ///
-/// Every function that does not exist, is of another kind, or does not fit what its stream reads. What
-/// follows from a stream without a type is not told.
+/// Every function that does not exist, is of another kind, or does not fit what its stream reads.
+/// What follows from a stream without a type is not told.
 pub fn infer(plan: &Plan, signatures: &Signatures) -> Result<Types, Problems> {
     let sources = plan.sources.iter().map(|source| source_type(source.format));
     let sources: Vec<RecordType> = sources.collect();
@@ -98,7 +101,8 @@ struct Typed {
 type Fallible<T> = Result<T, Box<Problem>>;
 
 fn typed(stream: &StreamPlan, inputs: &[Input<'_>], signatures: &Signatures) -> Fallible<Typed> {
-    // A function is looked up even where its input is unknown: that it is missing is no consequence.
+    // A function is looked up even where its input is unknown: that it is missing is no
+    // consequence.
     let function = match &stream.function {
         Some(name) => Some(Bound::find(stream, name, signatures)?),
         None => None,
@@ -230,7 +234,8 @@ impl<'p> Bound<'p> {
         })
     }
 
-    /// What it takes of `given` records of stream `from`, keys filled in where it does not see them.
+    /// What it takes of `given` records of stream `from`, keys filled in where it does not see
+    /// them.
     fn takes(&self, from: &str, given: RecordType) -> Fallible<RecordType> {
         let by_key = matches!(
             self.stream.op,
@@ -259,9 +264,8 @@ impl<'p> Bound<'p> {
             return Err(problem(self.stream, &message, hint));
         }
         if !converts(given.value, takes) {
-            let message = format!(
-                "stream {stream} calls `{name}`, which takes values of {takes}, but {from} gives {given}"
-            );
+            let what = format!("stream {stream} calls `{name}`, which takes values of {takes}");
+            let message = format!("{what}, but {from} gives {given}");
             return Err(problem(self.stream, &message, CONVERSIONS));
         }
         Ok(RecordType::pair(key, takes))
