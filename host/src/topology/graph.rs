@@ -1,7 +1,8 @@
 //! The last pass: names become edges, edges a graph, and a sound graph a plan.
 //!
-//! A name that does not exist is told and then left out, so that what hangs on it is not told again.
-//! Everything here walks lists, never itself: a chain of streams may be as long as the file allows.
+//! A name that does not exist is told and then left out, so that what hangs on it is not told
+//! again. Everything here walks lists, never itself: a chain of streams may be as long as the file
+//! allows.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -10,12 +11,12 @@ use super::operators::SNAPSHOTS;
 use super::plan::{Plan, SinkPlan, SourcePlan, StreamPlan, Target, Upstream};
 use super::plugins::PluginsSpec;
 use super::problem::quoted;
-use super::reader::{Offset, Reader, Text};
+use super::reader::{Located, Offset, Reader, Text};
 use super::settings::{TopologySpec, bad_name};
 use super::sinks::SinkSpec;
 use super::sources::SourceSpec;
-use super::streams::{Located, StreamSpec};
-use super::units::{self, show_duration};
+use super::streams::StreamSpec;
+use super::units;
 
 /// Names that the message about a cycle shows.
 const MAX_SHOWN_CYCLE: usize = 8;
@@ -24,6 +25,9 @@ const MAX_SHOWN_CYCLE: usize = 8;
 pub(super) struct Spec<'t> {
     /// Where the topology starts.
     pub at: Offset,
+    /// Whether all sources, streams and sinks are here: if a table of them could not be read, a
+    /// name that does not exist is no news.
+    pub is_whole: bool,
     pub topology: TopologySpec,
     pub plugins: PluginsSpec,
     pub sources: Vec<SourceSpec>,
@@ -40,7 +44,7 @@ struct Graph {
     /// All streams, each after what it reads.
     order: Vec<usize>,
     /// Time between two firings of each stream, where it can be said.
-    slides: Vec<Option<Duration>>,
+    slides: Vec<Option<Located>>,
 }
 
 /// What a name stands for.
@@ -51,40 +55,30 @@ enum Node {
     Sink,
 }
 
-/// Checks the graph and makes the plan; of a file with errors there is none. `observe` names streams that
-/// count as read.
+/// Checks the graph and makes the plan; of a file with errors there is none. `observe` names
+/// streams that count as read.
 pub(super) fn plan(spec: Spec<'_>, observe: &[String], reader: &mut Reader<'_>) -> Option<Plan> {
-    let nodes = nodes(reader, &spec);
+    let names = Names::new(&spec, reader);
     let observed: Vec<usize> = observe
         .iter()
-        .filter_map(|name| match nodes.get(name.as_str()) {
+        .filter_map(|name| match names.nodes.get(name.as_str()) {
             Some(Node::Stream(stream)) => Some(*stream),
             _ => None,
         })
         .collect();
-    if spec.sources.is_empty() {
-        let hint = "add a `[source.NAME]`, such as one of `type = \"stdin\"`";
-        reader.wrong_hint(
-            spec.at,
-            "there is no source, so nothing would come in",
-            hint,
-        );
+    if spec.is_whole {
+        check_ends(reader, &spec, !observed.is_empty());
     }
-    if spec.sinks.is_empty() && observed.is_empty() {
-        let hint = "add a `[sink.NAME]`, such as one of `type = \"print\"`";
-        reader.wrong_hint(spec.at, "there is no sink, so nothing would come out", hint);
-    }
-    let from: Vec<Vec<Upstream>> = spec
-        .streams
-        .iter()
-        .map(|stream| edges(reader, &spec, &nodes, stream))
+    let streams = spec.streams.iter();
+    let from: Vec<Vec<Upstream>> = streams
+        .map(|stream| {
+            let resolve = |name| names.resolve(reader, ("stream", &stream.name), name);
+            stream.from.iter().filter_map(resolve).collect()
+        })
         .collect();
     let sinks = spec.sinks.iter();
     let sinks: Vec<Option<Upstream>> = sinks
-        .map(|sink| {
-            let reading = format!("sink {}", quoted(&sink.name));
-            resolve(reader, &spec, &nodes, (&reading, sink.from.as_ref()?))
-        })
+        .map(|sink| names.resolve(reader, ("sink", &sink.name), sink.from.as_ref()?))
         .collect();
     let order = order(reader, &spec, &from);
     let slides = slides(reader, &spec, &from, &order);
@@ -99,30 +93,111 @@ pub(super) fn plan(spec: Spec<'_>, observe: &[String], reader: &mut Reader<'_>) 
     assemble(spec, &graph, &observed, &reached, reader)
 }
 
+/// Something has to come in, and something go out.
+fn check_ends(reader: &mut Reader<'_>, spec: &Spec<'_>, is_observed: bool) {
+    if spec.sources.is_empty() {
+        let hint = "add a `[source.NAME]`, such as one of `type = \"stdin\"`";
+        reader.wrong_hint(
+            spec.at,
+            "there is no source, so nothing would come in",
+            hint,
+        );
+    }
+    if spec.sinks.is_empty() && !is_observed {
+        let hint = "add a `[sink.NAME]`, such as one of `type = \"print\"`";
+        reader.wrong_hint(spec.at, "there is no sink, so nothing would come out", hint);
+    }
+}
+
 // === Names ===
 
-/// Every name once; a second use is told, and the first counts.
-fn nodes<'s>(reader: &mut Reader<'_>, spec: &'s Spec<'_>) -> HashMap<&'s str, Node> {
-    let sources = spec.sources.iter().enumerate();
-    let sources = sources.map(|(index, one)| (&one.name, one.at, Node::Source(index)));
-    let streams = spec.streams.iter().enumerate();
-    let streams = streams.map(|(index, one)| (&one.name, one.at, Node::Stream(index)));
-    let sinks = spec.sinks.iter();
-    let sinks = sinks.map(|one| (&one.name, one.at, Node::Sink));
-    let mut nodes = HashMap::new();
-    for (name, at, node) in sources.chain(streams).chain(sinks) {
-        if !units::is_name(name) {
-            bad_name(reader, at, name, node.what());
+/// What every name stands for.
+struct Names<'s, 't> {
+    spec: &'s Spec<'t>,
+    nodes: HashMap<&'s str, Node>,
+}
+
+impl<'s, 't> Names<'s, 't> {
+    /// Every name once; a second use is told, and the first counts.
+    fn new(spec: &'s Spec<'t>, reader: &mut Reader<'_>) -> Self {
+        let sources = spec.sources.iter().enumerate();
+        let sources = sources.map(|(index, one)| (&one.name, one.at, Node::Source(index)));
+        let streams = spec.streams.iter().enumerate();
+        let streams = streams.map(|(index, one)| (&one.name, one.at, Node::Stream(index)));
+        let sinks = spec.sinks.iter();
+        let sinks = sinks.map(|one| (&one.name, one.at, Node::Sink));
+        let mut nodes: HashMap<&str, Node> = HashMap::new();
+        for (name, at, node) in sources.chain(streams).chain(sinks) {
+            if !units::is_name(name) {
+                bad_name(reader, at, name, node.what());
+            }
+            if let Some(first) = nodes.get(name.as_str()) {
+                let message = format!("{} is already a {}", quoted(name), first.what());
+                let hint = "names are unique over sources, streams and sinks";
+                reader.wrong_hint(at, &message, hint);
+            } else {
+                nodes.insert(name.as_str(), node);
+            }
         }
-        if let Some(first) = nodes.get(name.as_str()) {
-            let message = format!("{} is already a {}", quoted(name), Node::what(*first));
-            let hint = "names are unique over sources, streams and sinks";
-            reader.wrong_hint(at, &message, hint);
-        } else {
-            nodes.insert(name.as_str(), node);
-        }
+        Self { spec, nodes }
     }
-    nodes
+
+    /// What a name in the `from` of `whose` (a stream or sink, and its name) stands for.
+    fn resolve(
+        &self,
+        reader: &mut Reader<'_>,
+        whose: (&str, &str),
+        name: &Text<'_>,
+    ) -> Option<Upstream> {
+        let wanted = name.value.as_ref();
+        let reading = format!("{} {}", whose.0, quoted(whose.1));
+        match self.nodes.get(wanted) {
+            Some(Node::Source(source)) => return Some(Upstream::Source(*source)),
+            Some(Node::Stream(stream)) => return Some(Upstream::Stream(*stream)),
+            Some(Node::Sink) => {
+                let message = format!("{reading} reads from sink {}", quoted(name.raw));
+                reader.wrong_hint(
+                    name.at,
+                    &message,
+                    "a sink gives nothing; read what it reads",
+                );
+                return None;
+            }
+            None => {}
+        }
+        let of_state = wanted.strip_suffix(SNAPSHOTS);
+        if let Some(Node::Stream(stream)) = of_state.and_then(|name| self.nodes.get(name)) {
+            return self.snapshots(reader, *stream, name);
+        }
+        if self.spec.is_whole {
+            let raw = quoted(name.raw);
+            let message = format!("{reading} reads from {raw}, which does not exist");
+            let sources = self.spec.sources.iter().map(|one| one.name.as_str());
+            let streams = self.spec.streams.iter().map(|one| one.name.as_str());
+            let known = sources.chain(streams).filter(|known| *known != whose.1);
+            reader.unknown(name.at, &message, name.raw, known);
+        }
+        None
+    }
+
+    /// The stream of a stream's whole state.
+    fn snapshots(
+        &self,
+        reader: &mut Reader<'_>,
+        index: usize,
+        name: &Text<'_>,
+    ) -> Option<Upstream> {
+        let stream = &self.spec.streams[index];
+        // An unknown operator was told already.
+        let operator = stream.operator?;
+        if operator.has_snapshots() {
+            return Some(Upstream::Stream(index));
+        }
+        let (name_of, operator) = (quoted(&stream.name), quoted(operator.name));
+        let message = format!("stream {name_of} has no snapshots, as it is a {operator}");
+        reader.wrong_hint(name.at, &message, "only `map_with_state` has them");
+        None
+    }
 }
 
 impl Node {
@@ -135,84 +210,10 @@ impl Node {
     }
 }
 
-fn edges(
-    reader: &mut Reader<'_>,
-    spec: &Spec<'_>,
-    nodes: &HashMap<&str, Node>,
-    stream: &StreamSpec<'_>,
-) -> Vec<Upstream> {
-    let reading = format!("stream {}", quoted(&stream.name));
-    let names = stream.from.iter();
-    names
-        .filter_map(|name| resolve(reader, spec, nodes, (&reading, name)))
-        .collect()
-}
-
-/// What a name in a `from` stands for; `from` is who reads, and the name.
-fn resolve(
-    reader: &mut Reader<'_>,
-    spec: &Spec<'_>,
-    nodes: &HashMap<&str, Node>,
-    (reading, name): (&str, &Text<'_>),
-) -> Option<Upstream> {
-    let wanted = name.value.as_ref();
-    match nodes.get(wanted) {
-        Some(Node::Source(source)) => return Some(Upstream::Source(*source)),
-        Some(Node::Stream(stream)) => return Some(Upstream::Stream(*stream)),
-        Some(Node::Sink) => {
-            let message = format!("{reading} reads from sink {}", quoted(name.raw));
-            reader.wrong_hint(
-                name.at,
-                &message,
-                "a sink gives nothing; read what it reads",
-            );
-            return None;
-        }
-        None => {}
-    }
-    if let Some(Node::Stream(stream)) = wanted
-        .strip_suffix(SNAPSHOTS)
-        .and_then(|name| nodes.get(name))
-    {
-        return snapshots(reader, &spec.streams[*stream], *stream, name);
-    }
-    let message = format!(
-        "{reading} reads from {}, which does not exist",
-        quoted(name.raw)
-    );
-    let sources = spec.sources.iter().map(|source| source.name.as_str());
-    let streams = spec.streams.iter().map(|stream| stream.name.as_str());
-    reader.unknown(name.at, &message, name.raw, sources.chain(streams));
-    None
-}
-
-/// The stream of a stream's whole state.
-fn snapshots(
-    reader: &mut Reader<'_>,
-    stream: &StreamSpec<'_>,
-    index: usize,
-    name: &Text<'_>,
-) -> Option<Upstream> {
-    match stream.operator {
-        // The operator itself was told to be unknown, or not yet available.
-        None => None,
-        Some(operator) if operator.has_snapshots() => Some(Upstream::Stream(index)),
-        Some(operator) => {
-            let message = format!(
-                "stream {} has no snapshots, as it is a {}",
-                quoted(&stream.name),
-                quoted(operator.name)
-            );
-            reader.wrong_hint(name.at, &message, "only `map_with_state` has them");
-            None
-        }
-    }
-}
-
 // === Order ===
 
-/// All streams, each after what it reads, else in file order. A cycle is told, and then one of its edges
-/// does not count.
+/// All streams, each after what it reads, else in file order. A cycle is told, and then one of its
+/// edges does not count.
 fn order(reader: &mut Reader<'_>, spec: &Spec<'_>, from: &[Vec<Upstream>]) -> Vec<usize> {
     #[derive(Clone, Copy, PartialEq)]
     enum Visit {
@@ -255,7 +256,8 @@ fn order(reader: &mut Reader<'_>, spec: &Spec<'_>, from: &[Vec<Upstream>]) -> Ve
 /// Tells of the cycle that ends `path`, from `first` on.
 fn tell_cycle(reader: &mut Reader<'_>, spec: &Spec<'_>, path: &[(usize, usize)], first: usize) {
     let streams = path.iter().map(|(stream, _)| *stream);
-    // The path leads upstream, data flows the other way; it is told from its first stream in the file.
+    // The path leads upstream, data flows the other way; it is told from its first stream in the
+    // file.
     let mut cycle: Vec<usize> = streams.skip_while(|stream| *stream != first).collect();
     cycle.reverse();
     let start = (0..cycle.len()).min_by_key(|index| spec.streams[cycle[*index]].at);
@@ -287,20 +289,16 @@ fn slides(
     spec: &Spec<'_>,
     from: &[Vec<Upstream>],
     order: &[usize],
-) -> Vec<Option<Duration>> {
-    let mut slides = vec![None; from.len()];
+) -> Vec<Option<Located>> {
+    let mut slides: Vec<Option<Located>> = vec![None; from.len()];
     for stream in order {
-        let parents: Vec<Option<Duration>> = from[*stream]
-            .iter()
-            .map(|upstream| match upstream {
-                Upstream::Source(_) => Some(spec.topology.settings.batch),
-                Upstream::Stream(upstream) => slides[*upstream],
-            })
-            .collect();
-        let parents: Option<Vec<Duration>> = parents.into_iter().collect();
-        let parents = parents.unwrap_or_default();
-        let stream_spec = &spec.streams[*stream];
-        slides[*stream] = slide(reader, stream_spec, &parents);
+        let parents = from[*stream].iter().map(|upstream| match upstream {
+            Upstream::Source(_) => spec.topology.batch.as_ref(),
+            Upstream::Stream(upstream) => slides[*upstream].as_ref(),
+        });
+        let parents: Option<Vec<&Located>> = parents.collect();
+        let slide = slide(reader, &spec.streams[*stream], &parents.unwrap_or_default());
+        slides[*stream] = slide;
     }
     slides
 }
@@ -309,36 +307,33 @@ fn slides(
 fn slide(
     reader: &mut Reader<'_>,
     stream: &StreamSpec<'_>,
-    parents: &[Duration],
-) -> Option<Duration> {
+    parents: &[&Located],
+) -> Option<Located> {
     let parent = *parents.first()?;
-    if let Some(other) = parents.iter().find(|other| **other != parent) {
-        let message = format!(
-            "stream {} reads streams that slide by {} and by {}",
-            quoted(&stream.name),
-            show_duration(parent),
-            show_duration(*other)
-        );
+    let name = quoted(&stream.name);
+    let parent_raw = quoted(&parent.raw);
+    if let Some(other) = parents.iter().find(|one| one.duration != parent.duration) {
+        let other = quoted(&other.raw);
+        let message = format!("stream {name} reads streams that slide by {parent_raw} and {other}");
         let at = stream.from.first().map_or(stream.at, |name| name.at);
         reader.wrong_hint(at, &message, "streams that meet have the same slide");
         return None;
     }
-    let slide = stream.slide.map_or(parent, |slide| slide.duration);
-    let window = stream.window.map(|window| ("window", window));
-    let own = stream.slide.map(|slide| ("slide", slide));
-    for (key, Located { duration, at }) in window.into_iter().chain(own) {
-        if !duration.as_nanos().is_multiple_of(parent.as_nanos().max(1)) {
-            let message = format!(
-                "`{key}` of stream {} is {}, which is no multiple of {}",
-                quoted(&stream.name),
-                show_duration(duration),
-                show_duration(parent)
-            );
+    let own = [("window", &stream.window), ("slide", &stream.slide)];
+    for (key, located) in own {
+        let Some(located) = located else {
+            continue;
+        };
+        let (own, parent) = (located.duration.as_millis(), parent.duration.as_millis());
+        if !own.is_multiple_of(parent.max(1)) {
+            let raw = quoted(&located.raw);
+            let message =
+                format!("`{key}` of stream {name} is {raw}, which is no multiple of {parent_raw}");
             let hint = "that is how often the stream fires that it reads";
-            reader.wrong_hint(at, &message, hint);
+            reader.wrong_hint(located.at, &message, hint);
         }
     }
-    Some(slide)
+    stream.slide.clone().or_else(|| Some(parent.clone()))
 }
 
 // === Reach ===
@@ -419,7 +414,8 @@ fn assemble(
     for index in &kept {
         let from = graph.from[*index].iter().copied().map(moved).collect();
         let stream = &spec.streams[*index];
-        streams.push(stream_plan(reader, stream, from, graph.slides[*index]?)?);
+        let slide = graph.slides[*index].as_ref()?.duration;
+        streams.push(stream_plan(reader, stream, from, slide)?);
     }
     let file_sinks = spec.sinks.iter().zip(&graph.sinks);
     let mut sinks: Vec<SinkPlan> = Vec::new();
@@ -472,170 +468,4 @@ fn stream_plan(
 }
 
 #[cfg(test)]
-mod tests {
-    use expect_test::expect;
-
-    use super::super::tests::{REST, accepted, check_rejected, parsed};
-
-    fn with(text: &str) -> String {
-        format!("{text}\n{REST}")
-    }
-
-    fn count(name: &str, from: &str) -> String {
-        format!("[stream.{name}]\nfrom = \"{from}\"\nop = \"count\"\n")
-    }
-
-    #[test]
-    fn a_stream_that_names_an_unknown_source_gets_the_nearest_as_hint() {
-        check_rejected(
-            &with(&count("words", "linse")),
-            &expect![[r#"
-            2:8: stream `words` reads from `linse`, which does not exist
-              hint: did you mean `lines`?"#]],
-        );
-        check_rejected(
-            &with(&count("words", "kafka")),
-            &expect![[r#"
-            2:8: stream `words` reads from `kafka`, which does not exist
-              hint: there are `lines`, `words`"#]],
-        );
-    }
-
-    #[test]
-    fn what_hangs_on_an_unknown_name_is_not_told() {
-        let text = count("a", "nowhere") + &count("b", "a") + &count("c", "b");
-        check_rejected(
-            &with(&text),
-            &expect![[r#"
-            2:8: stream `a` reads from `nowhere`, which does not exist
-              hint: there are `lines`, `a`, `b`, `c`"#]],
-        );
-    }
-
-    #[test]
-    fn nothing_reads_from_a_sink() {
-        check_rejected(
-            &with(&count("words", "out")),
-            &expect![[r#"
-            2:8: stream `words` reads from sink `out`
-              hint: a sink gives nothing; read what it reads"#]],
-        );
-    }
-
-    #[test]
-    fn cycles_are_told_by_their_path() {
-        check_rejected(
-            &with(&count("a", "a")),
-            &expect!["2:8: stream `a` reads from itself"],
-        );
-        let text = count("a", "c") + &count("b", "a") + &count("c", "b") + &count("d", "a");
-        check_rejected(
-            &with(&text),
-            &expect![[r#"
-            2:8: streams go round in a cycle: `a` → `b` → `c` → `a`
-              hint: let one of them read something else"#]],
-        );
-        let text = count("a", "b") + &count("b", "a") + &count("c", "d") + &count("d", "c");
-        check_rejected(
-            &with(&text),
-            &expect![[r#"
-            2:8: streams go round in a cycle: `a` → `b` → `a`
-              hint: let one of them read something else
-            8:8: streams go round in a cycle: `c` → `d` → `c`
-              hint: let one of them read something else"#]],
-        );
-    }
-
-    #[test]
-    fn names_are_unique_and_well_formed() {
-        check_rejected(
-            &with(&(count("lines", "lines") + &count("out", "lines"))),
-            &expect![[r#"
-                1:9: `lines` is already a source
-                  hint: names are unique over sources, streams and sinks
-                13:7: `out` is already a stream
-                  hint: names are unique over sources, streams and sinks"#]],
-        );
-        check_rejected(
-            &with(&count("\"a b\"", "lines")),
-            &expect![[r#"
-            1:9: `a b` cannot be the name of a stream
-              hint: a name is a letter, then letters, digits, `_` and `-`"#]],
-        );
-        check_rejected(
-            &with(&count("9", "lines")),
-            &expect![[r#"
-            1:9: `9` cannot be the name of a stream
-              hint: a name is a letter, then letters, digits, `_` and `-`"#]],
-        );
-        check_rejected(
-            &with(&(count("a", "lines") + &count("a", "lines"))),
-            &expect![[r#"
-                4:9: `a` stands here for the second time
-                5:1: `from` stands here for the second time
-                6:1: `op` stands here for the second time"#]],
-        );
-    }
-
-    #[test]
-    fn something_comes_in_and_something_goes_out() {
-        check_rejected(
-            "[topology]\nbatch = \"1s\"\n",
-            &expect![[r#"
-            1:1: there is no source, so nothing would come in
-              hint: add a `[source.NAME]`, such as one of `type = "stdin"`
-            1:1: there is no sink, so nothing would come out
-              hint: add a `[sink.NAME]`, such as one of `type = "print"`"#]],
-        );
-    }
-
-    #[test]
-    fn windows_are_multiples_of_what_they_read() {
-        let text = "[stream.w]\nfrom = \"lines\"\nop = \"window\"\nwindow = \"1500ms\"\nslide = \"4s\"\n\
-                    [stream.v]\nfrom = \"w\"\nop = \"window\"\nwindow = \"6s\"\n";
-        check_rejected(
-            &with(text),
-            &expect![[r#"
-            3:6: operator `window` of stream `w` is not yet available
-            4:10: `window` of stream `w` is 1500ms, which is no multiple of 1s
-              hint: that is how often the stream fires that it reads
-            8:6: operator `window` of stream `v` is not yet available
-            9:10: `window` of stream `v` is 6s, which is no multiple of 4s
-              hint: that is how often the stream fires that it reads"#]],
-        );
-    }
-
-    #[test]
-    fn streams_that_meet_have_the_same_slide() {
-        let text = "[stream.w]\nfrom = \"lines\"\nop = \"window\"\nwindow = \"2s\"\nslide = \"2s\"\n\
-                    [stream.u]\nfrom = [\"lines\", \"w\"]\nop = \"union\"\n";
-        check_rejected(
-            &with(text),
-            &expect![[r#"
-            3:6: operator `window` of stream `w` is not yet available
-            7:9: stream `u` reads streams that slide by 1s and by 2s
-              hint: streams that meet have the same slide"#]],
-        );
-    }
-
-    #[test]
-    fn only_state_has_snapshots() {
-        check_rejected(
-            &with(&(count("a", "lines") + &count("b", "a.snapshots"))),
-            &expect![[r#"
-                5:8: stream `a` has no snapshots, as it is a `count`
-                  hint: only `map_with_state` has them"#]],
-        );
-    }
-
-    #[test]
-    fn a_source_that_nobody_reads_is_only_a_warning() {
-        let text = with("[source.b]\ntype = \"generate\"");
-        accepted(&text);
-        let warnings = parsed(&text, &[]).unwrap().warnings;
-        expect![[r#"
-            dir/t.toml:1:9: warning: nothing reads source `b`
-              hint: what it receives is dropped"#]]
-        .assert_eq(&warnings.to_string());
-    }
-}
+mod tests;

@@ -1,15 +1,15 @@
 //! The topology file: text becomes a spec, a spec becomes a plan, and all errors are told at once.
 //!
-//! [`parse`] goes over a file in passes, each failing as early as it can: [`syntax`] (TOML), then one module
-//! per element of the file (`settings`, `plugins`, `sources`, `streams`, `sinks`: keys, types, ranges), then
-//! `graph` (names, cycles, slides, reach), which makes the [`Plan`]. What the plugins' functions make of
-//! the streams is worked out by [`types::infer`], again for every new version of a plugin. [`scenario`]
-//! reads the files of `dshost test`.
+//! [`parse`] goes over a file in passes, each failing as early as it can: [`syntax`] (TOML), then
+//! one module per element of the file (`settings`, `plugins`, `sources`, `streams`, `sinks`: keys,
+//! types, ranges), then `graph` (names, cycles, slides, reach), which makes the [`Plan`]. What the
+//! plugins' functions make of the streams is worked out by [`types::infer`], again for every new
+//! version of a plugin. [`scenario`] reads the files of `dshost test`.
 //!
 //! This layer is pure: it is given text and says what it means; the environment comes as a closure.
 //!
-//! **Invariant:** a plan is sound: every name is resolved, every stream stands after what it reads, every
-//! number is in its range. Nothing can go wrong with it but the world.
+//! **Invariant:** a plan is sound: every name is resolved, every stream stands after what it reads,
+//! every number is in its range. Nothing can go wrong with it but the world.
 //!
 //! Start reading at [`parse`], then [`plan`].
 
@@ -25,6 +25,7 @@ mod sinks;
 mod sources;
 mod streams;
 pub mod syntax;
+mod table;
 #[cfg(test)]
 mod tests;
 pub mod types;
@@ -37,11 +38,12 @@ use toml::de::DeTable;
 
 use graph::Spec;
 use plan::Plan;
-use problem::{Problems, quoted};
-use reader::{Item, Offset, Reader, Table};
+use problem::quoted;
+use reader::{Offset, Reader};
 use settings::Defaults;
+use table::{Item, Table};
 
-pub use problem::Problem;
+pub use problem::{Problem, Problems};
 pub use reader::Environment;
 pub use syntax::decode;
 
@@ -68,7 +70,8 @@ pub struct Parsed {
     pub warnings: Problems,
 }
 
-/// Reads a topology. `file` is for messages, for paths (they are relative to it), and for the job's name.
+/// Reads a topology. `file` is for messages, for paths (they are relative to it), and for the job's
+/// name.
 ///
 /// # Errors
 ///
@@ -82,8 +85,9 @@ pub fn parse(file: &Path, text: &str, options: &Options<'_>) -> Result<Parsed, P
 
 /// The plan and warnings, unless there were errors.
 fn finish(reader: Reader<'_>, plan: Option<Plan>) -> Result<Parsed, Problems> {
-    let warnings = reader.problems.into_warnings()?;
+    reader.problems.into_result()?;
     let plan = plan.expect("a file without a plan has an error");
+    let warnings = reader.warnings.sorted();
     Ok(Parsed { plan, warnings })
 }
 
@@ -112,15 +116,19 @@ fn read_root(
     let topology = settings::read(reader, &mut root, defaults);
     let plugins = plugins::read(reader, &mut root);
     let sources = elements(reader, &mut root, "source");
-    let sources = sources::read(reader, &sources, topology.settings.partitions);
     let streams = elements(reader, &mut root, "stream");
-    let streams = streams.iter();
-    let streams = streams.map(|item| streams::read(reader, item, &topology));
-    let streams = streams.collect();
     let sinks = elements(reader, &mut root, "sink");
-    let sinks = sinks::read(reader, &sinks);
+    let is_read = sources.is_some() && streams.is_some() && sinks.is_some();
+    let is_whole = is_read && !root.misspells(&["source", "stream", "sink"]);
+    let partitions = topology.settings.partitions;
+    let sources = sources::read(reader, &sources.unwrap_or_default(), partitions);
+    let streams = streams.unwrap_or_default().into_iter();
+    let streams = streams.map(|item| streams::read(reader, &item, &topology));
+    let streams = streams.collect();
+    let sinks = sinks::read(reader, &sinks.unwrap_or_default());
     let spec = Spec {
         at: root.at,
+        is_whole,
         topology,
         plugins,
         sources,
@@ -131,29 +139,29 @@ fn read_root(
     graph::plan(spec, options.observe, reader)
 }
 
-/// The tables `[KIND.NAME]`, in file order.
+/// The tables `[KIND.NAME]`, in file order; none if they cannot be read.
 fn elements<'t>(
     reader: &mut Reader<'_>,
     root: &mut Table<'t>,
     kind: &'static str,
-) -> Vec<Item<'t>> {
+) -> Option<Vec<Item<'t>>> {
     let Some(item) = root.take(kind) else {
-        return Vec::new();
+        return Some(Vec::new());
     };
     let Some(table) = item.value.as_table() else {
         let message = format!("{} is no table of {kind}s", quoted(kind));
         let hint = format!("each {kind} has its own: `[{kind}.NAME]`");
         reader.wrong_hint(item.at, &message, &hint);
-        return Vec::new();
+        return None;
     };
-    let mut items = Table::new(kind.to_owned(), item.at, table).take_rest();
-    if items.len() > MAX_ELEMENTS {
+    let items = Table::new(kind.to_owned(), item.at, table).take_rest();
+    if let Some(first_too_many) = items.get(MAX_ELEMENTS) {
         let message = format!(
             "there are {} {kind}s, more than {MAX_ELEMENTS}",
             items.len()
         );
-        reader.wrong(items[MAX_ELEMENTS].key_at, &message);
-        items.truncate(MAX_ELEMENTS);
+        reader.wrong(first_too_many.key_at, &message);
+        return None;
     }
-    items
+    Some(items)
 }

@@ -1,4 +1,5 @@
-//! Every operator there is, one row each: what it reads, which keys it has, and how it becomes a plan.
+//! Every operator there is, one row each: what it reads, which keys it has, and how it becomes a
+//! plan.
 //!
 //! A row without `op` is known and checked, but not yet available.
 
@@ -69,6 +70,20 @@ const NARROW: Operator = Operator {
     op: None,
 };
 
+/// Several streams, their partitions one after the other.
+const UNITED: Operator = Operator {
+    inputs: Inputs::Many,
+    function: false,
+    ..NARROW
+};
+
+/// Partitions as many as wanted.
+const DEALT: Operator = Operator {
+    function: false,
+    partitions: Partitions::Exact,
+    ..NARROW
+};
+
 /// One partition of all.
 const SINGLE: Operator = Operator {
     partitions: Partitions::Single,
@@ -105,8 +120,8 @@ pub(super) static OPERATORS: &[Operator] = &[
     Operator { name: "glom", function: false, ..NARROW },
     Operator { name: "map_values", op: Some(Op::MapValues), ..NARROW },
     Operator { name: "flat_map_values", op: Some(Op::FlatMapValues), ..NARROW },
-    Operator { name: "repartition", op: Some(Op::Repartition), partitions: Partitions::Exact, ..KEYED },
-    Operator { name: "union", inputs: Inputs::Many, function: false, op: Some(Op::Union), ..NARROW },
+    Operator { name: "repartition", op: Some(Op::Repartition), ..DEALT },
+    Operator { name: "union", op: Some(Op::Union), ..UNITED },
     Operator { name: "count", function: false, op: Some(Op::Count), ..SINGLE },
     Operator { name: "count_by_value", ..KEYED },
     Operator { name: "reduce", op: Some(Op::Reduce), ..SINGLE },

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::plan::{Instances, Limits, PluginPlan, Plugins};
 use super::problem::quoted;
-use super::reader::{Item, Offset, Reader, Table};
+use super::reader::{Offset, Reader};
 use super::settings::bad_name;
+use super::table::{Item, Table};
 use super::units;
 
 const DEFAULT_DIR: &str = "plugins";
@@ -214,20 +215,20 @@ mod tests {
         check_rejected(
             &with(text),
             &expect![[r#"
-            2:10: `memory` of `[plugins.limits]` is out of range
-              hint: it is 64KiB to 4GiB
-            3:12: `returned` of `[plugins.limits]` is an integer, not a size
-              hint: write a size such as `"512B"`, `"64KiB"`, `"256MiB"` or `"1GiB"`
-            4:9: `stack` of `[plugins.limits]` is out of range
-              hint: it is 16KiB to 64MiB
-            5:8: `call` of `[plugins.limits]` is out of range
-              hint: it is 1ms to 24h
-            6:13: `log_lines` of `[plugins.limits]` is `-1`, which is out of range
-              hint: it is 0 to 1000000
-            7:9: `depth` of `[plugins.limits]` is `100000`, which is out of range
-              hint: it is 1 to 1024
-            8:1: `[plugins.limits]` has an unknown key `time`
-              hint: there are `memory`, `returned`, `stack`, `component`, `call`, `compile`, `log_lines`, `depth`"#]],
+                2:10: `memory` of `[plugins.limits]` is out of range
+                  hint: it is 64KiB to 4GiB
+                3:12: `returned` of `[plugins.limits]` is an integer, not a size
+                  hint: write a size such as `"512B"`, `"64KiB"`, `"256MiB"` or `"1GiB"`
+                4:9: `stack` of `[plugins.limits]` is out of range
+                  hint: it is 16KiB to 64MiB
+                5:8: `call` of `[plugins.limits]` is out of range
+                  hint: it is 1ms to 24h
+                6:13: `log_lines` of `[plugins.limits]` is `-1`, which is out of range
+                  hint: it is 0 to 1000000
+                7:9: `depth` of `[plugins.limits]` is `100000`, which is out of range
+                  hint: it is 1 to 1024
+                8:1: `[plugins.limits]` has an unknown key `time`
+                  hint: one of `memory`, `returned`, `stack`, `component`, `call`, `compile`, `log_lines`, `depth`"#]],
         );
         check_rejected(
             &with("[plugins.model.limits]\nmemory = \"256MB\""),
@@ -249,13 +250,13 @@ mod tests {
             &with("[plugins.model]\ninstances = \"batch\""),
             &expect![[r#"
                 2:13: `instances` of plugin `model` cannot be `batch`
-                  hint: there are `partition`, `job`"#]],
+                  hint: one of `partition`, `job`"#]],
         );
         check_rejected(
             &with("[plugins]\ndirectory = \"x\""),
             &expect![[r#"
-            2:1: `[plugins]` has an unknown key `directory`
-              hint: there are `dir`, `build`, `limits`"#]],
+                2:1: `[plugins]` has an unknown key `directory`
+                  hint: one of `dir`, `build`, `limits`"#]],
         );
         check_rejected(
             &with("[plugins]\nbuild = \"x\""),

@@ -1,7 +1,7 @@
 //! What is wrong with a file, said so that it can be mended: where, what, and a hint.
 //!
-//! A pass never stops at its first problem; it records it in [`Problems`] and goes on with what it knows.
-//! What follows only from a problem already told is not told again.
+//! A pass never stops at its first problem; it records it in [`Problems`] and goes on with what it
+//! knows. What follows only from a problem already told is not told again.
 //!
 //! **Invariant:** no message holds a value that came from the environment.
 //! **Invariant:** a message is one line of printable characters, whatever the file holds.
@@ -45,7 +45,7 @@ pub struct Problem {
     pub severity: Severity,
 }
 
-/// All that is wrong with one file, by position.
+/// All that is wrong with one file, or all that is worth a look.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct Problems {
     file: PathBuf,
@@ -97,7 +97,7 @@ impl Problem {
     fn list(self, known: &[&str]) -> Self {
         match known {
             [] => self,
-            [one] => self.hint(format!("there is only {}", quoted(one))),
+            [one] => self.hint(format!("it can only be {}", quoted(one))),
             _ => {
                 let named = known.iter().take(MAX_LISTED).map(|name| quoted(name));
                 let more = if known.len() > MAX_LISTED {
@@ -106,7 +106,7 @@ impl Problem {
                     ""
                 };
                 let named: Vec<String> = named.collect();
-                self.hint(format!("there are {}{more}", named.join(", ")))
+                self.hint(format!("one of {}{more}", named.join(", ")))
             }
         }
     }
@@ -162,7 +162,7 @@ impl Problems {
         self.list.is_empty()
     }
 
-    /// What there is to tell, at most [`MAX_PROBLEMS`], by position.
+    /// What there is to tell, at most [`MAX_PROBLEMS`].
     #[must_use]
     pub fn list(&self) -> &[Problem] {
         &self.list
@@ -185,26 +185,19 @@ impl Problems {
         }
     }
 
-    /// Nothing if there are no errors, else the errors by position.
-    pub(super) fn into_result(mut self) -> Result<(), Self> {
-        self.list.retain(|one| one.severity == Severity::Error);
-        if self.list.is_empty() {
-            return Ok(());
-        }
+    /// The same, by position.
+    #[must_use]
+    pub(super) fn sorted(mut self) -> Self {
         self.list.sort_by_key(|problem| problem.place);
-        Err(self)
+        self
     }
 
-    /// The warnings and the errors, by position each; errors only if there are any.
-    pub(super) fn into_warnings(self) -> Result<Self, Self> {
-        let mut warnings = Self::new(&self.file);
-        for problem in &self.list {
-            if problem.severity == Severity::Warning {
-                warnings.list.push(problem.clone());
-            }
+    /// Nothing if there are none, else all by position.
+    pub(super) fn into_result(self) -> Result<(), Self> {
+        match self.is_empty() {
+            true => Ok(()),
+            false => Err(self.sorted()),
         }
-        warnings.list.sort_by_key(|problem| problem.place);
-        self.into_result().map(|()| warnings)
     }
 }
 
@@ -256,7 +249,7 @@ pub(super) fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
 }
 
 /// The name that was probably meant: at most a third of its letters wrong.
-fn nearest<'n>(unknown: &str, known: &[&'n str]) -> Option<&'n str> {
+pub(super) fn nearest<'n>(unknown: &str, known: &[&'n str]) -> Option<&'n str> {
     // The unknown name is foreign and may be megabytes long, where the distance costs the product.
     if unknown.len() > MAX_QUOTED_CHARS {
         return None;
@@ -265,7 +258,7 @@ fn nearest<'n>(unknown: &str, known: &[&'n str]) -> Option<&'n str> {
         .iter()
         .filter(|name| name.len() <= MAX_QUOTED_CHARS)
         .map(|name| (strsim::damerau_levenshtein(unknown, name), *name))
-        .filter(|(distance, name)| *distance <= 1.max(name.len() / 3))
+        .filter(|(distance, name)| *distance <= 1.max(name.len() / 3) && name.len() > 1)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
@@ -327,11 +320,8 @@ mod tests {
             problem.hint.unwrap_or_default()
         };
         assert_eq!(hint("linse", &["words", "lines"]), "did you mean `lines`?");
-        assert_eq!(
-            hint("tot", &["words", "lines"]),
-            "there are `words`, `lines`"
-        );
-        assert_eq!(hint("tot", &["words"]), "there is only `words`");
+        assert_eq!(hint("tot", &["words", "lines"]), "one of `words`, `lines`");
+        assert_eq!(hint("tot", &["words"]), "it can only be `words`");
         assert_eq!(hint("tot", &[]), "");
     }
 

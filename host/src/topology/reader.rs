@@ -1,11 +1,11 @@
 //! Walks a parsed file and says what is wrong with it, with positions.
 //!
-//! A [`Reader`] holds what every element needs: the text for positions, the environment, the directory
-//! that paths are relative to, and the problems found. A [`Table`] gives out its entries by key and
-//! remembers which were asked for, so that [`Table::finish`] can refuse the others and name the nearest.
-//! A value of the wrong type is told at once and then counts as absent.
+//! A [`Reader`] holds what every element needs: the text for positions, the environment, the
+//! directory that paths are relative to, and the problems found. A value of the wrong type is told
+//! at once and then counts as absent.
 //!
-//! **Invariant:** what the environment gave is in [`Text::value`] only; messages show [`Text::raw`].
+//! **Invariant:** what the environment gave is in [`Text::value`] only; messages show
+//! [`Text::raw`].
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -15,10 +15,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::plan::Place;
 use super::problem::{Problem, Problems, quoted};
+use super::table::{Item, Table};
 use super::units;
 
 /// Looks up a variable of the environment.
@@ -39,8 +40,10 @@ pub(super) struct Reader<'a> {
     base: &'a Path,
     /// For `${VAR}`, which is left as it is where there is none.
     pub environment: Option<Environment<'a>>,
-    /// What was found so far.
+    /// The errors found so far.
     pub problems: Problems,
+    /// What was found worth a look.
+    pub warnings: Problems,
 }
 
 /// Where lines start in a text.
@@ -51,36 +54,6 @@ pub(super) struct Lines<'a> {
     last: Cell<(Offset, Place)>,
 }
 
-/// One table of the file.
-pub(super) struct Table<'t> {
-    /// As messages name it: `[topology]`, stream `words`.
-    pub label: String,
-    /// Where it starts.
-    pub at: Offset,
-    entries: Vec<Entry<'t>>,
-    asked: Vec<&'static str>,
-}
-
-struct Entry<'t> {
-    item: Item<'t>,
-    taken: bool,
-}
-
-/// A value of a table or an array.
-#[derive(Clone)]
-pub(super) struct Item<'t> {
-    /// Its key; empty in an array.
-    pub key: &'t str,
-    /// Where the key stands.
-    pub key_at: Offset,
-    /// As messages name it: `op` of stream `words`.
-    pub name: Rc<str>,
-    /// Where the value stands.
-    pub at: Offset,
-    /// The value.
-    pub value: &'t DeValue<'t>,
-}
-
 /// A text of the file.
 #[derive(Clone)]
 pub(super) struct Text<'t> {
@@ -88,6 +61,17 @@ pub(super) struct Text<'t> {
     pub raw: &'t str,
     /// With what the environment holds for it.
     pub value: Cow<'t, str>,
+    /// Where it stands.
+    pub at: Offset,
+}
+
+/// A duration of the file.
+#[derive(Clone, PartialEq)]
+pub(super) struct Located {
+    /// The duration.
+    pub duration: Duration,
+    /// As it stands in the file; for messages.
+    pub raw: String,
     /// Where it stands.
     pub at: Offset,
 }
@@ -136,6 +120,7 @@ impl<'a> Reader<'a> {
             base: file.parent().unwrap_or(Path::new("")),
             environment,
             problems: Problems::new(file),
+            warnings: Problems::new(file),
         }
     }
 
@@ -180,7 +165,7 @@ impl<'a> Reader<'a> {
     /// Tells what is only worth a look.
     pub(super) fn warn(&mut self, at: Offset, message: &str, hint: &str) {
         let lines = &self.lines;
-        self.problems
+        self.warnings
             .add_with(|| Problem::warning(Some(lines.place(at)), message).hint(hint));
     }
 
@@ -206,6 +191,16 @@ impl<'a> Reader<'a> {
 
     pub(super) fn duration(&mut self, item: &Item<'_>) -> Option<Duration> {
         self.with_unit(item, "a duration", DURATION_HINT, units::duration)
+    }
+
+    /// A duration, as it stands in the file.
+    pub(super) fn located(&mut self, item: &Item<'_>) -> Option<Located> {
+        let duration = self.duration(item)?;
+        Some(Located {
+            duration,
+            raw: item.value.as_str().unwrap_or_default().to_owned(),
+            at: item.at,
+        })
     }
 
     pub(super) fn size(&mut self, item: &Item<'_>) -> Option<usize> {
@@ -263,7 +258,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Refuses a `value` outside `range`.
-    fn within<T: PartialOrd>(
+    pub(super) fn within<T: PartialOrd>(
         &mut self,
         item: &Item<'_>,
         value: T,
@@ -379,169 +374,6 @@ impl<'a> Reader<'a> {
         }
         value.push_str(rest);
         Some(Cow::Owned(value))
-    }
-}
-
-// === impl Item ===
-
-impl<'t> Item<'t> {
-    /// The entries of a table named `label`, in order of their keys.
-    pub(super) fn entries(label: &str, table: &'t DeTable<'t>) -> impl Iterator<Item = Self> {
-        table.iter().map(move |(key, value)| Self {
-            key: key.get_ref(),
-            key_at: Offset(key.span().start),
-            name: format!("{} of {label}", quoted(key.get_ref())).into(),
-            at: Offset(value.span().start),
-            value: value.get_ref(),
-        })
-    }
-}
-
-// === impl Table ===
-
-impl<'t> Table<'t> {
-    pub(super) fn new(label: String, at: Offset, table: &'t DeTable<'t>) -> Self {
-        let mut entries: Vec<Entry<'t>> = Item::entries(&label, table)
-            .map(|item| Entry { item, taken: false })
-            .collect();
-        entries.sort_by_key(|entry| entry.item.key_at);
-        Self {
-            label,
-            at,
-            entries,
-            asked: Vec::new(),
-        }
-    }
-
-    /// The value of `key`, which is thereby known.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Item<'t>> {
-        self.asked.push(key);
-        self.take_foreign(key)
-    }
-
-    /// The value of a `key` that does not belong here, so that it is told of differently.
-    pub(super) fn take_foreign(&mut self, key: &str) -> Option<Item<'t>> {
-        let entry = self.entries.iter_mut().find(|one| one.item.key == key)?;
-        entry.taken = true;
-        Some(entry.item.clone())
-    }
-
-    /// The value of a `key` that must be there.
-    pub(super) fn require(
-        &mut self,
-        reader: &mut Reader<'_>,
-        key: &'static str,
-    ) -> Option<Item<'t>> {
-        let item = self.take(key);
-        if item.is_none() {
-            reader.wrong(self.at, &format!("{} has no {}", self.label, quoted(key)));
-        }
-        item
-    }
-
-    /// All that was not taken, in file order: the elements of a table of named things.
-    pub(super) fn take_rest(&mut self) -> Vec<Item<'t>> {
-        let rest = self.entries.iter_mut().filter(|entry| !entry.taken);
-        rest.map(|entry| {
-            entry.taken = true;
-            entry.item.clone()
-        })
-        .collect()
-    }
-
-    /// Tells of keys that another of `types` has; of an unknown type, nobody knows.
-    pub(super) fn refuse_keys_of_others<T: PartialEq>(
-        &mut self,
-        reader: &mut Reader<'_>,
-        types: &[(&str, T, &[&str])],
-        own: Option<T>,
-    ) {
-        for (owner, kind, keys) in types {
-            for key in keys.iter().filter(|_| own.as_ref() != Some(kind)) {
-                let Some(item) = self.take_foreign(key) else {
-                    continue;
-                };
-                if own.is_some() {
-                    let message = format!("{} cannot have {}", self.label, quoted(key));
-                    let hint = format!("it belongs to `type = \"{owner}\"`");
-                    reader.wrong_hint(item.key_at, &message, &hint);
-                }
-            }
-        }
-    }
-
-    /// Refuses what nobody asked for.
-    pub(super) fn finish(self, reader: &mut Reader<'_>) {
-        for Entry { item, .. } in self.entries.iter().filter(|entry| !entry.taken) {
-            let message = format!("{} has an unknown key {}", self.label, quoted(item.key));
-            reader.unknown(item.key_at, &message, item.key, self.asked.iter().copied());
-        }
-    }
-
-    pub(super) fn text(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Text<'t>> {
-        self.take(key).and_then(|item| reader.text(&item))
-    }
-
-    pub(super) fn duration(
-        &mut self,
-        reader: &mut Reader<'_>,
-        key: &'static str,
-    ) -> Option<Duration> {
-        self.take(key).and_then(|item| reader.duration(&item))
-    }
-
-    /// A duration within `range`.
-    pub(super) fn duration_in(
-        &mut self,
-        reader: &mut Reader<'_>,
-        key: &'static str,
-        range: &RangeInclusive<Duration>,
-    ) -> Option<Duration> {
-        let item = self.take(key)?;
-        let duration = reader.duration(&item)?;
-        reader.within(&item, duration, range, |duration| {
-            units::show_duration(*duration)
-        })
-    }
-
-    /// A size in bytes within `range`.
-    pub(super) fn size_in(
-        &mut self,
-        reader: &mut Reader<'_>,
-        key: &'static str,
-        range: &RangeInclusive<usize>,
-    ) -> Option<usize> {
-        let item = self.take(key)?;
-        let size = reader.size(&item)?;
-        reader.within(&item, size, range, |size| units::show_size(*size))
-    }
-
-    /// An integer within `range`, of which every number fits into `T`.
-    pub(super) fn integer<T: TryFrom<u64>>(
-        &mut self,
-        reader: &mut Reader<'_>,
-        key: &'static str,
-        range: RangeInclusive<u64>,
-    ) -> Option<T> {
-        self.take(key).and_then(|item| reader.integer(&item, range))
-    }
-
-    pub(super) fn boolean(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<bool> {
-        self.take(key).and_then(|item| reader.boolean(&item))
-    }
-
-    pub(super) fn path(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<PathBuf> {
-        self.take(key).and_then(|item| reader.path(&item))
-    }
-
-    pub(super) fn choice<T: Copy>(
-        &mut self,
-        reader: &mut Reader<'_>,
-        key: &'static str,
-        choices: &[(&'static str, T)],
-    ) -> Option<T> {
-        self.take(key)
-            .and_then(|item| reader.choice(&item, choices))
     }
 }
 

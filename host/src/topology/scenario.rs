@@ -1,9 +1,9 @@
 //! Scenario files: a topology, batch by batch what goes in, and what has to come out.
 //!
-//! [`parse`] reads the file of `dshost test`. A topology in a file of its own is read by the caller, with
-//! [`Scenario::observed`] as [`Options::observe`], and then [`Scenario::check`] compares the names and values
-//! of the scenario with it; an inline one is read and compared at once. How a scenario is run is not
-//! known here.
+//! [`parse`] reads the file of `dshost test`. A topology in a file of its own is read by the
+//! caller, with [`Scenario::observed`] as [`Options::observe`], and then [`Scenario::check`]
+//! compares the names and values of the scenario with it; an inline one is read and compared at
+//! once. How a scenario is run is not known here.
 //!
 //! **Invariant:** data stays data: `${VAR}` is replaced in an inline topology, nowhere else.
 
@@ -17,7 +17,8 @@ use toml::de::DeValue;
 use super::operators::SNAPSHOTS;
 use super::plan::{Format, Place, Plan, SinkPlan, Target};
 use super::problem::{Problem, Problems, quoted};
-use super::reader::{Environment, Item, Offset, Reader, Table, type_name};
+use super::reader::{Environment, Offset, Reader, type_name};
+use super::table::{Item, Table};
 use super::value::Value;
 use super::{Options, Parsed, read_root, syntax};
 
@@ -99,6 +100,7 @@ pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<Sc
     let workers = root.integer(&mut reader, "workers", WORKERS);
     let batches = batches(&mut reader, &mut root);
     let (path, inline) = (root.take("topology"), root.take("inline"));
+    let is_misspelt = root.misspells(&["topology", "inline"]);
     root.finish(&mut reader);
     let mut scenario = Scenario {
         topology: Topology::File(PathBuf::new()),
@@ -128,6 +130,7 @@ pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<Sc
             scenario.topology = Topology::Inline(Box::new(parsed));
             return Ok(scenario);
         }
+        (None, None) if is_misspelt => {}
         (path, _) => {
             let (message, at) = match path {
                 Some(item) => ("the file has both `topology` and `[inline]`", item.key_at),
@@ -152,12 +155,14 @@ impl Scenario {
         names
     }
 
-    /// Compares the names and values of the scenario, which stands in `file`, with the plan of its topology,
-    /// which was made with [`Scenario::observed`]. An inline topology is compared already.
+    /// Compares the names and values of the scenario, which stands in `file`, with the plan of its
+    /// topology, which was made with [`Scenario::observed`]. An inline topology is compared
+    /// already.
     ///
     /// # Errors
     ///
-    /// Every name that the topology does not have, and every value that a source or sink cannot hold.
+    /// Every name that the topology does not have, and every value that a source or sink cannot
+    /// hold.
     pub fn check(&self, file: &Path, plan: &Plan) -> Result<(), Problems> {
         let mut problems = Problems::new(file);
         check(&self.batches, plan, &mut problems);
@@ -191,7 +196,7 @@ fn batch(reader: &mut Reader<'_>, item: &Item<'_>, number: usize) -> Option<Batc
     let mut table = reader.table(item, format!("batch {number}"))?;
     let batch = Batch {
         place: reader.place(item.at),
-        swap: named(reader, &mut table, "swap", |reader, item| reader.path(item)),
+        swap: named(reader, &mut table, "swap", path),
         input: named(reader, &mut table, "input", partitions),
         expect: named(reader, &mut table, "expect", expected),
         ordered: table.boolean(reader, "ordered").unwrap_or(false),
@@ -233,11 +238,15 @@ fn named<T>(
         .collect()
 }
 
+fn path(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<PathBuf> {
+    reader.path(item)
+}
+
 /// One partition as a list, or several under `partitions`. An empty list is no partition at all.
 fn partitions(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Vec<Vec<Value>>> {
     if item.value.is_table() {
         let mut table = reader.table(item, item.name.to_string())?;
-        let lists = table.require(reader, "partitions");
+        let lists = table.require(reader, "partitions", "a list of lists of values");
         table.finish(reader);
         let lists = reader.items(&lists?)?;
         let lists = lists.iter().map(|item| values(reader, item));
@@ -327,7 +336,10 @@ fn check_input(input: &Named<Vec<Vec<Value>>>, plan: &Plan, problems: &mut Probl
         let message = format!(
             "source {} takes {wanted}, not {}",
             quoted(&input.name),
-            wrong.what()
+            match (source.format, wrong) {
+                (Format::Bytes, Value::Text(_)) => "other texts",
+                _ => wrong.what(),
+            }
         );
         problems.add(Problem::error(Some(input.place), &message));
     }
@@ -381,3 +393,6 @@ fn check_expect(expect: &Named<Expected>, plan: &Plan, problems: &mut Problems) 
     };
     problems.add(wrong);
 }
+
+#[cfg(test)]
+mod tests;

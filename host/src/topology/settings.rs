@@ -4,9 +4,12 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use toml::de::DeValue;
+
 use super::plan::{OnError, Settings};
 use super::problem::quoted;
-use super::reader::{Item, Offset, Reader, Table};
+use super::reader::{Located, Offset, Reader};
+use super::table::{Item, Table};
 use super::units;
 
 /// Worker threads.
@@ -29,6 +32,8 @@ pub(super) struct TopologySpec {
     pub name: String,
     /// The settings of the plan.
     pub settings: Settings,
+    /// The batch interval, if it could be read.
+    pub batch: Option<Located>,
     /// What becomes of rejected records where a stream says nothing.
     pub on_error: OnError,
 }
@@ -65,6 +70,7 @@ pub(super) fn read(
             attempts: DEFAULT_ATTEMPTS,
             allow_state_loss: false,
         },
+        batch: None,
         on_error: OnError::Fail,
     };
     if let Some(mut table) = table {
@@ -83,8 +89,11 @@ fn fill(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut TopologySpec)
             bad_name(reader, name.at, name.raw, "topology");
         }
     }
-    if let Some(batch) = batch(reader, table) {
-        settings.batch = batch;
+    let batch_hint = "the batch interval, such as `batch = \"1s\"`";
+    let batch = table.require(reader, "batch", batch_hint);
+    spec.batch = batch.and_then(|item| reader.located(&item));
+    if let Some(batch) = &spec.batch {
+        settings.batch = batch.duration;
     }
     if let Some(workers) = table.integer(reader, "workers", WORKERS) {
         settings.workers = workers;
@@ -109,30 +118,21 @@ fn fill(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut TopologySpec)
     }
 }
 
-fn batch(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Duration> {
-    let item = table.take("batch");
-    if item.is_none() {
-        let hint = "the batch interval, such as `batch = \"1s\"`";
-        reader.wrong_hint(table.at, "`[topology]` has no `batch`", hint);
-    }
-    reader.duration(&item?)
-}
-
 /// A directory, or `false` for none.
 fn checkpoint(reader: &mut Reader<'_>, item: &Item<'_>, checkpoint: &mut Option<PathBuf>) {
-    match item.value.as_bool() {
-        Some(false) => *checkpoint = None,
-        Some(true) => {
-            let hint = "it is a directory, or `false`: nothing survives a restart";
-            let message = "`checkpoint` of `[topology]` cannot be `true`";
-            reader.wrong_hint(item.at, message, hint);
-        }
-        None => {
+    match item.value {
+        DeValue::Boolean(false) => *checkpoint = None,
+        DeValue::String(_) => {
             let path = reader.path(item);
             if item.value.as_str().is_some_and(|text| text.contains("://")) {
                 reader.later(item.at, "a URL as `checkpoint`");
             }
             *checkpoint = path.or(checkpoint.take());
+        }
+        _ => {
+            let message = "`checkpoint` of `[topology]` is neither a directory nor `false`";
+            let hint = "with `false`, nothing survives a restart";
+            reader.wrong_hint(item.at, message, hint);
         }
     }
 }
@@ -243,7 +243,7 @@ mod tests {
                 3:1: `[topology]` has an unknown key `worker`
                   hint: did you mean `workers`?
                 4:1: `[topology]` has an unknown key `colour`
-                  hint: there are `name`, `batch`, `workers`, `partitions`, `attempts`, `checkpoint`, `checkpoint_every`, `allow_state_loss`, `on_error`"#]],
+                  hint: one of `name`, `batch`, `workers`, `partitions`, `attempts`, `checkpoint`, `checkpoint_every`, `allow_state_loss`, `on_error`"#]],
         );
     }
 
@@ -301,12 +301,14 @@ mod tests {
         check_rejected(
             &with("batch = \"1s\"\ncheckpoint = true"),
             &expect![[r#"
-            3:14: `checkpoint` of `[topology]` cannot be `true`
-              hint: it is a directory, or `false`: nothing survives a restart"#]],
+                3:14: `checkpoint` of `[topology]` is neither a directory nor `false`
+                  hint: with `false`, nothing survives a restart"#]],
         );
         check_rejected(
             &with("batch = \"1s\"\ncheckpoint = 1"),
-            &expect!["3:14: `checkpoint` of `[topology]` is an integer, not a text"],
+            &expect![[r#"
+                3:14: `checkpoint` of `[topology]` is neither a directory nor `false`
+                  hint: with `false`, nothing survives a restart"#]],
         );
         check_rejected(
             &with("batch = \"1s\"\ncheckpoint = \"\""),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::plan::Target;
 use super::problem::{listed, quoted};
-use super::reader::{Item, Offset, Reader, Table, Text};
+use super::reader::{Offset, Reader, Text};
+use super::table::{Item, Table};
 
 /// Elements that `print` shows per batch.
 const COUNT: RangeInclusive<u64> = 0..=u32::MAX as u64;
@@ -54,7 +55,8 @@ fn read_one<'t>(reader: &mut Reader<'_>, item: &Item<'t>) -> SinkSpec<'t> {
     };
     spec.from = from(reader, &mut table);
     let choices: Vec<_> = TYPES.iter().map(|(name, kind, _)| (*name, *kind)).collect();
-    let kind = table.require(reader, "type");
+    let names = TYPES.iter().map(|(name, ..)| *name);
+    let kind = table.require(reader, "type", &format!("one of {}", listed(names)));
     let kind = kind.and_then(|item| reader.choice(&item, &choices));
     spec.target = match kind {
         Some(Type::Print) => {
@@ -75,7 +77,7 @@ fn read_one<'t>(reader: &mut Reader<'_>, item: &Item<'t>) -> SinkSpec<'t> {
 
 /// A sink reads one stream.
 fn from<'t>(reader: &mut Reader<'_>, table: &mut Table<'t>) -> Option<Text<'t>> {
-    let item = table.require(reader, "from")?;
+    let item = table.require(reader, "from", "the stream or source that it reads")?;
     if item.value.is_array() {
         let message = format!("{} reads a list, but a sink reads one stream", table.label);
         let hint = "name one: `from = \"a\"`; a `union` makes one stream of several";
@@ -146,8 +148,10 @@ mod tests {
         check_rejected(
             &with("[sink.out]\n"),
             &expect![[r#"
-            1:1: sink `out` has no `from`
-            1:1: sink `out` has no `type`"#]],
+                1:1: sink `out` has no `from`
+                  hint: the stream or source that it reads
+                1:1: sink `out` has no `type`
+                  hint: one of `print` and `text_files`"#]],
         );
         check_rejected(
             &with("[sink.out]\nfrom = [\"lines\"]\ntype = \"print\""),
@@ -159,7 +163,7 @@ mod tests {
             &with("[sink.out]\nfrom = \"lines\"\ntype = \"console\""),
             &expect![[r#"
                 3:8: `type` of sink `out` cannot be `console`
-                  hint: there are `print`, `text_files`"#]],
+                  hint: one of `print`, `text_files`"#]],
         );
     }
 
@@ -170,10 +174,10 @@ mod tests {
         check_rejected(
             &with(text),
             &expect![[r#"
-            4:1: sink `out` cannot have `prefix`
-              hint: it belongs to `type = "text_files"`
-            5:1: sink `out` has an unknown key `function`
-              hint: there are `from`, `type`, `count`"#]],
+                4:1: sink `out` cannot have `prefix`
+                  hint: it belongs to `type = "text_files"`
+                5:1: sink `out` has an unknown key `function`
+                  hint: one of `from`, `type`, `count`"#]],
         );
         let text = "[sink.out]\nfrom = \"lines\"\ntype = \"print\"\ncount = -1";
         check_rejected(

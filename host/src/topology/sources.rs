@@ -1,7 +1,7 @@
 //! `[source.NAME]`: where records come from.
 //!
-//! Keys that all sources have are read first, then those of the `type`. A key of another type is told as
-//! such, and so are two sources that would get into each other's way.
+//! Keys that all sources have are read first, then those of the `type`. A key of another type is
+//! told as such, and so are two sources that would get into each other's way.
 
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use super::plan::{After, Format, GenerateUnit, OnError, SocketMode, SourcePlan, Transport};
 use super::problem::{listed, quoted};
-use super::reader::{Item, Offset, Reader, Table, Text};
+use super::reader::{Offset, Reader, Text};
 use super::settings::{self, PARTITIONS};
+use super::table::{Item, Table};
 
 const MIB: usize = 1 << 20;
 
@@ -29,6 +30,8 @@ const RATE: RangeInclusive<u64> = 1..=1_000_000_000;
 /// Time between two attempts to connect.
 const RETRY: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60 * 60);
 const DEFAULT_RETRY: Duration = Duration::from_secs(2);
+
+const ADDRESS_HINT: &str = "write a host and a port, such as `\"127.0.0.1:9999\"`";
 
 /// Every `type`, with its own keys.
 const TYPES: &[(&str, Type, &[&str])] = &[
@@ -90,7 +93,8 @@ fn read_one(reader: &mut Reader<'_>, item: &Item<'_>, partitions: u32) -> Source
         return spec;
     };
     let choices: Vec<_> = TYPES.iter().map(|(name, kind, _)| (*name, *kind)).collect();
-    let kind = table.require(reader, "type");
+    let names = TYPES.iter().map(|(name, ..)| *name);
+    let kind = table.require(reader, "type", &format!("one of {}", listed(names)));
     let kind = kind.and_then(|item| reader.choice(&item, &choices));
     let format = format(reader, &mut table);
     let sizes = sizes(reader, &mut table);
@@ -131,6 +135,7 @@ struct Sizes {
 fn sizes(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Sizes {
     let buffer = table.size_in(reader, "buffer", &BUFFER_BYTES);
     let batch = table.size_in(reader, "max_bytes_per_batch", &BUFFER_BYTES);
+    let record_at = table.take("max_record").map_or(table.at, |item| item.at);
     let record = table.size_in(reader, "max_record", &MAX_RECORD_BYTES);
     let buffer = buffer.unwrap_or(DEFAULT_BUFFER);
     let max_bytes_per_batch = batch.unwrap_or(DEFAULT_MAX_BYTES_PER_BATCH);
@@ -144,7 +149,7 @@ fn sizes(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Sizes {
             "{} has a `max_record` that exceeds its `{smaller}`",
             table.label
         );
-        reader.wrong_hint(table.at, &message, "no such record could ever be received");
+        reader.wrong_hint(record_at, &message, "no such record could ever be received");
     }
     Sizes {
         max_record: record.unwrap_or_else(|| DEFAULT_MAX_RECORD.min(room)),
@@ -204,7 +209,7 @@ fn socket(
     if let Some(item) = ack.filter(|item| reader.boolean(item) == Some(true)) {
         reader.later(item.at, &format!("`ack = true` of {}", table.label));
     }
-    let item = table.require(reader, "address")?;
+    let item = table.require(reader, "address", ADDRESS_HINT)?;
     let address = reader.text(&item)?;
     *address_at = address.at;
     if !is_address(&address.value, mode) {
@@ -213,8 +218,7 @@ fn socket(
             item.name,
             quoted(address.raw)
         );
-        let hint = "write a host and a port, such as `\"127.0.0.1:9999\"`";
-        reader.wrong_hint(address.at, &message, hint);
+        reader.wrong_hint(address.at, &message, ADDRESS_HINT);
         return None;
     }
     Some(Transport::Socket {
@@ -249,7 +253,7 @@ fn files(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Transport> {
     let existing = table.boolean(reader, "existing");
     let after_item = table.take("after");
     let after = after_item.as_ref().and_then(|item| after(reader, item));
-    let item = table.require(reader, "dir")?;
+    let item = table.require(reader, "dir", "the directory that is watched")?;
     let dir = reader.path(&item)?;
     if let (Some(After::Move(into)), Some(item)) = (&after, &after_item)
         && *into == dir
@@ -362,7 +366,7 @@ fn check_addresses(reader: &mut Reader<'_>, sources: &[SourceSpec]) {
         if let Some((_, _, first)) = taken.iter().find(same) {
             let names = listed([first.name.as_str(), source.name.as_str()]);
             let message = format!("sources {names} both listen on one address");
-            reader.wrong(source.address_at, &message);
+            reader.wrong_hint(source.address_at, &message, "give each a port of its own");
         }
         taken.push((host, port, source));
     }
@@ -378,251 +382,4 @@ fn is_same_host(one: &str, other: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use expect_test::expect;
-
-    use super::super::tests::{REST, accepted, check_rejected};
-    use super::*;
-
-    /// A file whose source is `text`.
-    fn with(text: &str) -> String {
-        let rest = REST.replace("[source.lines]\ntype = \"stdin\"\n", "");
-        format!("{text}\n{rest}")
-    }
-
-    fn source(keys: &str) -> String {
-        with(&format!("[source.lines]\n{keys}"))
-    }
-
-    #[test]
-    fn a_type_is_needed_and_known() {
-        check_rejected(&source(""), &expect!["1:1: source `lines` has no `type`"]);
-        check_rejected(
-            &source("type = \"sockt\"\naddress = \"x\""),
-            &expect![[r#"
-            2:8: `type` of source `lines` cannot be `sockt`
-              hint: did you mean `socket`?"#]],
-        );
-        check_rejected(
-            &source("type = \"kafka\"\ntopic = \"x\""),
-            &expect![[r#"
-            2:8: `type` of source `lines` cannot be `kafka`
-              hint: there are `socket`, `files`, `stdin`, `generate`
-            3:1: source `lines` has an unknown key `topic`
-              hint: there are `type`, `format`, `header`, `buffer`, `max_bytes_per_batch`, `max_record`, `rate`, `partitions`, `on_error`"#]],
-        );
-    }
-
-    #[test]
-    fn an_address_is_a_host_and_a_port() {
-        check_rejected(
-            &source("type = \"socket\""),
-            &expect!["1:1: source `lines` has no `address`"],
-        );
-        check_rejected(
-            &source("type = \"socket\"\naddress = \":9999\""),
-            &expect![[r#"
-                3:11: `address` of source `lines` is `:9999`, which is no address
-                  hint: write a host and a port, such as `"127.0.0.1:9999"`"#]],
-        );
-        for good in ["localhost:1", "[::1]:80", "10.0.0.1:65535"] {
-            assert!(is_address(good, SocketMode::Connect), "{good}");
-        }
-        let wrong = [
-            "",
-            "x",
-            "x:",
-            ":1",
-            "x:0",
-            "x:65536",
-            "x:+1",
-            "::1:80",
-            "a b:1",
-            "http://x:1",
-        ];
-        for wrong in wrong {
-            assert!(!is_address(wrong, SocketMode::Connect), "{wrong}");
-        }
-        assert!(is_address("127.0.0.1:0", SocketMode::Listen));
-    }
-
-    #[test]
-    fn keys_belong_to_their_type() {
-        check_rejected(
-            &source("type = \"stdin\"\naddress = \"x:1\"\ndir = \"x\""),
-            &expect![[r#"
-                3:1: source `lines` cannot have `address`
-                  hint: it belongs to `type = "socket"`
-                4:1: source `lines` cannot have `dir`
-                  hint: it belongs to `type = "files"`"#]],
-        );
-        let listening = "type = \"socket\"\naddress = \"x:1\"\nmode = \"listen\"\nretry = \"1s\"";
-        check_rejected(
-            &source(listening),
-            &expect![[r#"
-            5:1: source `lines` listens, so it cannot have `retry`
-              hint: it belongs to `mode = "connect"`"#]],
-        );
-        check_rejected(
-            &source("type = \"stdin\"\nheader = true"),
-            &expect![[r#"
-            3:1: source `lines` cannot have `header`
-              hint: it belongs to `format = "csv"`"#]],
-        );
-        check_rejected(
-            &source("type = \"stdin\"\nadress = \"x\""),
-            &expect![[r#"
-            3:1: source `lines` has an unknown key `adress`
-              hint: there are `type`, `format`, `header`, `buffer`, `max_bytes_per_batch`, `max_record`, `rate`, `partitions`, `on_error`"#]],
-        );
-    }
-
-    #[test]
-    fn common_keys_are_checked() {
-        let keys = "type = \"stdin\"\nformat = \"xml\"\nrate = 0\nbuffer = \"1\"\npartitions = 0\n\
-                    on_error = 1";
-        check_rejected(
-            &source(keys),
-            &expect![[r#"
-            3:10: `format` of source `lines` cannot be `xml`
-              hint: there are `text`, `bytes`, `json`, `msgpack`, `csv`
-            4:8: `rate` of source `lines` is `0`, which is out of range
-              hint: it is 1 to 1000000000
-            5:10: `buffer` of source `lines` is `1`, which has no unit
-              hint: write a size such as `"512B"`, `"64KiB"`, `"256MiB"` or `"1GiB"`
-            6:14: `partitions` of source `lines` is `0`, which is out of range
-              hint: it is 1 to 4096
-            7:12: `on_error` of source `lines` is an integer, not a text"#]],
-        );
-        let keys = "type = \"stdin\"\nbuffer = \"1MiB\"\nmax_record = \"2MiB\"";
-        check_rejected(
-            &source(keys),
-            &expect![[r#"
-            1:1: source `lines` has a `max_record` that exceeds its `buffer`
-              hint: no such record could ever be received"#]],
-        );
-    }
-
-    #[test]
-    fn what_comes_later_is_known() {
-        let keys = "type = \"socket\"\naddress = \"x:1\"\nack = true\non_error = \"dead_letter\"";
-        check_rejected(
-            &source(keys),
-            &expect![[r#"
-            4:7: `ack = true` of source `lines` is not yet available
-            5:12: `on_error = "dead_letter"` of source `lines` is not yet available"#]],
-        );
-    }
-
-    #[test]
-    fn files_need_a_directory_and_a_glob() {
-        let keys = "type = \"files\"\npattern = \"[a\"\nexisting = 1\nafter = \"archive\"";
-        check_rejected(
-            &source(keys),
-            &expect![[r#"
-            1:1: source `lines` has no `dir`
-            3:11: `pattern` of source `lines` is `[a`, which is no glob
-              hint: a glob is such as `*.log` or `part-[0-9]*`
-            4:12: `existing` of source `lines` is an integer, not `true` or `false`
-            5:9: `after` of source `lines` cannot be `archive`
-              hint: it is `"keep"`, `"delete"` or `"move:DIR"`"#]],
-        );
-        check_rejected(
-            &source("type = \"files\"\ndir = \"in\"\nafter = \"move:in\""),
-            &expect!["4:9: source `lines` moves files into the directory it reads"],
-        );
-        let plan = accepted(&source(
-            "type = \"files\"\ndir = \"in\"\nafter = \"move:done\"",
-        ));
-        let transport = Transport::Files {
-            dir: "dir/in".into(),
-            pattern: "*".to_owned(),
-            existing: false,
-            after: After::Move("dir/done".into()),
-        };
-        assert_eq!(plan.sources[0].transport, transport);
-    }
-
-    #[test]
-    fn generated_text_is_lines_or_words() {
-        let generated = |keys: &str| {
-            let plan = accepted(&source(&format!("type = \"generate\"\n{keys}")));
-            match plan.sources[0].transport {
-                Transport::Generate { unit, .. } => unit,
-                _ => panic!("not generated"),
-            }
-        };
-        assert_eq!(generated(""), GenerateUnit::Lines);
-        assert_eq!(generated("lines = true"), GenerateUnit::Lines);
-        assert_eq!(
-            generated("words = true\nrate = 10\ncount = 5\nseed = 7"),
-            GenerateUnit::Words
-        );
-        check_rejected(
-            &source("type = \"generate\"\nlines = true\nwords = true"),
-            &expect![[r#"
-                1:1: source `lines` generates neither lines nor words, or both
-                  hint: write `lines = true` or `words = true`"#]],
-        );
-        check_rejected(
-            &source("type = \"generate\"\ncount = 0"),
-            &expect![[r#"
-            3:9: `count` of source `lines` is `0`, which is out of range
-              hint: it is 1 or more"#]],
-        );
-    }
-
-    #[test]
-    fn sources_do_not_get_into_each_others_way() {
-        let stdin = "[source.a]\ntype = \"stdin\"\n[source.lines]\ntype = \"stdin\"";
-        check_rejected(
-            &with(stdin),
-            &expect![[r#"
-            3:9: sources `a` and `lines` both read standard input
-              hint: let one source read it, and streams share that"#]],
-        );
-        let listen = |name: &str, address: &str| {
-            format!(
-                "[source.{name}]\ntype = \"socket\"\nmode = \"listen\"\naddress = \"{address}\"\n"
-            )
-        };
-        let both = |one: &str, other: &str| with(&(listen("a", one) + &listen("lines", other)));
-        check_rejected(
-            &both("localhost:9999", "127.0.0.1:9999"),
-            &expect!["8:11: sources `a` and `lines` both listen on one address"],
-        );
-        check_rejected(
-            &both("0.0.0.0:9999", "127.0.0.1:9999"),
-            &expect!["8:11: sources `a` and `lines` both listen on one address"],
-        );
-        accepted(&both("127.0.0.1:9998", "127.0.0.1:9999"));
-        accepted(&both("127.0.0.1:0", "127.0.0.1:0"));
-    }
-
-    #[test]
-    fn a_source_is_a_table() {
-        check_rejected(
-            &with("source.lines = \"stdin\""),
-            &expect!["1:16: source `lines` is a text, not a table"],
-        );
-        check_rejected(
-            &with("[[source]]\nname = \"lines\""),
-            &expect![[r#"
-            1:1: `source` is no table of sources
-              hint: each source has its own: `[source.NAME]`
-            1:1: there is no source, so nothing would come in
-              hint: add a `[source.NAME]`, such as one of `type = "stdin"`
-            7:8: sink `out` reads from `lines`, which does not exist"#]],
-        );
-    }
-
-    #[test]
-    fn a_record_is_never_larger_than_the_buffer() {
-        let plan = accepted(&source(
-            "type = \"stdin\"\nbuffer = \"1MiB\"\nformat = \"csv\"\nheader = true",
-        ));
-        assert_eq!(plan.sources[0].max_record, 1 << 20);
-        assert_eq!(plan.sources[0].format, Format::Csv { header: true });
-        assert_eq!(plan.sources[0].on_error, OnError::Skip);
-    }
-}
+mod tests;

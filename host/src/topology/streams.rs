@@ -1,9 +1,7 @@
 //! `[stream.NAME]`: an operator, what it reads, and its function.
 //!
-//! Which keys a stream has is said by its operator's row in [`super::operators`]. Names in `from` are
-//! only read here; [`super::graph`] finds what they stand for.
-
-use std::time::Duration;
+//! Which keys a stream has is said by its operator's row in [`super::operators`]. Names in `from`
+//! are only read here; [`super::graph`] finds what they stand for.
 
 use crate::batch::FunctionName;
 
@@ -11,8 +9,9 @@ use super::operators::{Inputs, Operator, Partitions};
 use super::plan::{Op, Sort, SortBy};
 use super::plugins::RESERVED;
 use super::problem::{listed, quoted};
-use super::reader::{Item, Offset, Reader, Table, Text};
+use super::reader::{Located, Offset, Reader, Text};
 use super::settings::{PARTITIONS, TopologySpec};
+use super::table::{Item, Table};
 use super::{operators::OPERATORS, plan::OnError, settings, units};
 
 /// Records that a `sort` keeps.
@@ -47,13 +46,6 @@ pub(super) struct StreamSpec<'t> {
     pub window: Option<Located>,
     /// A window's slide, if it is said.
     pub slide: Option<Located>,
-}
-
-/// A duration, and where it stands.
-#[derive(Clone, Copy)]
-pub(super) struct Located {
-    pub duration: Duration,
-    pub at: Offset,
 }
 
 /// Reads `[stream.NAME]` of one name.
@@ -102,7 +94,7 @@ fn operator(
     table: &mut Table<'_>,
     bound_at: &mut Offset,
 ) -> Option<&'static Operator> {
-    let item = table.require(reader, "op")?;
+    let item = table.require(reader, "op", "an operator, such as `op = \"map\"`")?;
     *bound_at = item.at;
     let name = reader.text(&item)?;
     let operator = Operator::named(&name.value);
@@ -131,7 +123,7 @@ fn from<'t>(
     table: &mut Table<'t>,
     operator: Option<&'static Operator>,
 ) -> Vec<Text<'t>> {
-    let Some(item) = table.require(reader, "from") else {
+    let Some(item) = table.require(reader, "from", "the source or stream that it reads") else {
         return Vec::new();
     };
     let is_list = item.value.is_array();
@@ -174,26 +166,26 @@ fn from<'t>(
 
 /// Reads `function` and `params`, which belong together.
 fn function(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut StreamSpec<'_>) {
-    let item = table.take("function");
+    let name = quoted(spec.operator.map_or("", |operator| operator.name));
+    let takes_function = spec.operator.is_none_or(|operator| operator.function);
+    let item = match spec.operator {
+        Some(operator) if operator.function => {
+            let hint = format!("{name} calls one: `function = \"plugin/name\"`");
+            table.require(reader, "function", &hint)
+        }
+        _ => table.take("function"),
+    };
     let params = table.take("params");
     if let Some(item) = &item {
         spec.bound_at = item.at;
     }
-    let takes_function = spec.operator.is_none_or(|operator| operator.function);
-    let calls = spec.operator.map_or("", |operator| operator.name);
-    match &item {
-        Some(item) if takes_function => spec.function = function_name(reader, item),
-        None if takes_function && spec.operator.is_some() => {
-            let message = format!("{} has no `function`", table.label);
-            let hint = format!("{} calls one: `function = \"plugin/name\"`", quoted(calls));
-            reader.wrong_hint(table.at, &message, &hint);
-        }
-        _ => {}
+    if let Some(item) = item.as_ref().filter(|_| takes_function) {
+        spec.function = function_name(reader, item);
     }
     if !takes_function {
         for item in item.iter().chain(&params) {
             let message = format!("{} cannot have {}", table.label, quoted(item.key));
-            let hint = format!("{} calls no function", quoted(calls));
+            let hint = format!("{name} calls no function");
             reader.wrong_hint(item.key_at, &message, &hint);
         }
     }
@@ -222,7 +214,13 @@ fn function_name(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<FunctionNam
             item.name,
             quoted(text.raw)
         );
-        let hint = "write `\"plugin/function\"`, where `plugin` is the file `plugin.wasm`";
+        let reserved = RESERVED
+            .iter()
+            .any(|key| text.value.split('/').next() == Some(key));
+        let hint = match reserved {
+            true => "`dir`, `build` and `limits` are no plugin names",
+            false => "write `\"plugin/function\"`, where `plugin` is the file `plugin.wasm`",
+        };
         reader.wrong_hint(text.at, &message, hint);
     }
     name
@@ -231,31 +229,27 @@ fn function_name(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<FunctionNam
 // === Keys of single operators ===
 
 fn partitions(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut StreamSpec<'_>) {
-    let item = table.take("partitions");
-    let given = item
-        .as_ref()
-        .and_then(|item| reader.integer(item, PARTITIONS));
-    if let Some(given) = given {
-        spec.partitions = given;
-    }
-    let Some(operator) = spec.operator else {
+    let of_operator = spec.operator.map(|operator| operator.partitions);
+    let item = match of_operator {
+        Some(Partitions::Exact) => {
+            table.require(reader, "partitions", "say how many: `partitions = 4`")
+        }
+        _ => table.take("partitions"),
+    };
+    let Some(item) = item else {
         return;
     };
-    let name = quoted(operator.name);
-    let hint = match (operator.partitions, &item) {
-        (Partitions::Exact, None) => {
-            let message = format!("{} has no `partitions`", table.label);
-            reader.wrong(table.at, &message);
-            return;
-        }
-        (Partitions::Kept, Some(_)) => format!("{name} keeps the partitions of what it reads"),
-        (Partitions::Single, Some(_)) => format!("{name} gives one partition"),
-        _ => return,
-    };
-    if let Some(item) = item {
-        let message = format!("{} cannot have `partitions`", table.label);
-        reader.wrong_hint(item.key_at, &message, &hint);
+    if let Some(given) = reader.integer(&item, PARTITIONS) {
+        spec.partitions = given;
     }
+    let gives = match of_operator {
+        Some(Partitions::Kept) => "keeps the partitions of what it reads",
+        Some(Partitions::Single) => "gives one partition",
+        Some(Partitions::Many | Partitions::Exact) | None => return,
+    };
+    let name = quoted(spec.operator.map_or("", |operator| operator.name));
+    let message = format!("{} cannot have `partitions`", table.label);
+    reader.wrong_hint(item.key_at, &message, &format!("{name} {gives}"));
 }
 
 fn own_keys(
@@ -264,21 +258,21 @@ fn own_keys(
     operator: &Operator,
     spec: &mut StreamSpec<'_>,
 ) {
-    let inverse = table_item(table, operator, "inverse");
-    let has_inverse = inverse.is_some();
-    if let Some(item) = inverse {
-        function_name(reader, &item);
-    }
+    let mut has_inverse = false;
     for key in operator.keys {
         let Some(item) = table.take(key) else {
             if *key == "window" {
-                table.require(reader, key);
+                table.require(reader, key, "its length, such as `window = \"30s\"`");
             }
             continue;
         };
         match *key {
-            "window" => spec.window = located(reader, &item),
-            "slide" => spec.slide = located(reader, &item),
+            "window" => spec.window = reader.located(&item),
+            "slide" => spec.slide = reader.located(&item),
+            "inverse" => {
+                has_inverse = true;
+                function_name(reader, &item);
+            }
             "keep" => _ = function_name(reader, &item),
             "refresh" => _ = reader.integer::<u32>(&item, REFRESH),
             "timeout" => _ = reader.duration(&item),
@@ -295,25 +289,6 @@ fn own_keys(
             );
         }
     }
-}
-
-fn table_item<'t>(
-    table: &mut Table<'t>,
-    operator: &Operator,
-    key: &'static str,
-) -> Option<Item<'t>> {
-    operator
-        .keys
-        .contains(&key)
-        .then(|| table.take(key))
-        .flatten()
-}
-
-fn located(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Located> {
-    let at = item.at;
-    reader
-        .duration(item)
-        .map(|duration| Located { duration, at })
 }
 
 fn sort_key(reader: &mut Reader<'_>, item: &Item<'_>, op: &mut Option<Op>) {
@@ -375,284 +350,4 @@ fn check_state(
 }
 
 #[cfg(test)]
-mod tests {
-    use expect_test::expect;
-
-    use super::super::tests::{REST, accepted, check_rejected};
-
-    /// A file whose stream `s` holds `keys`.
-    fn with(keys: &str) -> String {
-        format!("[stream.s]\n{keys}\n{REST}")
-    }
-
-    fn map(keys: &str) -> String {
-        with(&format!("from = \"lines\"\nop = \"map\"\n{keys}"))
-    }
-
-    #[test]
-    fn an_operator_is_needed_and_known() {
-        check_rejected(
-            &with("from = \"lines\""),
-            &expect!["1:1: stream `s` has no `op`"],
-        );
-        check_rejected(
-            &with("from = \"lines\"\nop = \"flatmap\""),
-            &expect![[r#"
-            3:6: stream `s` has an unknown operator `flatmap`
-              hint: did you mean `flat_map`?"#]],
-        );
-        check_rejected(
-            &with("from = \"lines\"\nop = 1\nwindow = \"1s\""),
-            &expect!["3:6: `op` of stream `s` is an integer, not a text"],
-        );
-    }
-
-    #[test]
-    fn an_operator_of_a_later_issue_is_told_as_such() {
-        let text = "from = \"lines\"\nop = \"window\"\nwindow = \"10s\"";
-        check_rejected(
-            &with(text),
-            &expect!["3:6: operator `window` of stream `s` is not yet available"],
-        );
-    }
-
-    #[test]
-    fn keys_are_known() {
-        check_rejected(
-            &with("form = \"lines\"\nop = \"count\""),
-            &expect![[r#"
-            1:1: stream `s` has no `from`
-            2:1: stream `s` has an unknown key `form`
-              hint: did you mean `from`?"#]],
-        );
-        check_rejected(
-            "[streams.s]\nfrom = \"lines\"\n",
-            &expect![[r#"
-            1:1: the file has no `[topology]`
-              hint: it needs at least `batch`: `[topology]` and below it `batch = "1s"`
-            1:1: there is no source, so nothing would come in
-              hint: add a `[source.NAME]`, such as one of `type = "stdin"`
-            1:1: there is no sink, so nothing would come out
-              hint: add a `[sink.NAME]`, such as one of `type = "print"`
-            1:2: the file has an unknown key `streams`
-              hint: did you mean `stream`?"#]],
-        );
-        check_rejected(
-            &with("from = \"lines\"\nop = \"count\"\n[stream.s.x]"),
-            &expect![[r#"
-                4:11: stream `s` has an unknown key `x`
-                  hint: there are `op`, `from`, `function`, `params`, `partitions`, `on_error`"#]],
-        );
-    }
-
-    #[test]
-    fn keys_belong_to_their_operator() {
-        let keys = "function = \"p/f\"\nwindow = \"10s\"\nlimit = 5\ntimeout = \"1s\"";
-        check_rejected(
-            &map(keys),
-            &expect![[r#"
-            5:1: stream `s` has `window`, which `map` does not take
-              hint: it belongs to `window`, `count_by_window`, `reduce_by_window`, `reduce_by_key_and_window`, `group_by_key_and_window` and `count_by_value_and_window`
-            6:1: stream `s` has `limit`, which `map` does not take
-              hint: it belongs to `sort`
-            7:1: stream `s` has `timeout`, which `map` does not take
-              hint: it belongs to `map_with_state`"#]],
-        );
-    }
-
-    #[test]
-    fn from_names_as_many_streams_as_the_operator_takes() {
-        let keys = "from = [\"lines\", \"lines\"]\nop = \"count\"";
-        check_rejected(
-            &with(keys),
-            &expect![[r#"
-            2:8: stream `s` reads a list of 2, but `count` takes one stream
-              hint: name one: `from = "a"`; a `union` makes one stream of several"#]],
-        );
-        check_rejected(
-            &with("from = \"lines\"\nop = \"union\""),
-            &expect![[r#"
-            2:8: stream `s` reads one, but `union` takes two or more streams
-              hint: name them in order: `from = ["a", "b"]`"#]],
-        );
-        check_rejected(
-            &with("from = [\"lines\"]\nop = \"union\""),
-            &expect![[r#"
-            2:8: stream `s` reads a list of 1, but `union` takes two or more streams
-              hint: name them in order: `from = ["a", "b"]`"#]],
-        );
-        check_rejected(
-            &with("from = 5\nop = \"count\""),
-            &expect!["2:8: `from` of stream `s` is an integer, not a text"],
-        );
-        check_rejected(
-            &with("from = [\"lines\", 5]\nop = \"union\""),
-            &expect!["2:18: an element of `from` of stream `s` is an integer, not a text"],
-        );
-        let keys = "from = [\"lines\", \"lines\", \"lines\"]\nop = \"join\"";
-        check_rejected(
-            &with(keys),
-            &expect![[r#"
-            2:8: stream `s` reads a list of 3, but `join` takes two streams
-              hint: name them in order: `from = ["a", "b"]`
-            3:6: operator `join` of stream `s` is not yet available"#]],
-        );
-    }
-
-    #[test]
-    fn a_function_is_given_where_one_is_called_and_only_there() {
-        check_rejected(
-            &map(""),
-            &expect![[r#"
-            1:1: stream `s` has no `function`
-              hint: `map` calls one: `function = "plugin/name"`"#]],
-        );
-        let keys = "from = \"lines\"\nop = \"count\"\nfunction = \"p/f\"\nparams = { a = 1 }";
-        check_rejected(
-            &with(keys),
-            &expect![[r#"
-            4:1: stream `s` cannot have `function`
-              hint: `count` calls no function
-            5:1: stream `s` cannot have `params`
-              hint: `count` calls no function"#]],
-        );
-    }
-
-    #[test]
-    fn a_function_is_named_by_its_plugin() {
-        check_rejected(
-            &map("function = \"split\""),
-            &expect![[r#"
-            4:12: `function` of stream `s` is `split`, which names no function
-              hint: write `"plugin/function"`, where `plugin` is the file `plugin.wasm`"#]],
-        );
-        check_rejected(
-            &map("function = \"a/b/c\""),
-            &expect![[r#"
-            4:12: `function` of stream `s` is `a/b/c`, which names no function
-              hint: write `"plugin/function"`, where `plugin` is the file `plugin.wasm`"#]],
-        );
-        check_rejected(
-            &map("function = \"../a\""),
-            &expect![[r#"
-            4:12: `function` of stream `s` is `../a`, which names no function
-              hint: write `"plugin/function"`, where `plugin` is the file `plugin.wasm`"#]],
-        );
-        check_rejected(
-            &map("function = \"limits/f\""),
-            &expect![[r#"
-            4:12: `function` of stream `s` is `limits/f`, which names no function
-              hint: write `"plugin/function"`, where `plugin` is the file `plugin.wasm`"#]],
-        );
-    }
-
-    #[test]
-    fn params_are_a_table_and_reach_the_function_as_msgpack() {
-        check_rejected(
-            &map("function = \"p/f\"\nparams = \"x\""),
-            &expect![[r#"
-            5:10: `params` of stream `s` is no table
-              hint: write `params = { name = "value" }`"#]],
-        );
-        check_rejected(
-            &map("function = \"p/f\"\nparams = { a = 1e999 }"),
-            &expect!["5:16: `a` of `params` of stream `s` does not fit into 64 bits"],
-        );
-        let text = map("function = \"p/f\"\nparams = { word = \"error\", n = 3 }");
-        let plan = accepted(&text.replace("from = \"lines\"\ntype", "from = \"s\"\ntype"));
-        assert_eq!(
-            plan.streams[0].params.as_deref(),
-            Some(&b"\x82\xa1n\x03\xa4word\xa5error"[..])
-        );
-        assert_eq!(
-            (plan.streams[0].at.line, plan.streams[0].at.column),
-            (4, 12)
-        );
-    }
-
-    #[test]
-    fn partitions_are_for_wide_operators() {
-        check_rejected(
-            &map("function = \"p/f\"\npartitions = 4"),
-            &expect![[r#"
-            5:1: stream `s` cannot have `partitions`
-              hint: `map` keeps the partitions of what it reads"#]],
-        );
-        let keys = "from = \"lines\"\nop = \"count\"\npartitions = 4";
-        check_rejected(
-            &with(keys),
-            &expect![[r#"
-            4:1: stream `s` cannot have `partitions`
-              hint: `count` gives one partition"#]],
-        );
-        let keys = "from = \"lines\"\nop = \"repartition\"\npartitions = 1_000_000";
-        check_rejected(
-            &with(keys),
-            &expect![[r#"
-            4:14: `partitions` of stream `s` is `1000000`, which is out of range
-              hint: it is 1 to 4096"#]],
-        );
-        check_rejected(
-            &with("from = \"lines\"\nop = \"repartition\""),
-            &expect!["1:1: stream `s` has no `partitions`"],
-        );
-    }
-
-    #[test]
-    fn a_sort_is_by_key_or_value() {
-        let keys = "from = \"lines\"\nop = \"sort\"\nby = \"values\"\ndescending = 1\nlimit = 0";
-        check_rejected(
-            &with(keys),
-            &expect![[r#"
-            4:6: `by` of stream `s` cannot be `values`
-              hint: did you mean `value`?
-            5:14: `descending` of stream `s` is an integer, not `true` or `false`
-            6:9: `limit` of stream `s` is `0`, which is out of range
-              hint: it is 1 to 4294967295"#]],
-        );
-    }
-
-    #[test]
-    fn state_needs_a_checkpoint() {
-        let keys = "from = \"lines\"\nop = \"update_state_by_key\"\nfunction = \"p/f\"";
-        let lossy = with(keys).replace("batch =", "checkpoint = false\nbatch =");
-        check_rejected(
-            &lossy,
-            &expect![[r#"
-            3:6: operator `update_state_by_key` of stream `s` is not yet available
-            4:12: stream `s` keeps state, but `checkpoint` is `false`
-              hint: give a directory, or say `allow_state_loss = true`"#]],
-        );
-        let allowed = lossy.replace("batch =", "allow_state_loss = true\nbatch =");
-        check_rejected(
-            &allowed,
-            &expect!["3:6: operator `update_state_by_key` of stream `s` is not yet available"],
-        );
-    }
-
-    #[test]
-    fn a_window_has_a_length_and_what_undoes_it() {
-        let keys = "from = \"lines\"\nop = \"count_by_window\"\nslide = \"5\"";
-        check_rejected(
-            &with(keys),
-            &expect![[r#"
-            1:1: stream `s` has no `window`
-            3:6: operator `count_by_window` of stream `s` is not yet available
-            4:9: `slide` of stream `s` is `5`, which has no unit
-              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
-        );
-        let keys = "from = \"lines\"\nop = \"reduce_by_key_and_window\"\nfunction = \"p/f\"\n\
-                    window = \"2s\"\nkeep = \"p/k\"\nrefresh = 0";
-        check_rejected(
-            &with(keys),
-            &expect![[r#"
-            3:6: operator `reduce_by_key_and_window` of stream `s` is not yet available
-            6:1: stream `s` has `keep` without `inverse`
-              hint: without it, a key leaves with its last batch
-            7:1: stream `s` has `refresh` without `inverse`
-              hint: without it, a key leaves with its last batch
-            7:11: `refresh` of stream `s` is `0`, which is out of range
-              hint: it is 1 to 4294967295"#]],
-        );
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! The first pass: bytes become text, text becomes TOML, with the places of all syntax errors.
 //!
-//! Depth is bounded by the `toml` crate (80 levels), size by [`MAX_FILE_BYTES`], so that no file, however
-//! made, exhausts stack or memory.
+//! Depth is bounded by the `toml` crate (80 levels), size by [`MAX_FILE_BYTES`], so that no file,
+//! however made, exhausts stack or memory.
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ use super::reader::{Lines, Offset};
 /// The largest topology or scenario file, in bytes.
 pub const MAX_FILE_BYTES: usize = 4 << 20;
 
-/// The largest file in which all syntax errors are searched, in bytes; in a larger one the first is told.
-/// The parser keeps every error, and a megabyte can hold a million.
+/// The largest file in which all syntax errors are searched, in bytes; in a larger one the first is
+/// told. The parser keeps every error, and a megabyte can hold a million.
 const MAX_RECOVERED_BYTES: usize = 256 << 10;
 
 /// The text of a file.
@@ -63,14 +63,27 @@ fn check_size(file: &Path, bytes: usize) -> Result<(), Problems> {
     Err(Problems::one(file, Problem::error(None, &message)))
 }
 
+/// What the parser says, in our words where its own lead astray.
 fn message(error: &Error, text: &str) -> String {
     let at = error.span().and_then(|span| text.get(span));
     match (error.message(), at) {
         ("duplicate key", Some(key)) => format!("{} stands here for the second time", quoted(key)),
-        ("cannot recurse further; max recursion depth met", _) => {
-            "values are nested too deeply".to_owned()
+        ("cannot recurse further; max recursion depth met" | "recursion limit", _) => {
+            "values or keys are nested too deeply".to_owned()
         }
-        (message, _) => format!("syntax error: {message}"),
+        ("string values must be quoted, expected literal string", Some(value)) => {
+            match value.trim() {
+                "" => "syntax error: a value is missing".to_owned(),
+                value => format!(
+                    "syntax error: {} is no value; a text is quoted",
+                    quoted(value)
+                ),
+            }
+        }
+        (message, _) => {
+            let message = message.trim_end_matches(", expected nothing");
+            format!("syntax error: {message}")
+        }
     }
 }
 
@@ -89,25 +102,21 @@ mod tests {
     fn syntax_errors_have_their_place_in_characters() {
         check(
             "a = 1\nb = \n",
-            &expect![
-                "t.toml:2:5: syntax error: string values must be quoted, expected literal string"
-            ],
+            &expect!["t.toml:2:5: syntax error: a value is missing"],
         );
         check(
             "\t\ta = = 1\n",
-            &expect!["t.toml:1:7: syntax error: extra `=`, expected nothing"],
+            &expect!["t.toml:1:7: syntax error: extra `=`"],
         );
         check(
             "\"äöü\" = 'ß' x\r\nc =\r\n",
             &expect![[r#"
             t.toml:1:13: syntax error: unexpected key or value, expected newline, `#`
-            t.toml:2:4: syntax error: string values must be quoted, expected literal string"#]],
+            t.toml:2:4: syntax error: a value is missing"#]],
         );
         check(
             "\u{feff}a = ?\n",
-            &expect![
-                "t.toml:1:5: syntax error: string values must be quoted, expected literal string"
-            ],
+            &expect!["t.toml:1:5: syntax error: `?` is no value; a text is quoted"],
         );
         check(
             "[stream.words\nfrom = \"x\"\n",
@@ -123,9 +132,7 @@ mod tests {
         );
         check(
             "batch = 1s\n",
-            &expect![
-                "t.toml:1:9: syntax error: string values must be quoted, expected literal string"
-            ],
+            &expect!["t.toml:1:9: syntax error: `1s` is no value; a text is quoted"],
         );
         check(
             "a = 2026-13-41\n",
@@ -144,7 +151,7 @@ mod tests {
         check(
             "a = \n[b\nc = 1\nd = 'x\n",
             &expect![[r#"
-            t.toml:1:5: syntax error: string values must be quoted, expected literal string
+            t.toml:1:5: syntax error: a value is missing
             t.toml:2:3: syntax error: unclosed table, expected `]`"#]],
         );
     }
@@ -164,24 +171,24 @@ mod tests {
     #[test]
     fn deep_nesting_is_an_error_and_no_stack_overflow() {
         for depth in [100, 10_000, 1_000_000] {
-            check(
-                &format!("a = {}", "[".repeat(depth)),
-                &expect!["t.toml:1:85: values are nested too deeply"],
-            );
+            let text = format!("a = {}", "[".repeat(depth));
+            let problems = parse(Path::new("t.toml"), &text).unwrap_err();
+            let told = "t.toml:1:85: values or keys are nested too deeply";
+            assert_eq!(problems.to_string(), told);
         }
         let tables = "{a=".repeat(10_000);
         check(
             &format!("a = {tables}"),
-            &expect!["t.toml:1:245: values are nested too deeply"],
+            &expect!["t.toml:1:245: values or keys are nested too deeply"],
         );
         let dotted = vec!["a"; 10_000].join(".");
         check(
             &format!("{dotted} = 1"),
-            &expect!["t.toml: syntax error: recursion limit"],
+            &expect!["t.toml: values or keys are nested too deeply"],
         );
         check(
             &format!("[{dotted}]"),
-            &expect!["t.toml: syntax error: recursion limit"],
+            &expect!["t.toml: values or keys are nested too deeply"],
         );
     }
 

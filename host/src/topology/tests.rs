@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 
 use super::plan::{OnError, Op, Plan, SortBy, Target, Upstream};
 use super::problem::Problems;
 use super::{Options, Parsed, parse};
 
-/// What a file needs besides the element that a test is about, to follow it, so that it stands at 1:1.
+/// What a file needs besides the element that a test is about, to follow it, so that it stands at
+/// 1:1.
 pub(super) const REST: &str = r#"
 [topology]
 batch = "1s"
@@ -209,27 +211,53 @@ type = "prnt"
     check_rejected(
         text,
         &expect![[r#"
-        2:9: `batch` of `[topology]` is an integer, not a duration
-          hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`
-        3:11: `workers` of `[topology]` is `0`, which is out of range
-          hint: it is 1 to 1024
-        4:2: the file has an unknown key `plugin`
-          hint: did you mean `plugins`?
-        6:1: source `lines` has no `type`
-        7:1: source `lines` has an unknown key `typ`
-          hint: did you mean `type`?
-        9:8: stream `words` reads from `line`, which does not exist
-          hint: did you mean `lines`?
-        10:6: stream `words` has an unknown operator `flatmap`
-          hint: did you mean `flat_map`?
-        11:12: `function` of stream `words` is `split`, which names no function
-          hint: write `"plugin/function"`, where `plugin` is the file `plugin.wasm`
-        15:1: stream `counts` cannot have `function`
-          hint: `count` calls no function
-        17:8: sink `out` reads from `count`, which does not exist
-          hint: did you mean `counts`?
-        18:8: `type` of sink `out` cannot be `prnt`
-          hint: did you mean `print`?"#]],
+            2:9: `batch` of `[topology]` is an integer, not a duration
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`
+            3:11: `workers` of `[topology]` is `0`, which is out of range
+              hint: it is 1 to 1024
+            4:2: the file has an unknown key `plugin`
+              hint: did you mean `plugins`?
+            7:1: source `lines` has an unknown key `typ`
+              hint: did you mean `type`?
+            9:8: stream `words` reads from `line`, which does not exist
+              hint: did you mean `lines`?
+            10:6: stream `words` has an unknown operator `flatmap`
+              hint: did you mean `flat_map`?
+            11:12: `function` of stream `words` is `split`, which names no function
+              hint: write `"plugin/function"`, where `plugin` is the file `plugin.wasm`
+            15:1: stream `counts` cannot have `function`
+              hint: `count` calls no function
+            17:8: sink `out` reads from `count`, which does not exist
+              hint: did you mean `counts`?
+            18:8: `type` of sink `out` cannot be `prnt`
+              hint: did you mean `print`?"#]],
+    );
+}
+
+#[test]
+fn what_follows_from_a_misspelt_table_is_not_told() {
+    check_rejected(
+        &REST.replace("[source", "[sources"),
+        &expect![[r#"
+        4:2: the file has an unknown key `sources`
+          hint: did you mean `source`?"#]],
+    );
+    check_rejected(
+        &REST.replace("[sink", "[snk"),
+        &expect![[r#"
+        6:2: the file has an unknown key `snk`
+          hint: did you mean `sink`?"#]],
+    );
+}
+
+#[test]
+fn there_is_an_end_to_elements() {
+    let many: String = (0..5000)
+        .map(|index| format!("[stream.s{index}]\n"))
+        .collect();
+    check_rejected(
+        &(REST.to_owned() + &many),
+        &expect!["4105:9: there are 5000 streams, more than 4096"],
     );
 }
 
@@ -434,35 +462,35 @@ type = "print"
     check_rejected(
         wrong,
         &expect![[r#"
-        2:9: `batch` of `[topology]` is `${SECRET}`, which does not start with a number
-          hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`
-        3:8: `-${SECRET}` cannot be the name of a topology
-          hint: a name is a letter, then letters, digits, `_` and `-`
-        4:11: `workers` of `[topology]` is a text, not an integer
-        5:12: `on_error` of `[topology]` cannot be `${SECRET}`
-          hint: there are `fail`, `skip`, `dead_letter`
-        6:14: a URL as `checkpoint` is not yet available
-        9:11: `address` of source `lines` is `${SECRET}`, which is no address
-          hint: write a host and a port, such as `"127.0.0.1:9999"`
-        11:8: `type` of source `more` cannot be `${SECRET}`
-          hint: there are `socket`, `files`, `stdin`, `generate`
-        13:8: stream `a` reads from `${SECRET}`, which does not exist
-          hint: there are `lines`, `more`, `a`, `b`
-        14:6: stream `a` has an unknown operator `${SECRET}`
-          hint: there are `map`, `flat_map`, `filter`, `map_partitions`, `glom`, `map_values`, `flat_map_values`, `repartition`, `union`, `count`, `count_by_value`, `reduce`, …
-        16:8: `from` of stream `b` needs `MISSING`, which is not set
-          hint: set it in the environment; a plain `${` is written `$${`
-        18:12: `function` of stream `b` is `${SECRET}`, which names no function
-          hint: write `"plugin/function"`, where `plugin` is the file `plugin.wasm`
-        20:8: `from` of sink `out` has a `${` without a `}`
-          hint: write `$${` for a plain `${`"#]],
+            2:9: `batch` of `[topology]` is `${SECRET}`, which does not start with a number
+              hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`
+            3:8: `-${SECRET}` cannot be the name of a topology
+              hint: a name is a letter, then letters, digits, `_` and `-`
+            4:11: `workers` of `[topology]` is a text, not an integer
+            5:12: `on_error` of `[topology]` cannot be `${SECRET}`
+              hint: one of `fail`, `skip`, `dead_letter`
+            6:14: a URL as `checkpoint` is not yet available
+            9:11: `address` of source `lines` is `${SECRET}`, which is no address
+              hint: write a host and a port, such as `"127.0.0.1:9999"`
+            11:8: `type` of source `more` cannot be `${SECRET}`
+              hint: one of `socket`, `files`, `stdin`, `generate`
+            13:8: stream `a` reads from `${SECRET}`, which does not exist
+              hint: one of `lines`, `more`, `b`
+            14:6: stream `a` has an unknown operator `${SECRET}`
+              hint: one of `map`, `flat_map`, `filter`, `map_partitions`, `glom`, `map_values`, `flat_map_values`, `repartition`, `union`, `count`, `count_by_value`, `reduce`, …
+            16:8: `from` of stream `b` needs `MISSING`, which is not set
+              hint: set it in the environment; a plain `${` is written `$${`
+            18:12: `function` of stream `b` is `${SECRET}`, which names no function
+              hint: write `"plugin/function"`, where `plugin` is the file `plugin.wasm`
+            20:8: `from` of sink `out` has a `${` without a `}`
+              hint: write `$${` for a plain `${`"#]],
     );
 }
 
 #[test]
 fn a_flood_of_wrong_elements_is_answered_at_once() {
     let mut text = String::new();
-    for index in 0..5000 {
+    for index in 0..4000 {
         text.push_str(&format!(
             "[stream.s{index}]\nfrom = \"t{index}\"\nop = \"nap\"\n"
         ));
@@ -495,4 +523,19 @@ fn a_long_chain_is_planned_and_a_long_cycle_told_without_recursion() {
         10:8: streams go round in a cycle: `s3999` → `s0` → `s1` → `s2` → `s3` → `s4` → `s5` → `s6` → …
           hint: let one of them read something else"#]],
     );
+}
+
+proptest! {
+    #[test]
+    fn no_mutilated_file_is_more_than_wrong(
+        start in 0..WORDCOUNT.len(),
+        length in 0..40_usize,
+        patch in r#"[\[\]{}=."'$\\a-z0-9\n ]{0,8}"#,
+    ) {
+        let end = WORDCOUNT.len().min(start + length);
+        let text = format!("{}{patch}{}", &WORDCOUNT[..start], &WORDCOUNT[end..]);
+        if let Err(problems) = parsed(&text, &["counts"]) {
+            prop_assert!(!problems.is_empty());
+        }
+    }
 }

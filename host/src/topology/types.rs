@@ -1,8 +1,9 @@
 //! Record types through the graph, worked out from the functions' signatures.
 //!
-//! [`infer`] goes over the streams in their order and knows, for each, what it reads. It is pure and takes
-//! nothing but signatures, so that the candidates of a hot swap are judged by the same rules as a start.
-//! Signatures are what a guest says of itself: nothing in them is believed before it is checked.
+//! [`infer`] goes over the streams in their order and knows, for each, what it reads. It is pure
+//! and takes nothing but signatures, so that the candidates of a hot swap are judged by the same
+//! rules as a start. Signatures are what a guest says of itself: nothing in them is believed before
+//! it is checked.
 
 use std::collections::BTreeMap;
 
@@ -23,16 +24,18 @@ pub struct Types {
     /// Of each stream's result.
     pub streams: Vec<RecordType>,
     /// What each stream's function takes, per input, keys filled in for kinds that see values only;
-    /// empty where no function is bound. Where it differs from what the stream reads, records are converted.
+    /// empty where no function is bound. Where it differs from what the stream reads, records are
+    /// converted.
     pub takes: Vec<Vec<RecordType>>,
 }
 
-/// Works out the types of all streams. The problems are of no named file: see [`Problems::in_file`].
+/// Works out the types of all streams. The problems are of no named file: see
+/// [`Problems::in_file`].
 ///
 /// # Errors
 ///
-/// Every function that does not exist, is of another kind, or does not fit what its stream reads. What
-/// follows from a stream without a type is not told.
+/// Every function that does not exist, is of another kind, or does not fit what its stream reads.
+/// What follows from a stream without a type is not told.
 pub fn infer(plan: &Plan, signatures: &Signatures) -> Result<Types, Problems> {
     let sources = plan.sources.iter().map(|source| source_type(source.format));
     let sources: Vec<RecordType> = sources.collect();
@@ -78,6 +81,8 @@ const fn source_type(format: Format) -> RecordType {
     })
 }
 
+const CONVERSIONS: &str = "int64 feeds float64 and all feeds msgpack; else a `map` has to convert";
+
 /// What a stream reads.
 struct Input<'p> {
     name: &'p str,
@@ -96,7 +101,8 @@ struct Typed {
 type Fallible<T> = Result<T, Box<Problem>>;
 
 fn typed(stream: &StreamPlan, inputs: &[Input<'_>], signatures: &Signatures) -> Fallible<Typed> {
-    // A function is looked up even where its input is unknown: that it is missing is no consequence.
+    // A function is looked up even where its input is unknown: that it is missing is no
+    // consequence.
     let function = match &stream.function {
         Some(name) => Some(Bound::find(stream, name, signatures)?),
         None => None,
@@ -133,7 +139,7 @@ fn without_function(
         Op::Sort(sort) if sort.by == Some(SortBy::Key) && first.key.is_none() => {
             let name = quoted(inputs.first().map_or("", |input| input.name));
             let message = format!(
-                "stream {} sorts by key, but stream {name} gives {first}, which has no keys",
+                "stream {} sorts by key, but {name} gives {first}, which has no keys",
                 quoted(&stream.name)
             );
             let hint = "sort by `\"value\"`, or let a `map` give pairs";
@@ -228,7 +234,8 @@ impl<'p> Bound<'p> {
         })
     }
 
-    /// What it takes of `given` records of stream `from`, keys filled in where it does not see them.
+    /// What it takes of `given` records of stream `from`, keys filled in where it does not see
+    /// them.
     fn takes(&self, from: &str, given: RecordType) -> Fallible<RecordType> {
         let by_key = matches!(
             self.stream.op,
@@ -240,21 +247,28 @@ impl<'p> Bound<'p> {
                 false => Err(self.mismatch(from, given)),
             };
         }
+        let (stream, from) = (quoted(&self.stream.name), quoted(from));
         let Some(key) = given.key else {
             let message = format!(
-                "stream {} works by key, but stream {} gives {given}, which has no keys",
-                quoted(&self.stream.name),
-                quoted(from)
+                "stream {stream} works by key, but {from} gives {given}, which has no keys"
             );
             return Err(problem(self.stream, &message, "let a `map` give pairs"));
         };
-        let takes = RecordType::pair(self.input.key.unwrap_or(key), self.input.value);
-        // A function that sees no keys is at ease with all; one of pairs would see none where it wants some.
-        let sees_keys = self.input.key.is_some();
-        match !sees_keys && converts(given.value, takes.value) {
-            true => Ok(takes),
-            false => Err(self.mismatch(from, given)),
+        let (name, takes) = (self.name, self.input.value);
+        if self.input.key.is_some() {
+            let input = self.input;
+            let message = format!(
+                "stream {stream} calls `{name}`, which takes {input}, but it is given values only"
+            );
+            let hint = "let the function take the value without its key";
+            return Err(problem(self.stream, &message, hint));
         }
+        if !converts(given.value, takes) {
+            let what = format!("stream {stream} calls `{name}`, which takes values of {takes}");
+            let message = format!("{what}, but {from} gives {given}");
+            return Err(problem(self.stream, &message, CONVERSIONS));
+        }
+        Ok(RecordType::pair(key, takes))
     }
 
     /// The type of the stream, where the function reads `given` and takes `takes`.
@@ -303,10 +317,8 @@ impl<'p> Bound<'p> {
         );
         let hint = match (self.input.key, given.key) {
             (Some(_), None) => "the function wants pairs; let a `map` give them",
-            (None, Some(_)) => {
-                "the function sees pairs; let it take a 2-tuple, or only the values by `map_values`"
-            }
-            _ => "int64 becomes float64, and all becomes msgpack; else a `map` has to convert",
+            (None, Some(_)) => "the function is given pairs; let it take a 2-tuple",
+            _ => CONVERSIONS,
         };
         problem(self.stream, &message, hint)
     }
@@ -373,3 +385,6 @@ fn converts(from: ColumnType, to: ColumnType) -> bool {
         || to == ColumnType::Msgpack
         || (from == ColumnType::Int64 && to == ColumnType::Float64)
 }
+
+#[cfg(test)]
+mod tests;

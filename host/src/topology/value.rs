@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use toml::de::DeValue;
 
-use super::reader::{Item, Reader};
+use super::reader::Reader;
+use super::table::Item;
 
 /// A value, as TOML and JSON know them.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,7 +137,8 @@ mod tests {
     use expect_test::expect;
     use toml::de::DeTable;
 
-    use super::super::reader::{Offset, Table};
+    use super::super::reader::Offset;
+    use super::super::table::Table;
     use super::*;
 
     fn read(text: &str) -> Result<Value, String> {

@@ -1,0 +1,255 @@
+//! Files with wrong sources.
+
+use expect_test::expect;
+
+use super::*;
+use crate::topology::tests::{REST, accepted, check_rejected};
+
+/// A file whose source is `text`.
+fn with(text: &str) -> String {
+    let rest = REST.replace("[source.lines]\ntype = \"stdin\"\n", "");
+    format!("{text}\n{rest}")
+}
+
+fn source(keys: &str) -> String {
+    with(&format!("[source.lines]\n{keys}"))
+}
+
+#[test]
+fn a_type_is_needed_and_known() {
+    check_rejected(
+        &source(""),
+        &expect![[r#"
+        1:1: source `lines` has no `type`
+          hint: one of `socket`, `files`, `stdin` and `generate`"#]],
+    );
+    check_rejected(
+        &source("type = \"sockt\"\naddress = \"x\""),
+        &expect![[r#"
+        2:8: `type` of source `lines` cannot be `sockt`
+          hint: did you mean `socket`?"#]],
+    );
+    check_rejected(
+        &source("type = \"kafka\"\ntopic = \"x\""),
+        &expect![[r#"
+            2:8: `type` of source `lines` cannot be `kafka`
+              hint: one of `socket`, `files`, `stdin`, `generate`
+            3:1: source `lines` has an unknown key `topic`
+              hint: one of `type`, `format`, `header`, `buffer`, `max_bytes_per_batch`, `max_record`, `rate`, `partitions`, `on_error`"#]],
+    );
+}
+
+#[test]
+fn an_address_is_a_host_and_a_port() {
+    check_rejected(
+        &source("type = \"socket\""),
+        &expect![[r#"
+            1:1: source `lines` has no `address`
+              hint: write a host and a port, such as `"127.0.0.1:9999"`"#]],
+    );
+    check_rejected(
+        &source("type = \"socket\"\naddress = \":9999\""),
+        &expect![[r#"
+            3:11: `address` of source `lines` is `:9999`, which is no address
+              hint: write a host and a port, such as `"127.0.0.1:9999"`"#]],
+    );
+    for good in ["localhost:1", "[::1]:80", "10.0.0.1:65535"] {
+        assert!(is_address(good, SocketMode::Connect), "{good}");
+    }
+    let wrong = [
+        "",
+        "x",
+        "x:",
+        ":1",
+        "x:0",
+        "x:65536",
+        "x:+1",
+        "::1:80",
+        "a b:1",
+        "http://x:1",
+    ];
+    for wrong in wrong {
+        assert!(!is_address(wrong, SocketMode::Connect), "{wrong}");
+    }
+    assert!(is_address("127.0.0.1:0", SocketMode::Listen));
+}
+
+#[test]
+fn keys_belong_to_their_type() {
+    check_rejected(
+        &source("type = \"stdin\"\naddress = \"x:1\"\ndir = \"x\""),
+        &expect![[r#"
+            3:1: source `lines` cannot have `address`
+              hint: it belongs to `type = "socket"`
+            4:1: source `lines` cannot have `dir`
+              hint: it belongs to `type = "files"`"#]],
+    );
+    let listening = "type = \"socket\"\naddress = \"x:1\"\nmode = \"listen\"\nretry = \"1s\"";
+    check_rejected(
+        &source(listening),
+        &expect![[r#"
+        5:1: source `lines` listens, so it cannot have `retry`
+          hint: it belongs to `mode = "connect"`"#]],
+    );
+    check_rejected(
+        &source("type = \"stdin\"\nheader = true"),
+        &expect![[r#"
+        3:1: source `lines` cannot have `header`
+          hint: it belongs to `format = "csv"`"#]],
+    );
+    check_rejected(
+        &source("type = \"stdin\"\nadress = \"x\""),
+        &expect![[r#"
+            3:1: source `lines` has an unknown key `adress`
+              hint: one of `type`, `format`, `header`, `buffer`, `max_bytes_per_batch`, `max_record`, `rate`, `partitions`, `on_error`"#]],
+    );
+}
+
+#[test]
+fn common_keys_are_checked() {
+    let keys = "type = \"stdin\"\nformat = \"xml\"\nrate = 0\nbuffer = \"1\"\npartitions = 0\n\
+                on_error = 1";
+    check_rejected(
+        &source(keys),
+        &expect![[r#"
+            3:10: `format` of source `lines` cannot be `xml`
+              hint: one of `text`, `bytes`, `json`, `msgpack`, `csv`
+            4:8: `rate` of source `lines` is `0`, which is out of range
+              hint: it is 1 to 1000000000
+            5:10: `buffer` of source `lines` is `1`, which has no unit
+              hint: write a size such as `"512B"`, `"64KiB"`, `"256MiB"` or `"1GiB"`
+            6:14: `partitions` of source `lines` is `0`, which is out of range
+              hint: it is 1 to 4096
+            7:12: `on_error` of source `lines` is an integer, not a text"#]],
+    );
+    let keys = "type = \"stdin\"\nbuffer = \"1MiB\"\nmax_record = \"2MiB\"";
+    check_rejected(
+        &source(keys),
+        &expect![[r#"
+            4:14: source `lines` has a `max_record` that exceeds its `buffer`
+              hint: no such record could ever be received"#]],
+    );
+}
+
+#[test]
+fn what_comes_later_is_known() {
+    let keys = "type = \"socket\"\naddress = \"x:1\"\nack = true\non_error = \"dead_letter\"";
+    check_rejected(
+        &source(keys),
+        &expect![[r#"
+        4:7: `ack = true` of source `lines` is not yet available
+        5:12: `on_error = "dead_letter"` of source `lines` is not yet available"#]],
+    );
+}
+
+#[test]
+fn files_need_a_directory_and_a_glob() {
+    let keys = "type = \"files\"\npattern = \"[a\"\nexisting = 1\nafter = \"archive\"";
+    check_rejected(
+        &source(keys),
+        &expect![[r#"
+            1:1: source `lines` has no `dir`
+              hint: the directory that is watched
+            3:11: `pattern` of source `lines` is `[a`, which is no glob
+              hint: a glob is such as `*.log` or `part-[0-9]*`
+            4:12: `existing` of source `lines` is an integer, not `true` or `false`
+            5:9: `after` of source `lines` cannot be `archive`
+              hint: it is `"keep"`, `"delete"` or `"move:DIR"`"#]],
+    );
+    check_rejected(
+        &source("type = \"files\"\ndir = \"in\"\nafter = \"move:in\""),
+        &expect!["4:9: source `lines` moves files into the directory it reads"],
+    );
+    let plan = accepted(&source(
+        "type = \"files\"\ndir = \"in\"\nafter = \"move:done\"",
+    ));
+    let transport = Transport::Files {
+        dir: "dir/in".into(),
+        pattern: "*".to_owned(),
+        existing: false,
+        after: After::Move("dir/done".into()),
+    };
+    assert_eq!(plan.sources[0].transport, transport);
+}
+
+#[test]
+fn generated_text_is_lines_or_words() {
+    let generated = |keys: &str| {
+        let plan = accepted(&source(&format!("type = \"generate\"\n{keys}")));
+        match plan.sources[0].transport {
+            Transport::Generate { unit, .. } => unit,
+            _ => panic!("not generated"),
+        }
+    };
+    assert_eq!(generated(""), GenerateUnit::Lines);
+    assert_eq!(generated("lines = true"), GenerateUnit::Lines);
+    assert_eq!(
+        generated("words = true\nrate = 10\ncount = 5\nseed = 7"),
+        GenerateUnit::Words
+    );
+    check_rejected(
+        &source("type = \"generate\"\nlines = true\nwords = true"),
+        &expect![[r#"
+            1:1: source `lines` generates neither lines nor words, or both
+              hint: write `lines = true` or `words = true`"#]],
+    );
+    check_rejected(
+        &source("type = \"generate\"\ncount = 0"),
+        &expect![[r#"
+        3:9: `count` of source `lines` is `0`, which is out of range
+          hint: it is 1 or more"#]],
+    );
+}
+
+#[test]
+fn sources_do_not_get_into_each_others_way() {
+    let stdin = "[source.a]\ntype = \"stdin\"\n[source.lines]\ntype = \"stdin\"";
+    check_rejected(
+        &with(stdin),
+        &expect![[r#"
+        3:9: sources `a` and `lines` both read standard input
+          hint: let one source read it, and streams share that"#]],
+    );
+    let listen = |name: &str, address: &str| {
+        format!("[source.{name}]\ntype = \"socket\"\nmode = \"listen\"\naddress = \"{address}\"\n")
+    };
+    let both = |one: &str, other: &str| with(&(listen("a", one) + &listen("lines", other)));
+    check_rejected(
+        &both("localhost:9999", "127.0.0.1:9999"),
+        &expect![[r#"
+            8:11: sources `a` and `lines` both listen on one address
+              hint: give each a port of its own"#]],
+    );
+    check_rejected(
+        &both("0.0.0.0:9999", "127.0.0.1:9999"),
+        &expect![[r#"
+            8:11: sources `a` and `lines` both listen on one address
+              hint: give each a port of its own"#]],
+    );
+    accepted(&both("127.0.0.1:9998", "127.0.0.1:9999"));
+    accepted(&both("127.0.0.1:0", "127.0.0.1:0"));
+}
+
+#[test]
+fn a_source_is_a_table() {
+    check_rejected(
+        &with("source.lines = \"stdin\""),
+        &expect!["1:16: source `lines` is a text, not a table"],
+    );
+    check_rejected(
+        &with("[[source]]\nname = \"lines\""),
+        &expect![[r#"
+            1:1: `source` is no table of sources
+              hint: each source has its own: `[source.NAME]`"#]],
+    );
+}
+
+#[test]
+fn a_record_is_never_larger_than_the_buffer() {
+    let plan = accepted(&source(
+        "type = \"stdin\"\nbuffer = \"1MiB\"\nformat = \"csv\"\nheader = true",
+    ));
+    assert_eq!(plan.sources[0].max_record, 1 << 20);
+    assert_eq!(plan.sources[0].format, Format::Csv { header: true });
+    assert_eq!(plan.sources[0].on_error, OnError::Skip);
+}
