@@ -42,8 +42,8 @@ const TABLE_ELEMENTS: usize = 128 * 1024;
 /// Bytes of an instance's memory that stay mapped for the next one, instead of being faulted in again.
 const RESIDENT_BYTES: usize = 256 * 1024;
 
-/// Frames of a guest's backtrace.
-const MAX_FRAMES: NonZeroUsize = NonZeroUsize::new(20).expect("not zero");
+/// Frames of a guest's backtrace; of a Rust panic the first dozen are its own machinery.
+const MAX_FRAMES: NonZeroUsize = NonZeroUsize::new(40).expect("not zero");
 
 /// What the plan needs.
 #[derive(Clone, Debug)]

@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::batch::BatchTime;
 use crate::batch::function::Context;
+use crate::topology::plan::Limits;
 
 use super::escape::escape;
 use super::voice::{LastWords, Lines, Voice};
@@ -47,6 +48,7 @@ pub(super) enum HostTrap {
 
 /// The data of one store.
 pub(super) struct Guest {
+    pub(super) limits: Limits,
     pub(super) meter: Meter,
     pub(super) last_words: LastWords,
     batch: BatchTime,
@@ -65,10 +67,11 @@ pub(super) enum Stdio {
 }
 
 impl Guest {
-    /// A guest that may use `memory` bytes and speaks by `voice`.
-    pub(super) fn new(memory: usize, voice: Arc<Voice>) -> Self {
+    /// A guest within `limits` that speaks by `voice`.
+    pub(super) fn new(limits: &Limits, voice: Arc<Voice>) -> Self {
         Self {
-            meter: Meter::new(memory),
+            limits: limits.clone(),
+            meter: Meter::new(limits.memory),
             last_words: LastWords::default(),
             batch: BatchTime::default(),
             dice: Dice::new(0),
@@ -176,14 +179,9 @@ impl Meter {
         }
     }
 
-    /// Bytes of linear memory and tables.
-    pub(super) fn used(&self) -> usize {
-        self.used
-    }
-
-    /// Bytes that may be used.
-    pub(super) fn limit(&self) -> usize {
-        self.limit
+    /// Whether the instance should be replaced before it runs out.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.used > self.limit / 2
     }
 
     /// Whether more was wanted than there is.
@@ -279,7 +277,7 @@ mod tests {
         let mut meter = Meter::new(1000);
         assert!(meter.grow(0, 600));
         assert!(meter.table_growing(0, 50, None).unwrap());
-        assert_eq!(meter.used(), 1000);
+        assert_eq!(meter.used, 1000);
         assert!(!meter.refused());
         assert!(!meter.grow(600, 601));
         assert!(!meter.table_growing(50, usize::MAX, None).unwrap());
@@ -291,7 +289,7 @@ mod tests {
         let mut meter = Meter::new(1000);
         assert!(meter.grow(0, 600));
         meter.failed();
-        assert_eq!(meter.used(), 0);
+        assert_eq!(meter.used, 0);
     }
 
     #[test]
@@ -304,7 +302,7 @@ mod tests {
 
     #[test]
     fn counters_are_bounded() {
-        let mut guest = Guest::new(0, Arc::new(Voice::new("words", 0)));
+        let mut guest = Guest::new(&Limits::default(), Arc::new(Voice::new("words", 0)));
         for number in 0..1000 {
             guest.count(format!("c{number:04}"), 1);
         }

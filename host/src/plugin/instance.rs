@@ -119,7 +119,7 @@ pub(super) fn new_store(
     limits: &Limits,
     voice: Arc<Voice>,
 ) -> Store<Guest> {
-    let mut store = Store::new(engine, Guest::new(limits.memory, voice));
+    let mut store = Store::new(engine, Guest::new(limits, voice));
     store.limiter(|guest| &mut guest.meter);
     store.set_hostcall_fuel(limits.returned);
     store.set_max_component_handles(MAX_HANDLES);
@@ -190,8 +190,7 @@ impl Instance {
                 backtrace: Vec::new(),
             });
         };
-        let meter = &open.store.data().meter;
-        if meter.used() > meter.limit() / 2 {
+        if open.store.data().meter.is_half_full() {
             // The old one goes first, so that there are never two.
             drop(open);
             open = Self::open(&self.chain)?;

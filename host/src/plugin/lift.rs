@@ -179,7 +179,7 @@ impl Promise {
                 rejected: link.rejected.into(),
             };
             due.without(skipped)
-                .check(&format!("it counted for link {index}"), count.records)?;
+                .check(&format!("link {index} counted"), count.records)?;
             let Some(passed) = count.records.checked_sub(count.rejected) else {
                 return broken(format!(
                     "it rejected {} of {} records",
@@ -263,7 +263,8 @@ impl Promise {
                 };
                 same_type(name, column_type, base)?;
                 self.room_for(picked.indices.len().saturating_mul(2))?;
-                let indices = ascending(name, picked.indices, base.len(), Repeats::Allowed)?;
+                let what = format!("its {name}s");
+                let indices = ascending(&what, picked.indices, base.len(), Repeats::Allowed)?;
                 let column = base.take(&indices);
                 self.room_for(column.size())?;
                 column
@@ -501,4 +502,297 @@ fn wrong_column(name: &'static str) -> impl Fn(ColumnError) -> Trap + Copy {
 
 fn broken<T>(message: impl Into<String>) -> Result<T, Trap> {
     Err(Trap::broken_promise(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::lower::Keys;
+    use super::*;
+
+    const RETURNED: usize = 1000;
+
+    fn promise(kinds: &[Kind], gives: RecordType) -> Promise {
+        Promise {
+            kinds: kinds.to_vec(),
+            gives,
+            returned: RETURNED,
+            depth: 4,
+        }
+    }
+
+    fn words() -> Input {
+        Input::new(
+            &Chunk::single(Column::text(["one", "zwölf", "three"])),
+            Keys::Lowered,
+        )
+    }
+
+    fn values(value: wire::OutputColumn) -> wire::OutputChunk {
+        wire::OutputChunk { key: None, value }
+    }
+
+    fn u32s(numbers: &[u32]) -> Vec<u8> {
+        numbers.iter().copied().flat_map(u32::to_le_bytes).collect()
+    }
+
+    fn counted(links: &[(u32, u32)]) -> wire::Report {
+        let links = links
+            .iter()
+            .map(|&(records, rejected)| wire::LinkCount { records, rejected });
+        wire::Report {
+            links: links.collect(),
+            rejections: Vec::new(),
+        }
+    }
+
+    fn process(
+        kinds: &[Kind],
+        skip: &[RecordRef],
+        output: wire::Output,
+        links: &[(u32, u32)],
+    ) -> Result<Chunk, String> {
+        let promise = promise(kinds, RecordType::single(ColumnType::Text));
+        let report = counted(links);
+        promise
+            .process(&words(), skip, wire::Outcome { output, report })
+            .map(|outcome| outcome.chunk)
+            .map_err(|trap| trap.message)
+    }
+
+    fn same() -> wire::Output {
+        wire::Output::Chunk(values(wire::OutputColumn::Same(wire::Side::Value)))
+    }
+
+    fn picked(indices: &[u32]) -> wire::Output {
+        wire::Output::Chunk(values(wire::OutputColumn::Picked(wire::Picked {
+            side: wire::Side::Value,
+            indices: u32s(indices),
+        })))
+    }
+
+    #[test]
+    fn records_are_counted_from_link_to_link() {
+        use Kind::{Filter, FlatMap, Map};
+        let skip = [(0, 1), (1, 0)].map(|(link, index)| RecordRef { link, index });
+        let three = || picked(&[0, 1, 2]);
+        assert!(process(&[Map, Map], &[], three(), &[(3, 0), (3, 0)]).is_ok());
+        assert!(
+            process(
+                &[Map, FlatMap],
+                &[],
+                picked(&[0, 0, 0, 1]),
+                &[(3, 0), (3, 0)]
+            )
+            .is_ok()
+        );
+        assert!(process(&[Filter, Map], &[], picked(&[2]), &[(3, 0), (1, 0)]).is_ok());
+        // Of three records one is skipped, of the two that pass another, and one is rejected.
+        assert!(process(&[Map, Map], &skip, picked(&[]), &[(2, 0), (1, 1)]).is_ok());
+
+        let wrong = |kinds: &[Kind], skip: &[RecordRef], links: &[(u32, u32)]| {
+            process(kinds, skip, three(), links).unwrap_err()
+        };
+        assert_eq!(
+            wrong(&[Map, Map], &[], &[(3, 0), (2, 0)]),
+            "link 1 counted 2 records where 3 are due"
+        );
+        assert_eq!(
+            wrong(&[Filter, Map], &[], &[(3, 1), (3, 0)]),
+            "link 1 counted 3 records where at most 2 are due"
+        );
+        assert_eq!(
+            wrong(&[Map], &skip, &[(3, 0)]),
+            "link 0 counted 3 records where 2 are due"
+        );
+        assert_eq!(
+            wrong(&[Map], &[], &[(3, 1)]),
+            "it gave 3 records where 2 are due"
+        );
+    }
+
+    #[test]
+    fn a_chain_of_filters_says_what_it_keeps() {
+        let kept = || wire::Output::Kept(u32s(&[0, 2]));
+        let filters = [Kind::Filter, Kind::Filter];
+        assert_eq!(
+            process(&filters, &[], kept(), &[(3, 0), (2, 0)]),
+            Ok(Chunk::single(Column::text(["one", "three"])))
+        );
+        assert_eq!(
+            process(&filters, &[], kept(), &[(3, 0), (1, 0)]).unwrap_err(),
+            "it gave 2 records where at most 1 are due"
+        );
+        assert!(process(&filters, &[], same(), &[(3, 0), (3, 0)]).is_err());
+        assert!(process(&[Kind::Filter, Kind::Map], &[], kept(), &[(3, 0), (2, 0)]).is_err());
+    }
+
+    #[test]
+    fn text_and_bytes_may_be_cut_from_each_other() {
+        let column = |base: Column, gives, starts: &[u32], ends: &[u32]| {
+            let input = Input::new(&Chunk::single(base), Keys::Lowered);
+            let slices = wire::OutputColumn::Slices(wire::Slices {
+                side: wire::Side::Value,
+                starts: u32s(starts),
+                ends: u32s(ends),
+            });
+            promise(&[Kind::FlatMap], RecordType::single(gives))
+                .column("value", gives, &input, slices)
+                .map_err(|trap| trap.message)
+        };
+        let (text, bytes) = (ColumnType::Text, ColumnType::Bytes);
+        let raw = || {
+            let mut builder = crate::batch::column::VarBuilder::default();
+            builder.push(b"ab\xff");
+            Column::Bytes(builder.finish())
+        };
+        assert_eq!(
+            column(raw(), text, &[0, 1], &[2, 2]),
+            Ok(Column::text(["ab", "b"]))
+        );
+        assert_eq!(
+            column(raw(), text, &[0], &[3]).unwrap_err(),
+            "its values: text is not UTF-8 from byte 2"
+        );
+        let cut = column(Column::text(["é"]), bytes, &[1], &[2]).unwrap();
+        assert_eq!(cut.element(0), [0xa9]);
+        assert_eq!(
+            column(Column::int64([1]), bytes, &[0], &[1]).unwrap_err(),
+            "its values are pieces of a int64 column"
+        );
+    }
+
+    #[test]
+    fn what_stands_for_more_than_may_be_returned_is_refused() {
+        let many = vec![0; RETURNED];
+        let repeated = process(&[Kind::FlatMap], &[], picked(&many), &[(3, 0)]);
+        assert_eq!(
+            repeated.unwrap_err(),
+            "what it returned stands for 8000 bytes, more than the limit of 1000"
+        );
+        let separators = wire::Output::Chunk(values(wire::OutputColumn::Joined(wire::Joined {
+            count: 500,
+            separator: b'\n',
+            data: "\n".repeat(499),
+        })));
+        assert_eq!(
+            process(&[Kind::FlatMap], &[], separators, &[(3, 0)]).unwrap_err(),
+            "what it returned stands for 2499 bytes, more than the limit of 1000"
+        );
+    }
+
+    #[test]
+    fn only_the_first_reasons_are_kept() {
+        let links = [LinkCount {
+            records: 100,
+            rejected: 100,
+        }];
+        let rejected = (0..100).map(|index| wire::Rejection {
+            at: wire::RecordRef { link: 0, index },
+            reason: "x".repeat(10_000),
+        });
+        let kept = rejections(&links, &[], rejected.collect()).unwrap();
+        assert_eq!(kept.len(), MAX_REASONS);
+        assert_eq!(kept[0].reason.chars().count(), MAX_REASON_CHARACTERS + 1);
+    }
+
+    fn side() -> impl Strategy<Value = wire::Side> {
+        prop_oneof![Just(wire::Side::Key), Just(wire::Side::Value)]
+    }
+
+    /// Numbers that are near what they could be, and buffers that are cut anywhere.
+    fn numbers() -> impl Strategy<Value = Vec<u8>> {
+        let number = prop_oneof![4 => 0..20u32, 1 => any::<u32>()];
+        (prop::collection::vec(number, 0..6), 0..4usize).prop_map(|(numbers, cut)| {
+            let mut bytes = u32s(&numbers);
+            bytes.truncate(bytes.len().saturating_sub(cut / 3));
+            bytes
+        })
+    }
+
+    fn owned_column() -> impl Strategy<Value = wire::OwnedColumn> {
+        let bytes = || (numbers(), any::<Vec<u8>>());
+        prop_oneof![
+            (numbers(), any::<String>()).prop_map(|(offsets, data)| {
+                wire::OwnedColumn::Text(wire::OwnedText { offsets, data })
+            }),
+            bytes().prop_map(|(offsets, data)| {
+                wire::OwnedColumn::Bytes(wire::OwnedBytes { offsets, data })
+            }),
+            bytes().prop_map(|(offsets, data)| {
+                wire::OwnedColumn::Msgpack(wire::OwnedBytes { offsets, data })
+            }),
+            any::<Vec<u8>>().prop_map(wire::OwnedColumn::Int64),
+            any::<Vec<u8>>().prop_map(wire::OwnedColumn::Float64),
+            any::<Vec<u8>>().prop_map(wire::OwnedColumn::Bool),
+        ]
+    }
+
+    fn output_column() -> impl Strategy<Value = wire::OutputColumn> {
+        prop_oneof![
+            owned_column().prop_map(wire::OutputColumn::Columns),
+            (side(), numbers(), numbers()).prop_map(|(side, starts, ends)| {
+                wire::OutputColumn::Slices(wire::Slices { side, starts, ends })
+            }),
+            (side(), numbers()).prop_map(|(side, indices)| {
+                wire::OutputColumn::Picked(wire::Picked { side, indices })
+            }),
+            (0..5u32, any::<u8>(), any::<String>()).prop_map(|(count, separator, data)| {
+                wire::OutputColumn::Joined(wire::Joined {
+                    count,
+                    separator,
+                    data,
+                })
+            }),
+            side().prop_map(wire::OutputColumn::Same),
+        ]
+    }
+
+    fn column_type() -> impl Strategy<Value = ColumnType> {
+        prop::sample::select(vec![
+            ColumnType::Text,
+            ColumnType::Bytes,
+            ColumnType::Int64,
+            ColumnType::Float64,
+            ColumnType::Bool,
+            ColumnType::Msgpack,
+        ])
+    }
+
+    proptest! {
+        /// Whatever comes back: it is refused, or every element of it can be read and is of its type.
+        #[test]
+        fn what_passes_can_be_read(output in output_column(), gives in column_type(), keyed: bool) {
+            let column = Column::text(["one", "zwölf", "three"]);
+            let chunk = match keyed {
+                true => Chunk::pairs(Column::int64([1, 2, 3]), column),
+                false => Chunk::single(column),
+            };
+            let promise = promise(&[Kind::FlatMap], RecordType::single(gives));
+            let input = Input::new(&chunk, Keys::Lowered);
+            if let Ok(column) = promise.column("value", gives, &input, output) {
+                prop_assert_eq!(column.column_type(), gives);
+                prop_assert!(column.size() <= RETURNED * 8);
+                for index in 0..column.len() {
+                    let element = column.element(index);
+                    if gives == ColumnType::Text {
+                        prop_assert!(std::str::from_utf8(element).is_ok());
+                    }
+                }
+                prop_assert_eq!(column.compact().len(), column.len());
+            }
+        }
+
+        #[test]
+        fn any_counts_come_to_an_end(links: Vec<(u32, u32)>, at: (u32, u32)) {
+            let promise = promise(&[Kind::Map, Kind::Filter], RecordType::single(ColumnType::Text));
+            let mut report = counted(&links);
+            report.rejections.push(wire::Rejection {
+                at: wire::RecordRef { link: at.0, index: at.1 },
+                reason: String::new(),
+            });
+            let _ = promise.report(3, &[], report);
+        }
+    }
 }

@@ -39,6 +39,10 @@ const COMPILER_STACK_BYTES: usize = 16 * 1024 * 1024;
 /// The largest stack limit: the threads that call guests have 2 MiB, and the host needs its part.
 pub const MAX_STACK_BYTES: usize = 1024 * 1024;
 
+/// What wasmtime says of a component that asks for more than the pool's instances have; the error has no
+/// type of its own.
+const DOES_NOT_FIT: &str = "does not fit in pooling allocator requirements";
+
 /// How a component and a core module begin: the magic number, then version and layer.
 const MAGIC: &[u8] = b"\0asm";
 const COMPONENT: [u8; 4] = [0x0d, 0x00, 0x01, 0x00];
@@ -87,6 +91,9 @@ pub enum LoadErrorKind {
     /// Broken, truncated, or with features that are off.
     #[error("it is not valid: {0}")]
     Invalid(String),
+    /// It asks for more memory or larger tables at its start than any instance gets.
+    #[error("it needs more than an instance can have: {0}")]
+    TooNeedy(String),
     /// A core module that cannot be turned into a component.
     #[error("it is a core module that cannot be made a component: {0}")]
     NoComponent(String),
@@ -183,6 +190,7 @@ impl LoadErrorKind {
             Self::NoComponent(_) | Self::NotAPlugin { .. } => {
                 "is it a library (`crate-type = [\"cdylib\"]`) with `plugin!(…)` in it?"
             }
+            Self::TooNeedy(_) => "raise `memory` under `[plugins.limits]`",
             Self::CompileTime { .. } => "raise `compile` under `[plugins.limits]`",
             Self::CompilersBusy(_) => "try again later",
             Self::Stack { .. } => "lower `stack` under `[plugins.limits]`",
@@ -393,7 +401,13 @@ fn compile_now(
         Form::Component => wasmtime::component::Component::new(engine, bytes),
         Form::CoreModule => wasmtime::component::Component::new(engine, componentise(bytes)?),
     };
-    component.map_err(|error| LoadErrorKind::Invalid(format!("{error:#}")))
+    component.map_err(|error| {
+        let text = format!("{error:#}");
+        match text.contains(DOES_NOT_FIT) {
+            true => LoadErrorKind::TooNeedy(error.root_cause().to_string()),
+            false => LoadErrorKind::Invalid(text),
+        }
+    })
 }
 
 /// Makes a component of a core module of `wasm32-wasip1`, which carries its world in a custom section.

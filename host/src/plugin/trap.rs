@@ -20,6 +20,8 @@ pub(super) fn trap(error: &wasmtime::Error, guest: &mut Guest) -> Trap {
     let words = guest.last_words.take();
     let (kind, what) = kind(error, guest);
     let message = match spoken(&words) {
+        // The instruction by which a panic ends says nothing more.
+        Some(spoken) if is_unreachable(error) && kind == TrapKind::Trapped => spoken,
         Some(spoken) if kind != TrapKind::Time => format!("{what}: {spoken}"),
         _ => what,
     };
@@ -39,35 +41,51 @@ pub(super) fn trap(error: &wasmtime::Error, guest: &mut Guest) -> Trap {
     }
 }
 
+fn is_unreachable(error: &wasmtime::Error) -> bool {
+    error.downcast_ref() == Some(&wasmtime::Trap::UnreachableCodeReached)
+}
+
 fn kind(error: &wasmtime::Error, guest: &Guest) -> (TrapKind, String) {
     if let Some(end) = error.downcast_ref::<HostTrap>() {
         return (TrapKind::Trapped, end.to_string());
     }
+    let limits = &guest.limits;
     let trap = error.downcast_ref::<wasmtime::Trap>();
     match trap {
         Some(wasmtime::Trap::Interrupt) => {
             return (
                 TrapKind::Time,
-                "it did not end within its time limit".to_owned(),
+                format!(
+                    "it did not end within its time limit of {} s",
+                    limits.call.as_secs_f64()
+                ),
             );
         }
         Some(wasmtime::Trap::StackOverflow) => {
-            return (TrapKind::Stack, "its stack passed the limit".to_owned());
+            return (
+                TrapKind::Stack,
+                format!("its stack passed the limit of {} bytes", limits.stack),
+            );
         }
         _ => {}
     }
     if guest.meter.refused() {
-        let limit = guest.meter.limit();
         return (
             TrapKind::Memory,
-            format!("it wanted more memory than its limit of {limit} bytes"),
+            format!(
+                "it wanted more memory than its limit of {} bytes",
+                limits.memory
+            ),
         );
     }
     let cause = error.root_cause().to_string();
     if cause.contains(RETURNED_TOO_MUCH) {
         return (
             TrapKind::Memory,
-            "it returned more than its limit".to_owned(),
+            format!(
+                "it returned more than its limit of {} bytes",
+                limits.returned
+            ),
         );
     }
     match trap {

@@ -9,6 +9,9 @@ use crate::batch::BatchTime;
 
 use super::escape::escape;
 
+/// What a guest's lines are filtered by.
+const TARGET: &str = "guest";
+
 /// Characters of one line that reach the log.
 const MAX_LINE_CHARACTERS: usize = 4096;
 
@@ -72,17 +75,18 @@ impl Voice {
     fn log(&self, level: Level, message: &str) {
         let operator = self.operator.as_str();
         match level {
-            Level::ERROR => error!(operator, "{message}"),
-            Level::WARN => warn!(operator, "{message}"),
-            Level::INFO => info!(operator, "{message}"),
-            Level::DEBUG => debug!(operator, "{message}"),
-            Level::TRACE => trace!(operator, "{message}"),
+            Level::ERROR => error!(target: TARGET, operator, "{message}"),
+            Level::WARN => warn!(target: TARGET, operator, "{message}"),
+            Level::INFO => info!(target: TARGET, operator, "{message}"),
+            Level::DEBUG => debug!(target: TARGET, operator, "{message}"),
+            Level::TRACE => trace!(target: TARGET, operator, "{message}"),
         }
     }
 
     fn tell_dropped(&self, spent: &Spent) {
         if spent.dropped > 0 {
             warn!(
+                target: TARGET,
                 operator = self.operator.as_str(),
                 batch = %spent.batch,
                 dropped = spent.dropped,
@@ -142,7 +146,8 @@ pub(super) struct LastWords(VecDeque<String>);
 impl LastWords {
     /// Remembers a line, and forgets the oldest if there are too many.
     pub(super) fn push(&mut self, line: &str) {
-        if line.trim().is_empty() {
+        // Rust's advice to set a variable is of no use where there are none.
+        if line.trim().is_empty() || line.starts_with("note: run with `RUST_BACKTRACE=") {
             return;
         }
         if self.0.len() == LAST_LINES {

@@ -1,0 +1,107 @@
+//! What a guest can see of the world, and how loud it may be.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use dshost::batch::function::Context;
+use dshost::batch::{Chunk, Column};
+use expect_test::expect;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::{call, context, hostile, link, start, texts};
+
+#[test]
+fn a_guest_sees_batch_time_and_nothing_else() {
+    let outcome = call("world-seen", &Chunk::single(Column::text(["?"]))).unwrap();
+    let Column::Text(seen) = outcome.chunk.value() else {
+        panic!("still text")
+    };
+    expect!["now 1550474364000, waited 0, arguments 0, variables 0, file false, seed 14414102219897103485"].assert_eq(seen.get(0));
+}
+
+#[test]
+fn the_dice_are_loaded_by_the_seed() {
+    let component = hostile();
+    let seen = |seed| {
+        let context = Context { seed, ..context(0) };
+        let input = Chunk::single(Column::text(["?"]));
+        start(&component, vec![link(&component, "world-seen")])
+            .process(&context, &input, &[])
+            .unwrap()
+            .chunk
+    };
+    assert_eq!(seen(1), seen(1));
+    assert_ne!(seen(1), seen(2));
+}
+
+#[test]
+fn a_guest_that_sleeps_goes_on_at_once() {
+    // An hour, in a call of at most 200 ms.
+    let outcome = call("loop-sleeping", &texts()).unwrap();
+    assert_eq!(outcome.chunk, texts());
+}
+
+#[test]
+fn counters_are_told_with_the_outcome_and_bounded() {
+    let counters = call("count-flood", &texts()).unwrap().report.counters;
+    assert_eq!(counters.len(), 64);
+    assert!(
+        counters.contains(&("counter-0".to_owned(), 1)),
+        "{counters:?}"
+    );
+}
+
+#[test]
+fn what_a_guest_logs_is_printable_and_bounded() {
+    let logged = |function| logged(|| drop(call(function, &texts()).unwrap()));
+    let colours = logged("log-colours");
+    expect![[r#"
+         WARN guest: \u{1b}[2Jred\nforged line operator="log-colours"
+    "#]]
+    .assert_eq(&colours);
+    for function in ["log-flood", "print-flood"] {
+        let log = logged(function);
+        let lines = log
+            .lines()
+            .filter(|line| line.contains("line") || line.contains("printed"));
+        // The limit of the tests, and a word about the rest.
+        assert_eq!(lines.count(), 11, "{log}");
+        assert!(log.contains("dropped=9990"), "{log}");
+    }
+}
+
+/// What is logged by `run`, a line each.
+fn logged(run: impl FnOnce()) -> String {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .without_time()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .finish();
+    tracing::subscriber::with_default(subscriber, run);
+    let bytes = log.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
