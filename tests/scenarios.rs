@@ -1,0 +1,90 @@
+//! Every scenario, with the real binary: the same output, in the same order, with any number of workers.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use support::{dshost, install, output, stdout};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+#[test]
+fn every_scenario_holds_with_1_2_3_and_7_workers() {
+    let guests = root().join("target/guests");
+    fs::create_dir_all(&guests).unwrap();
+    install("ops", &guests.join("ops.wasm"));
+    let mut scenarios: Vec<PathBuf> = fs::read_dir(root().join("tests/scenarios"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    scenarios.sort();
+    let output = output(dshost().args(["test", "--workers", "1,2,3,7"]).args(&scenarios));
+    let said = stdout(&output);
+    assert!(output.status.success(), "{said}\n{}", support::stderr(&output));
+    assert!(said.ends_with(&format!("{} passed, 0 failed\n", scenarios.len())), "{said}");
+}
+
+#[test]
+fn an_instance_per_call_changes_nothing() {
+    let guests = root().join("target/guests");
+    fs::create_dir_all(&guests).unwrap();
+    install("ops", &guests.join("ops.wasm"));
+    let scenarios = ["flat_map", "reduce_by_key", "transform"]
+        .map(|name| root().join(format!("tests/scenarios/{name}.toml")));
+    let output = output(dshost().args(["test", "--fresh-instances"]).args(scenarios));
+    assert!(output.status.success(), "{}", stdout(&output));
+}
+
+#[test]
+fn a_scenario_that_fails_shows_what_differs_and_exits_with_1() {
+    let folder = support::Folder::new();
+    folder.install("wordcount", "wordcount");
+    let scenario = folder.file(
+        "wrong.toml",
+        r#"
+[inline.topology]
+batch = "1s"
+[inline.plugins]
+dir = "plugins"
+[inline.source.lines]
+type = "stdin"
+[inline.stream.words]
+from = "lines"
+op = "flat_map"
+function = "wordcount/split"
+[inline.sink.out]
+from = "words"
+type = "print"
+
+[[batch]]
+input.lines = ["a b"]
+expect.words = ["a", "c"]
+rejected.words = 1
+
+[[batch]]
+expect.words = "nothing"
+"#,
+    );
+    let failed = output(dshost().arg("test").arg(&scenario));
+    let said = stdout(&failed);
+    assert_eq!(failed.status.code(), Some(1), "{said}");
+    for part in [
+        "words: 1 missing (-), 1 too many (+)",
+        "- \"c\"",
+        "+ \"b\"",
+        "words: 0 records rejected, and should be 1",
+        "words: fires, and should not",
+        "0 passed, 1 failed",
+    ] {
+        assert!(said.contains(part), "`{part}` in:\n{said}");
+    }
+    let updated = output(dshost().args(["test", "--update"]).arg(&scenario));
+    assert!(updated.status.success(), "{}", stdout(&updated));
+    assert!(stdout(&updated).contains("3 expectations rewritten"), "{}", stdout(&updated));
+    let again = output(dshost().arg("test").arg(&scenario));
+    assert!(again.status.success(), "{}", stdout(&again));
+}
