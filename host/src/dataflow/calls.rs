@@ -145,11 +145,6 @@ impl Caller {
         self.program()[0].takes
     }
 
-    /// What the last function gives.
-    pub(super) fn gives(&self) -> RecordType {
-        self.program()[self.program().len() - 1].gives
-    }
-
     /// Sends a chunk through all functions of the stage.
     ///
     /// # Errors
