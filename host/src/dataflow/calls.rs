@@ -7,31 +7,25 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::batch::convert::{self, NOT_EXACT};
-use crate::batch::function::{Context, Function, Groups, Outcome, Program, RecordRef, Report, Segment, Trap};
-use crate::batch::msgpack::canonical_column;
-use crate::batch::{Chunk, Column, ColumnType, FunctionName, RecordType};
+use crate::batch::canonical::canonical_column;
+use crate::batch::convert::{NOT_EXACT, convert, without};
+use crate::batch::function::{
+    Context, Function, Groups, Outcome, Program, RecordRef, Report, Segment, Trap,
+};
+use crate::batch::text::{excerpt, record_excerpt};
+use crate::batch::{Chunk, Column, FunctionName, RecordType};
 use crate::topology::plan::{OnError, Op, Plan};
 
 use super::control::{CallSite, Half};
 use super::environment::Environment;
-use super::failure::{Failure, FailureKind, Node, Sample, excerpt, excerpt_of};
+use super::failure::{Failure, FailureKind, Node};
 use super::operator::{Attempt, Output};
+use super::rejects::{NO_REASON, Rejects};
 use super::seed::seed;
 
 /// The most that one call may be given or may give, in bytes. A column must stay below 4 GiB, and slices
 /// that repeat can stand for far more than a guest's memory holds.
 pub(super) const CALL_BYTES: usize = 1024 * 1024 * 1024;
-
-/// One stream of a stage.
-#[derive(Clone, Debug)]
-struct Link {
-    stream: usize,
-    on_error: OnError,
-    function: Option<FunctionName>,
-    /// Whether it makes keys, which must be canonical then.
-    makes_keys: bool,
-}
 
 /// Whether a function is called where there are no records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +34,16 @@ pub(super) enum Empty {
     Skip,
     /// It may make something of nothing.
     Call,
+}
+
+/// One stream of a stage.
+#[derive(Clone, Debug)]
+struct Link {
+    stream: usize,
+    on_error: OnError,
+    function: Option<FunctionName>,
+    /// Whether its records may have other keys than those it was given.
+    makes_keys: bool,
 }
 
 /// The functions of one half of a stage.
@@ -57,9 +61,9 @@ pub(super) struct Caller {
 #[derive(Default)]
 pub(super) struct Run {
     partition: u32,
-    /// Calls so far, of every segment alike.
+    /// Chunks or folds so far.
     calls: u32,
-    /// By segment.
+    /// By segment of the program.
     instances: Vec<Option<Box<dyn Function>>>,
 }
 
@@ -70,12 +74,344 @@ impl Run {
             ..Self::default()
         }
     }
+
+    pub(super) const fn partition(&self) -> u32 {
+        self.partition
+    }
 }
 
-/// A segment of the program, and which links it covers.
+/// A segment of the program, and the links it covers.
 #[derive(Clone, Copy)]
 struct Part<'a> {
     index: usize,
     segment: &'a Segment,
     links: &'a [Link],
+}
+
+impl Part<'_> {
+    fn node(&self) -> Node {
+        Node::Stream(self.links[0].stream)
+    }
+}
+
+impl Caller {
+    /// The functions of `Plan::stages()[stage]`, which is made of `streams`.
+    pub(super) fn new(
+        plan: &Plan,
+        (stage, streams): (usize, &[usize]),
+        half: Half,
+        environment: Arc<dyn Environment>,
+    ) -> Self {
+        let link = |&stream: &usize| {
+            let of = &plan.streams[stream];
+            Link {
+                stream,
+                on_error: of.on_error,
+                function: of.function.clone(),
+                makes_keys: !matches!(of.op, Op::Filter | Op::MapValues | Op::FlatMapValues),
+            }
+        };
+        Self {
+            stage,
+            half,
+            empty: Empty::Skip,
+            links: streams.iter().map(link).collect(),
+            environment,
+            open: None,
+        }
+    }
+
+    /// The same, called also where there are no records.
+    pub(super) fn also_for_nothing(self) -> Self {
+        Self {
+            empty: Empty::Call,
+            ..self
+        }
+    }
+
+    /// A round begins.
+    pub(super) fn begin(&mut self, attempt: &Arc<Attempt>) {
+        let program = self.environment.program(attempt.plan.round, self.stage);
+        self.open = Some((Arc::clone(attempt), program));
+    }
+
+    /// The round is over.
+    pub(super) fn end(&mut self) {
+        self.open = None;
+    }
+
+    /// What the first function takes.
+    pub(super) fn takes(&self) -> RecordType {
+        self.program()[0].takes
+    }
+
+    /// Sends a chunk through all functions of the stage.
+    ///
+    /// # Errors
+    ///
+    /// A trap, or a record that may not be rejected.
+    pub(super) fn process(
+        &self,
+        run: &mut Run,
+        input: &Chunk,
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        let mut chunk = input.clone();
+        let mut first = 0;
+        for (index, segment) in self.program().iter().enumerate() {
+            let links = &self.links[first..first + segment.links];
+            first += segment.links;
+            let part = Part {
+                index,
+                segment,
+                links,
+            };
+            let given = chunk.len();
+            chunk = self.convert_to(part, run, (&chunk, segment.takes), out)?;
+            // The function counts those that reach it.
+            out.tally().node(part.node()).records_in += (given - chunk.len()) as u64;
+            if chunk.is_empty() && self.empty == Empty::Skip {
+                chunk = Chunk::empty(segment.gives);
+                continue;
+            }
+            let outcome = self.call(part, run, out, |function, context, skip| {
+                function.process(context, &chunk, skip)
+            })?;
+            for (link, count) in links.iter().zip(&outcome.report.links) {
+                out.tally().node(Node::Stream(link.stream)).records_in += count.records;
+            }
+            for (link, count) in links.iter().zip(outcome.report.links.iter().skip(1)) {
+                out.tally().node(Node::Stream(link.stream)).records_out += count.records;
+            }
+            self.account(part, run, (&chunk, &outcome.report), out)?;
+            chunk = self.canonical(part, run, outcome.chunk, out)?;
+            let last = Node::Stream(links[links.len() - 1].stream);
+            out.tally().node(last).records_out += chunk.len() as u64;
+        }
+        run.calls += 1;
+        Ok(chunk)
+    }
+
+    /// Folds `values` with the one function of the stage: a record per group, of the type of `values`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Caller::process`].
+    pub(super) fn fold(
+        &self,
+        run: &mut Run,
+        groups: &Groups,
+        values: &Chunk,
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        let part = self.only();
+        let outcome = self.call(part, run, out, |function, context, skip| {
+            let outcome = function.fold(context, groups, values, skip)?;
+            let expected = (values.record_type(), groups.count as usize);
+            if (outcome.chunk.record_type(), outcome.chunk.len()) != expected {
+                return Err(Trap::broken_promise(
+                    "a fold did not give one record per group, of the type of its values",
+                ));
+            }
+            Ok(outcome)
+        })?;
+        self.account(part, run, (values, &outcome.report), out)?;
+        run.calls += 1;
+        Ok(outcome.chunk)
+    }
+
+    /// Brings `input` to the type `to`, for the one function of the stage.
+    ///
+    /// # Errors
+    ///
+    /// A record that may not be rejected.
+    pub(super) fn convert(
+        &self,
+        run: &Run,
+        (input, to): (&Chunk, RecordType),
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        self.convert_to(self.only(), run, (input, to), out)
+    }
+
+    /// Brings the keys that the one function of the stage made to their canonical form.
+    ///
+    /// # Errors
+    ///
+    /// As [`Caller::convert`].
+    pub(super) fn canonical_keys(
+        &self,
+        run: &Run,
+        chunk: Chunk,
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        self.canonical(self.only(), run, chunk, out)
+    }
+
+    fn program(&self) -> &[Segment] {
+        self.open.as_ref().map_or(&[], |(_, program)| program)
+    }
+
+    fn only(&self) -> Part<'_> {
+        Part {
+            index: 0,
+            segment: &self.program()[0],
+            links: &self.links,
+        }
+    }
+
+    /// Calls the instance of `part`, made if need be, and measures it.
+    fn call(
+        &self,
+        part: Part<'_>,
+        run: &mut Run,
+        out: &mut Output,
+        call: impl FnOnce(&mut dyn Function, &Context, &[RecordRef]) -> Result<Outcome, Trap>,
+    ) -> Result<Outcome, Failure> {
+        let (attempt, program) = self.open.as_ref().expect("calls happen in an open round");
+        let plan = &attempt.plan;
+        let site = CallSite {
+            stream: part.links[0].stream,
+            half: self.half,
+            partition: run.partition,
+            sequence: run.calls,
+        };
+        let context = Context {
+            batch_time: plan.batch,
+            partition: site.partition,
+            sequence: site.sequence,
+            seed: seed(plan.seed, plan.batch, &site),
+        };
+        let skip = plan.skip.get(&site).map_or(&[][..], Vec::as_slice);
+        run.instances.resize_with(program.len(), || None);
+        let binding = &part.segment.binding;
+        let start = Instant::now();
+        let result = match &mut run.instances[part.index] {
+            Some(function) => call(&mut **function, &context, skip),
+            slot => binding
+                .instantiate()
+                .and_then(|function| call(&mut **slot.insert(function), &context, skip)),
+        };
+        out.tally().guest(part.node(), start.elapsed());
+        let kind = match result {
+            Ok(outcome) if outcome.chunk.size() <= CALL_BYTES => return Ok(outcome),
+            Ok(outcome) => FailureKind::TooLarge {
+                bytes: outcome.chunk.size() as u64,
+                limit: CALL_BYTES as u64,
+            },
+            Err(trap) => {
+                let names = part.links.iter().filter_map(|link| link.function.clone());
+                FailureKind::Trap {
+                    trap,
+                    plugin: binding.digest(),
+                    functions: names.collect(),
+                    site,
+                }
+            }
+        };
+        Err(Failure {
+            node: part.node(),
+            partition: run.partition,
+            kind,
+        })
+    }
+
+    /// Tallies what a call told beside its output.
+    fn account(
+        &self,
+        part: Part<'_>,
+        run: &Run,
+        (input, report): (&Chunk, &Report),
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        for (name, amount) in &report.counters {
+            out.tally().node(part.node()).count(name, *amount);
+        }
+        for (number, (link, count)) in (0..).zip(part.links.iter().zip(&report.links)) {
+            if count.rejected == 0 {
+                continue;
+            }
+            let rejects = link.rejects(run);
+            rejects.count(count.rejected, out);
+            let mut told = report
+                .rejections
+                .iter()
+                .filter(|one| one.at.link == number)
+                .peekable();
+            if told.peek().is_none() {
+                rejects.tell(0, || (None, NO_REASON.to_owned()), out)?;
+            }
+            for one in told {
+                // Only the first link's records were seen by the host. The index is guest-controlled.
+                let index = one.at.index as usize;
+                let seen = number == 0 && index < input.len();
+                let record = || seen.then(|| record_excerpt(input, index));
+                let reason = || excerpt(one.reason.as_bytes());
+                rejects.tell(one.at.index, || (record(), reason()), out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings records to what a function takes.
+    fn convert_to(
+        &self,
+        part: Part<'_>,
+        run: &Run,
+        (input, to): (&Chunk, RecordType),
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        if input.record_type() == to {
+            return Ok(input.clone());
+        }
+        let converted = convert(input, to);
+        let rejects = part.links[0].rejects(run);
+        rejects.count(converted.rejected.len() as u64, out);
+        for &index in &converted.rejected {
+            let record = || Some(record_excerpt(input, index as usize));
+            rejects.tell(index, || (record(), NOT_EXACT.to_owned()), out)?;
+        }
+        Ok(converted.chunk)
+    }
+
+    /// Brings msgpack keys that functions of `part` may have made to their canonical form.
+    fn canonical(
+        &self,
+        part: Part<'_>,
+        run: &Run,
+        chunk: Chunk,
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        let Some(Column::Msgpack(keys)) = chunk.key() else {
+            return Ok(chunk);
+        };
+        let Some(link) = part.links.iter().rfind(|link| link.makes_keys) else {
+            return Ok(chunk);
+        };
+        let canonical = canonical_column(keys);
+        let rejects = link.rejects(run);
+        rejects.count(canonical.rejected.len() as u64, out);
+        for (index, error) in &canonical.rejected {
+            let record = || Some(record_excerpt(&chunk, *index as usize));
+            rejects.tell(
+                *index,
+                || (record(), format!("its key is none: {error}")),
+                out,
+            )?;
+        }
+        let rejected: Vec<u32> = canonical.rejected.iter().map(|(index, _)| *index).collect();
+        let (_, value) = without(&chunk, &rejected).into_columns();
+        Ok(Chunk::pairs(Column::Msgpack(canonical.values), value))
+    }
+}
+
+impl Link {
+    fn rejects(&self, run: &Run) -> Rejects {
+        Rejects {
+            node: Node::Stream(self.stream),
+            on_error: self.on_error,
+            partition: run.partition,
+            sequence: run.calls,
+        }
+    }
 }

@@ -72,15 +72,12 @@ pub struct Sample {
     pub sequence: u32,
     /// Its number among the records of that call.
     pub index: u32,
-    /// The record as text, cut to [`EXCERPT_BYTES`]; none where only the guest has seen it (a record
+    /// The record as text, cut and escaped ([`crate::batch::text::excerpt`]); none where only the guest has seen it (a record
     /// between two links of a chain, or input that a source could not decode).
     pub record: Option<String>,
-    /// Why, in the function's or the host's words, cut to [`EXCERPT_BYTES`].
+    /// Why, in the function's or the host's words, cut and escaped.
     pub reason: String,
 }
-
-/// How much of a record or a reason a report keeps, in bytes.
-pub const EXCERPT_BYTES: usize = 256;
 
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,9 +108,4 @@ impl fmt::Display for FailureKind {
             }
         }
     }
-}
-
-/// `text` cut to [`EXCERPT_BYTES`] on a character boundary.
-pub(super) fn excerpt(text: &str) -> String {
-    text[..text.floor_char_boundary(EXCERPT_BYTES)].to_owned()
 }

@@ -4,70 +4,182 @@ use std::sync::Arc;
 
 use crate::topology::plan::{Op, Upstream};
 
+use super::calls::Caller;
+use super::chain::Chain;
+use super::control::Half;
+use super::count::{Count, Total};
 use super::drive::{Inlet, Outlet, Route, Site};
 use super::failure::Node;
+use super::map_partitions::MapPartitions;
+use super::operator::Operator;
+use super::reduce::{Last, Reduce};
+use super::reduce_by_key::{Combine, Merge};
+use super::repartition::{Deal, Dealer};
 use super::sink::Sink;
+use super::sort::{self, Sort};
 use super::source::Source;
+use super::targets::Targets;
+use super::transform::Transform;
 use super::union::Union;
 
 /// Adds all operators of the plan to the dataflow; the same on every worker.
 pub(super) fn build(site: &Site<'_>) {
     let local = &site.local;
     let plan = &local.plan;
-    let mut outlets = Outlets {
+    let mut graph = Graph {
+        site,
         sources: Vec::with_capacity(plan.sources.len()),
         streams: vec![None; plan.streams.len()],
     };
     for (index, source) in plan.sources.iter().enumerate() {
+        let environment = Arc::clone(&local.environment);
         let operator = Source::new(
             index,
             source.on_error,
-            Arc::clone(&local.environment),
+            environment,
             (local.index, local.peers),
         );
         let outlet = site.operator(Node::Source(index), Box::new(operator), Vec::new());
-        outlets.sources.push(outlet);
+        graph.sources.push(outlet);
     }
-    for stage in plan.stages() {
-        let last = stage[stage.len() - 1];
-        let stream = &plan.streams[last];
-        if stream.op == Op::Union {
-            let inlets = stream
-                .from
-                .iter()
-                .map(|from| outlets.inlet(*from))
-                .collect();
-            let operator = Union::new(last, stream.from.clone());
-            let outlet = site.operator(Node::Stream(last), Box::new(operator), inlets);
-            outlets.streams[last] = Some(outlet);
-        }
+    for (stage, streams) in plan.stages().iter().enumerate() {
+        graph.stage(stage, streams);
     }
     for (index, sink) in plan.sinks.iter().enumerate() {
         let operator = Sink::new(index, Arc::clone(&local.environment));
         site.sink(
             Node::Sink(index),
             Box::new(operator),
-            outlets.inlet(sink.from),
+            graph.straight(sink.from),
         );
     }
 }
 
 /// What has been built so far.
-struct Outlets<'scope> {
+struct Graph<'a, 'scope> {
+    site: &'a Site<'scope>,
     sources: Vec<Outlet<'scope>>,
-    /// Only the last stream of a chain has one; nobody reads the others.
+    /// Of a chain only the last stream has an outlet; nobody reads the others.
     streams: Vec<Option<Outlet<'scope>>>,
 }
 
-impl<'scope> Outlets<'scope> {
-    fn inlet(&self, from: Upstream) -> Inlet<'scope> {
-        let from = match from {
+impl<'scope> Graph<'_, 'scope> {
+    /// Adds the operators of one stage.
+    fn stage(&mut self, stage: usize, streams: &[usize]) {
+        let local = &self.site.local;
+        let (first, last) = (streams[0], streams[streams.len() - 1]);
+        let stream = &local.plan.streams[first];
+        let node = Node::Stream(first);
+        let inlets = || {
+            stream
+                .from
+                .iter()
+                .map(|from| self.straight(*from))
+                .collect::<Vec<_>>()
+        };
+        let caller = |half| {
+            let environment = Arc::clone(&local.environment);
+            Caller::new(&local.plan, (stage, streams), half, environment)
+        };
+        let before = || caller(Half::Before);
+        let single = self.targets(1);
+        let outlet = match &stream.op {
+            Op::Map | Op::FlatMap | Op::Filter | Op::MapValues | Op::FlatMapValues => self
+                .site
+                .operator(node, Box::new(Chain::new(before())), inlets()),
+            Op::MapPartitions => {
+                let operator = MapPartitions::new(first, stream.from[0], before());
+                self.site.operator(node, Box::new(operator), inlets())
+            }
+            Op::Union => {
+                let operator = Union::new(first, stream.from.clone());
+                self.site.operator(node, Box::new(operator), inlets())
+            }
+            Op::Count => self.wide(
+                first,
+                (inlets(), Box::new(Count::new(first))),
+                (1, Box::new(Total::new(first, single))),
+            ),
+            Op::Reduce => self.wide(
+                first,
+                (inlets(), Box::new(Reduce::new(first, before()))),
+                (1, Box::new(Last::new(first, single, caller(Half::After)))),
+            ),
+            Op::Sort(settings) => self.wide(
+                first,
+                (inlets(), Box::new(Sort::new(first, *settings))),
+                (1, Box::new(sort::Merge::new(first, *settings, single))),
+            ),
+            Op::ReduceByKey => {
+                let targets = self.targets(stream.partitions);
+                self.wide(
+                    first,
+                    (
+                        inlets(),
+                        Box::new(Combine::new(first, stream.partitions, before())),
+                    ),
+                    (
+                        stream.partitions,
+                        Box::new(Merge::new(first, targets, caller(Half::After))),
+                    ),
+                )
+            }
+            Op::Repartition => {
+                let dealer = Dealer::new(first, stream.partitions, single);
+                let inlet = exchanged(self.outlet(stream.from[0]), 1);
+                let dealt = self.site.operator(node, Box::new(dealer), vec![inlet]);
+                let inlet = exchanged(dealt, stream.partitions);
+                self.site.operator(node, Box::new(Deal), vec![inlet])
+            }
+            Op::Transform => {
+                let operator = Transform::new(first, stream.from[0], single, caller(Half::After));
+                let inlet = exchanged(self.outlet(stream.from[0]), 1);
+                self.site.operator(node, Box::new(operator), vec![inlet])
+            }
+        };
+        self.streams[last] = Some(outlet);
+    }
+
+    /// Adds the two halves of a wide operator, with an exchange between.
+    fn wide(
+        &self,
+        stream: usize,
+        (inlets, before): (Vec<Inlet<'scope>>, Box<dyn Operator>),
+        (partitions, after): (u32, Box<dyn Operator>),
+    ) -> Outlet<'scope> {
+        let node = Node::Stream(stream);
+        let combined = self.site.operator(node, before, inlets);
+        self.site
+            .operator(node, after, vec![exchanged(combined, partitions)])
+    }
+
+    fn targets(&self, partitions: u32) -> Targets {
+        Targets {
+            partitions,
+            worker: self.site.local.index,
+            workers: self.site.local.peers,
+        }
+    }
+
+    fn outlet(&self, from: Upstream) -> Outlet<'scope> {
+        let outlet = match from {
             Upstream::Source(source) => Some(&self.sources[source]),
             Upstream::Stream(stream) => self.streams[stream].as_ref(),
         };
+        outlet.expect("streams stand after what they read").clone()
+    }
+
+    fn straight(&self, from: Upstream) -> Inlet<'scope> {
         Inlet {
-            from: from.expect("streams stand after what they read").clone(),
+            from: self.outlet(from),
             route: Route::Straight,
         }
+    }
+}
+
+fn exchanged(from: Outlet<'_>, partitions: u32) -> Inlet<'_> {
+    Inlet {
+        from,
+        route: Route::Exchange(partitions),
     }
 }

@@ -27,28 +27,47 @@
 //!
 //! Start reading at [`operator`], then [`machine`], then [`worker::run`].
 
+mod calls;
+mod chain;
 mod container;
 mod control;
+mod count;
 mod drive;
 mod engine;
 mod environment;
 mod failure;
+mod folding;
 mod graph;
 mod local;
 mod machine;
+mod map_partitions;
 mod operator;
 mod parcel;
 mod partitions;
+mod reduce;
+mod reduce_by_key;
+mod rejects;
+mod repartition;
 mod report;
+mod rows;
 mod seed;
+mod shelf;
 mod sink;
+mod sort;
 mod source;
+mod targets;
+mod transform;
 mod union;
 mod worker;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use control::{CallSite, Half, RoundPlan, Skips, Verdict};
 pub use engine::{Decided, Engine, Exchange, Options, PANIC_EXIT_CODE, StartError};
 pub use environment::Environment;
-pub use failure::{EXCERPT_BYTES, Failure, FailureKind, Node, Sample};
+pub use failure::{Failure, FailureKind, Node, Sample};
 pub use report::{COUNTERS, NodeReport, RoundReport, SAMPLES};
 pub use seed::seed;

@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use crate::batch::RecordType;
+use crate::topology::plan::Upstream;
 use crate::topology::types::Types;
 
 use super::control::{RoundPlan, Verdict};
-use super::failure::{Failure, Node};
+use super::failure::{Failure, FailureKind, Node};
 use super::parcel::Parcel;
 use super::partitions::Partitions;
 use super::report::Tally;
@@ -70,6 +72,17 @@ pub struct Attempt {
     pub partitions: Partitions,
 }
 
+impl Attempt {
+    /// The type of the records of a source or stream.
+    #[must_use]
+    pub fn record_type(&self, upstream: Upstream) -> RecordType {
+        match upstream {
+            Upstream::Source(source) => self.types.sources[source],
+            Upstream::Stream(stream) => self.types.streams[stream],
+        }
+    }
+}
+
 /// Where an operator's results go, and what it tells of its work.
 #[derive(Debug)]
 pub struct Output {
@@ -109,9 +122,13 @@ impl Output {
         std::mem::take(&mut self.tally)
     }
 
-    /// The node whose time in the host is measured.
+    /// A failure of the operator.
     #[must_use]
-    pub const fn node(&self) -> Node {
-        self.node
+    pub const fn failed(&self, partition: u32, kind: FailureKind) -> Failure {
+        Failure {
+            node: self.node,
+            partition,
+            kind,
+        }
     }
 }

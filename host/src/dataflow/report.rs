@@ -47,6 +47,13 @@ pub struct NodeReport {
 }
 
 impl NodeReport {
+    /// Whether a sample of this (partition, sequence, index) would be among the first few.
+    pub(super) fn wants(&self, place: (u32, u32, u32)) -> bool {
+        self.samples
+            .get(SAMPLES - 1)
+            .is_none_or(|last| place < (last.partition, last.sequence, last.index))
+    }
+
     /// Keeps a sample if it is among the first few.
     pub(super) fn sample(&mut self, sample: Sample) {
         let at = self.samples.partition_point(|other| *other <= sample);

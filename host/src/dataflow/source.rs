@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use crate::batch::Chunk;
 use crate::batch::source::{Decoded, Partition, SourceError};
+use crate::batch::text::excerpt;
 use crate::topology::plan::OnError;
 
 use super::control::Verdict;
 use super::environment::Environment;
-use super::failure::{Failure, FailureKind, Node, Sample, excerpt};
+use super::failure::{Failure, FailureKind, Node};
 use super::operator::{Attempt, More, Operator, Output};
 use super::parcel::Parcel;
+use super::rejects::{NO_REASON, Rejects};
 
 /// The operator of `Plan::sources[source]` on one worker.
 pub(super) struct Source {
@@ -78,27 +80,19 @@ impl Source {
         if decoded.rejected == 0 {
             return Ok(());
         }
-        let node = out.tally().node(Node::Source(self.source));
-        node.rejected += decoded.rejected;
-        let samples = (0..).zip(&decoded.samples).map(|(index, reason)| Sample {
+        let rejects = Rejects {
+            node: Node::Source(self.source),
+            on_error: self.on_error,
             partition,
             sequence,
-            index,
-            record: None,
-            reason: excerpt(reason),
-        });
-        let mut samples = samples.peekable();
-        if self.on_error == OnError::Fail {
-            let sample = samples.next().unwrap_or_else(|| Sample {
-                partition,
-                sequence,
-                index: 0,
-                record: None,
-                reason: "it is no record of the source's format".to_owned(),
-            });
-            return Err(self.failed(partition, FailureKind::Rejected(sample)));
+        };
+        rejects.count(decoded.rejected, out);
+        for (index, reason) in (0..).zip(&decoded.samples) {
+            rejects.tell(index, || (None, excerpt(reason.as_bytes())), out)?;
         }
-        samples.for_each(|sample| node.sample(sample));
+        if decoded.samples.is_empty() {
+            rejects.tell(0, || (None, NO_REASON.to_owned()), out)?;
+        }
         Ok(())
     }
 }

@@ -1,0 +1,105 @@
+//! `count`: exactly one int64, how many records the batch has; 0 for an empty one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::batch::{Chunk, Column};
+
+use super::control::Verdict;
+use super::failure::{Failure, Node};
+use super::operator::{Attempt, Operator, Output};
+use super::parcel::Parcel;
+use super::targets::Targets;
+
+/// The half before the exchange: a count per partition.
+pub(super) struct Count {
+    stream: usize,
+    open: BTreeMap<u32, i64>,
+}
+
+impl Count {
+    pub(super) const fn new(stream: usize) -> Self {
+        Self {
+            stream,
+            open: BTreeMap::new(),
+        }
+    }
+}
+
+impl Operator for Count {
+    fn begin(&mut self, _: &Arc<Attempt>) {
+        self.open.clear();
+    }
+
+    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+        let records = parcel.chunk.len();
+        out.tally().node(Node::Stream(self.stream)).records_in += records as u64;
+        let count = self.open.entry(parcel.partition).or_default();
+        *count += records as i64;
+        if parcel.last {
+            let chunk = Chunk::single(Column::int64([*count]));
+            self.open.remove(&parcel.partition);
+            out.send(Parcel {
+                sequence: 0,
+                last: false,
+                target: 0,
+                ..parcel.with(chunk)
+            });
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn verdict(&mut self, _: Verdict) {
+        self.open.clear();
+    }
+}
+
+/// The half after the exchange: the sum.
+pub(super) struct Total {
+    stream: usize,
+    targets: Targets,
+    total: i64,
+}
+
+impl Total {
+    pub(super) const fn new(stream: usize, targets: Targets) -> Self {
+        Self {
+            stream,
+            targets,
+            total: 0,
+        }
+    }
+}
+
+impl Operator for Total {
+    fn begin(&mut self, _: &Arc<Attempt>) {
+        self.total = 0;
+    }
+
+    fn chunk(&mut self, _: usize, parcel: Parcel, _: &mut Output) -> Result<(), Failure> {
+        if let Column::Int64(counts) = parcel.chunk.value() {
+            self.total += counts.iter_i64().sum::<i64>();
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
+        if self.targets.has_first() {
+            out.tally().node(Node::Stream(self.stream)).records_out += 1;
+            out.send(Parcel {
+                partition: 0,
+                sequence: 0,
+                last: true,
+                target: 0,
+                chunk: Chunk::single(Column::int64([self.total])),
+            });
+        }
+        Ok(())
+    }
+
+    fn verdict(&mut self, _: Verdict) {}
+}

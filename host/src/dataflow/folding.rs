@@ -1,0 +1,188 @@
+//! Folds values into one per group, in bounded pieces.
+//!
+//! Values are collected until there are [`FOLD_VALUES`] of them (or [`FOLD_BYTES`]); then one call folds
+//! them, with what was folded before in front, so that each group goes on from its own. A group that has one
+//! value needs no call.
+
+use crate::batch::chunk::ChunkBuilder;
+use crate::batch::function::Groups;
+use crate::batch::group::Numbers;
+use crate::batch::{Chunk, Fixed, RecordType};
+
+use super::calls::{CALL_BYTES, Caller, Run};
+use super::failure::Failure;
+use super::operator::Output;
+use super::shelf::limited;
+
+/// Values collected for a call.
+const FOLD_VALUES: usize = 256 * 1024;
+
+/// Bytes of values collected for a call.
+const FOLD_BYTES: usize = 32 * 1024 * 1024;
+
+/// The values of one partition on their way to one per group.
+pub(super) struct Folding {
+    run: Run,
+    record_type: RecordType,
+    /// The folded values of groups `0..folded`, then the values collected.
+    values: ChunkBuilder,
+    /// The group of each of them.
+    numbers: Numbers,
+    folded: usize,
+    folded_bytes: usize,
+}
+
+impl Folding {
+    /// No groups yet, of values of `record_type`.
+    pub(super) fn new(partition: u32, record_type: RecordType) -> Self {
+        Self {
+            run: Run::new(partition),
+            record_type,
+            values: ChunkBuilder::new(record_type),
+            numbers: Numbers::new(),
+            folded: 0,
+            folded_bytes: 0,
+        }
+    }
+
+    /// Where calls happen.
+    pub(super) const fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Whether there are no values.
+    pub(super) fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// Collects `values`; `group` appends a number for each, a new group's being one more than any before,
+    /// and says how many groups there are now.
+    pub(super) fn add(
+        &mut self,
+        values: &Chunk,
+        group: impl FnOnce(&mut Numbers) -> usize,
+        (caller, out): (&Caller, &mut Output),
+    ) -> Result<(), Failure> {
+        limited(self.values.size() + values.size(), CALL_BYTES)
+            .map_err(|kind| out.failed(self.run.partition(), kind))?;
+        let groups = group(&mut self.numbers);
+        self.values.append(values);
+        if self.numbers.len() - self.folded >= FOLD_VALUES
+            || self.values.size() - self.folded_bytes >= FOLD_BYTES
+        {
+            let folded = self.fold(groups, (caller, out))?;
+            self.values.append(&folded);
+            self.numbers
+                .extend((0..groups as u32).map(u32::to_le_bytes));
+            self.folded = groups;
+            self.folded_bytes = self.values.size();
+        }
+        Ok(())
+    }
+
+    /// One value for each of so many groups, in order of their numbers.
+    pub(super) fn finish(
+        &mut self,
+        groups: usize,
+        calls: (&Caller, &mut Output),
+    ) -> Result<Chunk, Failure> {
+        self.fold(groups, calls)
+    }
+
+    /// Takes all values and folds them.
+    fn fold(
+        &mut self,
+        groups: usize,
+        (caller, out): (&Caller, &mut Output),
+    ) -> Result<Chunk, Failure> {
+        let empty = ChunkBuilder::new(self.record_type);
+        let values = std::mem::replace(&mut self.values, empty).finish();
+        let numbers = std::mem::take(&mut self.numbers);
+        if numbers.len() == groups {
+            // Numbers ascend as groups appear, so the values stand in their order already.
+            return Ok(values);
+        }
+        let mut sizes = vec![0u32; groups];
+        numbers.iter().for_each(|number| sizes[index(number)] += 1);
+        let several = sizes.iter().filter(|size| **size > 1).count();
+        if several == groups {
+            return caller.fold(&mut self.run, &as_groups(numbers, groups), &values, out);
+        }
+        let split = Split::new(&numbers, &sizes);
+        let folded = caller.fold(
+            &mut self.run,
+            &as_groups(split.numbers, several),
+            &values.take(&split.records),
+            out,
+        )?;
+        let mut merged = ChunkBuilder::new(self.record_type);
+        for place in &split.places {
+            match *place {
+                Place::Alone(record) => merged.append_one(&values, record as usize),
+                Place::Folded(group) => merged.append_one(&folded, group as usize),
+            }
+        }
+        Ok(merged.finish())
+    }
+}
+
+/// The values of groups that have several, apart from those that are alone.
+struct Split {
+    /// The records of groups with several, in order.
+    records: Vec<u32>,
+    /// Their groups, numbered anew in the old order.
+    numbers: Numbers,
+    /// Where each group's result is found, by the old number.
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    /// The value is this record.
+    Alone(u32),
+    /// The value is the result of this group, by the new number.
+    Folded(u32),
+}
+
+impl Split {
+    fn new(numbers: &Numbers, sizes: &[u32]) -> Self {
+        let mut next = 0;
+        let mut places: Vec<Place> = sizes
+            .iter()
+            .map(|&size| {
+                if size == 1 {
+                    return Place::Alone(0);
+                }
+                next += 1;
+                Place::Folded(next - 1)
+            })
+            .collect();
+        let mut split = Self {
+            records: Vec::new(),
+            numbers: Numbers::new(),
+            places: Vec::new(),
+        };
+        for (record, number) in (0..).zip(numbers) {
+            match &mut places[index(number)] {
+                Place::Alone(at) => *at = record,
+                Place::Folded(group) => {
+                    split.records.push(record);
+                    split.numbers.push(group.to_le_bytes());
+                }
+            }
+        }
+        split.places = places;
+        split
+    }
+}
+
+fn index(number: &[u8; 4]) -> usize {
+    u32::from_le_bytes(*number) as usize
+}
+
+fn as_groups(numbers: Numbers, count: usize) -> Groups {
+    Groups {
+        numbers: Fixed::new(numbers.into_flattened()).expect("numbers are whole"),
+        count: count as u32,
+    }
+}

@@ -1,0 +1,74 @@
+//! `map_partitions`: a whole partition in one call, also one of nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::batch::Chunk;
+use crate::batch::RecordType;
+use crate::batch::chunk::CHUNK_BYTES;
+use crate::topology::plan::Upstream;
+
+use super::calls::{Caller, Run};
+use super::control::Verdict;
+use super::failure::Failure;
+use super::operator::{Attempt, Operator, Output};
+use super::parcel::{Parcel, parcels};
+use super::shelf::Pile;
+
+/// The operator of one `map_partitions` on one worker.
+pub(super) struct MapPartitions {
+    stream: usize,
+    from: Upstream,
+    caller: Caller,
+    open: BTreeMap<u32, Pile>,
+    /// Of the input and of the result.
+    record_types: Option<(RecordType, RecordType)>,
+}
+
+impl MapPartitions {
+    pub(super) fn new(stream: usize, from: Upstream, caller: Caller) -> Self {
+        Self {
+            stream,
+            from,
+            caller: caller.also_for_nothing(),
+            open: BTreeMap::new(),
+            record_types: None,
+        }
+    }
+}
+
+impl Operator for MapPartitions {
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.open.clear();
+        self.caller.begin(attempt);
+        self.record_types = Some((
+            attempt.record_type(self.from),
+            attempt.types.streams[self.stream],
+        ));
+    }
+
+    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+        let partition = parcel.partition;
+        let pile = self.open.entry(partition).or_default();
+        pile.put(parcel.chunk)
+            .map_err(|kind| out.failed(partition, kind))?;
+        let Some((input, result)) = self.record_types.filter(|_| parcel.last) else {
+            return Ok(());
+        };
+        let whole = pile.take(input);
+        self.open.remove(&partition);
+        let made = self.caller.process(&mut Run::new(partition), &whole, out)?;
+        let pieces: Vec<Chunk> = made.pieces(CHUNK_BYTES).collect();
+        parcels(partition, result, pieces).for_each(|parcel| out.send(parcel));
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn verdict(&mut self, _: Verdict) {
+        self.open.clear();
+        self.caller.end();
+    }
+}

@@ -1,0 +1,151 @@
+//! `reduce`: all records of a batch to one; nothing for an empty batch.
+//!
+//! Each partition is folded first, then the partitions' results in order. On a stream of pairs whole pairs
+//! are folded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::batch::{Chunk, RecordType};
+
+use super::calls::Caller;
+use super::control::Verdict;
+use super::failure::{Failure, Node};
+use super::folding::Folding;
+use super::operator::{Attempt, Operator, Output};
+use super::parcel::{Parcel, parcels};
+use super::shelf::Shelf;
+use super::targets::Targets;
+
+/// The records of one partition on their way to one.
+struct Folded(Folding);
+
+impl Folded {
+    fn new(partition: u32, caller: &Caller) -> Self {
+        Self(Folding::new(partition, caller.takes()))
+    }
+
+    fn add(&mut self, chunk: &Chunk, caller: &Caller, out: &mut Output) -> Result<(), Failure> {
+        let chunk = caller.convert(self.0.run(), (chunk, caller.takes()), out)?;
+        let records = chunk.len();
+        let group = |numbers: &mut Vec<[u8; 4]>| {
+            numbers.resize(numbers.len() + records, [0; 4]);
+            usize::from(!numbers.is_empty())
+        };
+        self.0.add(&chunk, group, (caller, out))
+    }
+
+    /// One record, or none.
+    fn finish(mut self, caller: &Caller, out: &mut Output) -> Result<Chunk, Failure> {
+        let groups = usize::from(!self.0.is_empty());
+        let folded = self.0.finish(groups, (caller, out))?;
+        caller.canonical_keys(self.0.run(), folded, out)
+    }
+}
+
+/// The half before the exchange.
+pub(super) struct Reduce {
+    stream: usize,
+    caller: Caller,
+    open: BTreeMap<u32, Folded>,
+}
+
+impl Reduce {
+    pub(super) const fn new(stream: usize, caller: Caller) -> Self {
+        Self {
+            stream,
+            caller,
+            open: BTreeMap::new(),
+        }
+    }
+}
+
+impl Operator for Reduce {
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.open.clear();
+        self.caller.begin(attempt);
+    }
+
+    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+        let partition = parcel.partition;
+        out.tally().node(Node::Stream(self.stream)).records_in += parcel.chunk.len() as u64;
+        let new = || Folded::new(partition, &self.caller);
+        let folded = self.open.entry(partition).or_insert_with(new);
+        folded.add(&parcel.chunk, &self.caller, out)?;
+        if parcel.last
+            && let Some(folded) = self.open.remove(&partition)
+        {
+            let chunk = folded.finish(&self.caller, out)?;
+            out.send(Parcel {
+                partition,
+                sequence: 0,
+                last: false,
+                target: 0,
+                chunk,
+            });
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn verdict(&mut self, _: Verdict) {
+        self.open.clear();
+        self.caller.end();
+    }
+}
+
+/// The half after the exchange.
+pub(super) struct Last {
+    stream: usize,
+    targets: Targets,
+    caller: Caller,
+    shelf: Shelf,
+    record_type: Option<RecordType>,
+}
+
+impl Last {
+    pub(super) fn new(stream: usize, targets: Targets, caller: Caller) -> Self {
+        Self {
+            stream,
+            targets,
+            caller,
+            shelf: Shelf::default(),
+            record_type: None,
+        }
+    }
+}
+
+impl Operator for Last {
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.shelf.take();
+        self.caller.begin(attempt);
+        self.record_type = Some(attempt.types.streams[self.stream]);
+    }
+
+    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+        self.shelf.put(parcel).map_err(|kind| out.failed(0, kind))
+    }
+
+    fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
+        let arrived = self.shelf.take();
+        let Some(record_type) = self.record_type.filter(|_| self.targets.has_first()) else {
+            return Ok(());
+        };
+        let mut folded = Folded::new(0, &self.caller);
+        for parcel in arrived {
+            folded.add(&parcel.chunk, &self.caller, out)?;
+        }
+        let chunk = folded.finish(&self.caller, out)?;
+        out.tally().node(Node::Stream(self.stream)).records_out += chunk.len() as u64;
+        parcels(0, record_type, [chunk]).for_each(|parcel| out.send(parcel));
+        Ok(())
+    }
+
+    fn verdict(&mut self, _: Verdict) {
+        self.shelf.take();
+        self.caller.end();
+    }
+}

@@ -1,0 +1,206 @@
+//! `reduce_by_key`: one pair per key, combined within each partition before the exchange.
+//!
+//! Keys are grouped here, not in the guest, and values of a key are folded in bounded pieces
+//! ([`super::folding`]). The half before the exchange does that per partition of the input and splits the
+//! result by target partition; the half after does the same over what arrives, in (partition, sequence)
+//! order. Results stand in the order in which keys first appeared.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::batch::chunk::CHUNK_BYTES;
+use crate::batch::group::Grouper;
+use crate::batch::hash::split;
+use crate::batch::{Chunk, ColumnType, RecordType};
+
+use super::calls::{CALL_BYTES, Caller};
+use super::control::Verdict;
+use super::failure::{Failure, Node};
+use super::folding::Folding;
+use super::operator::{Attempt, Operator, Output};
+use super::parcel::{Parcel, parcels};
+use super::shelf::{Shelf, limited};
+use super::targets::Targets;
+
+/// The keys of one partition and their values so far.
+struct Keyed {
+    keys: Grouper,
+    values: Folding,
+    pair: RecordType,
+}
+
+impl Keyed {
+    /// No keys of `key_type` yet.
+    fn new(partition: u32, key_type: ColumnType, caller: &Caller) -> Self {
+        let value = caller.takes().value;
+        Self {
+            keys: Grouper::new(key_type),
+            values: Folding::new(partition, RecordType::single(value)),
+            pair: RecordType::pair(key_type, value),
+        }
+    }
+
+    fn add(&mut self, chunk: &Chunk, caller: &Caller, out: &mut Output) -> Result<(), Failure> {
+        let run = self.values.run();
+        let chunk = caller.convert(run, (chunk, self.pair), out)?;
+        let (Some(keys), value) = chunk.into_columns() else {
+            unreachable!("`pair` has keys")
+        };
+        limited(self.keys.size() + keys.size(), CALL_BYTES)
+            .map_err(|kind| out.failed(run.partition(), kind))?;
+        let grouper = &mut self.keys;
+        let group = |numbers: &mut _| {
+            grouper.group(&keys, numbers);
+            grouper.len()
+        };
+        self.values.add(&Chunk::single(value), group, (caller, out))
+    }
+
+    /// A pair for each key.
+    fn finish(mut self, caller: &Caller, out: &mut Output) -> Result<Chunk, Failure> {
+        let (_, values) = self
+            .values
+            .finish(self.keys.len(), (caller, out))?
+            .into_columns();
+        Ok(Chunk::pairs(self.keys.into_keys(), values))
+    }
+}
+
+/// The half before the exchange.
+pub(super) struct Combine {
+    stream: usize,
+    /// Of the result.
+    partitions: u32,
+    caller: Caller,
+    open: BTreeMap<u32, Keyed>,
+}
+
+impl Combine {
+    pub(super) const fn new(stream: usize, partitions: u32, caller: Caller) -> Self {
+        Self {
+            stream,
+            partitions,
+            caller,
+            open: BTreeMap::new(),
+        }
+    }
+
+    /// Sends each key's pair to the partition of the result that has its slot.
+    fn scatter(&self, partition: u32, pairs: &Chunk, out: &mut Output) {
+        let Some(keys) = pairs.key() else { return };
+        let (records, starts) = split(keys, self.partitions);
+        for (target, range) in (0..).zip(starts.windows(2)) {
+            let part = pairs.take(&records[range[0]..range[1]]);
+            for (sequence, chunk) in (0..).zip(part.pieces(CHUNK_BYTES)) {
+                out.send(Parcel {
+                    partition,
+                    sequence,
+                    last: false,
+                    target,
+                    chunk,
+                });
+            }
+        }
+    }
+}
+
+impl Operator for Combine {
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.open.clear();
+        self.caller.begin(attempt);
+    }
+
+    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+        let (partition, chunk) = (parcel.partition, &parcel.chunk);
+        out.tally().node(Node::Stream(self.stream)).records_in += chunk.len() as u64;
+        if let (Some(key), false) = (chunk.key(), chunk.is_empty()) {
+            let new = || Keyed::new(partition, key.column_type(), &self.caller);
+            let keyed = self.open.entry(partition).or_insert_with(new);
+            keyed.add(chunk, &self.caller, out)?;
+        }
+        if parcel.last
+            && let Some(keyed) = self.open.remove(&partition)
+        {
+            let pairs = keyed.finish(&self.caller, out)?;
+            self.scatter(partition, &pairs, out);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn verdict(&mut self, _: Verdict) {
+        self.open.clear();
+        self.caller.end();
+    }
+}
+
+/// The half after the exchange.
+pub(super) struct Merge {
+    stream: usize,
+    targets: Targets,
+    caller: Caller,
+    shelf: Shelf,
+    record_type: Option<RecordType>,
+}
+
+impl Merge {
+    pub(super) fn new(stream: usize, targets: Targets, caller: Caller) -> Self {
+        Self {
+            stream,
+            targets,
+            caller,
+            shelf: Shelf::default(),
+            record_type: None,
+        }
+    }
+}
+
+impl Operator for Merge {
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.shelf.take();
+        self.caller.begin(attempt);
+        self.record_type = Some(attempt.types.streams[self.stream]);
+    }
+
+    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+        let partition = parcel.target;
+        self.shelf
+            .put(parcel)
+            .map_err(|kind| out.failed(partition, kind))
+    }
+
+    fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
+        let Some(record_type) = self.record_type else {
+            return Ok(());
+        };
+        let mut arrived = self.shelf.take().into_iter().peekable();
+        for target in self.targets.mine() {
+            let mut keyed: Option<Keyed> = None;
+            while let Some(parcel) = arrived.next_if(|parcel| parcel.target == target) {
+                let Some(key) = parcel.chunk.key() else {
+                    continue;
+                };
+                let new = || Keyed::new(target, key.column_type(), &self.caller);
+                keyed
+                    .get_or_insert_with(new)
+                    .add(&parcel.chunk, &self.caller, out)?;
+            }
+            let pairs = match keyed {
+                Some(keyed) => keyed.finish(&self.caller, out)?,
+                None => Chunk::empty(record_type),
+            };
+            out.tally().node(Node::Stream(self.stream)).records_out += pairs.len() as u64;
+            let pieces: Vec<Chunk> = pairs.pieces(CHUNK_BYTES).collect();
+            parcels(target, record_type, pieces).for_each(|parcel| out.send(parcel));
+        }
+        Ok(())
+    }
+
+    fn verdict(&mut self, _: Verdict) {
+        self.shelf.take();
+        self.caller.end();
+    }
+}

@@ -1,0 +1,63 @@
+//! Rejected records: counted and sampled, or the end of the attempt, as the stream's `on_error` says.
+
+use crate::topology::plan::OnError;
+
+use super::failure::{Failure, FailureKind, Node, Sample};
+use super::operator::Output;
+
+/// What is said of rejected records when no reason was kept.
+pub(super) const NO_REASON: &str = "no reason was kept";
+
+/// Where records are rejected, and what becomes of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rejects {
+    pub(super) node: Node,
+    pub(super) on_error: OnError,
+    pub(super) partition: u32,
+    /// The call, or the chunk of the partition.
+    pub(super) sequence: u32,
+}
+
+impl Rejects {
+    /// Counts records that are rejected.
+    pub(super) fn count(&self, records: u64, out: &mut Output) {
+        out.tally().node(self.node).rejected += records;
+    }
+
+    /// Tells of one of them; `record` and `reason` are made only if the sample is kept.
+    ///
+    /// # Errors
+    ///
+    /// The stream's `on_error` is `fail`.
+    pub(super) fn tell(
+        &self,
+        index: u32,
+        sample: impl FnOnce() -> (Option<String>, String),
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let make = || {
+            let (record, reason) = sample();
+            Sample {
+                partition: self.partition,
+                sequence: self.sequence,
+                index,
+                record,
+                reason,
+            }
+        };
+        match self.on_error {
+            OnError::Fail => Err(Failure {
+                node: self.node,
+                partition: self.partition,
+                kind: FailureKind::Rejected(make()),
+            }),
+            OnError::Skip => {
+                let report = out.tally().node(self.node);
+                if report.wants((self.partition, self.sequence, index)) {
+                    report.sample(make());
+                }
+                Ok(())
+            }
+        }
+    }
+}

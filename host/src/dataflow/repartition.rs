@@ -1,0 +1,109 @@
+//! `repartition`: exactly so many partitions, record `i` of the stream in partition `i % n`.
+//!
+//! The number of a record is known once all partitions before its own are complete, so one worker deals:
+//! everything comes to it, and at the end it hands each partition to the worker that has it.
+
+use std::sync::Arc;
+
+use crate::batch::{Chunk, RecordType};
+
+use super::control::Verdict;
+use super::failure::{Failure, Node};
+use super::operator::{Attempt, Operator, Output};
+use super::parcel::{Parcel, parcels};
+use super::shelf::Shelf;
+use super::targets::Targets;
+
+/// Deals the records of the whole stream.
+pub(super) struct Dealer {
+    stream: usize,
+    partitions: u32,
+    /// Of the exchange that brings everything here.
+    targets: Targets,
+    shelf: Shelf,
+    record_type: Option<RecordType>,
+}
+
+impl Dealer {
+    pub(super) fn new(stream: usize, partitions: u32, targets: Targets) -> Self {
+        Self {
+            stream,
+            partitions,
+            targets,
+            shelf: Shelf::default(),
+            record_type: None,
+        }
+    }
+}
+
+impl Operator for Dealer {
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.shelf.take();
+        self.record_type = Some(attempt.types.streams[self.stream]);
+    }
+
+    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+        let partition = parcel.partition;
+        out.tally().node(Node::Stream(self.stream)).records_in += parcel.chunk.len() as u64;
+        self.shelf
+            .put(parcel)
+            .map_err(|kind| out.failed(partition, kind))
+    }
+
+    fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
+        let arrived = self.shelf.take();
+        let Some(record_type) = self.record_type.filter(|_| self.targets.has_first()) else {
+            return Ok(());
+        };
+        let mut hands: Vec<Vec<Chunk>> = vec![Vec::new(); self.partitions as usize];
+        // The number of the next record, modulo the number of hands.
+        let mut next = 0;
+        for parcel in arrived {
+            let records = parcel.chunk.len();
+            out.tally().node(Node::Stream(self.stream)).records_out += records as u64;
+            for first in 0..records.min(hands.len()) {
+                let dealt: Vec<u32> = (first..records)
+                    .step_by(hands.len())
+                    .map(|r| r as u32)
+                    .collect();
+                let hand = (next + first) % hands.len();
+                hands[hand].push(parcel.chunk.take(&dealt));
+            }
+            next = (next + records) % hands.len();
+        }
+        for (partition, hand) in (0..).zip(hands) {
+            for parcel in parcels(partition, record_type, hand) {
+                out.send(Parcel {
+                    target: partition,
+                    ..parcel
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn verdict(&mut self, _: Verdict) {
+        self.shelf.take();
+    }
+}
+
+/// Takes complete partitions from the dealer; they come in order, because they come from one worker.
+pub(super) struct Deal;
+
+impl Operator for Deal {
+    fn begin(&mut self, _: &Arc<Attempt>) {}
+
+    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+        out.send(Parcel {
+            target: 0,
+            ..parcel
+        });
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn verdict(&mut self, _: Verdict) {}
+}
