@@ -406,7 +406,7 @@ fn compiled_code_is_kept_and_made_anew_when_it_was_changed() {
         engine.unwrap().load("hostile", &file, &limits()).unwrap()
     };
     let first = load();
-    let entry = globbed(dir.path());
+    let entry = only_file(dir.path());
     let written = fs::read(&entry).unwrap();
     assert_eq!(
         fs::metadata(&entry).unwrap().permissions().mode() & 0o777,
@@ -423,11 +423,15 @@ fn compiled_code_is_kept_and_made_anew_when_it_was_changed() {
 }
 
 /// The one file below `dir`.
-fn globbed(dir: &std::path::Path) -> std::path::PathBuf {
+fn only_file(dir: &std::path::Path) -> std::path::PathBuf {
     let mut path = dir.to_owned();
     while path.is_dir() {
-        let mut entries = fs::read_dir(&path).unwrap();
-        path = entries.next().expect("an entry").unwrap().path();
+        let mut entries = fs::read_dir(&path).expect("a directory");
+        path = entries
+            .next()
+            .expect("an entry")
+            .expect("a readable one")
+            .path();
     }
     path
 }

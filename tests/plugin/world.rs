@@ -80,8 +80,8 @@ fn logged(run: impl FnOnce()) -> String {
         .with_max_level(tracing::Level::INFO)
         .finish();
     tracing::subscriber::with_default(subscriber, run);
-    let bytes = log.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap()
+    let bytes = log.0.lock().expect("nobody panics with it").clone();
+    String::from_utf8(bytes).expect("logs are text")
 }
 
 #[derive(Clone, Default)]
@@ -89,7 +89,10 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0
+            .lock()
+            .expect("nobody panics with it")
+            .extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

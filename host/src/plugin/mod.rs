@@ -19,6 +19,7 @@ pub mod engine;
 pub mod load;
 pub mod signature;
 
+mod compile;
 mod component;
 mod escape;
 mod guest;
