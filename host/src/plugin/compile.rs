@@ -24,9 +24,12 @@ const MAX_ABANDONED: usize = 2;
 /// The stack of a thread that compiles.
 const COMPILER_STACK_BYTES: usize = 16 * 1024 * 1024;
 
-/// What wasmtime says of a component that asks for more than the pool's instances have; the error has no
-/// type of its own.
-const DOES_NOT_FIT: &str = "does not fit in pooling allocator requirements";
+/// What wasmtime says of a component that asks for more than the pool's instances have; the errors have
+/// no type of their own.
+const TOO_NEEDY: [&str; 2] = [
+    "does not fit in pooling allocator requirements",
+    "exceeds the configured maximum",
+];
 
 /// How a component and a core module begin: the magic number, then version and layer.
 const MAGIC: &[u8] = b"\0asm";
@@ -178,7 +181,7 @@ fn compile_now(
     };
     component.map_err(|error| {
         let text = format!("{error:#}");
-        match text.contains(DOES_NOT_FIT) {
+        match TOO_NEEDY.iter().any(|words| text.contains(words)) {
             true => LoadErrorKind::TooNeedy(error.root_cause().to_string()),
             false => LoadErrorKind::Invalid(text),
         }

@@ -158,7 +158,9 @@ impl LoadErrorKind {
             Self::NoComponent(_) | Self::NotAPlugin { .. } => {
                 "is it a library (`crate-type = [\"cdylib\"]`) with `plugin!(…)` in it?"
             }
-            Self::TooNeedy(_) => "raise `memory` under `[plugins.limits]`",
+            Self::TooNeedy(what) if what.starts_with("memory") => {
+                "raise `memory` under `[plugins.limits]`"
+            }
             Self::CompileTime { .. } => "raise `compile` under `[plugins.limits]`",
             Self::CompilersBusy(_) => "try again later",
             Self::Stack { .. } => "lower `stack` under `[plugins.limits]`",
@@ -166,7 +168,9 @@ impl LoadErrorKind {
             Self::Version { .. } | Self::Export { .. } | Self::Description(_) => {
                 "rebuild it with the SDK of this dshost"
             }
-            Self::Compiler | Self::Engine(_) | Self::Describe(_) => return None,
+            Self::TooNeedy(_) | Self::Compiler | Self::Engine(_) | Self::Describe(_) => {
+                return None;
+            }
         };
         Some(hint.to_owned())
     }
