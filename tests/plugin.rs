@@ -26,7 +26,7 @@ const MIB: usize = 1024 * 1024;
 fn limits() -> Limits {
     Limits {
         memory: 16 * MIB,
-        call: Duration::from_millis(200),
+        call: Duration::from_secs(1),
         returned: MIB,
         log_lines: 10,
         ..Limits::default()

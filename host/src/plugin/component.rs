@@ -10,6 +10,7 @@ use crate::batch::Digest;
 use crate::batch::function::Signature;
 use crate::topology::plan::Limits;
 
+use super::compile::Binary;
 use super::engine::Engine;
 use super::guest::Guest;
 use super::imports::{self, link};
@@ -48,10 +49,9 @@ pub(super) struct Exports {
 impl Component {
     pub(super) fn new(
         engine: &Engine,
-        code: wasmtime::component::Component,
+        code: &wasmtime::component::Component,
         plugin: &str,
-        digest: Digest,
-        size: usize,
+        binary: &Binary<'_>,
         limits: &Limits,
     ) -> Result<Self, LoadErrorKind> {
         let wasm = code.engine();
@@ -60,15 +60,15 @@ impl Component {
             .imports(wasm)
             .map(|(name, _)| name.to_owned())
             .collect();
-        let pre = link(wasm, &code)?
-            .instantiate_pre(&code)
+        let pre = link(wasm, code)?
+            .instantiate_pre(code)
             .map_err(|error| imports::ImportError::Type(format!("{error:#}")))?;
-        let exports = Exports::find(&code)?;
+        let exports = Exports::find(code)?;
         let description = describe(&pre, &exports, plugin, limits)?;
         Ok(Self {
             plugin: plugin.to_owned(),
-            digest,
-            size,
+            digest: binary.digest,
+            size: binary.bytes.len(),
             imports,
             description,
             pre,

@@ -9,12 +9,13 @@
 //! nearly always that is one.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -32,6 +33,9 @@ const SPARE_INSTANCES: usize = 16;
 
 /// Core instances of one component: a guest with an adapter has four, a linked Python some twenty.
 const CORE_INSTANCES: usize = 24;
+
+/// Memories of one component.
+const MEMORIES: usize = 2;
 
 /// Tables of one component.
 const TABLES: usize = 8;
@@ -101,15 +105,16 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// If this machine cannot run wasm at all.
+    /// If this machine cannot run wasm at all, or has no thread for the clock.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let cache = Cache::open(&config.cache);
+        let ticker = Ticker::start().map_err(|error| EngineError(error.into()))?;
         let engine = Self(Arc::new(Shared {
             config,
             cache,
             engines: Mutex::default(),
             abandoned: Arc::default(),
-            ticker: Ticker::start(),
+            ticker,
         }));
         engine.with_stack(crate::topology::plan::Limits::default().stack)?;
         Ok(engine)
@@ -196,9 +201,13 @@ fn pool(config: &EngineConfig) -> PoolingAllocationConfig {
     let instances = config.instances.saturating_add(SPARE_INSTANCES);
     let count = |each: usize| u32::try_from(instances.saturating_mul(each)).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
+    // What one component may take is bounded, so that none takes what others need.
     pool.total_component_instances(count(1))
+        .max_core_instances_per_component(CORE_INSTANCES as u32)
         .total_core_instances(count(CORE_INSTANCES))
-        .total_memories(count(1))
+        .max_memories_per_component(MEMORIES as u32)
+        .total_memories(count(MEMORIES))
+        .max_tables_per_component(TABLES as u32)
         .total_tables(count(TABLES))
         .max_tables_per_module(TABLES as u32)
         .table_elements(TABLE_ELEMENTS)
@@ -217,21 +226,23 @@ struct Ticker {
 }
 
 impl Ticker {
-    fn start() -> Self {
+    fn start() -> io::Result<Self> {
         let engines: Arc<Mutex<Vec<wasmtime::Engine>>> = Arc::default();
         let (running, ended) = mpsc::channel::<()>();
         let ticked = Arc::clone(&engines);
-        let thread = std::thread::spawn(move || {
-            while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                let engines = ticked.lock().unwrap_or_else(PoisonError::into_inner);
-                engines.iter().for_each(wasmtime::Engine::increment_epoch);
-            }
-        });
-        Self {
+        let thread = thread::Builder::new()
+            .name("epochs".to_owned())
+            .spawn(move || {
+                while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                    let engines = ticked.lock().unwrap_or_else(PoisonError::into_inner);
+                    engines.iter().for_each(wasmtime::Engine::increment_epoch);
+                }
+            })?;
+        Ok(Self {
             engines,
             running: Some(running),
             thread: Some(thread),
-        }
+        })
     }
 
     fn add(&self, engine: &wasmtime::Engine) {

@@ -51,7 +51,8 @@ pub(super) struct Guest {
     pub(super) limits: Limits,
     pub(super) meter: Meter,
     pub(super) last_words: LastWords,
-    batch: BatchTime,
+    /// None before the first call.
+    batch: Option<BatchTime>,
     dice: Dice,
     voice: Arc<Voice>,
     stdout: Lines,
@@ -73,7 +74,7 @@ impl Guest {
             limits: limits.clone(),
             meter: Meter::new(limits.memory),
             last_words: LastWords::default(),
-            batch: BatchTime::default(),
+            batch: None,
             dice: Dice::new(0),
             voice,
             stdout: Lines::default(),
@@ -85,7 +86,7 @@ impl Guest {
     /// Sets clock and dice for a call.
     pub(super) fn begin(&mut self, context: &Context) {
         self.meter.refused = false;
-        self.batch = context.batch_time;
+        self.batch = Some(context.batch_time);
         self.dice = Dice::new(context.seed);
     }
 
@@ -109,8 +110,10 @@ impl Guest {
 
     /// The time that the guest is told, in milliseconds since the epoch: the batch's, which does not move.
     pub(super) fn now_ms(&self) -> u64 {
-        // A scenario's clock may be set before 1970, which no guest can be told.
-        u64::try_from(self.batch.0).unwrap_or_default()
+        // A scenario's clock may be set before 1970, which no guest can be told; and an instance is
+        // started without a time.
+        let batch = self.batch.unwrap_or_default();
+        u64::try_from(batch.0).unwrap_or_default()
     }
 
     /// The randomness of this call.
@@ -179,9 +182,9 @@ impl Meter {
         }
     }
 
-    /// Whether the instance should be replaced before it runs out.
-    pub(super) fn is_half_full(&self) -> bool {
-        self.used > self.limit / 2
+    /// Bytes of linear memory and tables.
+    pub(super) fn used(&self) -> usize {
+        self.used
     }
 
     /// Whether more was wanted than there is.

@@ -79,10 +79,11 @@ pub(super) fn link(engine: &Engine, component: &Component) -> Result<Linker<Gues
         let ComponentItem::ComponentInstance(instance) = import.ty else {
             return Err(ImportError::NotGranted(name.to_owned()));
         };
-        let mut into = linker.instance(name).map_err(wrong_type)?;
+        let mut into = linker.instance(name).map_err(|error| wrong_type(&error))?;
         match class {
             Class::Inert(interface) => {
-                link_inert(engine, &mut into, interface, &instance).map_err(wrong_type)?;
+                link_inert(engine, &mut into, interface, &instance)
+                    .map_err(|error| wrong_type(&error))?;
             }
             Class::Host => link_host(engine, &mut into, name, &instance)?,
             Class::Types => {}
@@ -91,7 +92,7 @@ pub(super) fn link(engine: &Engine, component: &Component) -> Result<Linker<Gues
     Ok(linker)
 }
 
-fn wrong_type(error: wasmtime::Error) -> ImportError {
+fn wrong_type(error: &wasmtime::Error) -> ImportError {
     ImportError::Type(format!("{error:#}"))
 }
 
@@ -203,7 +204,7 @@ fn link_host(
             }
             _ => Ok(()),
         }
-        .map_err(wrong_type)?;
+        .map_err(|error| wrong_type(&error))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! One instance of a chain: a store of its own, called chunk by chunk.
 //!
-//! An instance that has grown past half its memory limit is replaced between two calls: state is the
+//! An instance that has grown halfway to its memory limit is replaced between two calls: state is the
 //! host's, and what leaks in a guest (or in its language's runtime) then never adds up to a trap.
 
 use std::sync::Arc;
@@ -73,6 +73,8 @@ pub(super) struct OpenChain {
     store: Store<Guest>,
     handle: u32,
     call: Call,
+    /// Bytes of memory beyond which it is replaced: halfway from what it started with to its limit.
+    replace_beyond: usize,
 }
 
 /// The function through which the chain is called.
@@ -174,10 +176,12 @@ impl Instance {
         };
         let handle = open_links(&mut store, &open, &chain.links)?;
         store.data_mut().end();
+        let started_with = store.data().meter.used();
         Ok(OpenChain {
             store,
             handle,
             call,
+            replace_beyond: started_with.midpoint(chain.limits.memory),
         })
     }
 
@@ -190,7 +194,7 @@ impl Instance {
                 backtrace: Vec::new(),
             });
         };
-        if open.store.data().meter.is_half_full() {
+        if open.store.data().meter.used() > open.replace_beyond {
             // The old one goes first, so that there are never two.
             drop(open);
             open = Self::open(&self.chain)?;

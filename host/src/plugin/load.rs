@@ -9,44 +9,20 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
 
-use tracing::{debug, warn};
-use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
-};
-use wit_component::ComponentEncoder;
-
-use crate::batch::Digest;
 use crate::batch::function::Trap;
 use crate::topology::plan::Limits;
 
+use super::compile::{Binary, code};
 use super::component::Component;
 use super::engine::{Engine, EngineError};
 use super::imports::ImportError;
 use super::signature::DescriptionError;
 use super::wire;
 
-/// Compilations that passed their time and may go on: they cannot be stopped, only be left alone.
-const MAX_ABANDONED: usize = 2;
-
-/// The stack of a thread that compiles.
-const COMPILER_STACK_BYTES: usize = 16 * 1024 * 1024;
-
 /// The largest stack limit: the threads that call guests have 2 MiB, and the host needs its part.
 pub const MAX_STACK_BYTES: usize = 1024 * 1024;
-
-/// What wasmtime says of a component that asks for more than the pool's instances have; the error has no
-/// type of its own.
-const DOES_NOT_FIT: &str = "does not fit in pooling allocator requirements";
-
-/// How a component and a core module begin: the magic number, then version and layer.
-const MAGIC: &[u8] = b"\0asm";
-const COMPONENT: [u8; 4] = [0x0d, 0x00, 0x01, 0x00];
-const CORE_MODULE: [u8; 4] = [0x01, 0x00, 0x00, 0x00];
 
 /// A plugin that could not be made ready to run.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +35,16 @@ pub struct LoadError {
     /// Why.
     #[source]
     pub kind: Box<LoadErrorKind>,
+}
+
+impl LoadError {
+    fn new(plugin: &str, path: &Path, kind: LoadErrorKind) -> Self {
+        Self {
+            plugin: plugin.to_owned(),
+            path: path.to_owned(),
+            kind: Box::new(kind),
+        }
+    }
 }
 
 /// Why a plugin could not be made ready to run.
@@ -190,7 +176,9 @@ impl LoadErrorKind {
             Self::NoComponent(_) | Self::NotAPlugin { .. } => {
                 "is it a library (`crate-type = [\"cdylib\"]`) with `plugin!(…)` in it?"
             }
-            Self::TooNeedy(_) => "raise `memory` under `[plugins.limits]`",
+            Self::TooNeedy(what) if what.starts_with("memory") => {
+                "raise `memory` under `[plugins.limits]`"
+            }
             Self::CompileTime { .. } => "raise `compile` under `[plugins.limits]`",
             Self::CompilersBusy(_) => "try again later",
             Self::Stack { .. } => "lower `stack` under `[plugins.limits]`",
@@ -198,7 +186,9 @@ impl LoadErrorKind {
             Self::Version { .. } | Self::Export { .. } | Self::Description(_) => {
                 "rebuild it with the SDK of this dshost"
             }
-            Self::Compiler | Self::Engine(_) | Self::Describe(_) => return None,
+            Self::TooNeedy(_) | Self::Compiler | Self::Engine(_) | Self::Describe(_) => {
+                return None;
+            }
         };
         Some(hint.to_owned())
     }
@@ -219,11 +209,7 @@ impl Engine {
         limits: &Limits,
     ) -> Result<Arc<Component>, LoadError> {
         self.load_kind(plugin, bytes, limits)
-            .map_err(|kind| LoadError {
-                plugin: plugin.to_owned(),
-                path: path.to_owned(),
-                kind: Box::new(kind),
-            })
+            .map_err(|kind| LoadError::new(plugin, path, kind))
     }
 
     fn load_kind(
@@ -242,54 +228,11 @@ impl Engine {
                 asked: limits.stack,
             });
         }
-        let form = Form::of(bytes)?;
-        let engine = self.with_stack(limits.stack)?;
-        let digest = Digest::of(bytes);
-        let code = self.code(&engine, digest, form, bytes, limits)?;
-        Component::new(self, code, plugin, digest, bytes.len(), limits).map(Arc::new)
+        let binary = Binary::new(bytes)?;
+        let wasm = self.with_stack(limits.stack)?;
+        let code = code(self, &wasm, &binary, limits.compile)?;
+        Component::new(self, &code, plugin, &binary, limits).map(Arc::new)
     }
-
-    /// Compiled code: from the cache, or compiled now and kept there.
-    fn code(
-        &self,
-        engine: &wasmtime::Engine,
-        digest: Digest,
-        form: Form,
-        bytes: &[u8],
-        limits: &Limits,
-    ) -> Result<wasmtime::component::Component, LoadErrorKind> {
-        if let Some(code) = self.cache().and_then(|cache| cache.get(engine, digest)) {
-            match deserialize(engine, &code) {
-                Ok(component) => return Ok(component),
-                Err(error) => {
-                    warn!(%digest, error = format!("{error:#}"), "compiled code is made anew")
-                }
-            }
-        }
-        let component = compile(engine, form, bytes, limits.compile, self.abandoned())?;
-        if let Some(cache) = self.cache() {
-            match component.serialize() {
-                Ok(code) => cache.put(engine, digest, &code),
-                Err(error) => {
-                    debug!(%digest, error = format!("{error:#}"), "compiled code is not kept")
-                }
-            }
-        }
-        Ok(component)
-    }
-}
-
-#[expect(
-    unsafe_code,
-    reason = "compiled code cannot be checked, only be trusted"
-)]
-fn deserialize(
-    engine: &wasmtime::Engine,
-    code: &[u8],
-) -> wasmtime::Result<wasmtime::component::Component> {
-    // SAFETY: `code` comes from `Cache::get`, which gives only what `Component::serialize` gave: the
-    // file and its directory belong to this user, nobody else may write to them, and the checksum fits.
-    unsafe { wasmtime::component::Component::deserialize(engine, code) }
 }
 
 // === Reading ===
@@ -320,151 +263,9 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, LoadErrorKind> 
     Ok(bytes)
 }
 
-/// What bytes begin like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Component,
-    CoreModule,
-}
-
-impl Form {
-    fn of(bytes: &[u8]) -> Result<Self, LoadErrorKind> {
-        if bytes.is_empty() {
-            return Err(LoadErrorKind::Empty);
-        }
-        let Some(rest) = bytes.strip_prefix(MAGIC) else {
-            let text = std::str::from_utf8(bytes);
-            return Err(match (bytes, text) {
-                ([0x7f, b'E', b'L', b'F', ..], _) => LoadErrorKind::NotWasm("an ELF file"),
-                (_, Ok(text)) if text.trim_start().starts_with('(') => {
-                    LoadErrorKind::NotWasm("the text form of WebAssembly")
-                }
-                (_, Ok(_)) => LoadErrorKind::NotWasm("text"),
-                _ => LoadErrorKind::NotWasm("something else"),
-            });
-        };
-        match rest.first_chunk() {
-            Some(&COMPONENT) => Ok(Self::Component),
-            Some(&CORE_MODULE) => Ok(Self::CoreModule),
-            Some(_) => Err(LoadErrorKind::UnknownVersion),
-            None => Err(LoadErrorKind::Invalid("it ends in its header".to_owned())),
-        }
-    }
-}
-
-// === Compiling ===
-
-/// Compiles on a thread of its own, for at most `limit`. A compilation cannot be stopped: one that passes
-/// its time is left alone, and while too many of those go on, none is begun.
-fn compile(
-    engine: &wasmtime::Engine,
-    form: Form,
-    bytes: &[u8],
-    limit: Duration,
-    abandoned: &Arc<AtomicUsize>,
-) -> Result<wasmtime::component::Component, LoadErrorKind> {
-    let busy = abandoned.load(Ordering::Relaxed);
-    if busy >= MAX_ABANDONED {
-        return Err(LoadErrorKind::CompilersBusy(busy));
-    }
-    // Nothing is buffered: a result is received, or its sender learns that nobody waits any more.
-    let (result, compiled) = mpsc::sync_channel(0);
-    let (engine, bytes, left) = (engine.clone(), bytes.to_vec(), Arc::clone(abandoned));
-    let work = move || {
-        if result.send(compile_now(&engine, form, &bytes)).is_err() {
-            left.fetch_sub(1, Ordering::Relaxed);
-        }
-    };
-    thread::Builder::new()
-        .name("compile".to_owned())
-        .stack_size(COMPILER_STACK_BYTES)
-        .spawn(work)
-        .map_err(|_| LoadErrorKind::Compiler)?;
-    match compiled.recv_timeout(limit) {
-        Ok(component) => component,
-        Err(RecvTimeoutError::Timeout) => {
-            // Before `compiled` is dropped, so that the sender finds itself counted.
-            abandoned.fetch_add(1, Ordering::Relaxed);
-            warn!(?limit, "a compilation passed its time and is left alone");
-            Err(LoadErrorKind::CompileTime { limit })
-        }
-        Err(RecvTimeoutError::Disconnected) => Err(LoadErrorKind::Compiler),
-    }
-}
-
-fn compile_now(
-    engine: &wasmtime::Engine,
-    form: Form,
-    bytes: &[u8],
-) -> Result<wasmtime::component::Component, LoadErrorKind> {
-    let component = match form {
-        Form::Component => wasmtime::component::Component::new(engine, bytes),
-        Form::CoreModule => wasmtime::component::Component::new(engine, componentise(bytes)?),
-    };
-    component.map_err(|error| {
-        let text = format!("{error:#}");
-        match text.contains(DOES_NOT_FIT) {
-            true => LoadErrorKind::TooNeedy(error.root_cause().to_string()),
-            false => LoadErrorKind::Invalid(text),
-        }
-    })
-}
-
-/// Makes a component of a core module of `wasm32-wasip1`, which carries its world in a custom section.
-fn componentise(module: &[u8]) -> Result<Vec<u8>, LoadErrorKind> {
-    ComponentEncoder::default()
-        .validate(true)
-        .module(module)
-        .and_then(|encoder| {
-            encoder.adapter(
-                WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
-                WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
-            )
-        })
-        .and_then(|encoder| encoder.encode())
-        .map_err(|error| LoadErrorKind::NoComponent(format!("{error:#}")))
-}
-
 #[cfg(test)]
 mod tests {
-    use expect_test::{Expect, expect};
-
     use super::*;
-
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "expectations are written in place"
-    )]
-    fn check_form(bytes: &[u8], expected: Expect) {
-        let error = Form::of(bytes).expect_err("no wasm");
-        expected.assert_eq(&error.to_string());
-    }
-
-    #[test]
-    fn what_is_no_wasm_is_told_apart() {
-        check_form(b"", expect!["it is empty"]);
-        check_form(
-            b"\x7fELF\x02",
-            expect!["it is not WebAssembly but an ELF file"],
-        );
-        check_form(b"#!/bin/sh", expect!["it is not WebAssembly but text"]);
-        check_form(
-            b"\n(component)",
-            expect!["it is not WebAssembly but the text form of WebAssembly"],
-        );
-        check_form(
-            b"\xff\xfe",
-            expect!["it is not WebAssembly but something else"],
-        );
-        check_form(
-            b"\0asm\x0d",
-            expect!["it is not valid: it ends in its header"],
-        );
-        check_form(
-            b"\0asm\x02\0\0\0",
-            expect!["it is neither a component nor a core module of WebAssembly 1"],
-        );
-    }
 
     #[test]
     fn only_regular_files_within_the_limit_are_read() {

@@ -20,6 +20,7 @@ pub mod file;
 pub mod load;
 pub mod signature;
 
+mod compile;
 mod component;
 mod escape;
 mod guest;

@@ -47,12 +47,15 @@ impl Voice {
         }
     }
 
-    /// Writes a line to the log, or counts it where the batch has said enough.
-    pub(super) fn say(&self, batch: BatchTime, level: Level, message: &str) {
+    /// Writes a line to the log, or counts it where the batch has said enough. What is said before the
+    /// first call, while an instance starts, counts for the batch that spoke last.
+    pub(super) fn say(&self, batch: Option<BatchTime>, level: Level, message: &str) {
         let allowed = {
             // The figures are whole whatever happened to their holder.
             let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-            if spent.batch != batch {
+            if let Some(batch) = batch
+                && spent.batch != batch
+            {
                 self.tell_dropped(&spent);
                 *spent = Spent {
                     batch,

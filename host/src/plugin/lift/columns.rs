@@ -1,0 +1,395 @@
+//! Columns: bytes of a guest become a [`Column`] only if all of it holds.
+
+use crate::batch::column::{ColumnError, U32s};
+use crate::batch::function::{Trap, TrapKind};
+use crate::batch::{Column, ColumnType, Fixed, TextBuffer, VarColumn};
+
+use super::super::lower::Input;
+use super::super::{msgpack, wire};
+use super::{Promise, broken};
+
+impl Promise {
+    /// The column that `output` stands for, of type `column_type`. `name` is `key` or `value`.
+    pub(super) fn column(
+        &self,
+        name: &'static str,
+        column_type: ColumnType,
+        input: &Input,
+        output: wire::OutputColumn,
+    ) -> Result<Column, Trap> {
+        let missing = || {
+            broken(format!(
+                "its {name}s point into keys, of which there are none"
+            ))
+        };
+        let column = match output {
+            wire::OutputColumn::Columns(column) => {
+                let column = owned(name, column)?;
+                same_type(name, column_type, &column)?;
+                self.nested(name, &column)?;
+                column
+            }
+            wire::OutputColumn::Slices(slices) => {
+                let Some(base) = input.seen(slices.side) else {
+                    return missing();
+                };
+                self.slices(name, column_type, base, slices)?
+            }
+            wire::OutputColumn::Picked(picked) => {
+                let Some(base) = input.column(picked.side) else {
+                    return missing();
+                };
+                same_type(name, column_type, base)?;
+                self.room_for(picked.indices.len().saturating_mul(2))?;
+                let what = format!("its {name}s");
+                let indices = ascending(&what, picked.indices, base.len(), Repeats::Allowed)?;
+                let column = base.take(&indices);
+                self.room_for(column.size())?;
+                column
+            }
+            wire::OutputColumn::Joined(joined) => {
+                if column_type != ColumnType::Text {
+                    return broken(format!("its {name}s are joined text, not {column_type}"));
+                }
+                self.joined(name, joined)?
+            }
+            wire::OutputColumn::Same(side) => {
+                let Some(base) = input.column(side) else {
+                    return missing();
+                };
+                same_type(name, column_type, base)?;
+                base.clone()
+            }
+        };
+        Ok(column)
+    }
+
+    /// Pieces of `base`. Text may be cut from bytes and the other way round, as a borrowed `&str` or
+    /// `&[u8]` may.
+    fn slices(
+        &self,
+        name: &'static str,
+        column_type: ColumnType,
+        base: &Column,
+        slices: wire::Slices,
+    ) -> Result<Column, Trap> {
+        let wrong = wrong_column(name);
+        let starts = U32s::new(slices.starts).map_err(wrong)?;
+        let ends = U32s::new(slices.ends).map_err(wrong)?;
+        let var = match base {
+            Column::Text(text) => text.column(),
+            Column::Bytes(var) | Column::Msgpack(var) => var,
+            Column::Int64(_) | Column::Float64(_) | Column::Bool(_) => {
+                return broken(format!(
+                    "its {name}s are pieces of a {} column",
+                    base.column_type()
+                ));
+            }
+        };
+        let column = match (base, column_type) {
+            (Column::Text(text), ColumnType::Text) => {
+                Column::Text(text.from_slices(starts, ends).map_err(wrong)?)
+            }
+            (_, ColumnType::Text) => {
+                let pieces = VarColumn::from_slices(var.data().clone(), starts, ends);
+                let pieces = pieces.map_err(wrong)?;
+                // Checked before the copy: pieces that overlap can be far larger than their source.
+                self.room_for(pieces.element_bytes())?;
+                Column::Text(TextBuffer::new(pieces.compact().into_owned()).map_err(wrong)?)
+            }
+            (_, ColumnType::Bytes) => Column::Bytes(
+                VarColumn::from_slices(var.data().clone(), starts, ends).map_err(wrong)?,
+            ),
+            (_, ColumnType::Msgpack) => Column::Msgpack(
+                VarColumn::from_slices(var.data().clone(), starts, ends).map_err(wrong)?,
+            ),
+            (_, ColumnType::Int64 | ColumnType::Float64 | ColumnType::Bool) => {
+                return broken(format!("its {name}s are pieces, not {column_type}"));
+            }
+        };
+        // Pieces may repeat, so that a few bytes would stand for any number of them: whoever copies the
+        // column must not run out of memory.
+        self.room_for(column.size())?;
+        self.nested(name, &column)?;
+        Ok(column)
+    }
+
+    fn joined(&self, name: &'static str, joined: wire::Joined) -> Result<Column, Trap> {
+        let wire::Joined {
+            count,
+            separator,
+            data,
+        } = joined;
+        if !separator.is_ascii() {
+            return broken(format!(
+                "its {name}s are joined by the byte {separator:#04x}, which is no character"
+            ));
+        }
+        // The offsets are made here: one separator of a byte becomes four bytes.
+        self.room_for(
+            (count as usize)
+                .saturating_mul(4)
+                .saturating_add(data.len()),
+        )?;
+        if count == 0 {
+            return match data.len() {
+                0 => Ok(Column::empty(ColumnType::Text)),
+                bytes => broken(format!("its {name}s are {bytes} bytes of no text at all")),
+            };
+        }
+        let separators = memchr::memchr_iter(separator, data.as_bytes()).count();
+        if separators + 1 != count as usize {
+            return broken(format!(
+                "its {name}s are {count} texts joined by {separators} separators"
+            ));
+        }
+        let found = || memchr::memchr_iter(separator, data.as_bytes());
+        // A string that was lifted is shorter than 4 GiB, the size of its memory.
+        let starts = std::iter::once(0).chain(found().map(|at| at as u32 + 1));
+        let ends = found()
+            .map(|at| at as u32)
+            .chain(std::iter::once(data.len() as u32));
+        let (starts, ends): (U32s, U32s) = (starts.collect(), ends.collect());
+        let column = VarColumn::from_slices(data.into_bytes(), starts, ends)
+            .and_then(TextBuffer::new)
+            .map_err(wrong_column(name))?;
+        Ok(Column::Text(column))
+    }
+
+    /// Checks that each element of a `MessagePack` column is one value, nested no deeper than allowed.
+    fn nested(&self, name: &str, column: &Column) -> Result<(), Trap> {
+        let Column::Msgpack(values) = column else {
+            return Ok(());
+        };
+        for (index, value) in values.iter().enumerate() {
+            if let Err(error) = msgpack::check(value, self.depth) {
+                return broken(format!("its {name} {index}: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn room_for(&self, bytes: usize) -> Result<(), Trap> {
+        if bytes <= self.returned {
+            return Ok(());
+        }
+        Err(Trap {
+            kind: TrapKind::Memory,
+            message: format!(
+                "what it returned stands for {bytes} bytes, more than the limit of {}",
+                self.returned
+            ),
+            backtrace: Vec::new(),
+        })
+    }
+}
+
+fn owned(name: &'static str, column: wire::OwnedColumn) -> Result<Column, Trap> {
+    let var =
+        |column: wire::OwnedBytes| VarColumn::from_offsets(column.data, U32s::new(column.offsets)?);
+    let column = match column {
+        wire::OwnedColumn::Text(text) => U32s::new(text.offsets)
+            .and_then(|offsets| TextBuffer::from_string(text.data, offsets))
+            .map(Column::Text),
+        wire::OwnedColumn::Bytes(column) => var(column).map(Column::Bytes),
+        wire::OwnedColumn::Msgpack(column) => var(column).map(Column::Msgpack),
+        wire::OwnedColumn::Int64(buffer) => Fixed::new(buffer).map(Column::Int64),
+        wire::OwnedColumn::Float64(buffer) => Fixed::new(buffer).map(Column::Float64),
+        wire::OwnedColumn::Bool(buffer) => Fixed::new(buffer).and_then(Column::checked_bool),
+    };
+    column.map_err(wrong_column(name))
+}
+
+fn same_type(name: &str, expected: ColumnType, column: &Column) -> Result<(), Trap> {
+    match column.column_type() {
+        given if given == expected => Ok(()),
+        given => broken(format!("its {name}s are {given}, not {expected}")),
+    }
+}
+
+/// Whether an index may come twice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeats {
+    Allowed,
+    Forbidden,
+}
+
+/// Guest-controlled indices below `len`, ascending.
+pub(super) fn ascending(
+    what: &str,
+    indices: Vec<u8>,
+    len: usize,
+    repeats: Repeats,
+) -> Result<Vec<u32>, Trap> {
+    let indices: Vec<u32> = U32s::new(indices)
+        .map_err(|error| Trap::broken_promise(format!("the indices of {what}: {error}")))?
+        .iter()
+        .collect();
+    let ordered = match repeats {
+        Repeats::Allowed => indices.is_sorted(),
+        Repeats::Forbidden => indices.is_sorted_by(|a, b| a < b),
+    };
+    if !ordered {
+        return broken(format!("the indices of {what} do not ascend"));
+    }
+    // Ascending, so the last is the largest.
+    match indices.last() {
+        Some(&last) if last as usize >= len => {
+            broken(format!("the indices of {what} name record {last} of {len}"))
+        }
+        _ => Ok(indices),
+    }
+}
+
+fn wrong_column(name: &'static str) -> impl Fn(ColumnError) -> Trap + Copy {
+    move |error| Trap::broken_promise(format!("its {name}s: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::batch::function::Kind;
+    use crate::batch::{Chunk, RecordType};
+
+    use super::super::super::lower::Keys;
+    use super::*;
+
+    const RETURNED: usize = 1000;
+
+    fn promise(gives: ColumnType) -> Promise {
+        Promise {
+            kinds: vec![Kind::FlatMap],
+            gives: RecordType::single(gives),
+            returned: RETURNED,
+            depth: 4,
+        }
+    }
+
+    fn u32s(numbers: &[u32]) -> Vec<u8> {
+        numbers.iter().copied().flat_map(u32::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn text_and_bytes_may_be_cut_from_each_other() {
+        let column = |base: Column, gives, starts: &[u32], ends: &[u32]| {
+            let input = Input::new(&Chunk::single(base), Keys::Lowered);
+            let slices = wire::OutputColumn::Slices(wire::Slices {
+                side: wire::Side::Value,
+                starts: u32s(starts),
+                ends: u32s(ends),
+            });
+            promise(gives)
+                .column("value", gives, &input, slices)
+                .map_err(|trap| trap.message)
+        };
+        let (text, bytes) = (ColumnType::Text, ColumnType::Bytes);
+        let raw = || {
+            let mut builder = crate::batch::column::VarBuilder::default();
+            builder.push(b"ab\xff");
+            Column::Bytes(builder.finish())
+        };
+        assert_eq!(
+            column(raw(), text, &[0, 1], &[2, 2]),
+            Ok(Column::text(["ab", "b"]))
+        );
+        assert_eq!(
+            column(raw(), text, &[0], &[3]).unwrap_err(),
+            "its values: text is not UTF-8 from byte 2"
+        );
+        let cut = column(Column::text(["é"]), bytes, &[1], &[2]).unwrap();
+        assert_eq!(cut.element(0), [0xa9]);
+        assert_eq!(
+            column(Column::int64([1]), bytes, &[0], &[1]).unwrap_err(),
+            "its values are pieces of a int64 column"
+        );
+    }
+
+    fn side() -> impl Strategy<Value = wire::Side> {
+        prop_oneof![Just(wire::Side::Key), Just(wire::Side::Value)]
+    }
+
+    /// Numbers that are near what they could be, and buffers that are cut anywhere.
+    fn numbers() -> impl Strategy<Value = Vec<u8>> {
+        let number = prop_oneof![4 => 0..20u32, 1 => any::<u32>()];
+        (prop::collection::vec(number, 0..6), 0..4usize).prop_map(|(numbers, cut)| {
+            let mut bytes = u32s(&numbers);
+            bytes.truncate(bytes.len().saturating_sub(cut / 3));
+            bytes
+        })
+    }
+
+    fn owned_column() -> impl Strategy<Value = wire::OwnedColumn> {
+        let bytes = || (numbers(), any::<Vec<u8>>());
+        prop_oneof![
+            (numbers(), any::<String>()).prop_map(|(offsets, data)| {
+                wire::OwnedColumn::Text(wire::OwnedText { offsets, data })
+            }),
+            bytes().prop_map(|(offsets, data)| {
+                wire::OwnedColumn::Bytes(wire::OwnedBytes { offsets, data })
+            }),
+            bytes().prop_map(|(offsets, data)| {
+                wire::OwnedColumn::Msgpack(wire::OwnedBytes { offsets, data })
+            }),
+            any::<Vec<u8>>().prop_map(wire::OwnedColumn::Int64),
+            any::<Vec<u8>>().prop_map(wire::OwnedColumn::Float64),
+            any::<Vec<u8>>().prop_map(wire::OwnedColumn::Bool),
+        ]
+    }
+
+    fn output_column() -> impl Strategy<Value = wire::OutputColumn> {
+        prop_oneof![
+            owned_column().prop_map(wire::OutputColumn::Columns),
+            (side(), numbers(), numbers()).prop_map(|(side, starts, ends)| {
+                wire::OutputColumn::Slices(wire::Slices { side, starts, ends })
+            }),
+            (side(), numbers()).prop_map(|(side, indices)| {
+                wire::OutputColumn::Picked(wire::Picked { side, indices })
+            }),
+            (0..5u32, any::<u8>(), any::<String>()).prop_map(|(count, separator, data)| {
+                wire::OutputColumn::Joined(wire::Joined {
+                    count,
+                    separator,
+                    data,
+                })
+            }),
+            side().prop_map(wire::OutputColumn::Same),
+        ]
+    }
+
+    fn column_type() -> impl Strategy<Value = ColumnType> {
+        prop::sample::select(vec![
+            ColumnType::Text,
+            ColumnType::Bytes,
+            ColumnType::Int64,
+            ColumnType::Float64,
+            ColumnType::Bool,
+            ColumnType::Msgpack,
+        ])
+    }
+
+    proptest! {
+        /// Whatever comes back: it is refused, or every element of it can be read and is of its type.
+        #[test]
+        fn what_passes_can_be_read(output in output_column(), gives in column_type(), keyed: bool) {
+            let column = Column::text(["one", "zwölf", "three"]);
+            let chunk = match keyed {
+                true => Chunk::pairs(Column::int64([1, 2, 3]), column),
+                false => Chunk::single(column),
+            };
+            let promise = promise(gives);
+            let input = Input::new(&chunk, Keys::Lowered);
+            if let Ok(column) = promise.column("value", gives, &input, output) {
+                prop_assert_eq!(column.column_type(), gives);
+                prop_assert!(column.size() <= RETURNED * 8);
+                for index in 0..column.len() {
+                    let element = column.element(index);
+                    if gives == ColumnType::Text {
+                        prop_assert!(std::str::from_utf8(element).is_ok());
+                    }
+                }
+                prop_assert_eq!(column.compact().len(), column.len());
+            }
+        }
+    }
+}
