@@ -6,4 +6,5 @@
 
 pub mod batch;
 pub mod sink;
+pub mod source;
 pub mod topology;
