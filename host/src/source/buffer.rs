@@ -1,0 +1,140 @@
+//! How much a source may hold: bytes received and not yet released, together.
+//!
+//! A receiver reserves room before it reads; the room travels with the bytes, from the open block of a
+//! connection through the whole records to the partitions, and is free again when the last reference to a
+//! partition is dropped. A source that is faster than its job so waits before it reads, and its peer waits
+//! in turn.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::rope::Rope;
+
+/// The smallest block that is read into, in bytes; what a quiet connection needs.
+pub const MIN_BLOCK_BYTES: usize = 4 * 1024;
+
+/// The largest, in bytes.
+pub const MAX_BLOCK_BYTES: usize = 256 * 1024;
+
+/// What a piece of a rope costs beside its bytes, in bytes, so that many tiny ones are not free.
+const PART_COST: usize = 192;
+
+/// Room in a source's buffer, free again when it is dropped.
+pub type Held = OwnedSemaphorePermit;
+
+/// The room that a rope takes.
+#[must_use]
+pub fn room_of(rope: &Rope) -> usize {
+    rope.kept() + PART_COST * rope.parts().len()
+}
+
+/// Splits at most `room` off what is held.
+#[must_use]
+pub fn split_off(held: &mut Held, room: usize) -> Option<Held> {
+    held.split(room.min(held.num_permits()))
+}
+
+/// The source was stopped, and nothing is received any more.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+/// The room that a source has.
+#[derive(Debug)]
+pub struct Buffer {
+    room: Arc<Semaphore>,
+    limit: usize,
+    waiting: AtomicUsize,
+}
+
+impl Buffer {
+    /// Room for `limit` bytes, a block's cost included.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        // One block must fit, and tokio has an upper bound of its own.
+        let limit = limit.clamp(PART_COST + 1, Semaphore::MAX_PERMITS);
+        Self {
+            room: Arc::new(Semaphore::new(limit)),
+            limit,
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    /// Waits for room for a block of `size` bytes (less where the whole buffer is small).
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`].
+    pub async fn block(&self, size: usize) -> Result<Block, Stopped> {
+        let size = size.min(self.limit / 4).max(1);
+        // At most `MAX_BLOCK_BYTES` and a cost: `u32` holds it.
+        let cost = (size + PART_COST).min(self.limit) as u32;
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let held = Arc::clone(&self.room).acquire_many_owned(cost).await;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        Ok(Block {
+            data: Vec::with_capacity(size),
+            size,
+            held: held.map_err(|_| Stopped)?,
+        })
+    }
+
+    /// Whether somebody waits for room.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Bytes of room in use.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.limit - self.room.available_permits()
+    }
+
+    /// Sends all away who wait for room.
+    pub fn stop(&self) {
+        self.room.close();
+    }
+}
+
+/// A buffer that is being filled.
+#[derive(Debug)]
+pub struct Block {
+    /// What is filled in; never more than [`Block::size`].
+    pub data: Vec<u8>,
+    size: usize,
+    held: Held,
+}
+
+impl Block {
+    /// The most bytes that may be in it.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Whether no more may be added.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.data.len() >= self.size
+    }
+
+    /// The room it takes.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.num_permits()
+    }
+
+    /// Its bytes, and the room they take.
+    #[must_use]
+    pub fn freeze(mut self) -> (Bytes, Held) {
+        let unused = self.size.saturating_sub(self.data.len());
+        if unused > 0 {
+            self.data.shrink_to_fit();
+            drop(self.held.split(unused));
+        }
+        (self.data.into(), self.held)
+    }
+}

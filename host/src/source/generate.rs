@@ -1,0 +1,176 @@
+//! Made-up text at a steady rate: to try things without anything.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::OpenContext;
+use super::intake::{Inlet, Intake, Received, Receiver};
+use super::pace::Pace;
+use crate::batch::source::SourceError;
+use crate::topology::plan::{GenerateUnit, SourcePlan};
+
+/// Time between two helpings where there is a rate.
+const TICK: Duration = Duration::from_millis(5);
+
+/// The most units made at once.
+const HELPING: u64 = 1024;
+
+/// Words of a line.
+const LINE_WORDS: usize = 10;
+
+/// What is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Made {
+    /// Lines or words, one per record.
+    pub unit: GenerateUnit,
+    /// How many; none: without end.
+    pub count: Option<u64>,
+    /// The same text for the same seed.
+    pub seed: u64,
+}
+
+/// Makes text on a thread of its own.
+///
+/// # Errors
+///
+/// There can be no thread, or `once` is asked for without a count.
+pub fn open(plan: &SourcePlan, made: Made, context: &OpenContext) -> Result<Received, SourceError> {
+    if context.once && made.count.is_none() {
+        return Err(SourceError {
+            message: format!(
+                "source `{}` generates without end, so `--once` would never end",
+                plan.name
+            ),
+            hint: Some("give it a `count`".into()),
+        });
+    }
+    let intake = Intake::new(plan);
+    intake.set_state("generating");
+    let stopped = Arc::new(AtomicBool::new(false));
+    let maker = Maker {
+        words: Words::new(made.seed),
+        unit: made.unit,
+        left: made.count,
+        pace: plan.rate.map(Pace::new),
+        stopped: Arc::clone(&stopped),
+    };
+    let inlet = intake.open();
+    let runtime = context.runtime.clone();
+    thread::Builder::new()
+        .name(format!("source {}", plan.name))
+        .spawn(move || maker.run(inlet, &runtime))
+        .map_err(|error| SourceError {
+            message: format!("source `{}` cannot start its thread: {error}", plan.name),
+            hint: None,
+        })?;
+    let received = Received::new(plan, intake, Box::new(Making(stopped)));
+    Ok(received.without_pace())
+}
+
+/// The thread that makes text.
+struct Making(Arc<AtomicBool>);
+
+impl Receiver for Making {
+    fn stop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Maker {
+    words: Words,
+    unit: GenerateUnit,
+    left: Option<u64>,
+    pace: Option<Pace>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Maker {
+    fn run(mut self, mut inlet: Inlet, runtime: &Handle) {
+        let mut text = String::new();
+        while self.left != Some(0) && !self.stopped.load(Ordering::Relaxed) {
+            let due = self.due();
+            text.clear();
+            for _ in 0..due {
+                match self.unit {
+                    GenerateUnit::Lines => self.words.line(&mut text),
+                    GenerateUnit::Words => self.words.word(&mut text),
+                }
+                text.push('\n');
+            }
+            self.left = self.left.map(|left| left - due);
+            if inlet.push(runtime, text.as_bytes()).is_err() {
+                return;
+            }
+            if due < HELPING && self.left != Some(0) {
+                thread::sleep(TICK);
+            }
+        }
+        let intake = inlet.intake().clone();
+        inlet.close();
+        intake.set_state("all generated");
+        intake.complete();
+    }
+}
+
+impl Maker {
+    /// The units of the next helping; a smaller one than [`HELPING`] is all that is due now.
+    fn due(&mut self) -> u64 {
+        let due = match &mut self.pace {
+            None => HELPING,
+            Some(pace) => {
+                let due = pace.allowance();
+                pace.give_back(due.saturating_sub(HELPING));
+                due.min(HELPING)
+            }
+        };
+        due.min(self.left.unwrap_or(u64::MAX))
+    }
+}
+
+/// Words drawn evenly from [`VOCABULARY`].
+struct Words(u64);
+
+impl Words {
+    const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// SplitMix64 (Steele, Lea and Flood, 2014): fixed for ever, as the same seed must give the same text.
+    const fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn word(&mut self, text: &mut String) {
+        let index = self.next() % VOCABULARY.len() as u64;
+        text.push_str(VOCABULARY[index as usize]);
+    }
+
+    fn line(&mut self, text: &mut String) {
+        for index in 0..LINE_WORDS {
+            if index > 0 {
+                text.push(' ');
+            }
+            self.word(text);
+        }
+    }
+}
+
+/// Common words of English.
+const VOCABULARY: [&str; 96] = [
+    "the", "of", "and", "to", "in", "a", "is", "that", "for", "it", "as", "was", "with", "be",
+    "by", "on", "not", "he", "his", "but", "at", "are", "this", "have", "from", "or", "had", "an",
+    "they", "which", "one", "you", "were", "all", "her", "she", "there", "would", "their", "we",
+    "him", "been", "has", "when", "who", "will", "no", "more", "if", "out", "so", "up", "said",
+    "what", "its", "about", "than", "into", "them", "can", "only", "other", "time", "new", "some",
+    "could", "these", "two", "may", "first", "then", "do", "any", "like", "my", "now", "over",
+    "such", "our", "man", "me", "even", "most", "made", "after", "also", "well", "did", "many",
+    "before", "must", "years", "back", "through", "much", "where",
+];

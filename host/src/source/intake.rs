@@ -1,0 +1,309 @@
+//! Where received bytes wait for their batch.
+//!
+//! A receiver (a connection, standard input, the generator) opens a lane of the [`Intake`] and fills it through
+//! its [`Inlet`]; [`Received`] is the [`Source`] that cuts all lanes once per interval. Receivers and cuts
+//! meet under a lane's lock, which is held for one read at most.
+//!
+//! Start reading at [`Received::cut`].
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::Handle;
+
+use super::buffer::{Buffer, MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, Stopped};
+use super::format::Decoder;
+use super::lane::{Lane, Share};
+use super::pace::Pace;
+use crate::batch::source::{Cut, Source, SourceError, SourceStatus};
+use crate::topology::plan::SourcePlan;
+
+/// What a source has received and not cut yet.
+#[derive(Debug)]
+pub struct Intake {
+    decoder: Arc<Decoder>,
+    buffer: Buffer,
+    lanes: Mutex<Vec<Arc<Mutex<Lane>>>>,
+    /// Numbers the first blocks of lanes within their batch, in order of receipt.
+    arrivals: AtomicU64,
+    received: AtomicU64,
+    dropped: AtomicU64,
+    /// No lane will be opened any more.
+    complete: AtomicBool,
+    state: Mutex<String>,
+    failed: Mutex<Option<SourceError>>,
+}
+
+impl Intake {
+    /// Nothing received.
+    #[must_use]
+    pub fn new(plan: &SourcePlan) -> Arc<Self> {
+        Arc::new(Self {
+            decoder: Arc::new(Decoder::new(plan.format, plan.max_record)),
+            buffer: Buffer::new(plan.buffer),
+            lanes: Mutex::default(),
+            arrivals: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            complete: AtomicBool::new(false),
+            state: Mutex::default(),
+            failed: Mutex::default(),
+        })
+    }
+
+    /// Opens a lane.
+    pub fn open(self: &Arc<Self>) -> Inlet {
+        let lane = Arc::new(Mutex::new(Lane::new(&self.decoder)));
+        locked(&self.lanes).push(Arc::clone(&lane));
+        Inlet {
+            intake: Arc::clone(self),
+            lane,
+            size: MIN_BLOCK_BYTES,
+        }
+    }
+
+    /// Says that no lane will be opened any more: once those that are open have ended, the source has.
+    pub fn complete(&self) {
+        self.complete.store(true, Ordering::Release);
+    }
+
+    /// Sets what the status tells.
+    pub fn set_state(&self, state: impl Into<String>) {
+        *locked(&self.state) = state.into();
+    }
+
+    /// Says that the source can never deliver again.
+    pub fn fail(&self, error: SourceError) {
+        *locked(&self.failed) = Some(error);
+    }
+
+    /// Ends all lanes where they are.
+    fn stop(&self) {
+        self.complete();
+        self.buffer.stop();
+        for lane in locked(&self.lanes).iter() {
+            self.lost(locked(lane).break_off());
+        }
+    }
+
+    fn lost(&self, bytes: u64) {
+        self.dropped.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Where nothing can be cut because unfinished records fill the buffer, the largest is dropped.
+    fn make_room(&self) {
+        if !self.buffer.is_wanted() {
+            return;
+        }
+        let lanes = locked(&self.lanes).clone();
+        let waiting: usize = lanes.iter().map(|lane| locked(lane).held()).sum();
+        if waiting < self.buffer.used() {
+            // Partitions hold the rest, and will release it.
+            return;
+        }
+        let largest = lanes.iter().max_by_key(|lane| locked(lane).unfinished());
+        if let Some(largest) = largest {
+            locked(largest).drop_unfinished();
+        }
+    }
+}
+
+/// The receiver's end of a lane. Dropping it without [`Inlet::close`] says that the input broke off.
+#[derive(Debug)]
+pub struct Inlet {
+    intake: Arc<Intake>,
+    lane: Arc<Mutex<Lane>>,
+    /// The size of the next block: large where blocks are filled, small where they are not.
+    size: usize,
+}
+
+impl Inlet {
+    /// Waits until there is room to read into, which may take until a batch is done.
+    ///
+    /// # Errors
+    ///
+    /// The source was stopped.
+    pub async fn room(&mut self) -> Result<(), Stopped> {
+        let cut_at = {
+            let mut lane = locked(&self.lane);
+            if lane.has_room() {
+                return Ok(());
+            }
+            if lane.is_ended() {
+                return Err(Stopped);
+            }
+            lane.last_filled.take()
+        };
+        self.size = match cut_at {
+            Some(filled) if filled >= self.size => self.size * 2,
+            Some(filled) if filled < self.size / 4 => self.size / 2,
+            _ => self.size,
+        }
+        .clamp(MIN_BLOCK_BYTES, MAX_BLOCK_BYTES);
+        let block = self.intake.buffer.block(self.size).await?;
+        locked(&self.lane).give_room(block)
+    }
+
+    /// Lets `read` append to the open block, at most as much as its spare capacity. None, and not called, if there
+    /// is no room: a cut has taken the block.
+    pub fn fill<T>(&self, read: impl FnOnce(&mut Vec<u8>) -> T) -> Option<T> {
+        let mut lane = locked(&self.lane);
+        let (result, read) = lane.fill(&self.intake.arrivals, read)?;
+        self.intake
+            .received
+            .fetch_add(read as u64, Ordering::Relaxed);
+        Some(result)
+    }
+
+    /// Appends all of `bytes`, from a thread of its own, which waits where there is no room.
+    ///
+    /// # Errors
+    ///
+    /// The source was stopped.
+    pub fn push(&mut self, runtime: &Handle, mut bytes: &[u8]) -> Result<(), Stopped> {
+        while !bytes.is_empty() {
+            runtime.block_on(self.room())?;
+            let taken = self.fill(|data| {
+                let count = bytes.len().min(data.capacity() - data.len());
+                data.extend_from_slice(&bytes[..count]);
+                count
+            });
+            bytes = &bytes[taken.unwrap_or_default()..];
+        }
+        Ok(())
+    }
+
+    /// The input has ended as it should.
+    pub fn close(self) {
+        locked(&self.lane).close();
+    }
+
+    /// The source.
+    #[must_use]
+    pub const fn intake(&self) -> &Arc<Intake> {
+        &self.intake
+    }
+}
+
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        // After `close` there is nothing left to lose.
+        self.intake.lost(locked(&self.lane).break_off());
+    }
+}
+
+/// What ends a source's receivers when it is dropped.
+pub trait Receiver: Send {
+    /// Receives nothing more.
+    fn stop(&mut self);
+}
+
+/// A source whose bytes are received into an [`Intake`].
+pub struct Received {
+    intake: Arc<Intake>,
+    receiver: Box<dyn Receiver>,
+    max_bytes: u64,
+    partitions: u32,
+    /// Records per second, if bounded here.
+    pace: Option<Pace>,
+}
+
+impl Received {
+    /// A source that cuts what `receiver` receives into `intake`.
+    #[must_use]
+    pub fn new(plan: &SourcePlan, intake: Arc<Intake>, receiver: Box<dyn Receiver>) -> Self {
+        Self {
+            intake,
+            receiver,
+            max_bytes: plan.max_bytes_per_batch as u64,
+            partitions: plan.partitions,
+            pace: plan.rate.map(Pace::new),
+        }
+    }
+
+    /// The same for a receiver that keeps to the plan's rate by itself.
+    #[must_use]
+    pub fn without_pace(mut self) -> Self {
+        self.pace = None;
+        self
+    }
+
+    /// The lanes with whole records, in the order in which their first bytes came.
+    fn ready(&self) -> Vec<Arc<Mutex<Lane>>> {
+        let mut ready = Vec::new();
+        for lane in locked(&self.intake.lanes).iter() {
+            let mut settled = locked(lane);
+            settled.settle();
+            if settled.whole() > 0 {
+                ready.push((settled.arrival(), Arc::clone(lane)));
+            }
+        }
+        ready.sort_unstable_by_key(|(arrival, _)| *arrival);
+        ready.into_iter().map(|(_, lane)| lane).collect()
+    }
+}
+
+impl Source for Received {
+    fn cut(&mut self) -> Result<Cut, SourceError> {
+        if let Some(error) = locked(&self.intake.failed).clone() {
+            return Err(error);
+        }
+        let ready = self.ready();
+        let mut cut = Cut::default();
+        let mut records = self.pace.as_mut().map(Pace::allowance);
+        for (index, lane) in ready.iter().enumerate() {
+            // What one lane leaves of its share is for the next ones.
+            let lanes = (ready.len() - index) as u64;
+            let share = Share {
+                bytes: self.max_bytes.saturating_sub(cut.bytes).div_ceil(lanes),
+                records: records.map(|records| records.div_ceil(lanes)),
+            };
+            let taken = locked(lane).take(share, self.partitions);
+            cut.bytes += taken.bytes;
+            cut.partitions.extend(taken.partitions);
+            if let Some(records) = &mut records {
+                *records = records.saturating_sub(taken.records);
+            }
+        }
+        if let (Some(pace), Some(records)) = (&mut self.pace, records) {
+            pace.give_back(records);
+        }
+        if ready.is_empty() {
+            self.intake.make_room();
+        }
+        // Read before the lanes are: a lane that is opened later would be missed.
+        let complete = self.intake.complete.load(Ordering::Acquire);
+        let mut lanes = locked(&self.intake.lanes);
+        lanes.retain(|lane| !locked(lane).is_exhausted());
+        cut.ended = complete && lanes.is_empty();
+        Ok(cut)
+    }
+
+    fn stop(&mut self) {
+        self.receiver.stop();
+        self.intake.stop();
+        self.pace = None;
+        self.intake.set_state("stopped");
+    }
+
+    fn status(&self) -> SourceStatus {
+        SourceStatus {
+            received_bytes: self.intake.received.load(Ordering::Relaxed),
+            buffered_bytes: self.intake.buffer.used() as u64,
+            dropped_bytes: self.intake.dropped.load(Ordering::Relaxed),
+            state: locked(&self.intake.state).clone(),
+        }
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        self.receiver.stop();
+        self.intake.stop();
+    }
+}
+
+/// Nothing is left half done under these locks, so a panic elsewhere does not matter here.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

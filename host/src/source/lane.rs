@@ -1,0 +1,272 @@
+//! The bytes of one connection between its receiver and the next cut.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use super::assembly::Assembly;
+use super::buffer::{self, Block, Held, Stopped};
+use super::format::{Decoder, csv};
+use super::piece::Piece;
+use super::rope::{Part, Reason, Rope};
+use crate::batch::source::Partition;
+
+/// What a lane may give to a batch. The record that reaches a limit of bytes is still given, so that a large
+/// one does not wait for ever.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// Bytes.
+    pub bytes: u64,
+    /// Records, if bounded.
+    pub records: Option<u64>,
+}
+
+/// What a lane gave to a batch.
+#[derive(Default)]
+pub struct Taken {
+    /// In order.
+    pub partitions: Vec<Arc<dyn Partition>>,
+    /// Bytes that came for them.
+    pub bytes: u64,
+    /// Records in them; counted only where they are bounded.
+    pub records: u64,
+}
+
+/// One connection, standard input, or what was generated.
+#[derive(Debug)]
+pub struct Lane {
+    decoder: Arc<Decoder>,
+    /// The block that is being filled; its bytes come behind those of `assembly`.
+    block: Option<Block>,
+    assembly: Assembly,
+    /// The room that the bytes of `assembly` take.
+    held: Option<Held>,
+    /// The number of its first bytes that are not cut yet.
+    arrival: Option<u64>,
+    /// Whether nothing was cut yet.
+    opening: bool,
+    /// Nothing will come any more.
+    ended: bool,
+    /// How much was in the last block when it was taken.
+    pub last_filled: Option<usize>,
+}
+
+impl Lane {
+    /// Nothing received.
+    #[must_use]
+    pub fn new(decoder: &Arc<Decoder>) -> Self {
+        Self {
+            decoder: Arc::clone(decoder),
+            block: None,
+            assembly: Assembly::new(decoder),
+            held: None,
+            arrival: None,
+            opening: true,
+            ended: false,
+            last_filled: None,
+        }
+    }
+
+    /// Whether there is a block to fill.
+    #[must_use]
+    pub const fn has_room(&self) -> bool {
+        self.block.is_some() && !self.ended
+    }
+
+    /// Whether nothing will come any more.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether it has ended and all was taken.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.ended && self.assembly.whole() == 0
+    }
+
+    /// Bytes of whole records.
+    #[must_use]
+    pub const fn whole(&self) -> u64 {
+        self.assembly.whole()
+    }
+
+    /// Bytes kept of the record that is not whole yet, as far as the last [`Lane::settle`] saw.
+    #[must_use]
+    pub fn unfinished(&self) -> u64 {
+        let open = self.block.as_ref().map_or(0, |block| block.data.len());
+        self.assembly.unfinished() + open as u64
+    }
+
+    /// When its first bytes came, of those that are not cut yet.
+    #[must_use]
+    pub const fn arrival(&self) -> Option<u64> {
+        self.arrival
+    }
+
+    /// The room that it takes.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.block.as_ref().map_or(0, Block::held) + self.held.as_ref().map_or(0, Held::num_permits)
+    }
+
+    /// Takes a block to fill.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`]: it was ended meanwhile.
+    pub fn give_room(&mut self, block: Block) -> Result<(), Stopped> {
+        if self.ended {
+            return Err(Stopped);
+        }
+        self.block = Some(block);
+        Ok(())
+    }
+
+    /// Lets `read` append to the open block; gives what it gave, and how many bytes it appended.
+    pub fn fill<T>(
+        &mut self,
+        arrivals: &AtomicU64,
+        read: impl FnOnce(&mut Vec<u8>) -> T,
+    ) -> Option<(T, usize)> {
+        if self.ended {
+            return None;
+        }
+        let block = self.block.as_mut()?;
+        let before = block.data.len();
+        let result = read(&mut block.data);
+        let count = block.data.len() - before;
+        let full = block.is_full();
+        if count > 0 && self.arrival.is_none() {
+            self.arrival = Some(arrivals.fetch_add(1, Ordering::Relaxed));
+        }
+        if full {
+            self.freeze();
+        }
+        Some((result, count))
+    }
+
+    /// Moves what was filled in to the records.
+    fn freeze(&mut self) {
+        let Some(block) = self.block.take() else {
+            return;
+        };
+        self.last_filled = Some(block.data.len());
+        let (bytes, held) = block.freeze();
+        match &mut self.held {
+            Some(all) => all.merge(held),
+            none => *none = Some(held),
+        }
+        self.assembly.push(Part::Bytes(bytes));
+        self.release();
+    }
+
+    /// Takes bytes that hold no room.
+    pub fn receive(&mut self, bytes: Bytes) {
+        self.assembly.push(Part::Bytes(bytes));
+    }
+
+    /// Gives back the room of bytes that were dropped.
+    fn release(&mut self) {
+        if let Some(held) = &mut self.held {
+            let needed = buffer::room_of(self.assembly.rope());
+            let unused = held.num_permits().saturating_sub(needed);
+            drop(buffer::split_off(held, unused));
+        }
+    }
+
+    /// Moves what was filled in to the records if it ends one; a block without an end stays open, so that
+    /// a sender of single bytes does not leave a block for each.
+    pub fn settle(&mut self) {
+        let ends = |block: &Block| self.assembly.would_end(&block.data);
+        if self.block.as_ref().is_some_and(ends) {
+            self.freeze();
+        }
+    }
+
+    /// The input has ended as it should.
+    pub fn close(&mut self) {
+        if !self.ended {
+            self.freeze();
+            self.assembly.finish();
+            self.release();
+            self.ended = true;
+        }
+    }
+
+    /// The input broke off. Gives the bytes that are lost with the record that is not whole.
+    pub fn break_off(&mut self) -> u64 {
+        if self.ended {
+            return 0;
+        }
+        self.freeze();
+        self.ended = true;
+        let lost = self.assembly.break_off();
+        self.release();
+        lost
+    }
+
+    /// Drops the record that is not whole yet.
+    pub fn drop_unfinished(&mut self) {
+        self.freeze();
+        self.assembly.drop_unfinished(Reason::NoRoom);
+        self.release();
+    }
+
+    /// Takes whole records, at most the share, and cuts them.
+    #[must_use]
+    pub fn take(&mut self, share: Share, partitions: u32) -> Taken {
+        self.take_header();
+        let whole = self.assembly.whole();
+        let by_records = match share.records {
+            None => Some(whole),
+            Some(0) => Some(0),
+            Some(records) => self.assembly.end_of_record(records),
+        };
+        let by_bytes = self.assembly.end_at_or_after(share.bytes);
+        let end = by_bytes.unwrap_or(whole).min(by_records.unwrap_or(whole));
+        let stretch = self.assembly.take(end);
+        if end == whole {
+            self.arrival = None;
+        }
+        let mut taken = Taken {
+            bytes: end,
+            records: share.records.map_or(0, |_| stretch.records()),
+            partitions: Vec::new(),
+        };
+        if end > 0 {
+            for rope in stretch.cut(partitions) {
+                taken.partitions.push(Arc::new(self.piece(rope)));
+            }
+        }
+        self.release();
+        taken
+    }
+
+    /// A partition of what was taken.
+    fn piece(&mut self, rope: Rope) -> Piece {
+        let room = buffer::room_of(&rope);
+        let held = self.held.as_mut();
+        let held = held.and_then(|held| buffer::split_off(held, room));
+        let opening = std::mem::take(&mut self.opening);
+        Piece::new(rope, Arc::clone(&self.decoder), opening, held)
+    }
+
+    /// Makes the first record the header, where one is wanted.
+    fn take_header(&mut self) {
+        if !self.decoder.wants_header() || self.assembly.whole() == 0 {
+            return;
+        }
+        let end = self.assembly.end_of_record(1);
+        let row = self.assembly.take(end.unwrap_or(self.assembly.whole()));
+        let row = row.into_rope();
+        let header = if row.kept() == 0 {
+            csv::Header::unusable("it is larger than `max_record`")
+        } else {
+            csv::Header::parse(&row.into_contiguous(), self.decoder.max_record())
+        };
+        self.decoder = Arc::new(self.decoder.with_header(Arc::new(header)));
+        self.opening = false;
+    }
+}

@@ -1,0 +1,92 @@
+//! Input that is in memory already: for scenarios, tests and measurements.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::format::Decoder;
+use super::lane::{Lane, Share};
+use super::piece::Piece;
+use super::rope::{Part, Rope};
+use crate::batch::Chunk;
+use crate::batch::source::{Cut, Decoded, Partition, Source, SourceError, SourceStatus};
+use crate::topology::plan::SourcePlan;
+
+/// A source that gives prepared batches, one at each cut, and then has ended.
+pub struct Memory {
+    batches: VecDeque<Vec<Arc<dyn Partition>>>,
+}
+
+impl Memory {
+    /// The partitions of each batch.
+    #[must_use]
+    pub fn new(batches: impl IntoIterator<Item = Vec<Arc<dyn Partition>>>) -> Self {
+        let batches = batches.into_iter().collect();
+        Self { batches }
+    }
+}
+
+impl Source for Memory {
+    fn cut(&mut self) -> Result<Cut, SourceError> {
+        Ok(Cut {
+            partitions: self.batches.pop_front().unwrap_or_default(),
+            bytes: 0,
+            ended: self.batches.is_empty(),
+        })
+    }
+
+    fn stop(&mut self) {
+        self.batches.clear();
+    }
+
+    fn status(&self) -> SourceStatus {
+        SourceStatus {
+            state: format!("{} batches in memory", self.batches.len()),
+            ..SourceStatus::default()
+        }
+    }
+}
+
+/// A partition of records.
+#[must_use]
+pub fn partition_of_chunks(chunks: Vec<Chunk>) -> Arc<dyn Partition> {
+    Arc::new(Records(chunks))
+}
+
+/// One partition of bytes in the source's format, however many they are.
+#[must_use]
+pub fn partition_of_bytes(plan: &SourcePlan, bytes: Bytes) -> Arc<dyn Partition> {
+    let mut rope = Rope::default();
+    rope.push(Part::Bytes(bytes));
+    let decoder = Arc::new(Decoder::new(plan.format, plan.max_record));
+    Arc::new(Piece::new(rope, decoder, true, None))
+}
+
+/// The partitions that all bytes of a connection would give in one batch.
+#[must_use]
+pub fn partitions_of_connection(plan: &SourcePlan, bytes: Bytes) -> Vec<Arc<dyn Partition>> {
+    let mut lane = Lane::new(&Arc::new(Decoder::new(plan.format, plan.max_record)));
+    lane.receive(bytes);
+    lane.close();
+    let all = Share {
+        bytes: u64::MAX,
+        records: None,
+    };
+    lane.take(all, plan.partitions).partitions
+}
+
+/// A partition that is decoded already.
+struct Records(Vec<Chunk>);
+
+impl Partition for Records {
+    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>> + '_> {
+        Box::new(self.0.iter().cloned().map(|chunk| {
+            Ok(Decoded {
+                chunk,
+                rejected: 0,
+                samples: Vec::new(),
+            })
+        }))
+    }
+}

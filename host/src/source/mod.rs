@@ -1,0 +1,79 @@
+//! Where records come from: one transport per file.
+//!
+//! A transport receives bytes on its own, into a bounded [`buffer`]; a cut turns what is whole into
+//! partitions, which workers decode by the source's [`format`]. The contract is [`crate::batch::source::Source`].
+//!
+//! The way of a byte: a transport ([`socket`], [`stdin`], [`generate`]) fills a [`lane`] of an [`intake`]; an
+//! [`assembly`] finds out what is whole; a cut takes a [`stretch`] of that, and cuts it into [`piece`]s.
+//! [`files`] needs none of that: it knows where its bytes are, and a worker reads them.
+//!
+//! **Invariant:** partitions and chunks are cut by the data alone.
+//! **Invariant:** what is held is bounded by `buffer`, whatever peers send.
+//!
+//! Start reading at [`open`].
+
+use crate::batch::source::{Source, SourceError};
+use crate::topology::plan::{SocketMode, SourcePlan, Transport};
+
+pub mod assembly;
+pub mod buffer;
+pub mod format;
+pub mod generate;
+pub mod intake;
+pub mod lane;
+pub mod memory;
+pub mod pace;
+pub mod piece;
+pub mod rope;
+pub mod socket;
+pub mod stdin;
+pub mod stretch;
+#[cfg(test)]
+mod testing;
+
+/// What sources are given by their host.
+#[derive(Clone, Debug)]
+pub struct OpenContext {
+    /// Where connections are served; sources need its `net` and `time` drivers.
+    pub runtime: tokio::runtime::Handle,
+    /// What the sources hold now is processed, and then they have ended (`--once`).
+    pub once: bool,
+}
+
+/// Opens the source of a plan, which receives from now on.
+///
+/// # Errors
+///
+/// It can never deliver, because what it reads is not there or not to be had.
+pub fn open(plan: &SourcePlan, context: &OpenContext) -> Result<Box<dyn Source>, SourceError> {
+    Ok(match &plan.transport {
+        Transport::Socket {
+            address,
+            mode: SocketMode::Connect,
+            retry,
+        } => Box::new(socket::connect(plan, address, *retry, context)),
+        Transport::Socket {
+            address,
+            mode: SocketMode::Listen,
+            ..
+        } => Box::new(socket::listen(plan, address, context)?),
+        Transport::Files { .. } => {
+            return Err(SourceError {
+                message: format!(
+                    "source `{}` reads files, which is not yet available",
+                    plan.name
+                ),
+                hint: None,
+            });
+        }
+        Transport::Stdin => Box::new(stdin::open(plan, context)?),
+        Transport::Generate { unit, count, seed } => {
+            let made = generate::Made {
+                unit: *unit,
+                count: *count,
+                seed: *seed,
+            };
+            Box::new(generate::open(plan, made, context)?)
+        }
+    })
+}

@@ -1,0 +1,111 @@
+//! A partition of a source: whole records that a worker decodes, chunk by chunk.
+//!
+//! **Invariant:** where a chunk ends depends on the partition's bytes alone.
+
+use std::sync::Arc;
+
+use super::assembly::Assembly;
+use super::buffer::Held;
+use super::format::{Decoder, Rejections};
+use super::rope::{Part, Reason, Rope};
+use crate::batch::chunk::CHUNK_BYTES;
+use crate::batch::source::{Decoded, Partition, SourceError};
+
+/// A partition whose bytes are in memory.
+pub struct Piece {
+    rope: Rope,
+    decoder: Arc<Decoder>,
+    /// Whether it begins its connection.
+    opening: bool,
+    /// Its place in the source's buffer.
+    _held: Option<Held>,
+}
+
+impl Piece {
+    /// Whole records; `opening`: they begin their connection. Dropping the piece frees what it holds of
+    /// the source's buffer.
+    #[must_use]
+    pub const fn new(rope: Rope, decoder: Arc<Decoder>, opening: bool, held: Option<Held>) -> Self {
+        Self {
+            rope,
+            decoder,
+            opening,
+            _held: held,
+        }
+    }
+}
+
+impl Partition for Piece {
+    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>> + '_> {
+        let parts = self.rope.parts().cloned().map(Ok);
+        Box::new(Chunks::new(&self.decoder, self.opening, parts))
+    }
+}
+
+/// Decodes whole records that come in parts.
+pub struct Chunks<'a, I> {
+    parts: I,
+    assembly: Assembly,
+    decoder: &'a Decoder,
+    /// Whether the next chunk begins the connection or file.
+    opening: bool,
+}
+
+impl<'a, I: Iterator<Item = Result<Part, SourceError>>> Chunks<'a, I> {
+    /// Decodes `parts`; `opening`: they begin their connection or file. After an error they give nothing more.
+    pub fn new(decoder: &'a Decoder, opening: bool, parts: I) -> Self {
+        Self {
+            parts,
+            assembly: Assembly::new(decoder),
+            decoder,
+            opening,
+        }
+    }
+
+    /// Decodes whole records up to `end`.
+    fn decode(&mut self, end: u64) -> Decoded {
+        let rope = self.assembly.take(end).into_rope();
+        let mut rejected = Rejections::default();
+        for part in rope.parts() {
+            if let Part::Dropped { bytes, reason } = part {
+                self.reject(*bytes, *reason, &mut rejected);
+            }
+        }
+        let opening = std::mem::take(&mut self.opening);
+        self.decoder
+            .decode(rope.into_contiguous(), opening, rejected)
+    }
+
+    fn reject(&self, bytes: u64, reason: Reason, rejected: &mut Rejections) {
+        match reason {
+            Reason::Oversized => rejected.add_oversized(bytes, self.decoder.max_record()),
+            Reason::NoRoom => rejected.add(|| {
+                format!("a record of {bytes} bytes finds no room in `buffer` beside other unfinished ones")
+            }),
+            Reason::Unfinished(why) => {
+                rejected.add(|| format!("the last {bytes} bytes are no record: {why}"));
+            }
+        }
+    }
+}
+
+impl<I: Iterator<Item = Result<Part, SourceError>>> Iterator for Chunks<'_, I> {
+    type Item = Result<Decoded, SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        const TARGET: u64 = CHUNK_BYTES as u64;
+        while self.assembly.whole() < TARGET {
+            match self.parts.next() {
+                Some(Ok(part)) => self.assembly.push(part),
+                Some(Err(error)) => return Some(Err(error)),
+                None => {
+                    self.assembly.finish();
+                    break;
+                }
+            }
+        }
+        let whole = self.assembly.whole();
+        let end = self.assembly.end_at_or_after(TARGET).unwrap_or(whole);
+        (end > 0).then(|| Ok(self.decode(end)))
+    }
+}

@@ -1,0 +1,220 @@
+//! Bytes in the order in which they came, in as many pieces as they came in.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// A piece of a [`Rope`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Bytes as they came.
+    Bytes(Bytes),
+    /// A record that was not kept; it lies between two ends of records.
+    Dropped {
+        /// Its bytes, its end included.
+        bytes: u64,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// Why a record was not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It is larger than `max_record`.
+    Oversized,
+    /// Unfinished records filled the buffer, and it was the largest.
+    NoRoom,
+    /// The input ended within it, and what there is of it is no record.
+    Unfinished(&'static str),
+}
+
+impl Part {
+    /// Bytes that were kept of it.
+    fn kept(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Dropped { .. } => 0,
+        }
+    }
+
+    /// Bytes that came for it.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Dropped { bytes, .. } => *bytes,
+        }
+    }
+}
+
+/// Pieces in order. Places in it are counted in bytes that came, from 0; also those of dropped records count,
+/// so that a place does not depend on how much was kept.
+#[derive(Clone, Debug, Default)]
+pub struct Rope {
+    parts: VecDeque<Part>,
+    length: u64,
+    kept: usize,
+}
+
+impl Rope {
+    /// Bytes that came.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Bytes that were kept.
+    #[must_use]
+    pub const fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// Whether nothing came.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Adds a piece at the end.
+    pub fn push(&mut self, part: Part) {
+        if part.len() > 0 {
+            self.length += part.len();
+            self.kept += part.kept();
+            self.parts.push_back(part);
+        }
+    }
+
+    /// Takes off the first piece.
+    fn pop(&mut self) -> Option<Part> {
+        let part = self.parts.pop_front()?;
+        self.length -= part.len();
+        self.kept -= part.kept();
+        Some(part)
+    }
+
+    /// Puts a piece back before the first.
+    fn unpop(&mut self, part: Part) {
+        self.length += part.len();
+        self.kept += part.kept();
+        self.parts.push_front(part);
+    }
+
+    /// The pieces.
+    pub fn parts(&self) -> impl ExactSizeIterator<Item = &Part> {
+        self.parts.iter()
+    }
+
+    /// The pieces from the one in which `at` lies, each with the place of its first byte.
+    pub fn parts_from(&self, at: u64) -> impl Iterator<Item = (u64, &Part)> {
+        self.parts
+            .iter()
+            .scan(0, |end, part| {
+                let start = *end;
+                *end += part.len();
+                Some((start, part))
+            })
+            .skip_while(move |(start, part)| start + part.len() <= at)
+    }
+
+    /// Takes off what lies before `at`, which is an end of a record or lies within bytes.
+    #[must_use]
+    pub fn split_to(&mut self, at: u64) -> Self {
+        let mut front = Self::default();
+        while front.length < at
+            && let Some(part) = self.pop()
+        {
+            let left = at - front.length;
+            match part {
+                Part::Bytes(mut bytes) if left < bytes.len() as u64 => {
+                    // It is less than the length of `bytes`.
+                    front.push(Part::Bytes(bytes.split_to(left as usize)));
+                    self.unpop(Part::Bytes(bytes));
+                }
+                part if part.len() > left => {
+                    self.unpop(part);
+                    break;
+                }
+                part => front.push(part),
+            }
+        }
+        front
+    }
+
+    /// Drops what lies from `at` on, which is an end of a record or lies within bytes.
+    pub fn truncate(&mut self, at: u64) {
+        *self = self.split_to(at);
+    }
+
+    /// The kept bytes in one buffer: shared if there is one piece, else copied together.
+    #[must_use]
+    pub fn into_contiguous(self) -> Bytes {
+        let size = self.kept;
+        let mut kept = self.parts.into_iter().filter_map(|part| match part {
+            Part::Bytes(bytes) => Some(bytes),
+            Part::Dropped { .. } => None,
+        });
+        let first = kept.next().unwrap_or_default();
+        if first.len() == size {
+            return first;
+        }
+        let mut all = Vec::with_capacity(size);
+        all.extend_from_slice(&first);
+        kept.for_each(|bytes| all.extend_from_slice(&bytes));
+        all.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rope(parts: &[&'static str]) -> Rope {
+        let mut rope = Rope::default();
+        for part in parts {
+            rope.push(match part.strip_prefix('!') {
+                Some(dropped) => Part::Dropped {
+                    bytes: dropped.len() as u64,
+                    reason: Reason::Oversized,
+                },
+                None => Part::Bytes(Bytes::from_static(part.as_bytes())),
+            });
+        }
+        rope
+    }
+
+    #[test]
+    fn a_split_loses_and_doubles_nothing() {
+        for at in [0, 1, 2, 3, 5, 9, 10, 12] {
+            let mut back = rope(&["ab", "c", "de", "!gone", "xyz"]);
+            let front = back.split_to(at);
+            assert_eq!((front.len(), back.len()), (at, 12 - at));
+            let all = [front.into_contiguous(), back.into_contiguous()].concat();
+            assert_eq!(all, b"abcdexyz", "at {at}");
+        }
+    }
+
+    #[test]
+    fn one_piece_is_shared() {
+        let one = rope(&["abc", "!x"]);
+        let Some(Part::Bytes(part)) = one.parts().next().cloned() else {
+            panic!("bytes")
+        };
+        assert_eq!(one.into_contiguous().as_ptr(), part.as_ptr());
+    }
+
+    #[test]
+    fn pieces_are_found_by_place() {
+        let rope = rope(&["ab", "!gone", "c"]);
+        let starts = |at| {
+            rope.parts_from(at)
+                .map(|(start, _)| start)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(starts(0), [0, 2, 6]);
+        assert_eq!(starts(1), [0, 2, 6]);
+        assert_eq!(starts(2), [2, 6]);
+        assert_eq!(starts(6), [6]);
+        assert!(starts(7).is_empty());
+    }
+}

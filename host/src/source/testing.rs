@@ -1,0 +1,93 @@
+//! What the tests of sources share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::batch::Column;
+use crate::batch::source::{Cut, Decoded, Partition, Source};
+use crate::topology::plan::{Format, OnError, SourcePlan, Transport};
+
+/// How long a test waits for what must happen before it fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A plan with small limits.
+pub fn plan(transport: Transport, format: Format) -> SourcePlan {
+    SourcePlan {
+        name: "lines".into(),
+        transport,
+        format,
+        max_record: 1 << 20,
+        rate: None,
+        buffer: 1 << 26,
+        max_bytes_per_batch: 1 << 26,
+        partitions: 4,
+        on_error: OnError::Skip,
+    }
+}
+
+/// All that a partition decodes to.
+pub fn decoded(partition: &dyn Partition) -> Vec<Decoded> {
+    partition.chunks().collect::<Result<_, _>>().unwrap()
+}
+
+/// The records of a partition, as bytes, and how many were rejected.
+pub fn records(partition: &dyn Partition) -> (Vec<Vec<u8>>, u64) {
+    let mut found = Vec::new();
+    let mut rejected = 0;
+    for decoded in decoded(partition) {
+        rejected += decoded.rejected;
+        match decoded.chunk.value() {
+            Column::Text(text) => found.extend(text.column().iter().map(<[u8]>::to_vec)),
+            Column::Bytes(values) | Column::Msgpack(values) => {
+                found.extend(values.iter().map(<[u8]>::to_vec));
+            }
+            other => panic!("no source gives {}", other.column_type()),
+        }
+    }
+    (found, rejected)
+}
+
+/// The records of all partitions as text, and how many were rejected.
+pub fn texts(partitions: &[Arc<dyn Partition>]) -> (Vec<String>, u64) {
+    let mut texts = Vec::new();
+    let mut rejected = 0;
+    for partition in partitions {
+        let (found, wrong) = records(&**partition);
+        rejected += wrong;
+        texts.extend(
+            found
+                .into_iter()
+                .map(|text| String::from_utf8(text).unwrap()),
+        );
+    }
+    (texts, rejected)
+}
+
+/// What `attempt` gives once it gives something.
+pub fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = attempt() {
+            return value;
+        }
+        assert!(start.elapsed() < PATIENCE, "it never came");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Cuts until the records so far satisfy `enough`; gives them with the number rejected.
+pub fn cut_until(
+    source: &mut dyn Source,
+    mut enough: impl FnMut(&[String], &Cut) -> bool,
+) -> (Vec<String>, u64) {
+    let mut all = Vec::new();
+    let mut rejected = 0;
+    eventually(|| {
+        let cut = source.cut().unwrap();
+        let (found, wrong) = texts(&cut.partitions);
+        all.extend(found);
+        rejected += wrong;
+        enough(&all, &cut).then_some(())
+    });
+    (all, rejected)
+}
