@@ -5,4 +5,5 @@
 //! `plugin`, `dataflow`, `source`, `sink`, then `driver`, `observe` and `cli`. ARCHITECTURE.md is the map.
 
 pub mod batch;
+pub mod cli;
 pub mod topology;

@@ -1,0 +1,3 @@
+//! What the commands do, and the only place where errors become text.
+
+pub mod build;
