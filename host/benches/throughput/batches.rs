@@ -24,13 +24,20 @@ const NEEDLE: &str = "w1f4";
 /// Word count: three functions of `plugins/wordcount`, a chain of two and a reduce.
 pub fn word_count(plugins: &Path) {
     let text = Arc::new(text::lines(LINES, 1));
-    println!("\nword count, {LINES} lines of ten words in memory, {} words known", text::VOCABULARY);
+    println!(
+        "\nword count, {LINES} lines of ten words in memory, {} words known",
+        text::VOCABULARY
+    );
     for workers in [1, 2] {
         let expected = native::word_count(&text, workers);
-        let mut job = Job::new(&WORDS.replace("PLUGINS", &plugins.display().to_string()), workers);
+        let mut job = Job::new(
+            &WORDS.replace("PLUGINS", &plugins.display().to_string()),
+            workers,
+        );
         let mut compared = Compared::default();
         for _ in 0..RUNS {
-            compared.native(|| assert_eq!(native::word_count(&text, workers).len(), expected.len()));
+            compared
+                .native(|| assert_eq!(native::word_count(&text, workers).len(), expected.len()));
             let (performance, committed) = compared.dshost(|| job.run(&text));
             let total: i64 = expected.values().sum();
             check_counts(&performance, &expected, total);
@@ -45,9 +52,17 @@ fn check_counts(performance: &Performance, expected: &native::Counts, total: i64
     assert_eq!(rows.len(), expected.len(), "as many words");
     let mut sum = 0;
     for row in rows {
-        let Value::Array(pair) = row else { panic!("a pair") };
-        let [Value::Text(word), Value::Int(count)] = &pair[..] else { panic!("a word and a count") };
-        assert_eq!(expected.get(word.as_bytes()), Some(count), "the count of {word}");
+        let Value::Array(pair) = row else {
+            panic!("a pair")
+        };
+        let [Value::Text(word), Value::Int(count)] = &pair[..] else {
+            panic!("a word and a count")
+        };
+        assert_eq!(
+            expected.get(word.as_bytes()),
+            Some(count),
+            "the count of {word}"
+        );
         sum += count;
     }
     assert_eq!(sum, total, "nothing lost, nothing doubled");
@@ -59,16 +74,25 @@ pub fn filter(plugins: &Path) {
     println!("\nfilter by substring, {LINES} lines of ten words in memory");
     for workers in [1, 2] {
         let expected = native::filter(&text, NEEDLE, workers);
-        let topology =
-            FILTER.replace("PLUGINS", &plugins.display().to_string()).replace("NEEDLE", NEEDLE);
+        let topology = FILTER
+            .replace("PLUGINS", &plugins.display().to_string())
+            .replace("NEEDLE", NEEDLE);
         let mut job = Job::new(&topology, workers);
         let mut compared = Compared::default();
         for _ in 0..RUNS {
             compared.native(|| assert_eq!(native::filter(&text, NEEDLE, workers), expected));
             let (performance, committed) = compared.dshost(|| job.run(&text));
             let rows = &performance.rows["kept"];
-            let bytes: usize =
-                rows.iter().map(|row| if let Value::Text(line) = row { line.len() } else { 0 }).sum();
+            let bytes: usize = rows
+                .iter()
+                .map(|row| {
+                    if let Value::Text(line) = row {
+                        line.len()
+                    } else {
+                        0
+                    }
+                })
+                .sum();
             assert_eq!((rows.len(), bytes), expected, "the same lines");
             compared.committed = Some(committed);
         }
@@ -102,18 +126,29 @@ impl Compared {
 
     fn print(self, workers: usize, plan: &Plan) {
         let rate = |seconds: f64| LINES as f64 / seconds / 1e6;
-        let pairs = self.native.iter().zip(&self.dshost).map(|(native, ours)| native / ours);
+        let pairs = self
+            .native
+            .iter()
+            .zip(&self.dshost)
+            .map(|(native, ours)| native / ours);
         let ratio = 100.0 * median(pairs.collect());
         let (native, ours) = (rate(median(self.native)), rate(median(self.dshost)));
-        println!("  {workers} workers: {ours:.2} M lines/s, native {native:.2} M, ratio {ratio:.0} %");
-        if let Some(Committed { report, processing, .. }) = self.committed {
+        println!(
+            "  {workers} workers: {ours:.2} M lines/s, native {native:.2} M, ratio {ratio:.0} %"
+        );
+        if let Some(Committed {
+            report, processing, ..
+        }) = self.committed
+        {
             let busy = processing.as_secs_f64() * workers as f64;
             let share = |nanos: u64| 100.0 * nanos as f64 / 1e9 / busy;
             let names = plan.sources.iter().map(|source| &source.name);
             let names = names.chain(plan.streams.iter().map(|stream| &stream.name));
             for (name, part) in names.zip(report.sources.iter().chain(&report.streams)) {
                 let (guest, host) = (share(part.guest_ns), share(part.host_ns));
-                println!("    {name:8} guest {guest:5.1} %  host {host:5.1} % of the workers' time");
+                println!(
+                    "    {name:8} guest {guest:5.1} %  host {host:5.1} % of the workers' time"
+                );
             }
         }
     }
@@ -128,11 +163,18 @@ struct Job {
 impl Job {
     fn new(topology: &str, workers: usize) -> Self {
         let observe = ["counts", "kept"].map(str::to_owned);
-        let options = Options { environment: &|_| None, workers, observe: &observe };
+        let options = Options {
+            environment: &|_| None,
+            workers,
+            observe: &observe,
+        };
         let plan = topology::parse(Path::new("/bench.toml"), topology, &options)
             .unwrap_or_else(|problems| panic!("{problems}"))
             .plan;
-        let options = RehearsalOptions { workers, fresh_instances: false };
+        let options = RehearsalOptions {
+            workers,
+            fresh_instances: false,
+        };
         let rehearsal =
             Rehearsal::start(plan.clone(), options).unwrap_or_else(|error| panic!("{error}"));
         Self { plan, rehearsal }
@@ -148,7 +190,9 @@ impl Job {
         let bytes = Bytes::from_owner(Shared(Arc::clone(text)));
         let source = &self.plan.sources[0];
         let partitions: Vec<Arc<dyn Partition>> = memory::partitions_of_connection(source, bytes);
-        self.rehearsal.run(vec![partitions]).unwrap_or_else(|error| panic!("{error}"))
+        self.rehearsal
+            .run(vec![partitions])
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 }
 

@@ -15,7 +15,10 @@ const BLOCK_LINES: usize = 100_000;
 
 /// `serve-lines SECONDS`: prints its port, then, at the end, lines and CPU seconds.
 pub fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
-    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let seconds = arguments
+        .next()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1);
     match serve(Duration::from_secs(seconds)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -46,7 +49,11 @@ fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     let ticks = |field: usize| -> f64 {
-        after_name.split_whitespace().nth(field).and_then(|text| text.parse().ok()).unwrap_or(0.0)
+        after_name
+            .split_whitespace()
+            .nth(field)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0.0)
     };
     (ticks(11) + ticks(12)) / 100.0
 }

@@ -19,7 +19,9 @@ use dshost::cli::build::{BuildOptions, build};
 const RUNS: usize = 5;
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let mut arguments = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench");
     let wanted = arguments.next().unwrap_or_default();
     if wanted == generator::COMMAND {
         return generator::main(arguments);
@@ -47,7 +49,9 @@ fn main() -> ExitCode {
 
 /// The shipped plugins, built from source.
 fn plugins() -> Result<PathBuf, dshost::cli::build::BuildError> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("."));
     let into = root.join("target/guests");
     let crates = ["plugins/wordcount", "plugins/lines"].map(|name| root.join(name));
     build(&crates, &into, &BuildOptions::default())?;

@@ -14,9 +14,14 @@ pub type Counts = HashMap<Vec<u8>, i64>;
 pub fn word_count(text: &str, threads: usize) -> Counts {
     let pieces = pieces(text, threads);
     let tables: Vec<_> = thread::scope(|scope| {
-        let spawned: Vec<_> =
-            pieces.into_iter().map(|piece| scope.spawn(|| count_piece(piece))).collect();
-        spawned.into_iter().map(|thread| thread.join().expect("counting does not panic")).collect()
+        let spawned: Vec<_> = pieces
+            .into_iter()
+            .map(|piece| scope.spawn(|| count_piece(piece)))
+            .collect();
+        spawned
+            .into_iter()
+            .map(|thread| thread.join().expect("counting does not panic"))
+            .collect()
     });
     let mut merged = Counts::new();
     for (word, count) in tables.into_iter().flatten() {
@@ -43,11 +48,17 @@ pub fn filter(text: &str, word: &str, threads: usize) -> (usize, usize) {
             .map(|piece| {
                 scope.spawn(move || {
                     let finder = Finder::new(word);
-                    piece.lines().filter(|line| finder.find(line.as_bytes()).is_some()).collect()
+                    piece
+                        .lines()
+                        .filter(|line| finder.find(line.as_bytes()).is_some())
+                        .collect()
                 })
             })
             .collect();
-        spawned.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        spawned
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"))
+            .collect()
     });
     let lines = kept.iter().flatten();
     (lines.clone().count(), lines.map(|line| line.len()).sum())
@@ -59,7 +70,8 @@ fn pieces(text: &str, count: usize) -> Vec<&str> {
     let mut pieces = Vec::with_capacity(count);
     for left in (1..=count).rev() {
         let aim = rest.len() / left;
-        let end = memchr::memchr(b'\n', &rest.as_bytes()[aim..]).map_or(rest.len(), |n| aim + n + 1);
+        let end =
+            memchr::memchr(b'\n', &rest.as_bytes()[aim..]).map_or(rest.len(), |n| aim + n + 1);
         let (piece, after) = rest.split_at(if left == 1 { rest.len() } else { end });
         pieces.push(piece);
         rest = after;

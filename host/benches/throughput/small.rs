@@ -35,21 +35,32 @@ fn instance_and_call(plugins: &Path) {
     let file = ComponentFile::read(plugins, "wordcount", &limits).expect("the plugin is built");
     let begun = Instant::now();
     let component = engine.load(&file, &limits).expect("the plugin loads");
-    println!("  load from the cache of compiled code: {:?}", begun.elapsed());
+    println!(
+        "  load from the cache of compiled code: {:?}",
+        begun.elapsed()
+    );
     let text = RecordType::single(ColumnType::Text);
     let links = ["split", "pair"].map(|name| Link {
         function: name.to_owned(),
         input: vec![text],
         params: None,
     });
-    let request = ChainRequest { operator: "words".to_owned(), links: links.into(), limits };
+    let request = ChainRequest {
+        operator: "words".to_owned(),
+        links: links.into(),
+        limits,
+    };
     let binding = component.bind(request).expect("the functions fit");
     let times = time(TIMES, || drop(binding.instantiate().expect("an instance")));
     print("an instance, made and dropped", times);
 
     let mut instance = binding.instantiate().expect("an instance");
-    let context =
-        Context { batch_time: BatchTime(1000), partition: 0, sequence: 0, seed: 1 };
+    let context = Context {
+        batch_time: BatchTime(1000),
+        partition: 0,
+        sequence: 0,
+        seed: 1,
+    };
     let chunk = Chunk::single(Column::text(["one line"]));
     let times = time(TIMES, || {
         instance.process(&context, &chunk, &[]).expect("an answer");
@@ -63,15 +74,23 @@ fn empty_batch(plugins: &Path) {
         let times = time(TIMES, || {
             rehearsal.run(vec![Vec::new()]).expect("an empty batch");
         });
-        print(&format!("an empty batch of the word count, {workers} workers"), times);
+        print(
+            &format!("an empty batch of the word count, {workers} workers"),
+            times,
+        );
     }
 }
 
 /// Batches that swap against batches that do not, in turn.
 fn swap(plugins: &Path) {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let versions: Vec<PathBuf> = (0u8..2).map(|number| version(plugins, folder.path(), number)).collect();
-    let options = RehearsalOptions { workers: 2, fresh_instances: false };
+    let versions: Vec<PathBuf> = (0u8..2)
+        .map(|number| version(plugins, folder.path(), number))
+        .collect();
+    let options = RehearsalOptions {
+        workers: 2,
+        fresh_instances: false,
+    };
     let mut rehearsal = rehearsal(plugins, 2);
     let input = || {
         let line = "to be or not to be that is the question";
@@ -81,7 +100,9 @@ fn swap(plugins: &Path) {
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for round in 0..SWAPS {
         let version = versions[round % 2].clone();
-        rehearsal.swap(&[("wordcount".to_owned(), version)], options).expect("it fits");
+        rehearsal
+            .swap(&[("wordcount".to_owned(), version)], options)
+            .expect("it fits");
         with.push(rehearsal.run(input()).expect("a batch").1.processing);
         without.push(rehearsal.run(input()).expect("a batch").1.processing);
     }
@@ -104,7 +125,10 @@ fn short_interval(plugins: &Path) {
     let topology = TOPOLOGY
         .replace("PLUGINS", &plugins.display().to_string())
         .replace("1s", "10ms")
-        .replace("\"stdin\"", "\"generate\"\nlines = true\nrate = 10000\ncount = 30000");
+        .replace(
+            "\"stdin\"",
+            "\"generate\"\nlines = true\nrate = 10000\ncount = 30000",
+        );
     let options = JobOptions {
         workers: 2,
         once: true,
@@ -121,13 +145,20 @@ fn short_interval(plugins: &Path) {
 
 fn rehearsal(plugins: &Path, workers: usize) -> Rehearsal {
     let topology = TOPOLOGY.replace("PLUGINS", &plugins.display().to_string());
-    let options = RehearsalOptions { workers, fresh_instances: false };
+    let options = RehearsalOptions {
+        workers,
+        fresh_instances: false,
+    };
     Rehearsal::start(plan(&topology, Path::new("/"), workers), options).expect("it starts")
 }
 
 fn plan(topology: &str, folder: &Path, workers: usize) -> Plan {
     let observe = ["counts".to_owned()];
-    let options = Options { environment: &|_| None, workers, observe: &observe };
+    let options = Options {
+        environment: &|_| None,
+        workers,
+        observe: &observe,
+    };
     topology::parse(&folder.join("bench.toml"), topology, &options)
         .unwrap_or_else(|problems| panic!("{problems}"))
         .plan

@@ -17,7 +17,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Word count of what a generator in another process sends as fast as it is taken.
 pub fn word_count(plugins: &Path) {
-    println!("\nword count over TCP, {SECONDS} s, batches of 200 ms, a buffer of 64 MiB, 2 workers");
+    println!(
+        "\nword count over TCP, {SECONDS} s, batches of 200 ms, a buffer of 64 MiB, 2 workers"
+    );
     let me = std::env::current_exe().expect("this program has a path");
     let mut generator = Command::new(me)
         .args([generator::COMMAND, &SECONDS.to_string()])
@@ -25,14 +27,20 @@ pub fn word_count(plugins: &Path) {
         .spawn()
         .expect("the generator starts");
     let mut said = BufReader::new(generator.stdout.take().expect("piped")).lines();
-    let port = said.next().expect("the generator says its port").expect("as text");
+    let port = said
+        .next()
+        .expect("the generator says its port")
+        .expect("as text");
 
     let folder = tempfile::tempdir().expect("a temporary directory");
     let topology = folder.path().join("tcp.toml");
     let text = TOPOLOGY
         .replace("PLUGINS", &plugins.display().to_string())
         .replace("PORT", &port)
-        .replace("OUT", &folder.path().join("out/counts").display().to_string());
+        .replace(
+            "OUT",
+            &folder.path().join("out/counts").display().to_string(),
+        );
     fs::write(&topology, text).expect("the topology is written");
     let begun = Instant::now();
     let mut job = Command::new(env!("CARGO_BIN_EXE_dshost"))
@@ -42,18 +50,28 @@ pub fn word_count(plugins: &Path) {
         .expect("dshost starts");
     let peak = watch(&mut job);
     let elapsed = begun.elapsed().as_secs_f64();
-    let line = said.next().expect("the generator says what it sent").expect("as text");
+    let line = said
+        .next()
+        .expect("the generator says what it sent")
+        .expect("as text");
     let (lines, cpu) = line.split_once(' ').expect("two numbers");
     generator.wait().expect("the generator ends");
 
     let lines: u64 = lines.parse().expect("a number");
     let counted = counted(&folder.path().join("out"));
-    assert_eq!(counted, lines * WORDS_PER_LINE as u64, "nothing lost, nothing doubled");
+    assert_eq!(
+        counted,
+        lines * WORDS_PER_LINE as u64,
+        "nothing lost, nothing doubled"
+    );
     println!(
         "  {:.2} M lines/s from the start to the last published count ({lines} lines in {elapsed:.1} s)",
         lines as f64 / elapsed / 1e6,
     );
-    println!("  generator: {cpu} s of CPU; peak memory of the job {} MiB", peak / 1024);
+    println!(
+        "  generator: {cpu} s of CPU; peak memory of the job {} MiB",
+        peak / 1024
+    );
 }
 
 /// Waits for the job; the most memory it ever had resident, in KiB.
@@ -80,7 +98,11 @@ fn counted(out: &Path) -> u64 {
         for part in fs::read_dir(directory.expect("readable").path()).expect("readable") {
             let text = fs::read_to_string(part.expect("readable").path()).expect("text");
             for line in text.lines() {
-                let count = line.trim_end_matches(')').rsplit(',').next().expect("a pair");
+                let count = line
+                    .trim_end_matches(')')
+                    .rsplit(',')
+                    .next()
+                    .expect("a pair");
                 sum += count.parse::<u64>().expect("a count");
             }
         }

@@ -20,9 +20,19 @@ pub trait Source: Send {
     /// Stops receiving; what is received already is still cut. For a drain.
     fn stop(&mut self);
 
+    /// Calls `notice` once, from any thread, when the source has received all it ever will; at once if it
+    /// has already. A cut may still be due. Never called by a source without an end.
+    fn on_end(&mut self, notice: EndNotice) {
+        // Without an end by default.
+        drop(notice);
+    }
+
     /// What `dshost status` tells of it.
     fn status(&self) -> SourceStatus;
 }
+
+/// What a source calls at its end.
+pub type EndNotice = Box<dyn FnOnce() + Send>;
 
 /// A source's part of one batch's input.
 #[derive(Clone, Default)]

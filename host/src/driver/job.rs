@@ -349,17 +349,21 @@ fn open_sources(
     once: bool,
     commands: &Sender<Command>,
 ) -> Result<Vec<(String, Box<dyn Source>)>, JobError> {
+    let context = OpenContext {
+        runtime: runtime.handle().clone(),
+        once,
+    };
     let open = |source: &SourcePlan| {
-        let commands = commands.clone();
-        let context = OpenContext {
-            runtime: runtime.handle().clone(),
-            once,
-            // The cutter may be gone already.
-            ended: Box::new(move || drop(commands.send(Command::SourceEnded))),
-        };
         let name = source.name.clone();
-        match source::open(source, context) {
-            Ok(source) => Ok((name, source)),
+        let commands = commands.clone();
+        match source::open(source, &context) {
+            Ok(mut source) => {
+                source.on_end(Box::new(move || {
+                    // The cutter may be gone already.
+                    let _ = commands.send(Command::SourceEnded);
+                }));
+                Ok((name, source))
+            }
             Err(error) => Err(JobError::OpenSource {
                 source_name: name,
                 error,

@@ -156,7 +156,9 @@ impl Rehearsal {
         let partitions = sources.map(|(source, record)| {
             let given = input.get(&source.name).into_iter().flatten();
             let chunks = given.map(|values| Chunk::single(values::column(record.value, values)));
-            chunks.map(|chunk| memory::partition_of_chunks(vec![chunk])).collect()
+            chunks
+                .map(|chunk| memory::partition_of_chunks(vec![chunk]))
+                .collect()
         });
         let partitions = partitions.collect();
         self.run(partitions).map(|(performance, _)| performance)
@@ -174,7 +176,12 @@ impl Rehearsal {
         self.batches += 1;
         let interval = i64::try_from(self.plan.settings.batch.as_millis()).unwrap_or(i64::MAX);
         let time = BatchTime(self.batches.saturating_mul(interval));
-        let batch = Batch { time, input, bytes: 0, cut_at: Instant::now() };
+        let batch = Batch {
+            time,
+            input,
+            bytes: 0,
+            cut_at: Instant::now(),
+        };
         let committed = self.executor.run(&batch)?;
         let mut performance = Performance::default();
         for &index in &committed.sinks {
@@ -182,7 +189,11 @@ impl Rehearsal {
         }
         let sources = self.plan.sources.iter().map(|source| &source.name);
         let streams = self.plan.streams.iter().map(|stream| &stream.name);
-        let reports = committed.report.sources.iter().chain(&committed.report.streams);
+        let reports = committed
+            .report
+            .sources
+            .iter()
+            .chain(&committed.report.streams);
         for (name, report) in sources.chain(streams).zip(reports) {
             performance.rejected.insert(name.clone(), report.rejected);
         }

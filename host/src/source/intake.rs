@@ -15,7 +15,7 @@ use super::buffer::{Buffer, MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, Stopped};
 use super::format::Decoder;
 use super::lane::{Lane, Share};
 use super::pace::Pace;
-use crate::batch::source::{Cut, Source, SourceError, SourceStatus};
+use crate::batch::source::{Cut, EndNotice, Source, SourceError, SourceStatus};
 use crate::topology::plan::SourcePlan;
 
 /// What a source has received and not cut yet.
@@ -32,6 +32,28 @@ pub struct Intake {
     complete: AtomicBool,
     state: Mutex<String>,
     failed: Mutex<Option<SourceError>>,
+    notice: Mutex<Notice>,
+}
+
+/// Who is told of the end.
+#[derive(Default)]
+enum Notice {
+    /// Nobody yet.
+    #[default]
+    Unasked,
+    Asked(EndNotice),
+    /// It has ended.
+    Ended,
+}
+
+impl std::fmt::Debug for Notice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unasked => "Unasked",
+            Self::Asked(_) => "Asked",
+            Self::Ended => "Ended",
+        })
+    }
 }
 
 impl Intake {
@@ -48,6 +70,7 @@ impl Intake {
             complete: AtomicBool::new(false),
             state: Mutex::default(),
             failed: Mutex::default(),
+            notice: Mutex::default(),
         })
     }
 
@@ -65,6 +88,21 @@ impl Intake {
     /// Says that no lane will be opened any more: once those that are open have ended, the source has.
     pub fn complete(&self) {
         self.complete.store(true, Ordering::Release);
+        let notice = std::mem::replace(&mut *locked(&self.notice), Notice::Ended);
+        if let Notice::Asked(notice) = notice {
+            notice();
+        }
+    }
+
+    /// Has the end told to `notice`.
+    fn on_end(&self, notice: EndNotice) {
+        let mut asked = locked(&self.notice);
+        if matches!(*asked, Notice::Ended) {
+            drop(asked);
+            notice();
+        } else {
+            *asked = Notice::Asked(notice);
+        }
     }
 
     /// Sets what the status tells.
@@ -284,6 +322,10 @@ impl Source for Received {
         self.intake.stop();
         self.pace = None;
         self.intake.set_state("stopped");
+    }
+
+    fn on_end(&mut self, notice: EndNotice) {
+        self.intake.on_end(notice);
     }
 
     fn status(&self) -> SourceStatus {

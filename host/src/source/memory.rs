@@ -80,8 +80,8 @@ pub fn partitions_of_connection(plan: &SourcePlan, bytes: Bytes) -> Vec<Arc<dyn 
 struct Records(Vec<Chunk>);
 
 impl Partition for Records {
-    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>> + '_> {
-        Box::new(self.0.iter().cloned().map(|chunk| {
+    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>>> {
+        Box::new(self.0.clone().into_iter().map(|chunk| {
             Ok(Decoded {
                 chunk,
                 rejected: 0,

@@ -36,28 +36,28 @@ impl Piece {
 }
 
 impl Partition for Piece {
-    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>> + '_> {
-        let parts = self.rope.parts().cloned().map(Ok);
-        Box::new(Chunks::new(&self.decoder, self.opening, parts))
+    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>>> {
+        let parts: Vec<_> = self.rope.parts().cloned().map(Ok).collect();
+        Box::new(Chunks::new(&self.decoder, self.opening, parts.into_iter()))
     }
 }
 
 /// Decodes whole records that come in parts.
-pub struct Chunks<'a, I> {
+pub struct Chunks<I> {
     parts: I,
     assembly: Assembly,
-    decoder: &'a Decoder,
+    decoder: Arc<Decoder>,
     /// Whether the next chunk begins the connection or file.
     opening: bool,
 }
 
-impl<'a, I: Iterator<Item = Result<Part, SourceError>>> Chunks<'a, I> {
+impl<I: Iterator<Item = Result<Part, SourceError>>> Chunks<I> {
     /// Decodes `parts`; `opening`: they begin their connection or file. After an error they give nothing more.
-    pub fn new(decoder: &'a Decoder, opening: bool, parts: I) -> Self {
+    pub fn new(decoder: &Arc<Decoder>, opening: bool, parts: I) -> Self {
         Self {
             parts,
             assembly: Assembly::new(decoder),
-            decoder,
+            decoder: Arc::clone(decoder),
             opening,
         }
     }
@@ -89,7 +89,7 @@ impl<'a, I: Iterator<Item = Result<Part, SourceError>>> Chunks<'a, I> {
     }
 }
 
-impl<I: Iterator<Item = Result<Part, SourceError>>> Iterator for Chunks<'_, I> {
+impl<I: Iterator<Item = Result<Part, SourceError>>> Iterator for Chunks<I> {
     type Item = Result<Decoded, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -4,7 +4,8 @@ use dshost_guest::prelude::*;
 
 #[flat_map]
 fn split(line: &str) -> impl Iterator<Item = &str> {
-    line.split_whitespace().inspect(|word| assert_ne!(*word, "boom", "this version cannot count it"))
+    line.split_whitespace()
+        .inspect(|word| assert_ne!(*word, "boom", "this version cannot count it"))
 }
 
 #[map]

@@ -67,8 +67,15 @@ fn swap((word, count): (&str, i64)) -> (i64, String) {
 /// `key value` as a pair of text and number.
 #[map]
 fn key_value(line: &str) -> Result<(&str, i64), String> {
-    let (key, value) = line.split_once(' ').ok_or_else(|| format!("`{line}` has no value"))?;
-    Ok((key, value.parse().map_err(|error| format!("`{value}`: {error}"))?))
+    let (key, value) = line
+        .split_once(' ')
+        .ok_or_else(|| format!("`{line}` has no value"))?;
+    Ok((
+        key,
+        value
+            .parse()
+            .map_err(|error| format!("`{value}`: {error}"))?,
+    ))
 }
 
 /// `key value` as a pair of text and float.
@@ -99,7 +106,13 @@ struct Shape {
 
 #[map]
 fn by_shape(word: &str) -> (Shape, i64) {
-    (Shape { first: word.chars().next().unwrap_or('-'), length: word.len() as u32 }, 1)
+    (
+        Shape {
+            first: word.chars().next().unwrap_or('-'),
+            length: word.len() as u32,
+        },
+        1,
+    )
 }
 
 #[map]
@@ -176,7 +189,11 @@ fn double(value: i64) -> i64 {
 
 #[map_values]
 fn checked(value: i64) -> Result<i64, &'static str> {
-    if value < 0 { Err("negative") } else { Ok(value) }
+    if value < 0 {
+        Err("negative")
+    } else {
+        Ok(value)
+    }
 }
 
 #[flat_map_values]
@@ -242,7 +259,11 @@ fn larger<'a>(a: &'a str, b: &'a str) -> &'a str {
 /// Rejects what would pass ten.
 #[reduce]
 fn add_to_ten(a: i64, b: i64) -> Result<i64, String> {
-    if a + b > 10 { Err(format!("{a} + {b} is more than ten")) } else { Ok(a + b) }
+    if a + b > 10 {
+        Err(format!("{a} + {b} is more than ten"))
+    } else {
+        Ok(a + b)
+    }
 }
 
 /// Pairs to one pair.
@@ -257,8 +278,46 @@ fn or(a: bool, b: bool) -> bool {
 }
 
 plugin!(
-    upper, same, length, parse, real, halve, is_even, raw, by_first, one, swap, key_value, key_real, by_parity,
-    by_bytes, by_shape, shape, shape_length, pair_as_list, append, stamped, long, positive, words, number, up_to,
-    repeat, double, checked, below, sizes, joined, median, census, map_order, add, add_real, concat, larger,
-    add_to_ten, merge, or
+    upper,
+    same,
+    length,
+    parse,
+    real,
+    halve,
+    is_even,
+    raw,
+    by_first,
+    one,
+    swap,
+    key_value,
+    key_real,
+    by_parity,
+    by_bytes,
+    by_shape,
+    shape,
+    shape_length,
+    pair_as_list,
+    append,
+    stamped,
+    long,
+    positive,
+    words,
+    number,
+    up_to,
+    repeat,
+    double,
+    checked,
+    below,
+    sizes,
+    joined,
+    median,
+    census,
+    map_order,
+    add,
+    add_real,
+    concat,
+    larger,
+    add_to_ten,
+    merge,
+    or
 );
