@@ -10,7 +10,7 @@ use super::lifetime::{Fresh, Kept};
 use crate::batch::Digest;
 use crate::batch::function::{Program, Segment};
 use crate::plugin::{BindError, ChainRequest, Component, Link};
-use crate::topology::plan::{Instances, Plan, StreamPlan};
+use crate::topology::plan::{Instances, Op, Plan, StreamPlan};
 use crate::topology::problem::Problems;
 use crate::topology::types::{Signatures, Types, infer};
 
@@ -156,13 +156,14 @@ impl Composer<'_> {
 
     fn link(&self, stream: usize) -> Link {
         let plan = self.stream(stream);
+        let mut input = self.types.takes[stream].clone();
+        if plan.op == Op::ReduceByKey {
+            // The host groups by key; the function folds values and never sees one.
+            input.iter_mut().for_each(|record| record.key = None);
+        }
         Link {
-            function: plan
-                .function
-                .as_ref()
-                .map(|name| name.function.clone())
-                .unwrap_or_default(),
-            input: self.types.takes[stream].clone(),
+            function: plan.function.as_ref().map(|name| name.function.clone()).unwrap_or_default(),
+            input,
             params: plan.params.clone(),
         }
     }
