@@ -1,0 +1,406 @@
+//! `dshost run` with the real binary: sockets, swaps while it runs, probation, signals, bad input.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use support::{Folder, PATIENCE, Running, dshost, finish, output, stderr, stdout};
+
+/// A word count of what a socket says, in batches of 100 ms.
+fn word_count(source: &str) -> String {
+    format!(
+        r#"
+[topology]
+name = "words"
+batch = "100ms"
+workers = 2
+[plugins]
+dir = "plugins"
+[source.lines]
+{source}
+[stream.words]
+from = "lines"
+op = "flat_map"
+function = "wordcount/split"
+[stream.pairs]
+from = "words"
+op = "map"
+function = "wordcount/pair"
+[stream.counts]
+from = "pairs"
+op = "reduce_by_key"
+function = "wordcount/add"
+[stream.sorted]
+from = "counts"
+op = "sort"
+[sink.out]
+from = "sorted"
+type = "print"
+count = 1000
+"#
+    )
+}
+
+/// A job that runs, its output line by line.
+struct Job {
+    running: Running,
+    lines: Receiver<String>,
+}
+
+impl Job {
+    fn start(topology: &Path) -> Self {
+        let mut child = dshost()
+            .arg("run")
+            .arg(topology)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines() {
+                let Ok(line) = line else { return };
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { running: Running { child }, lines }
+    }
+
+    /// The next count that is printed.
+    fn next_count(&self) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).expect("a count is printed");
+            if line.starts_with('(') {
+                return line;
+            }
+        }
+    }
+
+    /// Stops it with SIGTERM; what it said to standard error.
+    fn stop(self) -> (Option<i32>, String, Vec<String>) {
+        self.running.signal(libc::SIGTERM);
+        let output = finish(self.running);
+        (output.status.code(), stderr(&output), self.lines.try_iter().collect())
+    }
+}
+
+/// Something to connect to.
+fn server() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let source = format!("type = \"socket\"\naddress = \"127.0.0.1:{port}\"\nretry = \"50ms\"");
+    (listener, source)
+}
+
+#[test]
+fn words_over_tcp_are_counted_and_printed_byte_for_byte() {
+    let folder = Folder::new();
+    folder.install("wordcount", "wordcount");
+    let (listener, source) = server();
+    let topology = folder.topology(&word_count(&source).replace("100ms", "1s"));
+    let child = dshost()
+        .args(["run", "--once"])
+        .arg(topology)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let running = Running { child };
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.write_all(b"this is a test\nis it\r\nlast line without an end").unwrap();
+    drop(peer);
+    let output = finish(running);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = stdout(&output);
+    let blocks: Vec<&str> = said.split_inclusive("\n\n").collect();
+    let rule = "-".repeat(43);
+    for block in &blocks {
+        let mut lines = block.lines();
+        assert_eq!(lines.next(), Some(&*rule));
+        let time = lines.next().unwrap();
+        let label = time.strip_prefix("Time: ").and_then(|time| time.strip_suffix(" ms")).unwrap();
+        assert_eq!(label.parse::<i64>().unwrap() % 1000, 0, "labels are whole intervals");
+        assert_eq!(lines.next(), Some(&*rule));
+    }
+    let mut counts: Vec<&str> = said.lines().filter(|line| line.starts_with('(')).collect();
+    counts.sort_unstable();
+    let expected = [
+        "(a,1)", "(an,1)", "(end,1)", "(is,2)", "(it,1)", "(last,1)", "(line,1)", "(test,1)",
+        "(this,1)", "(without,1)",
+    ];
+    if blocks.len() == 1 {
+        assert_eq!(counts, expected);
+    }
+    assert!(counts.len() >= expected.len(), "{said}");
+}
+
+#[test]
+fn a_swap_takes_effect_between_two_batches_and_loses_no_line() {
+    let folder = Folder::new();
+    folder.install("wordcount", "wordcount");
+    let (listener, source) = server();
+    let topology = folder.topology(&word_count(&source));
+    let job = Job::start(&topology);
+    let (mut peer, _) = listener.accept().unwrap();
+    let feeder = std::thread::spawn(move || {
+        let mut sent = 0u64;
+        while peer.write_all(b"word\n").is_ok() {
+            sent += 1;
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        sent
+    });
+    assert!(job.next_count().starts_with("(word,"));
+    folder.install("shouting", "wordcount");
+    let mut counted = 1;
+    let mut capitals = false;
+    while !capitals {
+        let count = job.next_count();
+        capitals = count.starts_with("(WORD,");
+        assert!(capitals || count.starts_with("(word,"), "one version per batch: {count}");
+        counted += 1;
+    }
+    assert!(counted > 0);
+    let shown = output(dshost().arg("plugins").arg(&topology));
+    assert!(stdout(&shown).contains("live from batch"), "{}", stdout(&shown));
+    let status = output(dshost().args(["status", "--json"]).arg(&topology));
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["job"], "words");
+    assert_eq!(status["aborted"], 0);
+    let (code, said, rest) = job.stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(rest.iter().all(|line| !line.starts_with("(word,")), "never back: {rest:?}");
+    drop(listener);
+    assert!(feeder.join().unwrap() > 0);
+}
+
+#[test]
+fn what_was_received_is_drained_on_sigterm() {
+    let folder = Folder::new();
+    folder.install("wordcount", "wordcount");
+    let (listener, source) = server();
+    // Nothing is cut before the drain.
+    let topology = folder.topology(&word_count(&source).replace("100ms", "1h"));
+    let job = Job::start(&topology);
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.write_all(b"one two\ntwo\n").unwrap();
+    support::wait_for("the bytes to be received", || {
+        let status = output(dshost().args(["status", "--json"]).arg(&topology));
+        // Sources tell their figures at a cut; before the first one the job is asked whether it runs.
+        status.status.success().then_some(())
+    });
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let running = job.running;
+    running.signal(libc::SIGTERM);
+    let lines: Vec<String> = job.lines.iter().filter(|line| line.starts_with('(')).collect();
+    assert_eq!(lines, ["(one,1)", "(two,2)"]);
+    assert!(finish(running).status.success());
+}
+
+#[test]
+fn a_version_that_panics_on_probation_is_taken_back_and_the_batch_run_again() {
+    let folder = Folder::new();
+    folder.install("wordcount", "wordcount");
+    let (listener, source) = server();
+    let topology = folder.topology(&word_count(&source));
+    let job = Job::start(&topology);
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.write_all(b"start\n").unwrap();
+    assert_eq!(job.next_count(), "(start,1)");
+    folder.install("fragile", "wordcount");
+    support::wait_for("the new version to wait", || {
+        let shown = output(dshost().args(["plugins", "--json"]).arg(&topology));
+        let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).ok()?;
+        let history = shown["history"].as_array()?;
+        (!history.is_empty()).then_some(())
+    });
+    peer.write_all(b"boom\n").unwrap();
+    assert_eq!(job.next_count(), "(boom,1)", "counted by the old version");
+    peer.write_all(b"boom\n").unwrap();
+    assert_eq!(job.next_count(), "(boom,1)", "which stays");
+    let shown = output(dshost().arg("plugins").arg(&topology));
+    let shown = stdout(&shown);
+    assert!(shown.contains("refused"), "{shown}");
+    assert!(shown.contains("this version cannot count it"), "{shown}");
+    let (code, said, _) = job.stop();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn a_version_that_does_not_fit_is_refused_and_the_old_one_runs_on() {
+    let folder = Folder::new();
+    folder.install("wordcount", "wordcount");
+    let (listener, source) = server();
+    let topology = folder.topology(
+        &(word_count(&source)
+            + "[stream.doubled]\nfrom = \"counts\"\nop = \"map_values\"\nfunction = \"ops/double\"\n\
+               [sink.doubled]\nfrom = \"doubled\"\ntype = \"print\"\ncount = 0\n"),
+    );
+    folder.install("ops", "ops");
+    let job = Job::start(&topology);
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.write_all(b"a\n").unwrap();
+    assert_eq!(job.next_count(), "(a,1)");
+    let refused = |reason: &str| {
+        support::wait_for(reason, || {
+            let shown = stdout(&output(dshost().args(["plugins", "--json"]).arg(&topology)));
+            shown.contains(reason).then_some(())
+        });
+    };
+    folder.install("retyped", "wordcount");
+    refused("float64");
+    std::fs::write(folder.plugin("wordcount"), "#!/bin/sh\n").unwrap();
+    refused("not WebAssembly");
+    std::fs::remove_file(folder.plugin("wordcount")).unwrap();
+    peer.write_all(b"b\n").unwrap();
+    assert_eq!(job.next_count(), "(b,1)", "deleting a file changes nothing");
+    folder.install("shouting", "wordcount");
+    support::wait_for("the new version", || {
+        peer.write_all(b"c\n").unwrap();
+        (job.next_count().starts_with("(C,")).then_some(())
+    });
+    assert_eq!(job.stop().0, Some(0));
+}
+
+#[test]
+fn a_trap_that_repeats_ends_the_job_and_names_function_digest_and_backtrace() {
+    let folder = Folder::new();
+    folder.install("fragile", "wordcount");
+    let topology = folder.topology(&word_count("type = \"stdin\""));
+    let output = with_input(dshost().args(["run", "--once"]).arg(topology), b"fine\nboom\n");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in ["failed 4 times", "wordcount/split", "this version cannot count it", "split"] {
+        assert!(said.contains(part), "`{part}` in:\n{said}");
+    }
+    assert!(!stdout(&output).contains("fine"), "nothing of the batch is visible");
+}
+
+#[test]
+fn lines_that_are_no_text_are_counted_and_the_source_goes_on() {
+    let folder = Folder::new();
+    folder.install("wordcount", "wordcount");
+    let topology = folder.topology(&word_count("type = \"stdin\"\nmax_record = \"64KiB\""));
+    let mut input = b"good\n\xff\xfe\nalso good\n".to_vec();
+    input.extend(std::iter::repeat_n(b'x', 1 << 20));
+    input.extend(b"\nend");
+    let output = with_input(dshost().args(["run", "--once"]).arg(topology), &input);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let mut total = std::collections::BTreeMap::<String, u64>::new();
+    for line in stdout(&output).lines().filter(|line| line.starts_with('(')) {
+        let (word, count) = line[1..line.len() - 1].split_once(',').unwrap();
+        *total.entry(word.to_owned()).or_default() += count.parse::<u64>().unwrap();
+    }
+    let total: Vec<(String, u64)> = total.into_iter().collect();
+    let expected = [("also", 1), ("end", 1), ("good", 2)].map(|(word, n)| (word.to_owned(), n));
+    assert_eq!(total, expected);
+    assert!(stderr(&output).contains("rejected"), "{}", stderr(&output));
+}
+
+#[test]
+fn wrong_input_is_told_with_a_hint_and_an_exit_code() {
+    let folder = Folder::new();
+    let run = |topology: &Path| output(dshost().args(["run", "--once"]).arg(topology));
+    let cases: [(&str, i32, &[&str]); 4] = [
+        ("", 2, &["topology.toml:1:1"]),
+        ("[topology]\nbatch = \"soon\"\n", 2, &["topology.toml:2:9", "hint"]),
+        (&word_count("type = \"stdin\""), 2, &["wordcount", "dshost build"]),
+        (
+            &word_count("type = \"socket\"\nmode = \"listen\"\naddress = \"127.0.0.1:0\""),
+            2,
+            &["--once", "listens for ever"],
+        ),
+    ];
+    for (text, code, parts) in cases {
+        let output = run(&folder.topology(text));
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        for part in parts {
+            assert!(said.contains(part), "`{part}` in:\n{said}");
+        }
+    }
+    let missing = run(&folder.path.path().join("nowhere.toml"));
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(stderr(&missing).contains("cannot read"), "{}", stderr(&missing));
+}
+
+#[test]
+fn a_port_in_use_and_a_second_process_are_told() {
+    let folder = Folder::new();
+    folder.install("wordcount", "wordcount");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let listen = format!("type = \"socket\"\nmode = \"listen\"\naddress = \"127.0.0.1:{port}\"");
+    let topology = folder.topology(&word_count(&listen));
+    let refused = output(dshost().arg("run").arg(&topology));
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains(&port.to_string()), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("in use"), "{}", stderr(&refused));
+
+    let topology = folder.topology(&word_count("type = \"generate\"\nlines = true\nrate = 10"));
+    let job = Job::start(&topology);
+    job.next_count();
+    let second = output(dshost().arg("run").arg(&topology));
+    assert_eq!(second.status.code(), Some(1));
+    assert!(stderr(&second).contains("another process"), "{}", stderr(&second));
+    assert_eq!(job.stop().0, Some(0));
+    let gone = output(dshost().arg("status").arg(&topology));
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(stderr(&gone).contains("not running"), "{}", stderr(&gone));
+}
+
+#[test]
+fn any_number_of_clients_may_come_and_go() {
+    let folder = Folder::new();
+    folder.install("wordcount", "wordcount");
+    let port = {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    };
+    let listen = format!("type = \"socket\"\nmode = \"listen\"\naddress = \"127.0.0.1:{port}\"");
+    let job = Job::start(&folder.topology(&word_count(&listen)));
+    let connect = || support::wait_for("the port", || TcpStream::connect(("127.0.0.1", port)).ok());
+    let idle = connect();
+    for word in ["first", "second"] {
+        let mut client = connect();
+        client.write_all(format!("{word}\n").as_bytes()).unwrap();
+        drop(client);
+        assert_eq!(job.next_count(), format!("({word},1)"));
+    }
+    drop(idle);
+    assert_eq!(job.stop().0, Some(0));
+}
+
+/// Runs a command with something on its standard input.
+fn with_input(command: &mut Command, input: &[u8]) -> std::process::Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || {
+        // A job that fails early does not read to the end.
+        let _ = stdin.write_all(&input);
+    });
+    let output = finish(Running { child });
+    writer.join().unwrap();
+    output
+}
+
+#[test]
+fn standard_output_that_is_closed_does_not_end_a_command_badly() {
+    let mut child = dshost().arg("--help").stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = [0u8; 1];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    assert!(finish(Running { child }).status.code().is_some());
+}
