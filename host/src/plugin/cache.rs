@@ -29,6 +29,9 @@ const CHECKSUM_BYTES: usize = 32;
 /// The largest entry that is read back: about ten times the code of the largest component.
 const MAX_ENTRY_BYTES: u64 = 1024 * 1024 * 1024;
 
+/// Entries of one engine; when there are more, the oldest go.
+const MAX_ENTRIES: usize = 256;
+
 /// Permission bits that let others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
@@ -72,7 +75,11 @@ impl Cache {
     /// Keeps compiled code. A failure costs the next start a compilation, no more.
     pub(super) fn put(&self, engine: &wasmtime::Engine, digest: Digest, code: &[u8]) {
         let path = self.entry(engine, digest);
-        if let Err(error) = write(&path, code) {
+        let kept = write(&path, code).and_then(|()| match path.parent() {
+            Some(dir) => prune(dir, MAX_ENTRIES),
+            None => Ok(()),
+        });
+        if let Err(error) = kept {
             debug!(path = %path.display(), %error, "compiled code is not kept");
         }
     }
@@ -161,6 +168,19 @@ fn write(path: &Path, code: &[u8]) -> io::Result<()> {
     file.write_all(code)?;
     file.persist(path)?;
     Ok(())
+}
+
+/// Removes the oldest files of `dir` until there are no more than `most`.
+fn prune(dir: &Path, most: usize) -> io::Result<()> {
+    let mut entries = fs::read_dir(dir)?
+        .map(|entry| entry.and_then(|entry| Ok((entry.metadata()?.modified()?, entry.path()))))
+        .collect::<io::Result<Vec<_>>>()?;
+    entries.sort();
+    let surplus = entries.len().saturating_sub(most);
+    entries
+        .iter()
+        .take(surplus)
+        .try_for_each(|(_, path)| fs::remove_file(path))
 }
 
 #[cfg(test)]
@@ -263,6 +283,20 @@ mod tests {
         fs::rename(&path, &elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
         assert_eq!(fixture.get(&cache), None);
+    }
+
+    #[test]
+    fn the_oldest_entries_go() {
+        let dir = tempfile::tempdir().unwrap();
+        for (age, name) in ["newest", "middle", "oldest"].into_iter().enumerate() {
+            let file = File::create(dir.path().join(name)).unwrap();
+            let age = std::time::Duration::from_secs(age as u64);
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH - age)
+                .unwrap();
+        }
+        prune(dir.path(), 2).unwrap();
+        assert!(!dir.path().join("oldest").exists());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]

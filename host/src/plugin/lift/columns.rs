@@ -40,6 +40,7 @@ impl Promise {
                     return missing();
                 };
                 same_type(name, column_type, base)?;
+                // Each index of four bytes becomes a range or a number of eight.
                 self.room_for(picked.indices.len().saturating_mul(2))?;
                 let what = format!("its {name}s");
                 let indices = ascending(&what, picked.indices, base.len(), Repeats::Allowed)?;
