@@ -7,7 +7,7 @@
 //! Start reading at [`Received::cut`].
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 
@@ -15,7 +15,7 @@ use super::buffer::{Buffer, MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, Stopped};
 use super::format::Decoder;
 use super::lane::{Lane, Share};
 use super::pace::Pace;
-use crate::batch::source::{Cut, Source, SourceError, SourceStatus};
+use crate::batch::source::{Cut, Partition, Source, SourceError, SourceStatus};
 use crate::topology::plan::SourcePlan;
 
 /// What a source has received and not cut yet.
@@ -90,15 +90,12 @@ impl Intake {
         self.dropped.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Where nothing can be cut because unfinished records fill the buffer, the largest is dropped.
+    /// Drops the largest unfinished record if such records fill the buffer, so that nobody could ever read
+    /// on. Called when nothing else holds any room.
     fn make_room(&self) {
-        if !self.buffer.is_wanted() {
-            return;
-        }
         let lanes = locked(&self.lanes).clone();
-        let waiting: usize = lanes.iter().map(|lane| locked(lane).held()).sum();
-        if waiting < self.buffer.used() {
-            // Partitions hold the rest, and will release it.
+        let held = lanes.iter().map(|lane| locked(lane).held()).sum();
+        if !self.buffer.is_filled_by(held) {
             return;
         }
         let largest = lanes.iter().max_by_key(|lane| locked(lane).unfinished());
@@ -155,6 +152,11 @@ impl Inlet {
         Some(result)
     }
 
+    /// Gives the open block back if nothing is in it, for a receiver that found nothing to read.
+    pub fn rest(&self) {
+        locked(&self.lane).rest();
+    }
+
     /// Appends all of `bytes`, from a thread of its own, which waits where there is no room.
     ///
     /// # Errors
@@ -206,6 +208,8 @@ pub struct Received {
     partitions: u32,
     /// Records per second, if bounded here.
     pace: Option<Pace>,
+    /// The partitions that were cut and may still hold room.
+    given: Vec<Weak<dyn Partition>>,
 }
 
 impl Received {
@@ -218,6 +222,7 @@ impl Received {
             max_bytes: plan.max_bytes_per_batch as u64,
             partitions: plan.partitions,
             pace: plan.rate.map(Pace::new),
+            given: Vec::new(),
         }
     }
 
@@ -268,7 +273,9 @@ impl Source for Received {
         if let (Some(pace), Some(records)) = (&mut self.pace, records) {
             pace.give_back(records);
         }
-        if ready.is_empty() {
+        self.given.retain(|partition| partition.strong_count() > 0);
+        self.given.extend(cut.partitions.iter().map(Arc::downgrade));
+        if self.given.is_empty() {
             self.intake.make_room();
         }
         // Read before the lanes are: a lane that is opened later would be missed.
