@@ -128,7 +128,6 @@ impl Block {
     }
 
     /// Its bytes, and the room they take.
-    #[must_use]
     pub fn freeze(mut self) -> (Bytes, Held) {
         let unused = self.size.saturating_sub(self.data.len());
         if unused > 0 {

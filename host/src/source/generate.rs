@@ -206,7 +206,8 @@ mod tests {
         expect![[r#"
             did only these now them even this one could been
             when over our not is from man do what many
-            man such which you me it must new we which"#]].assert_eq(&lines.join("\n"));
+            man such which you me it must new we which"#]]
+        .assert_eq(&lines.join("\n"));
         assert_eq!(generate(LINES, Some(10_000)), lines);
         assert_ne!(generate(Made { seed: 8, ..LINES }, None), lines);
         let words = Made {

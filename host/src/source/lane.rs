@@ -336,7 +336,11 @@ mod tests {
                     if length % 30 == 7 {
                         bytes.push(0xff);
                     }
-                    bytes.extend(if length % 2 == 0 { &b"\r\n"[..] } else { b"\n" });
+                    bytes.extend(if length.is_multiple_of(2) {
+                        &b"\r\n"[..]
+                    } else {
+                        b"\n"
+                    });
                 }
             }
         }
