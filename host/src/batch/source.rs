@@ -17,6 +17,10 @@ pub trait Source: Send {
     /// The source can never deliver again, and the job must end.
     fn cut(&mut self) -> Result<Cut, SourceError>;
 
+    /// Says that the batch of the oldest cut that was not yet committed is committed now. To be called once
+    /// per cut, also for an empty one.
+    fn committed(&mut self) {}
+
     /// Stops receiving; what is received already is still cut. For a drain.
     fn stop(&mut self);
 

@@ -338,7 +338,7 @@ mod tests {
     fn a_value_that_is_too_deep_is_malformed() {
         let bomb = [vec![0x91; 100_000], vec![0xc0]].concat();
         assert!(json(&bomb).starts_with("{\"malformed\":"));
-        let deep = [vec![0x81, 0x01].repeat(msgpack::MAX_DEPTH), vec![0xc0]].concat();
+        let deep = [[0x81, 0x01].repeat(msgpack::MAX_DEPTH), vec![0xc0]].concat();
         assert!(json(&deep).starts_with("[[1,[[1,"));
     }
 

@@ -64,6 +64,8 @@ pub enum Command {
     SourceEnded,
     /// Stop receiving, cut what was received, end.
     Drain,
+    /// The oldest batch that was not yet committed is.
+    Committed,
     /// End at once.
     Quit,
 }
@@ -117,6 +119,10 @@ impl Cutter {
                     }
                 }
                 Ok(Command::Drain) => self.drain(commands),
+                Ok(Command::Committed) => {
+                    self.committed();
+                    Ok(true)
+                }
                 Ok(Command::Quit) | Err(RecvTimeoutError::Disconnected) => return,
             };
             match more {
@@ -124,7 +130,7 @@ impl Cutter {
                 Ok(false) => {
                     // The executor may be gone already, having failed.
                     let _ = self.events.send(Event::End);
-                    return;
+                    return self.see_off(commands);
                 }
                 Err(lost) => {
                     let _ = self.events.send(lost);
@@ -184,13 +190,30 @@ impl Cutter {
         }
         loop {
             while self.queued.load(Ordering::Relaxed) >= MAX_QUEUED_BATCHES {
-                if commands.recv_timeout(QUEUE_POLL) == Ok(Command::Quit) {
-                    return Ok(false);
+                match commands.recv_timeout(QUEUE_POLL) {
+                    Ok(Command::Committed) => self.committed(),
+                    Ok(Command::Quit) => return Ok(false),
+                    _ => {}
                 }
             }
-            if !self.cut()? || commands.try_recv() == Ok(Command::Quit) {
+            if !self.cut()? {
                 return Ok(false);
             }
         }
+    }
+
+    /// All is cut: what is committed of it is told to the sources, until the job ends.
+    fn see_off(mut self, commands: &Receiver<Command>) {
+        while let Ok(command) = commands.recv() {
+            match command {
+                Command::Committed => self.committed(),
+                Command::Quit => return,
+                Command::SourceEnded | Command::Drain => {}
+            }
+        }
+    }
+
+    fn committed(&mut self) {
+        self.sources.iter_mut().for_each(|(_, source)| source.committed());
     }
 }

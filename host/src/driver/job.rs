@@ -228,6 +228,7 @@ impl Job {
             publisher,
             board,
             queued,
+            commands: commands.clone(),
         };
         let result = running.all(&events);
         // The cutter may be gone already.
@@ -248,6 +249,7 @@ struct Running {
     publisher: Publisher,
     board: StatusBoard,
     queued: Arc<AtomicUsize>,
+    commands: Sender<Command>,
 }
 
 impl Running {
@@ -280,6 +282,8 @@ impl Running {
             batch: batch.time,
             sinks,
         });
+        // The cutter may be gone already, a source of its having failed.
+        let _ = self.commands.send(Command::Committed);
         let records = count(&self.plan, &self.board, &report);
         let status = BatchStatus {
             time: batch.time,

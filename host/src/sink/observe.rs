@@ -6,18 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::batch::sink::{Sink, SinkError};
 use crate::batch::{BatchTime, Chunk};
 
+/// The chunks of each partition that is not empty, in partition order.
+type Rows = Vec<Vec<Chunk>>;
+
 /// A batch's chunks by partition.
 type Staged = BTreeMap<u32, Vec<Chunk>>;
 
 /// What observers saw; clones share it.
 #[derive(Clone, Default)]
-pub struct Observed(Arc<Mutex<HashMap<(String, BatchTime), Vec<Vec<Chunk>>>>>);
+pub struct Observed(Arc<Mutex<HashMap<(String, BatchTime), Rows>>>);
 
 impl Observed {
     /// Takes what the observer called `name` saw of a batch: the chunks of each partition that was not
     /// empty, in partition order. None if the stream did not fire.
     #[must_use]
-    pub fn take(&self, name: &str, batch: BatchTime) -> Option<Vec<Vec<Chunk>>> {
+    pub fn take(&self, name: &str, batch: BatchTime) -> Option<Rows> {
         locked(&self.0).remove(&(name.to_owned(), batch))
     }
 }

@@ -6,7 +6,6 @@
 //! in turn.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -46,7 +45,6 @@ pub struct Stopped;
 pub struct Buffer {
     room: Arc<Semaphore>,
     limit: usize,
-    waiting: AtomicUsize,
 }
 
 impl Buffer {
@@ -58,7 +56,6 @@ impl Buffer {
         Self {
             room: Arc::new(Semaphore::new(limit)),
             limit,
-            waiting: AtomicUsize::new(0),
         }
     }
 
@@ -68,12 +65,10 @@ impl Buffer {
     ///
     /// [`Stopped`].
     pub async fn block(&self, size: usize) -> Result<Block, Stopped> {
-        let size = size.min(self.limit / 4).max(1);
+        let size = size.min(self.largest_block());
         // At most `MAX_BLOCK_BYTES` and a cost: `u32` holds it.
-        let cost = (size + PART_COST).min(self.limit) as u32;
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let held = Arc::clone(&self.room).acquire_many_owned(cost).await;
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let room = (size + PART_COST) as u32;
+        let held = Arc::clone(&self.room).acquire_many_owned(room).await;
         Ok(Block {
             data: Vec::with_capacity(size),
             size,
@@ -81,10 +76,15 @@ impl Buffer {
         })
     }
 
-    /// Whether somebody waits for room.
+    /// The largest block that is given out, in bytes: a small buffer has small ones.
+    fn largest_block(&self) -> usize {
+        (self.limit / 4).clamp(1, MAX_BLOCK_BYTES)
+    }
+
+    /// Whether beside `held` there may be no room for a block.
     #[must_use]
-    pub fn is_wanted(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+    pub fn is_filled_by(&self, held: usize) -> bool {
+        held + self.largest_block() + PART_COST > self.limit
     }
 
     /// Bytes of room in use.
@@ -128,7 +128,6 @@ impl Block {
     }
 
     /// Its bytes, and the room they take.
-    #[must_use]
     pub fn freeze(mut self) -> (Bytes, Held) {
         let unused = self.size.saturating_sub(self.data.len());
         if unused > 0 {

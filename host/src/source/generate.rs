@@ -174,3 +174,81 @@ const VOCABULARY: [&str; 96] = [
     "such", "our", "man", "me", "even", "most", "made", "after", "also", "well", "did", "many",
     "before", "must", "years", "back", "through", "much", "where",
 ];
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::batch::source::Source;
+    use crate::source::testing::{self, context, cut_until, eventually};
+    use crate::topology::plan::{Format, Transport};
+
+    fn generate(made: Made, rate: Option<u64>) -> Vec<String> {
+        let (_runtime, context) = context(true);
+        let plan = SourcePlan {
+            rate,
+            ..testing::plan(Transport::Stdin, Format::Text)
+        };
+        let mut source = open(&plan, made, &context).unwrap();
+        cut_until(&mut source, |_, cut| cut.ended).0
+    }
+
+    const LINES: Made = Made {
+        unit: GenerateUnit::Lines,
+        count: Some(3),
+        seed: 7,
+    };
+
+    #[test]
+    fn the_same_seed_gives_the_same_text() {
+        let lines = generate(LINES, None);
+        expect![[r#"
+            did only these now them even this one could been
+            when over our not is from man do what many
+            man such which you me it must new we which"#]]
+        .assert_eq(&lines.join("\n"));
+        assert_eq!(generate(LINES, Some(10_000)), lines);
+        assert_ne!(generate(Made { seed: 8, ..LINES }, None), lines);
+        let words = Made {
+            unit: GenerateUnit::Words,
+            ..LINES
+        };
+        assert!(lines[0].starts_with(&generate(words, None).join(" ")));
+    }
+
+    #[test]
+    fn the_count_is_exact() {
+        let made = Made {
+            count: Some(100_001),
+            ..LINES
+        };
+        assert_eq!(generate(made, None).len(), 100_001);
+    }
+
+    #[test]
+    fn a_stop_ends_it() {
+        let (_runtime, context) = context(false);
+        let made = Made {
+            count: None,
+            ..LINES
+        };
+        let plan = testing::plan(Transport::Stdin, Format::Text);
+        let mut source = open(&plan, made, &context).unwrap();
+        eventually(|| (source.cut().unwrap().bytes > 0).then_some(()));
+        source.stop();
+        cut_until(&mut source, |_, cut| cut.ended);
+    }
+
+    #[test]
+    fn without_a_count_once_would_not_end() {
+        let (_runtime, context) = context(true);
+        let made = Made {
+            count: None,
+            ..LINES
+        };
+        let plan = testing::plan(Transport::Stdin, Format::Text);
+        let error = open(&plan, made, &context).err().unwrap();
+        assert_eq!(error.hint.as_deref(), Some("give it a `count`"));
+    }
+}

@@ -7,15 +7,16 @@
 //! Start reading at [`Received::cut`].
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 
 use super::buffer::{Buffer, MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, Stopped};
 use super::format::Decoder;
 use super::lane::{Lane, Share};
+use super::notice::Notice;
 use super::pace::Pace;
-use crate::batch::source::{Cut, EndNotice, Source, SourceError, SourceStatus};
+use crate::batch::source::{Cut, EndNotice, Partition, Source, SourceError, SourceStatus};
 use crate::topology::plan::SourcePlan;
 
 /// What a source has received and not cut yet.
@@ -32,28 +33,7 @@ pub struct Intake {
     complete: AtomicBool,
     state: Mutex<String>,
     failed: Mutex<Option<SourceError>>,
-    notice: Mutex<Notice>,
-}
-
-/// Who is told of the end.
-#[derive(Default)]
-enum Notice {
-    /// Nobody yet.
-    #[default]
-    Unasked,
-    Asked(EndNotice),
-    /// It has ended.
-    Ended,
-}
-
-impl std::fmt::Debug for Notice {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Unasked => "Unasked",
-            Self::Asked(_) => "Asked",
-            Self::Ended => "Ended",
-        })
-    }
+    notice: Notice,
 }
 
 impl Intake {
@@ -70,7 +50,7 @@ impl Intake {
             complete: AtomicBool::new(false),
             state: Mutex::default(),
             failed: Mutex::default(),
-            notice: Mutex::default(),
+            notice: Notice::default(),
         })
     }
 
@@ -88,21 +68,7 @@ impl Intake {
     /// Says that no lane will be opened any more: once those that are open have ended, the source has.
     pub fn complete(&self) {
         self.complete.store(true, Ordering::Release);
-        let notice = std::mem::replace(&mut *locked(&self.notice), Notice::Ended);
-        if let Notice::Asked(notice) = notice {
-            notice();
-        }
-    }
-
-    /// Has the end told to `notice`.
-    fn on_end(&self, notice: EndNotice) {
-        let mut asked = locked(&self.notice);
-        if matches!(*asked, Notice::Ended) {
-            drop(asked);
-            notice();
-        } else {
-            *asked = Notice::Asked(notice);
-        }
+        self.notice.tell();
     }
 
     /// Sets what the status tells.
@@ -128,15 +94,12 @@ impl Intake {
         self.dropped.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Where nothing can be cut because unfinished records fill the buffer, the largest is dropped.
+    /// Drops the largest unfinished record if such records fill the buffer, so that nobody could ever read
+    /// on. Called when nothing else holds any room.
     fn make_room(&self) {
-        if !self.buffer.is_wanted() {
-            return;
-        }
         let lanes = locked(&self.lanes).clone();
-        let waiting: usize = lanes.iter().map(|lane| locked(lane).held()).sum();
-        if waiting < self.buffer.used() {
-            // Partitions hold the rest, and will release it.
+        let held = lanes.iter().map(|lane| locked(lane).held()).sum();
+        if !self.buffer.is_filled_by(held) {
             return;
         }
         let largest = lanes.iter().max_by_key(|lane| locked(lane).unfinished());
@@ -193,6 +156,11 @@ impl Inlet {
         Some(result)
     }
 
+    /// Gives the open block back if nothing is in it, for a receiver that found nothing to read.
+    pub fn rest(&self) {
+        locked(&self.lane).rest();
+    }
+
     /// Appends all of `bytes`, from a thread of its own, which waits where there is no room.
     ///
     /// # Errors
@@ -244,6 +212,8 @@ pub struct Received {
     partitions: u32,
     /// Records per second, if bounded here.
     pace: Option<Pace>,
+    /// The partitions that were cut and may still hold room.
+    given: Vec<Weak<dyn Partition>>,
 }
 
 impl Received {
@@ -256,6 +226,7 @@ impl Received {
             max_bytes: plan.max_bytes_per_batch as u64,
             partitions: plan.partitions,
             pace: plan.rate.map(Pace::new),
+            given: Vec::new(),
         }
     }
 
@@ -306,7 +277,9 @@ impl Source for Received {
         if let (Some(pace), Some(records)) = (&mut self.pace, records) {
             pace.give_back(records);
         }
-        if ready.is_empty() {
+        self.given.retain(|partition| partition.strong_count() > 0);
+        self.given.extend(cut.partitions.iter().map(Arc::downgrade));
+        if self.given.is_empty() {
             self.intake.make_room();
         }
         // Read before the lanes are: a lane that is opened later would be missed.
@@ -325,7 +298,7 @@ impl Source for Received {
     }
 
     fn on_end(&mut self, notice: EndNotice) {
-        self.intake.on_end(notice);
+        self.intake.notice.ask(notice);
     }
 
     fn status(&self) -> SourceStatus {

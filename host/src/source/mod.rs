@@ -17,11 +17,13 @@ use crate::topology::plan::{SocketMode, SourcePlan, Transport};
 
 pub mod assembly;
 pub mod buffer;
+pub mod files;
 pub mod format;
 pub mod generate;
 pub mod intake;
 pub mod lane;
 pub mod memory;
+pub mod notice;
 pub mod pace;
 pub mod piece;
 pub mod rope;
@@ -57,14 +59,19 @@ pub fn open(plan: &SourcePlan, context: &OpenContext) -> Result<Box<dyn Source>,
             mode: SocketMode::Listen,
             ..
         } => Box::new(socket::listen(plan, address, context)?),
-        Transport::Files { .. } => {
-            return Err(SourceError {
-                message: format!(
-                    "source `{}` reads files, which is not yet available",
-                    plan.name
-                ),
-                hint: None,
-            });
+        Transport::Files {
+            dir,
+            pattern,
+            existing,
+            after,
+        } => {
+            let watched = files::Watched {
+                dir,
+                pattern,
+                existing: *existing,
+                after,
+            };
+            Box::new(files::open(plan, watched, context)?)
         }
         Transport::Stdin => Box::new(stdin::open(plan, context)?),
         Transport::Generate { unit, count, seed } => {

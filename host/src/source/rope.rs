@@ -40,7 +40,7 @@ impl Part {
 
     /// Bytes that came for it.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Dropped { bytes, .. } => *bytes,
@@ -78,8 +78,8 @@ impl Rope {
 
     /// Adds a piece at the end.
     pub fn push(&mut self, part: Part) {
-        if part.len() > 0 {
-            self.length += part.len();
+        if part.size() > 0 {
+            self.length += part.size();
             self.kept += part.kept();
             self.parts.push_back(part);
         }
@@ -88,14 +88,14 @@ impl Rope {
     /// Takes off the first piece.
     fn pop(&mut self) -> Option<Part> {
         let part = self.parts.pop_front()?;
-        self.length -= part.len();
+        self.length -= part.size();
         self.kept -= part.kept();
         Some(part)
     }
 
     /// Puts a piece back before the first.
     fn unpop(&mut self, part: Part) {
-        self.length += part.len();
+        self.length += part.size();
         self.kept += part.kept();
         self.parts.push_front(part);
     }
@@ -111,10 +111,10 @@ impl Rope {
             .iter()
             .scan(0, |end, part| {
                 let start = *end;
-                *end += part.len();
+                *end += part.size();
                 Some((start, part))
             })
-            .skip_while(move |(start, part)| start + part.len() <= at)
+            .skip_while(move |(start, part)| start + part.size() <= at)
     }
 
     /// Takes off what lies before `at`, which is an end of a record or lies within bytes.
@@ -131,7 +131,7 @@ impl Rope {
                     front.push(Part::Bytes(bytes.split_to(left as usize)));
                     self.unpop(Part::Bytes(bytes));
                 }
-                part if part.len() > left => {
+                part if part.size() > left => {
                     self.unpop(part);
                     break;
                 }

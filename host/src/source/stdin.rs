@@ -74,3 +74,56 @@ fn pump(mut input: impl Read, mut inlet: Inlet, runtime: &Handle, source: &str) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::source::Source;
+    use crate::source::testing::{self, context, cut_until, eventually};
+    use crate::topology::plan::{Format, Transport};
+
+    #[test]
+    fn it_ends_with_its_input_and_the_last_line_needs_no_end() {
+        let (_runtime, context) = context(false);
+        let plan = testing::plan(Transport::Stdin, Format::Text);
+        let mut source = read(&plan, &context, &b"a\nb\nc"[..]).unwrap();
+        let (lines, _) = cut_until(&mut source, |_, cut| cut.ended);
+        assert_eq!(lines, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn no_more_is_read_than_the_buffer_holds() {
+        const LINES: u64 = 1 << 20;
+        let (_runtime, context) = context(false);
+        let plan = SourcePlan {
+            buffer: 100_000,
+            ..testing::plan(Transport::Stdin, Format::Text)
+        };
+        let input = io::repeat(b'\n').take(LINES);
+        let mut source = read(&plan, &context, input).unwrap();
+        let (lines, _) = cut_until(&mut source, |_, cut| {
+            assert!(cut.bytes <= 100_000);
+            cut.ended
+        });
+        assert_eq!(lines.len() as u64, LINES);
+        assert_eq!(source.status().buffered_bytes, 0);
+    }
+
+    #[test]
+    fn what_cannot_be_read_ends_the_job() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::PermissionDenied.into())
+            }
+        }
+        let (_runtime, context) = context(false);
+        let plan = testing::plan(Transport::Stdin, Format::Text);
+        let mut source = read(&plan, &context, Broken).unwrap();
+        let error = eventually(|| source.cut().err());
+        assert_eq!(
+            error.message,
+            "source `lines` cannot read standard input: permission denied"
+        );
+    }
+}

@@ -3,9 +3,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
+
+use super::OpenContext;
 use crate::batch::Column;
 use crate::batch::source::{Cut, Decoded, Partition, Source};
 use crate::topology::plan::{Format, OnError, SourcePlan, Transport};
+
+/// A runtime for a test's receivers, and a context that names it.
+pub fn context(once: bool) -> (Runtime, OpenContext) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let context = OpenContext {
+        runtime: runtime.handle().clone(),
+        once,
+    };
+    (runtime, context)
+}
 
 /// How long a test waits for what must happen before it fails.
 const PATIENCE: Duration = Duration::from_secs(60);

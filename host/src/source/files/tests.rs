@@ -1,0 +1,323 @@
+//! What the source `files` promises.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::source::testing::{self, context, cut_until, eventually, texts};
+use crate::topology::plan::{Format, Transport};
+
+/// Something that happens to a file.
+type Change = fn(&Path);
+
+fn plan(format: Format) -> SourcePlan {
+    testing::plan(Transport::Stdin, format)
+}
+
+struct Place {
+    dir: tempfile::TempDir,
+    existing: bool,
+    after: After,
+    once: bool,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("in")).unwrap();
+        Self {
+            dir,
+            existing: false,
+            after: After::Keep,
+            once: false,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("in").join(name)
+    }
+
+    /// As it is to be done: under another name first.
+    fn put(&self, name: &str, text: impl AsRef<[u8]>) {
+        let whole = self.path(&format!(".{name}"));
+        fs::write(&whole, text).unwrap();
+        fs::rename(whole, self.path(name)).unwrap();
+    }
+
+    fn open(&self, plan: &SourcePlan) -> Files {
+        let (_runtime, context) = context(self.once);
+        let watched = Watched {
+            dir: &self.dir.path().join("in"),
+            pattern: "*",
+            existing: self.existing,
+            after: &self.after,
+        };
+        open(plan, watched, &context).unwrap()
+    }
+}
+
+#[test]
+fn what_appears_is_read_once_and_what_lay_there_is_not() {
+    let place = Place::new();
+    place.put("old", "old\n");
+    let mut files = place.open(&plan(Format::Text));
+    place.put("a", "one\ntwo");
+    cut_until(&mut files, |lines, _| lines == ["one", "two"]);
+    place.put("b", "three\n");
+    let (lines, _) = cut_until(&mut files, |lines, _| !lines.is_empty());
+    assert_eq!(lines, ["three"]);
+}
+
+#[test]
+fn files_of_one_batch_come_by_name() {
+    let place = Place {
+        existing: true,
+        once: true,
+        ..Place::new()
+    };
+    for name in ["c", "a", "b"] {
+        place.put(name, format!("{name}\n"));
+    }
+    let mut files = place.open(&plan(Format::Text));
+    let (lines, _) = cut_until(&mut files, |_, cut| cut.ended);
+    assert_eq!(lines, ["a", "b", "c"]);
+}
+
+#[test]
+fn once_reads_all_that_lies_there() {
+    let place = Place {
+        once: true,
+        ..Place::new()
+    };
+    place.put("a", "a\n");
+    let mut files = place.open(&plan(Format::Text));
+    assert_eq!(cut_until(&mut files, |_, cut| cut.ended).0, ["a"]);
+    assert_eq!(
+        cut_until(
+            &mut Place {
+                once: true,
+                ..Place::new()
+            }
+            .open(&plan(Format::Text)),
+            |_, cut| cut.ended
+        )
+        .0,
+        [""; 0]
+    );
+}
+
+/// The lines of `files` per partition and batch.
+fn batches(files: &mut Files) -> Vec<Vec<Vec<String>>> {
+    let mut batches = Vec::new();
+    eventually(|| {
+        let cut = files.cut().unwrap();
+        if !cut.partitions.is_empty() {
+            let lines = cut.partitions.chunks(1).map(|partition| texts(partition).0);
+            batches.push(lines.collect());
+        }
+        cut.ended.then_some(())
+    });
+    batches
+}
+
+#[test]
+fn a_large_file_spans_batches_and_is_cut_like_a_connection() {
+    for format in [Format::Text, Format::Csv { header: false }] {
+        let place = Place {
+            once: true,
+            ..Place::new()
+        };
+        let text: Vec<u8> = (0..100_000)
+            .flat_map(|n| format!("{n}\n").into_bytes())
+            .collect();
+        place.put("large", &text);
+        let plan = SourcePlan {
+            max_bytes_per_batch: 200_000,
+            partitions: 2,
+            ..plan(format)
+        };
+        let mut files = place.open(&plan);
+        let mut bytes = Vec::new();
+        let mut rows = 0;
+        eventually(|| {
+            let cut = files.cut().unwrap();
+            if cut.bytes > 0 {
+                bytes.push((cut.bytes, cut.partitions.len()));
+                let all = cut.partitions.iter();
+                rows += all
+                    .map(|piece| testing::records(&**piece).0.len())
+                    .sum::<usize>();
+            }
+            cut.ended.then_some(())
+        });
+        assert_eq!(bytes, [(200_000, 2), (200_004, 2), (188_886, 2)]);
+        assert_eq!(rows, 100_000);
+    }
+}
+
+#[test]
+fn pieces_of_a_file_are_those_of_a_connection() {
+    let place = Place {
+        once: true,
+        ..Place::new()
+    };
+    let text: String = (0..60_000).map(|n| format!("{n}\n")).collect();
+    place.put("a", &text);
+    let plan = plan(Format::Text);
+    let expected = crate::source::memory::partitions_of_connection(&plan, text.into());
+    let expected: Vec<_> = expected.chunks(1).map(|piece| texts(piece).0).collect();
+    assert!(expected.len() > 3);
+    assert_eq!(batches(&mut place.open(&plan)), [expected]);
+}
+
+#[test]
+fn a_header_holds_for_all_pieces_of_its_file() {
+    let place = Place {
+        once: true,
+        ..Place::new()
+    };
+    let rows: String = (0..30_000).map(|n| format!("{n},x\r\n")).collect();
+    place.put("a", format!("\u{feff}id,\"na\nme\"\r\n{rows}"));
+    let mut files = place.open(&plan(Format::Csv { header: true }));
+    let cut = eventually(|| files.cut().ok().filter(|cut| cut.bytes > 0));
+    assert!(cut.partitions.len() > 1);
+    let mut ids = 0..30_000;
+    for partition in &cut.partitions {
+        let (records, rejected) = testing::records(&**partition);
+        assert_eq!(rejected, 0);
+        for record in records {
+            let row: Vec<(String, String)> =
+                rmp_serde::from_slice::<std::collections::BTreeMap<_, _>>(&record)
+                    .unwrap()
+                    .into_iter()
+                    .collect();
+            let id = ids.next().unwrap().to_string();
+            assert_eq!(row, [("id".into(), id), ("na\nme".into(), "x".into())]);
+        }
+    }
+    assert_eq!(ids.next(), None);
+}
+
+#[test]
+fn a_rate_loses_nothing() {
+    let place = Place {
+        once: true,
+        ..Place::new()
+    };
+    let text: String = (0..2000).map(|n| format!("{n}\n")).collect();
+    place.put("a", &text);
+    place.put("b", "last");
+    let plan = SourcePlan {
+        rate: Some(2000),
+        ..plan(Format::Text)
+    };
+    let batches = batches(&mut place.open(&plan));
+    let lines: Vec<String> = batches.into_iter().flatten().flatten().collect();
+    assert_eq!(lines.len(), 2001);
+    assert_eq!(lines[1999..], ["1999", "last"]);
+}
+
+#[test]
+fn a_file_that_changes_or_vanishes_ends_the_job_with_its_name() {
+    let changes: [(&str, Change); 3] = [
+        ("changed", |path| fs::write(path, "other").unwrap()),
+        ("changed", |path| {
+            let other = path.with_extension("tmp");
+            fs::write(&other, "a\n").unwrap();
+            fs::rename(other, path).unwrap();
+        }),
+        ("vanished", |path| fs::remove_file(path).unwrap()),
+    ];
+    for (what, change) in changes {
+        let place = Place {
+            existing: true,
+            ..Place::new()
+        };
+        place.put("a", "a\n");
+        let expected = format!(
+            "file `{}` {what} before its batch was committed",
+            place.path("a").display()
+        );
+        // Before it is decoded.
+        let mut files = place.open(&plan(Format::Text));
+        let cut = eventually(|| files.cut().ok().filter(|cut| cut.bytes > 0));
+        change(&place.path("a"));
+        let error = cut.partitions[0].chunks().find_map(Result::err).unwrap();
+        assert_eq!(error.message, expected);
+        assert!(error.hint.is_some());
+        // And after.
+        place.put("a", "a\n");
+        let mut files = place.open(&plan(Format::Text));
+        let cut = eventually(|| files.cut().ok().filter(|cut| cut.bytes > 0));
+        assert_eq!(texts(&cut.partitions).0, ["a"]);
+        change(&place.path("a"));
+        files.committed();
+        // An empty cut may have been made before.
+        files.committed();
+        let error = eventually(|| {
+            files.committed();
+            files.cut().err()
+        });
+        assert_eq!(error.message, expected);
+    }
+}
+
+#[test]
+fn a_file_is_put_away_once_its_batch_is_committed() {
+    for (after, kept, moved) in [
+        ("keep", true, false),
+        ("delete", false, false),
+        ("move", false, true),
+    ] {
+        let place = Place::new();
+        let away = place.dir.path().join("away");
+        let place = Place {
+            existing: true,
+            after: match after {
+                "keep" => After::Keep,
+                "delete" => After::Delete,
+                _ => After::Move(away.clone()),
+            },
+            ..place
+        };
+        place.put("a", "a\n");
+        let mut files = place.open(&plan(Format::Text));
+        cut_until(&mut files, |lines, _| lines == ["a"]);
+        assert!(place.path("a").exists());
+        eventually(|| {
+            files.committed();
+            files.cut().unwrap();
+            let there = (place.path("a").exists(), away.join("a").exists());
+            (there == (kept, moved)).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_an_error_with_a_hint() {
+    let (_runtime, context) = context(false);
+    let watched = Watched {
+        dir: Path::new("/no/such/dir"),
+        pattern: "*",
+        existing: false,
+        after: &After::Keep,
+    };
+    let error = open(&plan(Format::Text), watched, &context).err().unwrap();
+    assert!(
+        error
+            .message
+            .starts_with("source `lines` cannot watch `/no/such/dir`: No such file"),
+        "{error}"
+    );
+    assert_eq!(
+        error.hint.as_deref(),
+        Some("make the directory first, or correct `dir`")
+    );
+}
+
+#[test]
+fn a_stop_ends_it() {
+    let place = Place::new();
+    let mut files = place.open(&plan(Format::Text));
+    files.stop();
+    assert!(files.cut().unwrap().ended);
+}
