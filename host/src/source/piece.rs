@@ -22,8 +22,8 @@ pub struct Piece {
 }
 
 impl Piece {
-    /// Whole records; `opening`: they begin their connection. Dropping the piece frees what it holds of
-    /// the source's buffer.
+    /// Whole records; `opening`: they begin their connection. Dropping the piece frees what it
+    /// holds of the source's buffer.
     #[must_use]
     pub const fn new(rope: Rope, decoder: Arc<Decoder>, opening: bool, held: Option<Held>) -> Self {
         Self {
@@ -52,7 +52,8 @@ pub struct Chunks<'a, I> {
 }
 
 impl<'a, I: Iterator<Item = Result<Part, SourceError>>> Chunks<'a, I> {
-    /// Decodes `parts`; `opening`: they begin their connection or file. After an error they give nothing more.
+    /// Decodes `parts`; `opening`: they begin their connection or file. After an error they give
+    /// nothing more.
     pub fn new(decoder: &'a Decoder, opening: bool, parts: I) -> Self {
         Self {
             parts,

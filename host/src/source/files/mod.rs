@@ -1,11 +1,11 @@
 //! A watched directory: each file that appears is read once.
 //!
-//! A thread lists the directory, and makes [`spans`] of what is new: which part of which file goes into the
-//! next batch, and where its partitions end. A cut picks these up. The bytes stay where they are until a
-//! worker reads its partition, so a file costs no memory while it waits.
+//! A thread lists the directory, and makes [`spans`] of what is new: which part of which file goes
+//! into the next batch, and where its partitions end. A cut picks these up. The bytes stay where
+//! they are until a worker reads its partition, so a file costs no memory while it waits.
 //!
-//! A file is what it was when it was first seen ([`snapshot`]); one that changes or vanishes before its
-//! batch is committed ends the job with its name.
+//! A file is what it was when it was first seen ([`snapshot`]); one that changes or vanishes
+//! before its batch is committed ends the job with its name.
 //!
 //! Start reading at [`Watcher::run`].
 
@@ -54,11 +54,13 @@ pub struct Watched<'a> {
     pub after: &'a After,
 }
 
-/// Watches a directory. With `once` all that lies there is read, `existing` or not, and then it has ended.
+/// Watches a directory. With `once` all that lies there is read, `existing` or not, and then it
+/// has ended.
 ///
 /// # Errors
 ///
-/// The directory cannot be read, the one that files are moved to cannot be made, or the pattern is none.
+/// The directory cannot be read, the one that files are moved to cannot be made, or the pattern is
+/// none.
 pub fn open(
     plan: &SourcePlan,
     watched: Watched<'_>,

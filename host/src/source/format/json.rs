@@ -1,8 +1,9 @@
 //! A JSON value per line, as `MessagePack`.
 //!
-//! What JSON leaves open: of a key that comes twice the last value counts; an object's keys come sorted; an
-//! integer beyond 64 bits is a float64; a number beyond float64 (`1e400`), more than 128 levels of nesting
-//! and a lone surrogate are rejected. A line of nothing but white space is no record and no error.
+//! What JSON leaves open: of a key that comes twice the last value counts; an object's keys come
+//! sorted; an integer beyond 64 bits is a float64; a number beyond float64 (`1e400`), more than
+//! 128 levels of nesting and a lone surrogate are rejected. A line of nothing but white space is
+//! no record and no error.
 
 use crate::batch::column::VarBuilder;
 use crate::batch::{VarColumn, text};
