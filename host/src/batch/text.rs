@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn msgpack_is_json() {
-        let value = json!({"a": [1, -2, 2.5, null, true, "x\n\u{1}"], "b": {"c": 18_446_744_073_709_551_615u64}});
+        let value = json!({"a": [1, -2, 2.5, null, true, "x\n\u{1}"], "b": {"c": u64::MAX}});
         let packed = rmp_serde::to_vec(&value).unwrap();
         assert_eq!(json(&packed), value.to_string());
         for (packed, expected) in [

@@ -81,7 +81,7 @@ impl<'a, I: Iterator<Item = Result<Part, SourceError>>> Chunks<'a, I> {
         match reason {
             Reason::Oversized => rejected.add_oversized(bytes, self.decoder.max_record()),
             Reason::NoRoom => rejected.add(|| {
-                format!("a record of {bytes} bytes finds no room in `buffer` beside other unfinished ones")
+                format!("unfinished records fill `buffer`, and this one of {bytes} bytes was the largest")
             }),
             Reason::Unfinished(why) => {
                 rejected.add(|| format!("the last {bytes} bytes are no record: {why}"));

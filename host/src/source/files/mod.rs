@@ -295,7 +295,8 @@ impl Watcher {
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.trouble, true) {
-                    warn!(source = %self.source, dir = self.dir, %error, "cannot list, trying again");
+                    let source = &self.source;
+                    warn!(%source, dir = self.dir, %error, "cannot list, trying again");
                     self.shared.lock().state = format!("cannot list {}: {error}", self.dir);
                 }
             }

@@ -204,6 +204,17 @@ fn a_piece_ends_at_the_first_line_end_at_or_after_its_share() {
 }
 
 #[test]
+fn a_line_that_ends_at_its_piece_s_share_ends_the_piece() {
+    let line = [&[b'x'; 63][..], b"\n"].concat();
+    let mut lane = lane(Format::Text);
+    lane.receive(line.repeat(4096).into());
+    let taken = lane.take(ALL, 16);
+    let lines = taken.partitions.iter();
+    let lines: Vec<usize> = lines.map(|piece| records(&**piece).0.len()).collect();
+    assert_eq!(lines, [1024; 4]);
+}
+
+#[test]
 fn a_share_is_kept_and_the_rest_waits() {
     let mut lane = lane(Format::Text);
     lane.receive(Bytes::from_static(b"aaa\nbbb\nccc\nddd\nee"));
