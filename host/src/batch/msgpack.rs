@@ -1,7 +1,7 @@
 //! Reads `MessagePack` token by token, without recursion and without trust.
 //!
-//! A value comes from a peer or a guest, so nothing here allocates by a length that it claims, and nothing
-//! goes deeper than [`MAX_DEPTH`].
+//! A value comes from a peer or a guest, so nothing here allocates by a length that it claims, and
+//! nothing goes deeper than [`MAX_DEPTH`].
 //!
 //! Start reading at [`walk`].
 
@@ -157,8 +157,8 @@ struct Open {
     map: Option<usize>,
 }
 
-/// Calls `each` with every token of the one value that `value` holds, and, where the token is a map's key,
-/// with that map's number (maps are numbered from 0 in the order in which they begin).
+/// Calls `each` with every token of the one value that `value` holds, and, where the token is a
+/// map's key, with that map's number (maps are numbered from 0 in the order in which they begin).
 ///
 /// # Errors
 ///

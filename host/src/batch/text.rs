@@ -10,9 +10,10 @@
 //! | `msgpack` | JSON, without spaces |
 //! | a pair | `(key,value)` |
 //!
-//! JSON has fewer types than `MessagePack`: a bin is its base64 text, an ext `{"ext":TYPE,"data":BASE64}`, a
-//! float that is no number `null`, and a map with a key that is no text is a list of pairs. A value that
-//! is malformed (only a guest can give one) is `{"malformed":BASE64}`.
+//! JSON has fewer types than `MessagePack`: a bin is its base64 text, an ext
+//! `{"ext":TYPE,"data":BASE64}`, a float that is no number `null`, and a map with a key that is no
+//! text is a list of pairs. A value that is malformed (only a guest can give one) is
+//! `{"malformed":BASE64}`.
 //!
 //! Start reading at [`write_record`].
 
@@ -84,8 +85,8 @@ pub fn record_excerpt(chunk: &Chunk, index: usize) -> String {
     excerpt(&text)
 }
 
-/// The first [`EXCERPT_BYTES`] of foreign text, fit for a line of a log: control characters are escaped,
-/// what is not UTF-8 is replaced, and `…` says that it goes on.
+/// The first [`EXCERPT_BYTES`] of foreign text, fit for a line of a log: control characters are
+/// escaped, what is not UTF-8 is replaced, and `…` says that it goes on.
 #[must_use]
 pub fn excerpt(foreign: &[u8]) -> String {
     let cut = foreign.len() > EXCERPT_BYTES;
@@ -151,8 +152,8 @@ pub fn write_json(out: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
-/// Checks the value and tells for each of its maps, in the order in which they begin, whether all its keys
-/// are text.
+/// Checks the value and tells for each of its maps, in the order in which they begin, whether all
+/// its keys are text.
 fn text_keyed(value: &[u8]) -> Result<Vec<bool>, Malformed> {
     let mut maps = Vec::new();
     msgpack::walk(value, |token, key_of| {
@@ -166,7 +167,8 @@ fn text_keyed(value: &[u8]) -> Result<Vec<bool>, Malformed> {
     Ok(maps)
 }
 
-/// Recurses as deep as the value, which [`text_keyed`] has found to be at most [`msgpack::MAX_DEPTH`].
+/// Recurses as deep as the value, which [`text_keyed`] has found to be at most
+/// [`msgpack::MAX_DEPTH`].
 fn write_json_value(
     out: &mut Vec<u8>,
     input: &mut &[u8],
@@ -314,7 +316,7 @@ mod tests {
 
     #[test]
     fn msgpack_is_json() {
-        let value = json!({"a": [1, -2, 2.5, null, true, "x\n\u{1}"], "b": {"c": 18_446_744_073_709_551_615u64}});
+        let value = json!({"a": [1, -2, 2.5, null, true, "x\n\u{1}"], "b": {"c": u64::MAX}});
         let packed = rmp_serde::to_vec(&value).unwrap();
         assert_eq!(json(&packed), value.to_string());
         for (packed, expected) in [

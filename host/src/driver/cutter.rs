@@ -64,8 +64,8 @@ pub enum Command {
     SourceEnded,
     /// Stop receiving, cut what was received, end.
     Drain,
-    /// The oldest batch that was not yet committed is.
-    Committed,
+    /// The oldest batch that was not yet published is.
+    Published,
     /// End at once.
     Quit,
 }
@@ -119,8 +119,8 @@ impl Cutter {
                     }
                 }
                 Ok(Command::Drain) => self.drain(commands),
-                Ok(Command::Committed) => {
-                    self.committed();
+                Ok(Command::Published) => {
+                    self.acknowledge();
                     Ok(true)
                 }
                 Ok(Command::Quit) | Err(RecvTimeoutError::Disconnected) => return,
@@ -191,7 +191,7 @@ impl Cutter {
         loop {
             while self.queued.load(Ordering::Relaxed) >= MAX_QUEUED_BATCHES {
                 match commands.recv_timeout(QUEUE_POLL) {
-                    Ok(Command::Committed) => self.committed(),
+                    Ok(Command::Published) => self.acknowledge(),
                     Ok(Command::Quit) => return Ok(false),
                     _ => {}
                 }
@@ -202,18 +202,18 @@ impl Cutter {
         }
     }
 
-    /// All is cut: what is committed of it is told to the sources, until the job ends.
+    /// All is cut: what is published of it is told to the sources, until the job ends.
     fn see_off(mut self, commands: &Receiver<Command>) {
         while let Ok(command) = commands.recv() {
             match command {
-                Command::Committed => self.committed(),
+                Command::Published => self.acknowledge(),
                 Command::Quit => return,
                 Command::SourceEnded | Command::Drain => {}
             }
         }
     }
 
-    fn committed(&mut self) {
+    fn acknowledge(&mut self) {
         self.sources.iter_mut().for_each(|(_, source)| source.committed());
     }
 }

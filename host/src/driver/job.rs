@@ -195,7 +195,15 @@ impl Job {
         } = self;
         let (commands, heard) = self.commands;
         let queued = Arc::new(AtomicUsize::new(0));
-        let publisher = Publisher::start(self.sinks.clone()).map_err(JobError::Threads)?;
+        let published = {
+            let commands = commands.clone();
+            move || {
+                // The cutter may be gone already, a source of its having failed.
+                let _ = commands.send(Command::Published);
+            }
+        };
+        let publisher =
+            Publisher::start(self.sinks.clone(), published).map_err(JobError::Threads)?;
         let executor = Executor::start(
             Arc::clone(&plan),
             workers,
@@ -228,14 +236,13 @@ impl Job {
             publisher,
             board,
             queued,
-            commands: commands.clone(),
         };
         let result = running.all(&events);
+        drop(reloader);
+        let status = running.finish();
         // The cutter may be gone already.
         let _ = commands.send(Command::Quit);
         let _ = cutter.join();
-        drop(reloader);
-        let status = running.finish();
         runtime.shutdown_timeout(Duration::from_millis(100));
         drop(directory);
         result.map(|()| status)
@@ -249,7 +256,6 @@ struct Running {
     publisher: Publisher,
     board: StatusBoard,
     queued: Arc<AtomicUsize>,
-    commands: Sender<Command>,
 }
 
 impl Running {
@@ -282,8 +288,6 @@ impl Running {
             batch: batch.time,
             sinks,
         });
-        // The cutter may be gone already, a source of its having failed.
-        let _ = self.commands.send(Command::Committed);
         let records = count(&self.plan, &self.board, &report);
         let status = BatchStatus {
             time: batch.time,

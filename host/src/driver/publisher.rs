@@ -46,16 +46,19 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Starts the thread.
+    /// Starts the thread, which calls `published` after every batch, in order.
     ///
     /// # Errors
     ///
     /// The system gives no thread.
-    pub fn start(sinks: Vec<NamedSink>) -> std::io::Result<Self> {
+    pub fn start(
+        sinks: Vec<NamedSink>,
+        published: impl Fn() + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (queue, publications) = sync_channel(MAX_LAG);
         let thread = std::thread::Builder::new()
             .name("publisher".to_owned())
-            .spawn(move || run(&sinks, &publications))?;
+            .spawn(move || run(&sinks, &publications, published))?;
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
@@ -79,7 +82,7 @@ impl Publisher {
     }
 }
 
-fn run(sinks: &[NamedSink], publications: &Receiver<Publication>) {
+fn run(sinks: &[NamedSink], publications: &Receiver<Publication>, published: impl Fn()) {
     for Publication {
         batch,
         sinks: firing,
@@ -88,6 +91,7 @@ fn run(sinks: &[NamedSink], publications: &Receiver<Publication>) {
         for sink in firing {
             publish_for_ever(&sinks[sink], batch);
         }
+        published();
     }
 }
 

@@ -1,8 +1,8 @@
 //! Where the records of a stream go: one target per file.
 //!
-//! A sink stages what the workers give it, makes it safe in `prepare`, and shows it in `publish`; the
-//! contract is [`crate::batch::sink::Sink`]. The records of a batch appear in partition order, whatever
-//! the order in which workers staged them.
+//! A sink stages what the workers give it, makes it safe in `prepare`, and shows it in `publish`;
+//! the contract is [`crate::batch::sink::Sink`]. The records of a batch appear in partition order,
+//! whatever the order in which workers staged them.
 //!
 //! **Invariant:** before `publish` nothing of a batch is visible, after it all of it.
 //!

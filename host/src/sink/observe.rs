@@ -17,8 +17,8 @@ type Staged = BTreeMap<u32, Vec<Chunk>>;
 pub struct Observed(Arc<Mutex<HashMap<(String, BatchTime), Rows>>>);
 
 impl Observed {
-    /// Takes what the observer called `name` saw of a batch: the chunks of each partition that was not
-    /// empty, in partition order. None if the stream did not fire.
+    /// Takes what the observer called `name` saw of a batch: the chunks of each partition that was
+    /// not empty, in partition order. None if the stream did not fire.
     #[must_use]
     pub fn take(&self, name: &str, batch: BatchTime) -> Option<Rows> {
         locked(&self.0).remove(&(name.to_owned(), batch))

@@ -1,8 +1,8 @@
 //! Writes a directory per batch, which is there whole or not at all.
 //!
-//! A batch is written into `.NAME.tmp` beside its final place, a file per partition, and made safe on disk
-//! in `prepare`; `publish` renames it to `NAME`. A directory that stands there with `_SUCCESS` is a batch
-//! that was published before, and is left as it is.
+//! A batch is written into `.NAME.tmp` beside its final place, a file per partition, and made safe
+//! on disk in `prepare`; `publish` renames it to `NAME`. A directory that stands there with
+//! `_SUCCESS` is a batch that was published before, and is left as it is.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -90,8 +90,8 @@ pub struct TextFiles {
 }
 
 impl TextFiles {
-    /// Makes the directory in which those of the batches will stand, and removes from it what a crash
-    /// left behind.
+    /// Makes the directory in which those of the batches will stand, and removes from it what a
+    /// crash left behind.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! Joins the bytes of one connection or file into whole records.
 //!
-//! Bytes come in blocks that end anywhere. What is whole can be taken; the rest waits for its end. A record
-//! that passes `max_record` is dropped as soon as that is certain, and passed over up to its end, so
-//! memory stays flat whatever comes.
+//! Bytes come in blocks that end anywhere. What is whole can be taken; the rest waits for its end.
+//! A record that passes `max_record` is dropped as soon as that is certain, and passed over up to
+//! its end, so memory stays flat whatever comes.
 
 use bytes::Bytes;
 
@@ -115,7 +115,8 @@ impl Assembly {
         self.stretch.truncate(self.whole);
     }
 
-    /// The input has ended. What it ended with is a record if its format allows that, else it is dropped.
+    /// The input has ended. What it ended with is a record if its format allows that, else it is
+    /// dropped.
     pub fn finish(&mut self) {
         let unfinished = self.unfinished();
         let dropped = self.dropping.take().or_else(|| {

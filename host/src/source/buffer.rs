@@ -1,9 +1,9 @@
 //! How much a source may hold: bytes received and not yet released, together.
 //!
-//! A receiver reserves room before it reads; the room travels with the bytes, from the open block of a
-//! connection through the whole records to the partitions, and is free again when the last reference to a
-//! partition is dropped. A source that is faster than its job so waits before it reads, and its peer waits
-//! in turn.
+//! A receiver reserves room before it reads; the room travels with the bytes, from the open block
+//! of a connection through the whole records to the partitions, and is free again when the last
+//! reference to a partition is dropped. A source that is faster than its job so waits before it
+//! reads, and its peer waits in turn.
 
 use std::sync::Arc;
 
@@ -102,19 +102,14 @@ impl Buffer {
 /// A buffer that is being filled.
 #[derive(Debug)]
 pub struct Block {
-    /// What is filled in; never more than [`Block::size`].
+    /// What is filled in; never more than `size`.
     pub data: Vec<u8>,
+    /// The most bytes that may be in it.
     size: usize,
     held: Held,
 }
 
 impl Block {
-    /// The most bytes that may be in it.
-    #[must_use]
-    pub const fn size(&self) -> usize {
-        self.size
-    }
-
     /// Whether no more may be added.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -139,7 +139,8 @@ impl Words {
         Self(seed)
     }
 
-    /// SplitMix64 (Steele, Lea and Flood, 2014): fixed for ever, as the same seed must give the same text.
+    /// SplitMix64 (Steele, Lea and Flood, 2014): fixed for ever, as the same seed must give the
+    /// same text.
     const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

@@ -1,8 +1,8 @@
 //! Where received bytes wait for their batch.
 //!
-//! A receiver (a connection, standard input, the generator) opens a lane of the [`Intake`] and fills it through
-//! its [`Inlet`]; [`Received`] is the [`Source`] that cuts all lanes once per interval. Receivers and cuts
-//! meet under a lane's lock, which is held for one read at most.
+//! A receiver (a connection, standard input, the generator) opens a lane of the [`Intake`] and
+//! fills it through its [`Inlet`]; [`Received`] is the [`Source`] that cuts all lanes once per
+//! interval. Receivers and cuts meet under a lane's lock, which is held for one read at most.
 //!
 //! Start reading at [`Received::cut`].
 
@@ -65,7 +65,8 @@ impl Intake {
         }
     }
 
-    /// Says that no lane will be opened any more: once those that are open have ended, the source has.
+    /// Says that no lane will be opened any more: once those that are open have ended, the source
+    /// has.
     pub fn complete(&self) {
         self.complete.store(true, Ordering::Release);
         self.notice.tell();
@@ -94,8 +95,8 @@ impl Intake {
         self.dropped.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Drops the largest unfinished record if such records fill the buffer, so that nobody could ever read
-    /// on. Called when nothing else holds any room.
+    /// Drops the largest unfinished record if such records fill the buffer, so that nobody could
+    /// ever read on. Called when nothing else holds any room.
     fn make_room(&self) {
         let lanes = locked(&self.lanes).clone();
         let held = lanes.iter().map(|lane| locked(lane).held()).sum();
@@ -109,7 +110,8 @@ impl Intake {
     }
 }
 
-/// The receiver's end of a lane. Dropping it without [`Inlet::close`] says that the input broke off.
+/// The receiver's end of a lane. Dropping it without [`Inlet::close`] says that the input broke
+/// off.
 #[derive(Debug)]
 pub struct Inlet {
     intake: Arc<Intake>,
@@ -145,8 +147,8 @@ impl Inlet {
         locked(&self.lane).give_room(block)
     }
 
-    /// Lets `read` append to the open block, at most as much as its spare capacity. None, and not called, if there
-    /// is no room: a cut has taken the block.
+    /// Lets `read` append to the open block, at most as much as its spare capacity. None, and not
+    /// called, if there is no room: a cut has taken the block.
     pub fn fill<T>(&self, read: impl FnOnce(&mut Vec<u8>) -> T) -> Option<T> {
         let mut lane = locked(&self.lane);
         let (result, read) = lane.fill(&self.intake.arrivals, read)?;

@@ -90,3 +90,34 @@ impl Partition for Records {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Column;
+    use crate::source::testing::{plan, texts};
+    use crate::topology::plan::{Format, Transport};
+
+    #[test]
+    fn each_cut_is_a_batch_and_the_last_one_the_end() {
+        let chunk = Chunk::single(Column::text(["a", "b"]));
+        let records = partition_of_chunks(vec![chunk.clone(), chunk]);
+        let mut source = Memory::new([vec![records], vec![], vec![]]);
+        let cut = source.cut().unwrap();
+        assert_eq!(texts(&cut.partitions).0, ["a", "b", "a", "b"]);
+        assert!(!cut.ended);
+        assert!(!source.cut().unwrap().ended);
+        assert!(source.cut().unwrap().ended);
+    }
+
+    #[test]
+    fn bytes_are_one_partition_or_those_of_a_connection() {
+        let plan = plan(Transport::Stdin, Format::Text);
+        let bytes = Bytes::from("line\n".repeat(100_000));
+        let one = [partition_of_bytes(&plan, bytes.clone())];
+        let cut = partitions_of_connection(&plan, bytes);
+        assert_eq!(cut.len(), 4);
+        assert_eq!(texts(&cut), texts(&one));
+        assert_eq!(texts(&one).0.len(), 100_000);
+    }
+}

@@ -1,11 +1,12 @@
 //! Where records come from: one transport per file.
 //!
-//! A transport receives bytes on its own, into a bounded [`buffer`]; a cut turns what is whole into
-//! partitions, which workers decode by the source's [`format`]. The contract is [`crate::batch::source::Source`].
+//! A transport receives bytes on its own, into a bounded `buffer`; a cut turns what is whole into
+//! partitions, which workers decode by the source's `format`. The contract is
+//! [`crate::batch::source::Source`].
 //!
-//! The way of a byte: a transport ([`socket`], [`stdin`], [`generate`]) fills a [`lane`] of an [`intake`]; an
-//! [`assembly`] finds out what is whole; a cut takes a [`stretch`] of that, and cuts it into [`piece`]s.
-//! [`files`] needs none of that: it knows where its bytes are, and a worker reads them.
+//! The way of a byte: a transport (`socket`, `stdin`, `generate`) fills a `lane` of an `intake`; an
+//! `assembly` finds out what is whole; a cut takes a `stretch` of that, and cuts it into `piece`s.
+//! `files` needs none of that: it knows where its bytes are, and a worker reads them.
 //!
 //! **Invariant:** partitions and chunks are cut by the data alone.
 //! **Invariant:** what is held is bounded by `buffer`, whatever peers send.
@@ -15,21 +16,21 @@
 use crate::batch::source::{Source, SourceError};
 use crate::topology::plan::{SocketMode, SourcePlan, Transport};
 
-pub mod assembly;
-pub mod buffer;
-pub mod files;
-pub mod format;
-pub mod generate;
-pub mod intake;
-pub mod lane;
+mod assembly;
+mod buffer;
+mod files;
+mod format;
+mod generate;
+mod intake;
+mod lane;
 pub mod memory;
-pub mod notice;
-pub mod pace;
-pub mod piece;
-pub mod rope;
-pub mod socket;
-pub mod stdin;
-pub mod stretch;
+mod notice;
+mod pace;
+mod piece;
+mod rope;
+mod socket;
+mod stdin;
+mod stretch;
 #[cfg(test)]
 mod testing;
 

@@ -22,8 +22,8 @@ pub struct Piece {
 }
 
 impl Piece {
-    /// Whole records; `opening`: they begin their connection. Dropping the piece frees what it holds of
-    /// the source's buffer.
+    /// Whole records; `opening`: they begin their connection. Dropping the piece frees what it
+    /// holds of the source's buffer.
     #[must_use]
     pub const fn new(rope: Rope, decoder: Arc<Decoder>, opening: bool, held: Option<Held>) -> Self {
         Self {
@@ -52,7 +52,8 @@ pub struct Chunks<I> {
 }
 
 impl<I: Iterator<Item = Result<Part, SourceError>>> Chunks<I> {
-    /// Decodes `parts`; `opening`: they begin their connection or file. After an error they give nothing more.
+    /// Decodes `parts`; `opening`: they begin their connection or file. After an error they give
+    /// nothing more.
     pub fn new(decoder: &Arc<Decoder>, opening: bool, parts: I) -> Self {
         Self {
             parts,
@@ -80,7 +81,7 @@ impl<I: Iterator<Item = Result<Part, SourceError>>> Chunks<I> {
         match reason {
             Reason::Oversized => rejected.add_oversized(bytes, self.decoder.max_record()),
             Reason::NoRoom => rejected.add(|| {
-                format!("a record of {bytes} bytes finds no room in `buffer` beside other unfinished ones")
+                format!("unfinished records fill `buffer`, and this one of {bytes} bytes was the largest")
             }),
             Reason::Unfinished(why) => {
                 rejected.add(|| format!("the last {bytes} bytes are no record: {why}"));

@@ -48,8 +48,8 @@ impl Part {
     }
 }
 
-/// Pieces in order. Places in it are counted in bytes that came, from 0; also those of dropped records count,
-/// so that a place does not depend on how much was kept.
+/// Pieces in order. Places in it are counted in bytes that came, from 0; also those of dropped
+/// records count, so that a place does not depend on how much was kept.
 #[derive(Clone, Debug, Default)]
 pub struct Rope {
     parts: VecDeque<Part>,

@@ -43,7 +43,8 @@ fn read(
     Ok(Received::new(plan, intake, Box::new(Reading)))
 }
 
-/// A thread that may hang in a read for ever; it ends with the process, and what it reads later is lost.
+/// A thread that may hang in a read for ever; it ends with the process, and what it reads later is
+/// lost.
 struct Reading;
 
 impl Receiver for Reading {

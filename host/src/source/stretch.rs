@@ -1,8 +1,8 @@
-//! A stretch of one connection or file, in which the ends of records can be found again, and its cut into the
-//! pieces that become partitions.
+//! A stretch of one connection or file, in which the ends of records can be found again, and its
+//! cut into the pieces that become partitions.
 //!
-//! **Invariant:** where a piece ends depends on the bytes alone: not on the blocks in which they came, not
-//! on which too large records were dropped on the way, not on the number of workers.
+//! **Invariant:** where a piece ends depends on the bytes alone: not on the blocks in which they
+//! came, not on which too large records were dropped on the way, not on the number of workers.
 
 use std::collections::VecDeque;
 
@@ -22,7 +22,8 @@ pub struct Stretch {
     rope: Rope,
     /// The place of the first byte in its connection or file.
     start: u64,
-    /// Places, in the connection or file, of some ends of records. Empty where an end is found from anywhere.
+    /// Places, in the connection or file, of some ends of records. Empty where an end is found
+    /// from anywhere.
     marks: VecDeque<u64>,
     format: Format,
     max_record: usize,
@@ -142,7 +143,8 @@ impl Stretch {
                 }
                 at += rest.len() as u64;
                 match parts.next()? {
-                    // The first part may begin before `from`, the others where the one before ended.
+                    // The first part may begin before `from`, the others where the one before
+                    // ended.
                     (start, Part::Bytes(bytes)) => rest = &bytes[(at - start) as usize..],
                     (start, Part::Dropped { bytes, .. }) => {
                         rest = &[];
@@ -154,8 +156,9 @@ impl Stretch {
         })
     }
 
-    /// Cuts whole records into n = clamp(⌊B / 64 KiB⌋, 1, `most`) pieces, piece i ending at the first end of a
-    /// record at or after i·B/n. A piece that a long record leaves empty is left out.
+    /// Cuts whole records into n = clamp(⌊B / 64 KiB⌋, 1, `most`) pieces, piece i ending at the
+    /// first end of a record at or after i·B/n. A piece that a long record leaves empty is left
+    /// out.
     #[must_use]
     pub fn cut(mut self, most: u32) -> Vec<Rope> {
         let ends = piece_targets(self.rope.len(), most)

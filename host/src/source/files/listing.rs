@@ -11,8 +11,8 @@ use globset::GlobMatcher;
 
 use super::snapshot::Snapshot;
 
-/// A directory that was changed within this time before it was listed is listed again: its time is only
-/// as exact as the file system's clock.
+/// A directory that was changed within this time before it was listed is listed again: its time is
+/// only as exact as the file system's clock.
 const CLOCK_GRAIN: Duration = Duration::from_secs(2);
 
 /// Endings of names that files bear while they are written.
@@ -41,8 +41,8 @@ impl Listing {
         }
     }
 
-    /// The files that are there now and were not at the last call, by name. A file without a byte is not
-    /// there yet. A file counts once as long as its name stays.
+    /// The files that are there now and were not at the last call, by name. A file without a byte
+    /// is not there yet. A file counts once as long as its name stays.
     ///
     /// # Errors
     ///

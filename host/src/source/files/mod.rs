@@ -1,11 +1,11 @@
 //! A watched directory: each file that appears is read once.
 //!
-//! A thread lists the directory, and makes [`spans`] of what is new: which part of which file goes into the
-//! next batch, and where its partitions end. A cut picks these up. The bytes stay where they are until a
-//! worker reads its partition, so a file costs no memory while it waits.
+//! A thread lists the directory, and makes [`spans`] of what is new: which part of which file goes
+//! into the next batch, and where its partitions end. A cut picks these up. The bytes stay where
+//! they are until a worker reads its partition, so a file costs no memory while it waits.
 //!
-//! A file is what it was when it was first seen ([`snapshot`]); one that changes or vanishes before its
-//! batch is committed ends the job with its name.
+//! A file is what it was when it was first seen ([`snapshot`]); one that changes or vanishes
+//! before its batch is committed ends the job with its name.
 //!
 //! Start reading at [`Watcher::run`].
 
@@ -55,11 +55,13 @@ pub struct Watched<'a> {
     pub after: &'a After,
 }
 
-/// Watches a directory. With `once` all that lies there is read, `existing` or not, and then it has ended.
+/// Watches a directory. With `once` all that lies there is read, `existing` or not, and then it
+/// has ended.
 ///
 /// # Errors
 ///
-/// The directory cannot be read, the one that files are moved to cannot be made, or the pattern is none.
+/// The directory cannot be read, the one that files are moved to cannot be made, or the pattern is
+/// none.
 pub fn open(
     plan: &SourcePlan,
     watched: Watched<'_>,
@@ -302,7 +304,8 @@ impl Watcher {
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.trouble, true) {
-                    warn!(source = %self.source, dir = self.dir, %error, "cannot list, trying again");
+                    let source = &self.source;
+                    warn!(%source, dir = self.dir, %error, "cannot list, trying again");
                     self.shared.lock().state = format!("cannot list {}: {error}", self.dir);
                 }
             }

@@ -1,7 +1,8 @@
 //! A file as it was when it was first seen, and how it is read.
 //!
-//! **Invariant:** what is read is what was seen: the file is compared before its first byte and after
-//! its last one, and one that changed ends the job, because nobody can say which of its lines are old.
+//! **Invariant:** what is read is what was seen: the file is compared before its first byte and
+//! after its last one, and one that changed ends the job, because nobody can say which of its
+//! lines are old.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -158,8 +159,8 @@ impl Reading {
         })
     }
 
-    /// Calls `each` with the ends of the records of `range` in order, until it gives false. `scanner`
-    /// is one that may start at `range.start`.
+    /// Calls `each` with the ends of the records of `range` in order, until it gives false.
+    /// `scanner` is one that may start at `range.start`.
     ///
     /// # Errors
     ///

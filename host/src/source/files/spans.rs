@@ -1,6 +1,7 @@
 //! How much of which file goes into a batch, and where its partitions end.
 //!
-//! All that needs a look into a file is done here, on the source's own thread, so that a cut only picks up.
+//! All that needs a look into a file is done here, on the source's own thread, so that a cut only
+//! picks up.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -200,8 +201,8 @@ impl Unread {
         Ok(partitions)
     }
 
-    /// For each of the ascending `targets` the first end of a record at or after it, in `range`, which
-    /// starts with a record.
+    /// For each of the ascending `targets` the first end of a record at or after it, in `range`,
+    /// which starts with a record.
     fn ends(
         &self,
         file: &Reading,

@@ -1,10 +1,10 @@
-//! Rows of comma-separated fields (RFC 4180): a row is a `MessagePack` array of texts, or a map where the
-//! first row names the columns.
+//! Rows of comma-separated fields (RFC 4180): a row is a `MessagePack` array of texts, or a map
+//! where the first row names the columns.
 //!
-//! A row ends with `\n` or `\r\n` outside quotes; a lone `\r` is a character; an empty line is nothing. A
-//! quote that is never closed would swallow the rest of the input: a row that passes `max_record` is
-//! rejected, and the next row begins behind the next line feed, quoted or not. A row that is not
-//! UTF-8, or has another number of fields than the header, is rejected.
+//! A row ends with `\n` or `\r\n` outside quotes; a lone `\r` is a character; an empty line is
+//! nothing. A quote that is never closed would swallow the rest of the input: a row that passes
+//! `max_record` is rejected, and the next row begins behind the next line feed, quoted or not. A
+//! row that is not UTF-8, or has another number of fields than the header, is rejected.
 
 use std::collections::HashSet;
 

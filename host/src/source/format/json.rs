@@ -1,8 +1,9 @@
 //! A JSON value per line, as `MessagePack`.
 //!
-//! What JSON leaves open: of a key that comes twice the last value counts; an object's keys come sorted; an
-//! integer beyond 64 bits is a float64; a number beyond float64 (`1e400`), more than 128 levels of nesting
-//! and a lone surrogate are rejected. A line of nothing but white space is no record and no error.
+//! What JSON leaves open: of a key that comes twice the last value counts; an object's keys come
+//! sorted; an integer beyond 64 bits is a float64; a number beyond float64 (`1e400`), more than
+//! 128 levels of nesting and a lone surrogate are rejected. A line of nothing but white space is
+//! no record and no error.
 
 use crate::batch::column::VarBuilder;
 use crate::batch::{VarColumn, text};
@@ -65,7 +66,8 @@ mod tests {
     #[test]
     fn what_json_leaves_open_is_decided() {
         let (found, samples) = values(
-            "{\"a\": 1, \"a\": 2}\n18446744073709551615\n18446744073709551616\n-9223372036854775809\n",
+            "{\"a\": 1, \"a\": 2}\n18446744073709551615\n18446744073709551616\n\
+             -9223372036854775809\n",
         );
         assert_eq!(
             found,

@@ -1,7 +1,8 @@
 //! Lines: a record ends with `\n`, and a `\r` directly before it is part of the end.
 //!
-//! Nothing else is special: an empty line is an empty record, a NUL or a lone `\r` is a character of its
-//! line. A line that is not UTF-8 (overlong forms and surrogates included) is rejected from text.
+//! Nothing else is special: an empty line is an empty record, a NUL or a lone `\r` is a character
+//! of its line. A line that is not UTF-8 (overlong forms and surrogates included) is rejected from
+//! text.
 //!
 //! Nothing is copied: a column shares the buffer of its lines, in which the line ends stay as gaps.
 
@@ -11,7 +12,8 @@ use memchr::memchr_iter;
 use super::{Rejections, slices};
 use crate::batch::{Column, Fixed, TextBuffer, VarColumn, text};
 
-/// Calls `each` with the start and end of every line of at most `max_record` bytes, without its line end.
+/// Calls `each` with the start and end of every line of at most `max_record` bytes, without its
+/// line end.
 pub fn split(
     bytes: &[u8],
     max_record: usize,

@@ -1,8 +1,9 @@
 //! What a source's bytes mean: where records end, and what they are.
 //!
-//! A format does two things. A [`Scanner`] finds the ends of records in bytes that come in pieces; it knows
-//! structure only, takes any bytes, and is cheap, because it runs where bytes are received. A [`Decoder`]
-//! makes columns of whole records, on the workers; what is no record is rejected there.
+//! A format does two things. A [`Scanner`] finds the ends of records in bytes that come in pieces;
+//! it knows structure only, takes any bytes, and is cheap, because it runs where bytes are
+//! received. A [`Decoder`] makes columns of whole records, on the workers; what is no record is
+//! rejected there.
 //!
 //! One format per file: [`lines`] (text and bytes), [`json`], [`csv`], [`msgpack`].
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::batch::source::Decoded;
-use crate::batch::{Chunk, Column, ColumnType, RecordType, VarColumn};
+use crate::batch::{Chunk, Column, VarColumn};
 use crate::topology::plan::Format;
 
 pub mod csv;
@@ -22,23 +23,14 @@ pub mod msgpack;
 /// The most reasons that are told of one chunk's rejected records.
 const MAX_SAMPLES: usize = 3;
 
-/// The UTF-8 byte order mark, which is left out at the beginning of a connection or file (not from bytes
-/// and msgpack, to which it means nothing).
+/// The UTF-8 byte order mark, which is left out at the beginning of a connection or file (not from
+/// bytes and msgpack, to which it means nothing).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// The type of the records of a format.
-#[must_use]
-pub const fn record_type(format: Format) -> RecordType {
-    RecordType::single(match format {
-        Format::Text => ColumnType::Text,
-        Format::Bytes => ColumnType::Bytes,
-        Format::Json | Format::Msgpack | Format::Csv { .. } => ColumnType::Msgpack,
-    })
-}
 
 // === Scanner ===
 
-/// Finds where records end. Its state is that of the record which is open; after an end it is as new.
+/// Finds where records end. Its state is that of the record which is open; after an end it is as
+/// new.
 #[derive(Clone, Debug)]
 pub enum Scanner {
     /// A record ends with a line feed.
@@ -60,8 +52,8 @@ impl Scanner {
         }
     }
 
-    /// The number of `bytes` up to and with the next end of a record. None: no record ends in them, and
-    /// they are remembered as the beginning of one.
+    /// The number of `bytes` up to and with the next end of a record. None: no record ends in
+    /// them, and they are remembered as the beginning of one.
     pub fn next_end(&mut self, bytes: &[u8]) -> Option<usize> {
         match self {
             Self::Lines => memchr::memchr(b'\n', bytes).map(|at| at + 1),
@@ -76,7 +68,8 @@ impl Scanner {
         matches!(self, Self::Lines)
     }
 
-    /// Why the bytes that were remembered are no record, if nothing follows them; none: they are one.
+    /// Why the bytes that were remembered are no record, if nothing follows them; none: they are
+    /// one.
     #[must_use]
     pub const fn unfinished(&self) -> Option<&'static str> {
         match self {
@@ -128,8 +121,8 @@ impl Decoder {
         }
     }
 
-    /// Whether the first record of a connection or file names the columns, and [`Decoder::with_header`] is
-    /// still to be called.
+    /// Whether the first record of a connection or file names the columns, and
+    /// [`Decoder::with_header`] is still to be called.
     #[must_use]
     pub const fn wants_header(&self) -> bool {
         matches!(self.format, Format::Csv { header: true }) && self.header.is_none()

@@ -1,8 +1,8 @@
 //! Concatenated `MessagePack` values.
 //!
-//! Every sequence of bytes falls into values by its structure alone (the reserved byte `0xc1` counts as a
-//! value of one byte), so a malformed value is rejected and the next one is found; a length that is a
-//! lie swallows what follows it, up to that length, without being kept in memory.
+//! Every sequence of bytes falls into values by its structure alone (the reserved byte `0xc1`
+//! counts as a value of one byte), so a malformed value is rejected and the next one is found; a
+//! length that is a lie swallows what follows it, up to that length, without being kept in memory.
 
 use bytes::Bytes;
 use rmp::Marker;
@@ -11,7 +11,8 @@ use super::{Rejections, slices};
 use crate::batch::VarColumn;
 use crate::batch::msgpack::check;
 
-/// Finds the ends of values. No stack is needed for that: how many values are still to come is a number.
+/// Finds the ends of values. No stack is needed for that: how many values are still to come is a
+/// number.
 #[derive(Clone, Debug)]
 pub struct Scanner {
     /// Values still to come until the record is whole.

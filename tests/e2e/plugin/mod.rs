@@ -1,23 +1,20 @@
 //! The sandbox against a guest that breaks every promise, and components that should not be let in.
 
-#[path = "support/guests.rs"]
-mod guests;
-
-#[path = "plugin/hostile.rs"]
 mod hostile;
-#[path = "plugin/kept_out.rs"]
 mod kept_out;
-#[path = "plugin/world.rs"]
 mod world;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::support::guests;
 use dshost::batch::function::{Binding, Context, Function, Outcome, Trap};
 use dshost::batch::{BatchTime, Chunk, Column, RecordType};
 use dshost::plugin::engine::CacheDir;
-use dshost::plugin::{BindError, ChainRequest, Component, Engine, EngineConfig, Link};
+use dshost::plugin::{
+    BindError, ChainRequest, Component, ComponentFile, Engine, EngineConfig, Link, LoadError,
+};
 use dshost::topology::plan::Limits;
 
 const MIB: usize = 1024 * 1024;
@@ -45,16 +42,21 @@ fn engine() -> Engine {
     ENGINE.get_or_init(make).clone()
 }
 
+/// Loads a component file.
+fn load(engine: &Engine, path: &Path) -> Result<Arc<Component>, LoadError> {
+    let file = ComponentFile::open("hostile", path, &limits())?;
+    engine.load(&file, &limits())
+}
+
 /// The guest `hostile`, loaded once.
 fn hostile() -> Arc<Component> {
     static HOSTILE: OnceLock<Arc<Component>> = OnceLock::new();
-    let load = || {
+    let make = || {
         let path = guests::build("hostile", guests::Target::Wasip2);
-        engine()
-            .load("hostile", &path, &limits())
+        load(&engine(), &path)
             .expect("it is hostile only when it is called")
     };
-    Arc::clone(HOSTILE.get_or_init(load))
+    Arc::clone(HOSTILE.get_or_init(make))
 }
 
 /// The types that the functions of `component` take, without keys.

@@ -1,11 +1,10 @@
 //! Every scenario, with the real binary: the same output, in the same order, with any number of workers.
 
-mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::{dshost, install, output, stdout};
+use crate::support::{dshost, install, output, stdout};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -24,7 +23,7 @@ fn every_scenario_holds_with_1_2_3_and_7_workers() {
     scenarios.sort();
     let output = output(dshost().args(["test", "--workers", "1,2,3,7"]).args(&scenarios));
     let said = stdout(&output);
-    assert!(output.status.success(), "{said}\n{}", support::stderr(&output));
+    assert!(output.status.success(), "{said}\n{}", crate::support::stderr(&output));
     assert!(said.ends_with(&format!("{} passed, 0 failed\n", scenarios.len())), "{said}");
 }
 
@@ -41,7 +40,7 @@ fn an_instance_per_call_changes_nothing() {
 
 #[test]
 fn a_scenario_that_fails_shows_what_differs_and_exits_with_1() {
-    let folder = support::Folder::new();
+    let folder = crate::support::Folder::new();
     folder.install("wordcount", "wordcount");
     let scenario = folder.file(
         "wrong.toml",

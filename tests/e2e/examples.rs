@@ -1,11 +1,10 @@
 //! The examples, as their READMEs say: built, tested, run.
 
-mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::{Folder, dshost, output, stderr, stdout};
+use crate::support::{Folder, dshost, output, stderr, stdout};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -11,7 +11,7 @@ use dshost::plugin::{Engine, EngineConfig};
 use dshost::topology::plan::Limits;
 use expect_test::{Expect, expect};
 
-use super::{context, engine, guests, limits, link, path, start};
+use super::{context, engine, guests, limits, link, load, path, start};
 
 /// The refusal of `bytes`: each cause in a line, then the hint.
 fn refused(bytes: &[u8], limits: &Limits) -> String {
@@ -376,10 +376,7 @@ fn a_compilation_that_passes_its_time_is_left_alone_and_only_few_are() {
 #[test]
 fn a_file_that_cannot_be_read_is_told_with_its_path() {
     let dir = tempfile::tempdir().unwrap();
-    let error = engine()
-        .load("test", dir.path(), &limits())
-        .map(|_| ())
-        .unwrap_err();
+    let error = load(&engine(), dir.path()).map(|_| ()).unwrap_err();
     assert_eq!(
         format!("{error}: {}", error.kind),
         format!(
@@ -392,7 +389,7 @@ fn a_file_that_cannot_be_read_is_told_with_its_path() {
 #[test]
 fn a_core_module_is_made_a_component() {
     let path = guests::build("hostile", guests::Target::Wasip1);
-    let component = engine().load("hostile", &path, &limits()).unwrap();
+    let component = load(&engine(), &path).unwrap();
     let words = start(&component, vec![link(&component, "slices-of-words")])
         .process(&context(0), &Chunk::single(Column::text(["a b", "c"])), &[])
         .unwrap();
@@ -402,28 +399,28 @@ fn a_core_module_is_made_a_component() {
 #[test]
 fn compiled_code_is_kept_and_made_anew_when_it_was_changed() {
     let dir = tempfile::tempdir().unwrap();
-    let load = || {
+    let again = || {
         let engine = Engine::new(EngineConfig {
             instances: 1,
             cache: CacheDir::At(dir.path().to_owned()),
             ..EngineConfig::default()
         });
         let file = guests::build("hostile", guests::Target::Wasip2);
-        engine.unwrap().load("hostile", &file, &limits()).unwrap()
+        load(&engine.unwrap(), &file).unwrap()
     };
-    let first = load();
+    let first = again();
     let entry = only_file(dir.path());
     let written = fs::read(&entry).unwrap();
     assert_eq!(
         fs::metadata(&entry).unwrap().permissions().mode() & 0o777,
         0o600
     );
-    assert_eq!(load().signatures(), first.signatures());
+    assert_eq!(again().signatures(), first.signatures());
     // Truncated, and then with a checksum that fits code that does not.
     let forged = [blake3::hash(b"code").as_bytes().as_slice(), b"code"].concat();
     for broken in [&written[..written.len() / 2], &forged] {
         fs::write(&entry, broken).unwrap();
-        assert_eq!(load().signatures(), first.signatures());
+        assert_eq!(again().signatures(), first.signatures());
         assert_eq!(fs::read(&entry).unwrap(), written, "it was made anew");
     }
 }

@@ -1,6 +1,5 @@
 //! `dshost run` with the real binary: sockets, swaps while it runs, probation, signals, bad input.
 
-mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use support::{Folder, PATIENCE, Running, dshost, finish, output, stderr, stdout};
+use crate::support::{Folder, PATIENCE, Running, dshost, finish, output, stderr, stdout};
 
 /// A word count of what a socket says, in batches of 100 ms.
 fn word_count(source: &str) -> String {
@@ -191,7 +190,7 @@ fn what_was_received_is_drained_on_sigterm() {
     let job = Job::start(&topology);
     let (mut peer, _) = listener.accept().unwrap();
     peer.write_all(b"one two\ntwo\n").unwrap();
-    support::wait_for("the bytes to be received", || {
+    crate::support::wait_for("the bytes to be received", || {
         let status = output(dshost().args(["status", "--json"]).arg(&topology));
         // Sources tell their figures at a cut; before the first one the job is asked whether it runs.
         status.status.success().then_some(())
@@ -215,7 +214,7 @@ fn a_version_that_panics_on_probation_is_taken_back_and_the_batch_run_again() {
     peer.write_all(b"start\n").unwrap();
     assert_eq!(job.next_count(), "(start,1)");
     folder.install("fragile", "wordcount");
-    support::wait_for("the new version to wait", || {
+    crate::support::wait_for("the new version to wait", || {
         let shown = output(dshost().args(["plugins", "--json"]).arg(&topology));
         let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).ok()?;
         let history = shown["history"].as_array()?;
@@ -249,7 +248,7 @@ fn a_version_that_does_not_fit_is_refused_and_the_old_one_runs_on() {
     peer.write_all(b"a\n").unwrap();
     assert_eq!(job.next_count(), "(a,1)");
     let refused = |reason: &str| {
-        support::wait_for(reason, || {
+        crate::support::wait_for(reason, || {
             let shown = stdout(&output(dshost().args(["plugins", "--json"]).arg(&topology)));
             shown.contains(reason).then_some(())
         });
@@ -262,7 +261,7 @@ fn a_version_that_does_not_fit_is_refused_and_the_old_one_runs_on() {
     peer.write_all(b"b\n").unwrap();
     assert_eq!(job.next_count(), "(b,1)", "deleting a file changes nothing");
     folder.install("shouting", "wordcount");
-    support::wait_for("the new version", || {
+    crate::support::wait_for("the new version", || {
         peer.write_all(b"c\n").unwrap();
         (job.next_count().starts_with("(C,")).then_some(())
     });
@@ -366,7 +365,7 @@ fn any_number_of_clients_may_come_and_go() {
     };
     let listen = format!("type = \"socket\"\nmode = \"listen\"\naddress = \"127.0.0.1:{port}\"");
     let job = Job::start(&folder.topology(&word_count(&listen)));
-    let connect = || support::wait_for("the port", || TcpStream::connect(("127.0.0.1", port)).ok());
+    let connect = || crate::support::wait_for("the port", || TcpStream::connect(("127.0.0.1", port)).ok());
     let idle = connect();
     for word in ["first", "second"] {
         let mut client = connect();

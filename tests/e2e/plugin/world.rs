@@ -10,7 +10,7 @@ use dshost::plugin::{Engine, EngineConfig};
 use expect_test::expect;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{call, context, guests, hostile, limits, link, start, texts};
+use super::{call, context, guests, hostile, link, load, start, texts};
 
 #[test]
 fn a_guest_sees_batch_time_and_nothing_else() {
@@ -46,7 +46,7 @@ fn without_address_space_for_a_pool_instances_are_made_on_demand() {
     })
     .unwrap();
     let path = guests::build("hostile", guests::Target::Wasip2);
-    let component = engine.load("hostile", &path, &limits()).unwrap();
+    let component = load(&engine, &path).unwrap();
     let call = |function| {
         let link = link(&component, function);
         start(&component, vec![link]).process(&context(0), &texts(), &[])
