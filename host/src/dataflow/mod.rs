@@ -68,6 +68,6 @@ mod tests;
 pub use control::{CallSite, Half, RoundPlan, Skips, Verdict};
 pub use engine::{Decided, Engine, Exchange, Options, PANIC_EXIT_CODE, StartError};
 pub use environment::Environment;
-pub use failure::{Failure, FailureKind, Node, Sample};
+pub use failure::{Failure, FailureKind, Node, Sample, Trapped};
 pub use report::{COUNTERS, NodeReport, RoundReport, SAMPLES};
 pub use seed::seed;

@@ -20,10 +20,14 @@ use crate::topology::plan::{
 };
 use crate::topology::types::Types;
 
-use super::control::{RoundPlan, Skips};
+use super::calls::Caller;
+use super::control::{Half, RoundPlan, Skips, Verdict};
 use super::environment::Environment;
-use super::operator::Attempt;
+use super::failure::Node;
+use super::operator::{Attempt, More, Operator, Output};
+use super::parcel::{Parcel, parcels};
 use super::partitions::Partitions;
+use super::targets::Targets;
 
 pub(super) const TEXT: RecordType = RecordType::single(ColumnType::Text);
 pub(super) const INT: RecordType = RecordType::single(ColumnType::Int64);
@@ -226,6 +230,8 @@ pub(super) struct Job {
     pub(super) plan: Plan,
     pub(super) types: Types,
     functions: Vec<Option<(RecordType, Double)>>,
+    /// What runs as the whole of the only stage, instead of a segment per stream.
+    chain: Option<Arc<dyn Binding>>,
 }
 
 impl Job {
@@ -238,7 +244,13 @@ impl Job {
                 takes: Vec::new(),
             },
             functions: Vec::new(),
+            chain: None,
         }
+    }
+
+    /// Runs the one stage of the job, a chain, as one call.
+    pub(super) fn chain(&mut self, binding: impl Binding + 'static) {
+        self.chain = Some(Arc::new(binding));
     }
 
     pub(super) fn source(&mut self, record_type: RecordType) -> Upstream {
@@ -316,8 +328,16 @@ impl Job {
         })
     }
 
-    /// A segment per stream.
+    /// A segment per stream, or one for all.
     fn program(&self, stage: &[usize]) -> Program {
+        if let Some(binding) = &self.chain {
+            return vec![Segment {
+                takes: self.types.takes[stage[0]][0],
+                gives: self.types.streams[stage[stage.len() - 1]],
+                links: stage.len(),
+                binding: Arc::clone(binding),
+            }];
+        }
         let segments = stage.iter().filter_map(|&stream| {
             let (takes, double) = self.functions[stream].clone()?;
             Some(Segment {
@@ -482,5 +502,77 @@ impl Environment for World {
         let mut staged = self.staged.lock().unwrap();
         staged.entry((sink, partition)).or_default().extend(records);
         Ok(())
+    }
+}
+
+// === Operators without timely ===
+
+/// A parcel on an edge that is not exchanged.
+pub(super) fn parcel(partition: u32, sequence: u32, last: bool, chunk: Chunk) -> Parcel {
+    Parcel {
+        partition,
+        sequence,
+        last,
+        target: 0,
+        chunk,
+    }
+}
+
+/// Cuts each of `partitions` into parcels of `length` records.
+pub(super) fn cut(record_type: RecordType, partitions: &[&[&str]], length: usize) -> Vec<Parcel> {
+    let mut cut = Vec::new();
+    for (partition, records) in (0..).zip(partitions) {
+        let chunks = records
+            .chunks(length)
+            .map(|records| chunk(record_type, records));
+        cut.extend(parcels(partition, record_type, chunks.collect::<Vec<_>>()));
+    }
+    cut
+}
+
+/// Runs an operator over one round, and gives what it sent, a parcel per line:
+/// `partition.sequence>target records`, with a `.` where the partition ends.
+pub(super) fn round(
+    operator: &mut dyn Operator,
+    attempt: &Arc<Attempt>,
+    input: Vec<Parcel>,
+) -> (String, Output) {
+    let mut out = Output::new(Node::Stream(0));
+    operator.begin(attempt);
+    while operator.pull(&mut out).unwrap() == More::Something {}
+    for parcel in input {
+        operator.chunk(0, parcel, &mut out).unwrap();
+    }
+    operator.finish(&mut out).unwrap();
+    operator.verdict(Verdict::Commit);
+    let mut lines = String::new();
+    for parcel in out.take_parcels() {
+        let (partition, sequence, target) = (parcel.partition, parcel.sequence, parcel.target);
+        let records = records(&parcel.chunk).join(" ");
+        let end = if parcel.last { "." } else { "" };
+        lines += &format!("{partition}.{sequence}>{target} [{records}]{end}\n");
+    }
+    (lines, out)
+}
+
+/// What worker 0 of 1 has of a result of so many partitions.
+pub(super) const fn all(partitions: u32) -> Targets {
+    Targets {
+        partitions,
+        worker: 0,
+        workers: 1,
+    }
+}
+
+impl Job {
+    /// The caller of the stage whose last stream is `stream`.
+    pub(super) fn caller(&self, stream: Upstream, half: Half) -> Caller {
+        let stages = self.plan.stages();
+        let ends = |streams: &Vec<usize>| streams.last().map(|last| Upstream::Stream(*last));
+        let stage = stages
+            .iter()
+            .position(|streams| ends(streams) == Some(stream))
+            .unwrap();
+        Caller::new(&self.plan, (stage, &stages[stage]), half, self.world())
     }
 }

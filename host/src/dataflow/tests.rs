@@ -330,14 +330,11 @@ fn a_trap_fails_the_attempt_and_the_next_round_works() {
                 panic!("one failure: {:?}", decided.failures)
             };
             assert_eq!((failure.node, failure.partition), (Node::Stream(0), 1));
-            let FailureKind::Trap {
-                functions, site, ..
-            } = &failure.kind
-            else {
+            let FailureKind::Trap(trapped) = &failure.kind else {
                 panic!("a trap: {failure}")
             };
-            assert_eq!(functions[0].to_string(), "p/f0");
-            assert_eq!((site.partition, site.sequence), (1, 1));
+            assert_eq!(trapped.functions[0].to_string(), "p/f0");
+            assert_eq!((trapped.site.partition, trapped.site.sequence), (1, 1));
             engine.verdict(round, Verdict::Abort);
             world.staged();
             world.feed(0, &[chunk(TEXT, &["a"]), chunk(TEXT, &["b", "c"])], 1);
@@ -425,14 +422,14 @@ fn a_record_that_is_to_be_skipped_never_reaches_the_function() {
     let mut engine = Engine::start(&job.plan, 2, world.clone()).unwrap();
     world.feed(0, &[chunk(TEXT, &["a", "!", "b"])], 3);
     let decided = decide(&mut engine, &job, 1);
-    let FailureKind::Trap { site, .. } = decided.failures[0].kind else {
+    let FailureKind::Trap(trapped) = &decided.failures[0].kind else {
         panic!("a trap")
     };
     engine.verdict(1, Verdict::Abort);
     world.staged();
     let mut plan = job.round(2);
     plan.skip
-        .insert(site, vec![RecordRef { link: 0, index: 1 }]);
+        .insert(trapped.site, vec![RecordRef { link: 0, index: 1 }]);
     engine.begin(plan);
     assert_eq!(engine.wait(PATIENCE).unwrap().failures, []);
     assert_eq!(of_sink(&world.staged(), 0), [(0, "a b".to_owned())]);
