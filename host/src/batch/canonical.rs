@@ -144,7 +144,7 @@ fn write_scalar(token: Token<'_>, out: &mut Vec<u8>) {
 fn write_float(value: f64, out: &mut Vec<u8>) {
     let value = match value {
         value if value.is_nan() => f64::from_bits(0x7ff8_0000_0000_0000),
-        value if value == 0.0 => 0.0,
+        0.0 => 0.0,
         value => value,
     };
     written(encode::write_f64(out, value));

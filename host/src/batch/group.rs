@@ -131,6 +131,9 @@ impl Grouper {
 /// Slots of a fresh table; a power of two.
 const FIRST_SLOTS: usize = 256;
 
+/// Keys whose slots are read together.
+const BLOCK: usize = 32;
+
 // === Keys of any size ===
 
 /// Group numbers are kept plus one, so that 0 is an empty slot.
@@ -150,30 +153,64 @@ struct VarTable {
     hash: RandomState,
 }
 
+/// A key on its way through the table.
+#[derive(Clone, Copy, Default)]
+struct Probe {
+    start: usize,
+    end: usize,
+    prefix: u64,
+    hash: u64,
+    /// What stood in the key's own slot when its block was read. Slots are filled and never emptied, so it
+    /// may have become out of date only by being empty then.
+    slot: VarSlot,
+}
+
 impl VarTable {
     fn group(&mut self, column: &VarColumn, numbers: &mut Numbers) {
-        if self.slots.is_empty() {
-            self.slots = vec![VarSlot::default(); FIRST_SLOTS];
-        }
         let data: &[u8] = column.data();
-        // The two arms are the same loop, without a branch on the form of the ranges per key.
         match column.ranges() {
             Ranges::Offsets(offsets) => {
-                for pair in offsets.elements().windows(2) {
-                    numbers.push(self.find(data, pair[0], pair[1]).to_le_bytes());
-                }
+                let pairs = offsets.elements().windows(2);
+                self.blocks(data, pairs.map(|pair| (pair[0], pair[1])), numbers);
             }
             Ranges::Slices { starts, ends } => {
-                for (start, end) in starts.elements().iter().zip(ends.elements()) {
-                    numbers.push(self.find(data, *start, *end).to_le_bytes());
-                }
+                let pairs = starts.elements().iter().zip(ends.elements());
+                self.blocks(data, pairs.map(|(start, end)| (*start, *end)), numbers);
             }
         }
     }
 
-    /// The group of the key at `start..end` of `data`.
+    /// Looks keys up block by block: first all slots of a block are read, without a branch between, so
+    /// that their cache misses overlap; then they are compared.
+    fn blocks(
+        &mut self,
+        data: &[u8],
+        mut ranges: impl Iterator<Item = ([u8; 4], [u8; 4])>,
+        numbers: &mut Numbers,
+    ) {
+        if self.slots.is_empty() {
+            self.slots = vec![VarSlot::default(); FIRST_SLOTS];
+        }
+        let mut block = [Probe::default(); BLOCK];
+        loop {
+            let mask = self.slots.len() - 1;
+            let mut filled = 0;
+            for (probe, (start, end)) in block.iter_mut().zip(ranges.by_ref()) {
+                *probe = self.probe(data, start, end);
+                probe.slot = self.slots[probe.hash as usize & mask];
+                filled += 1;
+            }
+            for probe in &block[..filled] {
+                numbers.push(self.find(data, probe).to_le_bytes());
+            }
+            if filled < BLOCK {
+                return;
+            }
+        }
+    }
+
     #[inline]
-    fn find(&mut self, data: &[u8], start: [u8; 4], end: [u8; 4]) -> u32 {
+    fn probe(&self, data: &[u8], start: [u8; 4], end: [u8; 4]) -> Probe {
         let (start, end) = (
             u32::from_le_bytes(start) as usize,
             u32::from_le_bytes(end) as usize,
@@ -185,21 +222,48 @@ impl VarTable {
         } else {
             hash_long(&self.hash, &data[start..end])
         };
+        Probe {
+            start,
+            end,
+            prefix,
+            hash,
+            slot: VarSlot::default(),
+        }
+    }
+
+    /// The group of a key.
+    #[inline]
+    fn find(&mut self, data: &[u8], probe: &Probe) -> u32 {
+        if self.holds(probe.slot, data, probe) {
+            return probe.slot.group - 1;
+        }
+        self.search(data, probe)
+    }
+
+    fn search(&mut self, data: &[u8], probe: &Probe) -> u32 {
         let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
+        let mut at = probe.hash as usize & mask;
         loop {
             let slot = self.slots[at];
             if slot.group == 0 {
-                return self.insert(at, &data[start..end], prefix);
+                return self.insert(at, &data[probe.start..probe.end], probe.prefix);
             }
-            if slot.prefix == prefix && slot.length as usize == length {
-                let group = slot.group - 1;
-                if length <= 8 || self.keys.get(group as usize)[8..] == data[start + 8..end] {
-                    return group;
-                }
+            if self.holds(slot, data, probe) {
+                return slot.group - 1;
             }
             at = (at + 1) & mask;
         }
+    }
+
+    /// Whether a slot is this key's.
+    #[inline]
+    fn holds(&self, slot: VarSlot, data: &[u8], probe: &Probe) -> bool {
+        let length = probe.end - probe.start;
+        slot.prefix == probe.prefix
+            && slot.length as usize == length
+            && slot.group != 0
+            && (length <= 8
+                || self.keys.get(slot.group as usize - 1)[8..] == data[probe.start + 8..probe.end])
     }
 
     #[cold]
@@ -220,7 +284,7 @@ impl VarTable {
     }
 
     fn grow(&mut self) {
-        let size = self.slots.len() * 4;
+        let size = self.slots.len() * 2;
         let old = std::mem::replace(&mut self.slots, vec![VarSlot::default(); size]);
         for slot in old.into_iter().filter(|slot| slot.group != 0) {
             let hash = if slot.length <= 8 {
@@ -289,17 +353,34 @@ struct WordTable {
 }
 
 impl WordTable {
-    fn group(&mut self, keys: impl Iterator<Item = u64>, numbers: &mut Numbers) {
+    /// As [`VarTable::blocks`].
+    fn group(&mut self, mut keys: impl Iterator<Item = u64>, numbers: &mut Numbers) {
         if self.slots.is_empty() {
             self.slots = vec![WordSlot::default(); FIRST_SLOTS];
         }
-        for key in keys {
-            numbers.push(self.find(key).to_le_bytes());
+        let mut block = [(0, WordSlot::default()); BLOCK];
+        loop {
+            let mask = self.slots.len() - 1;
+            let mut filled = 0;
+            for (probe, key) in block.iter_mut().zip(keys.by_ref()) {
+                *probe = (key, self.slots[hash_word(&self.hash, key) as usize & mask]);
+                filled += 1;
+            }
+            for &(key, slot) in &block[..filled] {
+                let group = if slot.key == key && slot.group != 0 {
+                    slot.group - 1
+                } else {
+                    self.search(key)
+                };
+                numbers.push(group.to_le_bytes());
+            }
+            if filled < BLOCK {
+                return;
+            }
         }
     }
 
-    #[inline]
-    fn find(&mut self, key: u64) -> u32 {
+    fn search(&mut self, key: u64) -> u32 {
         let mask = self.slots.len() - 1;
         let mut at = hash_word(&self.hash, key) as usize & mask;
         loop {
@@ -329,7 +410,7 @@ impl WordTable {
     }
 
     fn grow(&mut self) {
-        let size = self.slots.len() * 4;
+        let size = self.slots.len() * 2;
         let old = std::mem::replace(&mut self.slots, vec![WordSlot::default(); size]);
         for slot in old.into_iter().filter(|slot| slot.group != 0) {
             let mut at = hash_word(&self.hash, slot.key) as usize & (size - 1);

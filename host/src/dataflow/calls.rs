@@ -18,7 +18,7 @@ use crate::topology::plan::{OnError, Op, Plan};
 
 use super::control::{CallSite, Half};
 use super::environment::Environment;
-use super::failure::{Failure, FailureKind, Node};
+use super::failure::{Failure, FailureKind, Node, Trapped};
 use super::operator::{Attempt, Output};
 use super::rejects::{NO_REASON, Rejects};
 use super::seed::seed;
@@ -301,12 +301,12 @@ impl Caller {
             },
             Err(trap) => {
                 let names = part.links.iter().filter_map(|link| link.function.clone());
-                FailureKind::Trap {
+                FailureKind::Trap(Box::new(Trapped {
                     trap,
                     plugin: binding.digest(),
                     functions: names.collect(),
                     site,
-                }
+                }))
             }
         };
         Err(Failure {

@@ -321,7 +321,7 @@ mod tests {
         let parcel = |index: usize, value: &Column| Parcel {
             partition: index as u32,
             sequence: 7,
-            last: index % 2 == 0,
+            last: index.is_multiple_of(2),
             target: 3,
             chunk: Chunk::new((index > 1).then(|| text.clone()), value.clone()),
         };

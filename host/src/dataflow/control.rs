@@ -22,7 +22,7 @@ pub struct RoundPlan {
     pub batch: BatchTime,
     /// Which attempt of the batch it is, from 1; for messages, no result depends on it.
     pub attempt: u32,
-    /// The job's seed; see [`super::seed`].
+    /// The job's seed; see [`seed`](super::seed()).
     pub seed: u64,
     /// Which of `Plan::streams` fire at this batch. A stream that does not fire gives nothing, nor do
     /// streams and sinks after it.

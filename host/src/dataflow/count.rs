@@ -103,3 +103,35 @@ impl Operator for Total {
 
     fn verdict(&mut self, _: Verdict) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::testing::{INT, Job, TEXT, all, chunk, cut, parcel, round};
+
+    #[test]
+    fn partitions_are_counted_and_the_counts_summed() {
+        let job = Job::new();
+        let input = cut(TEXT, &[&["a", "b", "c"], &[], &["d"]], 2);
+        let (sent, _) = round(&mut Count::new(0), &job.attempt(&[]), input);
+        assert_eq!(sent, "0.0>0 [3]\n1.0>0 [0]\n2.0>0 [1]\n");
+        let counts = [0, 1].map(|partition| parcel(partition, 0, false, chunk(INT, &["3"])));
+        let mut total = Total::new(0, all(1));
+        let (sent, _) = round(&mut total, &job.attempt(&[]), counts.to_vec());
+        assert_eq!(sent, "0.0>0 [6].\n");
+        let (sent, _) = round(&mut total, &job.attempt(&[]), Vec::new());
+        assert_eq!(sent, "0.0>0 [0].\n");
+    }
+
+    #[test]
+    fn only_the_worker_of_the_one_partition_gives_a_total() {
+        let job = Job::new();
+        let elsewhere = Targets {
+            partitions: 1,
+            worker: 1,
+            workers: 2,
+        };
+        let (sent, _) = round(&mut Total::new(0, elsewhere), &job.attempt(&[]), Vec::new());
+        assert_eq!(sent, "");
+    }
+}

@@ -140,9 +140,10 @@ impl Engine {
             })),
         };
         let config = Config {
-            communication: match options.exchange {
-                Exchange::Shared => CommunicationConfig::Process(options.workers),
-                Exchange::Bytes => CommunicationConfig::ProcessBinary(options.workers),
+            communication: match (options.exchange, options.workers) {
+                (Exchange::Shared, 1) => CommunicationConfig::Thread,
+                (Exchange::Shared, workers) => CommunicationConfig::Process(workers),
+                (Exchange::Bytes, workers) => CommunicationConfig::ProcessBinary(workers),
             },
             worker: WorkerConfig::default(),
         };

@@ -38,16 +38,7 @@ pub struct Failure {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
     /// A function did not come back with an answer.
-    Trap {
-        /// Its end.
-        trap: Trap,
-        /// The plugin version.
-        plugin: Digest,
-        /// The functions that the call went through: one, or the links of a chain.
-        functions: Vec<FunctionName>,
-        /// Which call it was.
-        site: CallSite,
-    },
+    Trap(Box<Trapped>),
     /// A record was rejected, and `on_error` is `fail`.
     Rejected(Sample),
     /// A source could not read its own input again.
@@ -61,6 +52,19 @@ pub enum FailureKind {
         /// Bytes allowed.
         limit: u64,
     },
+}
+
+/// A call that ended in a trap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trapped {
+    /// Its end.
+    pub trap: Trap,
+    /// The plugin version.
+    pub plugin: Digest,
+    /// The functions that the call went through: one, or the links of a chain.
+    pub functions: Vec<FunctionName>,
+    /// Which call it was.
+    pub site: CallSite,
 }
 
 /// A rejected record.
@@ -91,11 +95,10 @@ impl fmt::Display for Sample {
 impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Trap {
-                trap, functions, ..
-            } => {
-                let names: Vec<String> = functions.iter().map(|name| format!("`{name}`")).collect();
-                write!(f, "{} trapped: {trap}", names.join(", "))
+            Self::Trap(call) => {
+                let names = call.functions.iter().map(|name| format!("`{name}`"));
+                let names = names.collect::<Vec<_>>().join(", ");
+                write!(f, "{names} trapped: {}", call.trap)
             }
             Self::Rejected(sample) => write!(f, "rejected {sample}"),
             Self::Source(error) => error.fmt(f),

@@ -186,3 +186,70 @@ fn as_groups(numbers: Numbers, count: usize) -> Groups {
         count: count as u32,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Column;
+    use crate::dataflow::control::Half;
+    use crate::dataflow::failure::Node;
+    use crate::dataflow::testing::{Double, INT, Job, chunk, records};
+    use crate::topology::plan::Op;
+
+    /// Folds `values` into the groups that `numbers` says, added in pieces of `length`.
+    fn fold(numbers: &[u32], values: &Chunk, length: usize) -> (Vec<String>, Double) {
+        let mut job = Job::new();
+        let source = job.source(INT);
+        let list = Double::fold(|a, b| {
+            (a.parse::<i64>().unwrap() * 10 + b.parse::<i64>().unwrap()).to_string()
+        });
+        let stream = job.function(Op::Reduce, source, (INT, INT), &list);
+        let mut caller = job.caller(stream, Half::Before);
+        caller.begin(&job.attempt(&[1]));
+        let mut out = Output::new(Node::Stream(0));
+        let mut folding = Folding::new(0, INT);
+        let mut groups = 0;
+        for (at, numbers) in (0..).step_by(length).zip(numbers.chunks(length)) {
+            let piece = values.slice(at..at + numbers.len());
+            let group = |all: &mut Numbers| {
+                all.extend(numbers.iter().map(|number| number.to_le_bytes()));
+                groups = numbers
+                    .iter()
+                    .fold(groups, |most, number| most.max(*number as usize + 1));
+                groups
+            };
+            folding.add(&piece, group, (&caller, &mut out)).unwrap();
+        }
+        let folded = folding.finish(groups, (&caller, &mut out)).unwrap();
+        (records(&folded), list)
+    }
+
+    #[test]
+    fn groups_of_one_stay_out_of_the_call() {
+        let values = chunk(INT, &["1", "2", "3", "4", "5"]);
+        let (folded, list) = fold(&[0, 1, 2, 1, 3], &values, 2);
+        assert_eq!(folded, ["1", "24", "3", "5"]);
+        assert_eq!(list.count(), (1, 1));
+        let (folded, list) = fold(&[0, 1, 2, 3, 4], &values, 2);
+        assert_eq!(folded, ["1", "2", "3", "4", "5"]);
+        assert_eq!(list.count(), (0, 0));
+    }
+
+    #[test]
+    fn a_group_goes_on_where_the_call_before_left_it() {
+        let many = FOLD_VALUES + 20_000;
+        let numbers: Vec<u32> = (0..many as u32).map(|at| at % 1000).collect();
+        let values = Chunk::single(Column::int64((0..many).map(|at| i64::from(at >= many - 3))));
+        let (folded, list) = fold(&numbers, &values, 10_000);
+        let last = (many - 1) % 1000;
+        for (group, value) in folded.iter().enumerate() {
+            let expected = if (last - 2..=last).contains(&group) {
+                "1"
+            } else {
+                "0"
+            };
+            assert_eq!(value, expected, "group {group}");
+        }
+        assert_eq!(list.count(), (1, 2));
+    }
+}

@@ -187,3 +187,142 @@ impl<C> Machine<C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::local::Shared;
+    use crate::dataflow::testing::{INT, Job, chunk, parcel};
+    use std::cell::{Cell, RefCell};
+
+    /// Sends every parcel on; fails at a record `-1`.
+    struct Forward;
+
+    impl Operator for Forward {
+        fn begin(&mut self, _: &Arc<Attempt>) {}
+
+        fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+            if parcel.chunk == chunk(INT, &["-1"]) {
+                let kind = crate::dataflow::failure::FailureKind::TooLarge { bytes: 2, limit: 1 };
+                return Err(out.failed(parcel.partition, kind));
+            }
+            out.send(parcel);
+            Ok(())
+        }
+
+        fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
+            out.send(parcel(9, 0, true, chunk(INT, &["9"])));
+            Ok(())
+        }
+
+        fn verdict(&mut self, _: Verdict) {}
+    }
+
+    /// Tells when it is dropped.
+    struct Token(Rc<Cell<bool>>);
+
+    impl Drop for Token {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+
+    struct Bench {
+        machine: Machine<Token>,
+        local: Rc<Local>,
+        sent: RefCell<Vec<String>>,
+        closed: Rc<Cell<bool>>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let mut job = Job::new();
+            job.source(INT);
+            let plan = Arc::new(job.plan.clone());
+            let shared = Arc::new(Shared::new());
+            let local = Rc::new(Local::new(plan, job.world(), (0, 1), shared));
+            local.enlist();
+            Self {
+                machine: Machine::new(Box::new(Forward), Node::Source(0), Rc::clone(&local)),
+                local,
+                sent: RefCell::default(),
+                closed: Rc::default(),
+            }
+        }
+
+        fn begin(&mut self, round: Round) {
+            let begin = Begin {
+                plan: Job::new().round(round),
+                inputs: Vec::new(),
+            };
+            self.closed.set(false);
+            self.machine.begin(&begin, Token(Rc::clone(&self.closed)));
+        }
+
+        fn receive(&mut self, round: Round, value: &str) {
+            self.machine
+                .receive(round, 0, parcel(0, 0, false, chunk(INT, &[value])));
+        }
+
+        /// Ends a turn and gives what was sent.
+        fn settle(&mut self, passed: bool) -> Vec<String> {
+            assert_eq!(self.machine.pull(), More::Nothing);
+            let sent = &self.sent;
+            self.machine.settle(
+                |_| passed,
+                |_, parcels| {
+                    let records = parcels
+                        .iter()
+                        .flat_map(|parcel| crate::dataflow::testing::records(&parcel.chunk));
+                    sent.borrow_mut().extend(records);
+                },
+            );
+            self.sent.take()
+        }
+    }
+
+    #[test]
+    fn what_comes_before_its_round_waits_for_it() {
+        let mut bench = Bench::new();
+        bench.receive(1, "1");
+        bench.receive(2, "2");
+        assert!(bench.settle(true).is_empty());
+        bench.begin(1);
+        assert_eq!(bench.settle(false), ["1"]);
+        bench.receive(1, "3");
+        assert_eq!(bench.settle(true), ["3", "9"]);
+        bench.begin(2);
+        assert_eq!(bench.settle(true), ["2", "9"]);
+    }
+
+    #[test]
+    fn a_round_stays_open_until_all_its_input_has_passed() {
+        let mut bench = Bench::new();
+        bench.begin(1);
+        assert!(bench.settle(false).is_empty());
+        assert!(!bench.closed.get());
+        assert!(bench.local.take_report(1).is_none());
+        assert_eq!(bench.settle(true), ["9"]);
+        assert!(bench.closed.get());
+        assert!(bench.local.take_report(1).is_some());
+    }
+
+    #[test]
+    fn after_a_failure_input_is_drained_and_the_round_still_ends() {
+        let mut bench = Bench::new();
+        bench.begin(1);
+        for value in ["1", "-1", "2"] {
+            bench.receive(1, value);
+        }
+        assert!(
+            bench.settle(false).is_empty(),
+            "what was not sent yet is dropped"
+        );
+        assert!(bench.settle(true).is_empty(), "`finish` is not called");
+        let told = bench.local.take_report(1).unwrap();
+        assert_eq!(told.failures.len(), 1);
+        bench.begin(2);
+        bench.receive(2, "4");
+        assert_eq!(bench.settle(true), ["4", "9"]);
+    }
+}

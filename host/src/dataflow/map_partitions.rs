@@ -72,3 +72,29 @@ impl Operator for MapPartitions {
         self.caller.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Column;
+    use crate::dataflow::control::Half;
+    use crate::dataflow::testing::{Double, Job, TEXT, cut, records, round};
+    use crate::topology::plan::Op;
+
+    #[test]
+    fn a_partition_is_one_call_also_an_empty_one() {
+        let mut job = Job::new();
+        let words = job.source(TEXT);
+        let join = Double::process(|_, chunk| {
+            let joined = records(chunk).join("+");
+            Ok((Chunk::single(Column::text([joined.as_str()])), Vec::new()))
+        });
+        let joined = job.function(Op::MapPartitions, words, (TEXT, TEXT), &join);
+        let caller = job.caller(joined, Half::Before);
+        let mut operator = MapPartitions::new(0, words, caller);
+        let input = cut(TEXT, &[&["a", "b", "c"], &[]], 1);
+        let (sent, _) = round(&mut operator, &job.attempt(&[2]), input);
+        assert_eq!(sent, "0.0>0 [a+b+c].\n1.0>0 [].\n");
+        assert_eq!(join.count(), (2, 2));
+    }
+}

@@ -14,18 +14,18 @@
 //!
 //! **Invariant:** one attempt is open at a time, and `Verdict(r)` comes before `Begin(s)`, `s > r`.
 //! **Invariant:** nothing here is visible outside before the driver commits.
-//! **Invariant:** timely appears in [`drive`], [`container`], [`worker`] and [`engine`] (and as the thing
-//! that wakes the reporter in [`local`]), and nowhere else in the crate.
+//! **Invariant:** timely appears in `drive`, `container`, `worker` and `engine` (and as the thing
+//! that wakes the reporter in `local`), and nowhere else in the crate.
 //!
 //! | where | what |
 //! |---|---|
-//! | [`engine`], [`worker`], [`graph`] | what the driver holds; a worker's thread; the operators of a plan |
-//! | [`control`], [`report`], [`failure`] | what goes in and out beside data |
-//! | [`operator`], [`machine`], [`drive`], [`local`] | what an operator is, its life, its timely shell, what those of a worker share |
-//! | [`parcel`], [`container`] | chunks on their way |
+//! | `engine`, `worker`, `graph` | what the driver holds; a worker's thread; the operators of a plan |
+//! | `control`, `report`, `failure` | what goes in and out beside data |
+//! | `operator`, `machine`, `drive`, `local` | what an operator is, its life, its timely shell, what those of a worker share |
+//! | `parcel`, `container` | chunks on their way |
 //! | the rest | an operator per file, named by its method, and what several of them share |
 //!
-//! Start reading at [`operator`], then [`machine`], then [`worker::run`].
+//! Start reading at `operator`, then `machine`, then `worker::run`.
 
 mod calls;
 mod chain;
@@ -68,6 +68,6 @@ mod tests;
 pub use control::{CallSite, Half, RoundPlan, Skips, Verdict};
 pub use engine::{Decided, Engine, Exchange, Options, PANIC_EXIT_CODE, StartError};
 pub use environment::Environment;
-pub use failure::{Failure, FailureKind, Node, Sample};
+pub use failure::{Failure, FailureKind, Node, Sample, Trapped};
 pub use report::{COUNTERS, NodeReport, RoundReport, SAMPLES};
 pub use seed::seed;

@@ -149,3 +149,42 @@ impl Operator for Last {
         self.caller.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::control::Half;
+    use crate::dataflow::testing::{Double, Job, PAIR, all, chunk, cut, parcel, round};
+    use crate::topology::plan::Op;
+
+    /// Whole pairs: keys are joined, values added.
+    fn join() -> Double {
+        let parts = |pair: &str| {
+            let (key, value) = pair.trim_matches(['(', ')']).rsplit_once(',').unwrap();
+            (key.to_owned(), value.parse::<i64>().unwrap())
+        };
+        Double::fold(move |a, b| {
+            let ((key_a, a), (key_b, b)) = (parts(a), parts(b));
+            format!("({key_a}{key_b},{})", a + b)
+        })
+    }
+
+    #[test]
+    fn pairs_are_folded_whole_within_partitions_then_over_them() {
+        let mut job = Job::new();
+        let pairs = job.source(PAIR);
+        let reduced = job.function(Op::Reduce, pairs, (PAIR, PAIR), &join());
+        let mut before = Reduce::new(0, job.caller(reduced, Half::Before));
+        let attempt = job.attempt(&[3]);
+        let input = cut(PAIR, &[&["(a,1)", "(b,2)", "(c,3)"], &[], &["(d,4)"]], 2);
+        let (sent, _) = round(&mut before, &attempt, input);
+        assert_eq!(sent, "0.0>0 [(abc,6)]\n1.0>0 []\n2.0>0 [(d,4)]\n");
+        let mut after = Last::new(0, all(1), job.caller(reduced, Half::After));
+        let arrived = [(2, "(d,4)"), (0, "(abc,6)")];
+        let arrived =
+            arrived.map(|(partition, pair)| parcel(partition, 0, false, chunk(PAIR, &[pair])));
+        let (sent, _) = round(&mut after, &attempt, arrived.to_vec());
+        assert_eq!(sent, "0.0>0 [(abcd,10)].\n");
+        assert_eq!(round(&mut after, &attempt, Vec::new()).0, "0.0>0 [].\n");
+    }
+}

@@ -204,3 +204,62 @@ impl Operator for Merge {
         self.caller.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::control::Half;
+    use crate::dataflow::testing::{Double, INT, Job, PAIR, all, chunk, cut, parcel, round};
+    use crate::topology::plan::{Op, Upstream};
+    use expect_test::expect;
+
+    fn sums(job: &mut Job) -> (Upstream, Double) {
+        let pairs = job.source(PAIR);
+        let add = Double::fold(|a, b| {
+            (a.parse::<i64>().unwrap() + b.parse::<i64>().unwrap()).to_string()
+        });
+        (job.function(Op::ReduceByKey, pairs, (INT, PAIR), &add), add)
+    }
+
+    #[test]
+    fn each_partition_is_combined_and_split_by_target() {
+        let mut job = Job::new();
+        let (sums, add) = sums(&mut job);
+        let mut combine = Combine::new(0, 2, job.caller(sums, Half::Before));
+        let input = cut(
+            PAIR,
+            &[&["(b,1)", "(a,2)", "(c,3)", "(b,4)"], &[], &["(c,5)"]],
+            3,
+        );
+        let (sent, _) = round(&mut combine, &job.attempt(&[3]), input);
+        expect![[r#"
+            0.0>0 [(b,5)]
+            0.0>1 [(a,2) (c,3)]
+            2.0>1 [(c,5)]
+        "#]]
+        .assert_eq(&sent);
+        assert_eq!(
+            add.count(),
+            (1, 1),
+            "a partition whose keys have one value each needs no call"
+        );
+    }
+
+    #[test]
+    fn what_arrives_is_merged_in_order_of_partition_and_sequence() {
+        let mut job = Job::new();
+        let (sums, _) = sums(&mut job);
+        let mut merge = Merge::new(0, all(2), job.caller(sums, Half::After));
+        let arrive = |target, partition, sequence, pairs: &[&str]| Parcel {
+            target,
+            ..parcel(partition, sequence, false, chunk(PAIR, pairs))
+        };
+        let input = vec![
+            arrive(1, 3, 0, &["(z,1)", "(x,1)"]),
+            arrive(1, 0, 1, &["(x,20)"]),
+            arrive(1, 0, 0, &["(y,300)"]),
+        ];
+        let (sent, _) = round(&mut merge, &job.attempt(&[1]), input);
+        assert_eq!(sent, "0.0>0 [].\n1.0>0 [(y,300) (x,21) (z,1)].\n");
+    }
+}

@@ -107,3 +107,32 @@ impl Operator for Deal {
 
     fn verdict(&mut self, _: Verdict) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::testing::{INT, Job, all, cut, round};
+    use crate::topology::plan::Op;
+    use expect_test::expect;
+
+    #[test]
+    fn records_are_dealt_in_order_across_chunks_and_partitions() {
+        let mut job = Job::new();
+        let numbers = job.source(INT);
+        job.stream(Op::Repartition, &[numbers], INT);
+        let mut input = cut(INT, &[&["0", "1", "2", "3", "4"], &["5"], &["6", "7"]], 2);
+        input.reverse();
+        let (sent, _) = round(&mut Dealer::new(0, 3, all(1)), &job.attempt(&[3]), input);
+        expect![[r#"
+            0.0>0 [0]
+            0.1>0 [3]
+            0.2>0 [6].
+            1.0>1 [1]
+            1.1>1 [4]
+            1.2>1 [7].
+            2.0>2 [2]
+            2.1>2 [5].
+        "#]]
+        .assert_eq(&sent);
+    }
+}

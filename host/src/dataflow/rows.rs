@@ -219,11 +219,11 @@ mod tests {
         limit: None,
     };
 
-    fn check(settings: Sort, given: Chunk, expected: Chunk) {
+    fn check(settings: Sort, given: &Chunk, expected: &Chunk) {
         // NaN is not equal to itself.
         assert_eq!(
-            format!("{:?}", text(&sorted(settings, &given))),
-            format!("{:?}", text(&expected))
+            format!("{:?}", text(&sorted(settings, given))),
+            format!("{:?}", text(expected))
         );
     }
 
@@ -237,12 +237,12 @@ mod tests {
     fn each_type_has_its_order() {
         check(
             ASCENDING,
-            Chunk::single(Column::int64([3, -1, i64::MIN, 0, i64::MAX])),
-            Chunk::single(Column::int64([i64::MIN, -1, 0, 3, i64::MAX])),
+            &Chunk::single(Column::int64([3, -1, i64::MIN, 0, i64::MAX])),
+            &Chunk::single(Column::int64([i64::MIN, -1, 0, 3, i64::MAX])),
         );
         check(
             ASCENDING,
-            Chunk::single(Column::float64([
+            &Chunk::single(Column::float64([
                 0.0,
                 f64::NAN,
                 -1.0,
@@ -250,7 +250,7 @@ mod tests {
                 f64::NEG_INFINITY,
                 1e300,
             ])),
-            Chunk::single(Column::float64([
+            &Chunk::single(Column::float64([
                 f64::NEG_INFINITY,
                 -1.0,
                 -0.0,
@@ -261,13 +261,13 @@ mod tests {
         );
         check(
             ASCENDING,
-            Chunk::single(Column::text(["b", "", "abcdefghz", "abcdefgh", "é", "a"])),
-            Chunk::single(Column::text(["", "a", "abcdefgh", "abcdefghz", "b", "é"])),
+            &Chunk::single(Column::text(["b", "", "abcdefghz", "abcdefgh", "é", "a"])),
+            &Chunk::single(Column::text(["", "a", "abcdefgh", "abcdefghz", "b", "é"])),
         );
         check(
             ASCENDING,
-            Chunk::single(Column::bool([true, false])),
-            Chunk::single(Column::bool([false, true])),
+            &Chunk::single(Column::bool([true, false])),
+            &Chunk::single(Column::bool([false, true])),
         );
     }
 
@@ -280,8 +280,8 @@ mod tests {
         };
         check(
             settings,
-            Chunk::pairs(Column::text(["b", "x", "a"]), Column::int64([1, 2, 1])),
-            Chunk::pairs(Column::text(["x", "a", "b"]), Column::int64([2, 1, 1])),
+            &Chunk::pairs(Column::text(["b", "x", "a"]), Column::int64([1, 2, 1])),
+            &Chunk::pairs(Column::text(["x", "a", "b"]), Column::int64([2, 1, 1])),
         );
     }
 
@@ -289,8 +289,8 @@ mod tests {
     fn pairs_are_sorted_by_key_unless_told_otherwise() {
         check(
             ASCENDING,
-            Chunk::pairs(Column::text(["b", "a"]), Column::int64([1, 2])),
-            Chunk::pairs(Column::text(["a", "b"]), Column::int64([2, 1])),
+            &Chunk::pairs(Column::text(["b", "a"]), Column::int64([1, 2])),
+            &Chunk::pairs(Column::text(["a", "b"]), Column::int64([2, 1])),
         );
     }
 

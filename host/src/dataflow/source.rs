@@ -157,3 +157,35 @@ impl Operator for Source {
         self.forget();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::testing::{Job, TEXT, chunk, round};
+    use expect_test::expect;
+
+    #[test]
+    fn a_worker_decodes_every_so_manyth_partition_and_marks_its_last_chunk() {
+        let mut job = Job::new();
+        job.source(TEXT);
+        let world = job.world();
+        let texts = [&["a", "b", "c"][..], &["d"], &[], &["e", "f"], &["g"]];
+        world.feed(0, &texts.map(|texts| chunk(TEXT, texts)), 2);
+        let mut first = Source::new(0, OnError::Skip, world.clone(), (0, 2));
+        let (sent, _) = round(&mut first, &job.attempt(&[5]), Vec::new());
+        expect![[r#"
+            0.0>0 [a b]
+            0.1>0 [c].
+            2.0>0 [].
+            4.0>0 [g].
+        "#]]
+        .assert_eq(&sent);
+        let mut second = Source::new(0, OnError::Skip, world, (1, 2));
+        let (sent, _) = round(&mut second, &job.attempt(&[5]), Vec::new());
+        expect![[r#"
+            1.0>0 [d].
+            3.0>0 [e f].
+        "#]]
+        .assert_eq(&sent);
+    }
+}

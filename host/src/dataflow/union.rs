@@ -58,3 +58,29 @@ impl Operator for Union {
 
     fn verdict(&mut self, _: Verdict) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::testing::{Job, TEXT, chunk, parcel};
+    use crate::topology::plan::Op;
+
+    #[test]
+    fn an_inputs_partitions_come_after_those_of_the_inputs_before() {
+        let mut job = Job::new();
+        let (a, b) = (job.source(TEXT), job.source(TEXT));
+        job.stream(Op::Union, &[b, a, b], TEXT);
+        let mut union = Union::new(0, vec![b, a, b]);
+        union.begin(&job.attempt(&[2, 3]));
+        let mut out = Output::new(Node::Stream(0));
+        for port in 0..3 {
+            let first = parcel(0, 0, true, chunk(TEXT, &["x"]));
+            union.chunk(port, first, &mut out).unwrap();
+        }
+        let partitions = out
+            .take_parcels()
+            .into_iter()
+            .map(|parcel| parcel.partition);
+        assert!(partitions.eq([0, 3, 5]));
+    }
+}

@@ -1,0 +1,166 @@
+//! Functions made of closures.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::batch::function::{
+    Binding, Context, Function, Groups, LinkCount, Outcome, RecordRef, Rejection, Report, Trap,
+    TrapKind,
+};
+use crate::batch::{Chunk, Column, Digest};
+
+use super::{chunk, records};
+
+/// What a call made: records, and records it rejected with their reasons.
+pub(in crate::dataflow) type Made = Result<(Chunk, Vec<(u32, &'static str)>), Trap>;
+
+type Process = dyn Fn(&Context, &Chunk) -> Made + Send + Sync;
+type Fold = dyn Fn(&str, &str) -> String + Send + Sync;
+
+/// A function made of a closure, and how often it was instantiated and called.
+#[derive(Clone)]
+pub(in crate::dataflow) struct Double {
+    body: Body,
+    pub(in crate::dataflow) instances: Arc<AtomicUsize>,
+    pub(in crate::dataflow) calls: Arc<AtomicUsize>,
+}
+
+#[derive(Clone)]
+enum Body {
+    Process(Arc<Process>),
+    Fold(Arc<Fold>),
+}
+
+impl Double {
+    fn new(body: Body) -> Self {
+        Self {
+            body,
+            instances: Arc::default(),
+            calls: Arc::default(),
+        }
+    }
+
+    /// Any function of chunks.
+    pub(in crate::dataflow) fn process(
+        call: impl Fn(&Context, &Chunk) -> Made + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(Body::Process(Arc::new(call)))
+    }
+
+    /// A function of texts: each to any number of others, or a reason to reject it, or (`!`) a trap.
+    pub(in crate::dataflow) fn texts(
+        each: impl Fn(&str) -> Result<Vec<String>, &'static str> + Send + Sync + 'static,
+    ) -> Self {
+        Self::process(move |_, chunk| {
+            let mut made = Vec::new();
+            let mut rejected = Vec::new();
+            for (index, text) in (0..).zip(&records(chunk)) {
+                if text == "!" {
+                    return Err(trap());
+                }
+                match each(text) {
+                    Ok(texts) => made.extend(texts),
+                    Err(reason) => rejected.push((index, reason)),
+                }
+            }
+            let made = Column::text(made.iter().map(String::as_str));
+            Ok((Chunk::single(made), rejected))
+        })
+    }
+
+    /// A fold of records given and taken as text.
+    pub(in crate::dataflow) fn fold(
+        fold: impl Fn(&str, &str) -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(Body::Fold(Arc::new(fold)))
+    }
+
+    pub(in crate::dataflow) fn count(&self) -> (usize, usize) {
+        (
+            self.instances.load(Ordering::Relaxed),
+            self.calls.load(Ordering::Relaxed),
+        )
+    }
+}
+
+pub(in crate::dataflow) fn trap() -> Trap {
+    Trap {
+        kind: TrapKind::Trapped,
+        message: "unreachable".to_owned(),
+        backtrace: Vec::new(),
+    }
+}
+
+impl Binding for Double {
+    fn instantiate(&self) -> Result<Box<dyn Function>, Trap> {
+        self.instances.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(self.clone()))
+    }
+
+    fn digest(&self) -> Digest {
+        Digest([7; 32])
+    }
+}
+
+impl Function for Double {
+    fn process(
+        &mut self,
+        context: &Context,
+        input: &Chunk,
+        skip: &[RecordRef],
+    ) -> Result<Outcome, Trap> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let Body::Process(process) = &self.body else {
+            return Err(Trap::broken_promise("it folds"));
+        };
+        let kept: Vec<u32> = (0..input.len() as u32)
+            .filter(|index| !skip.iter().any(|record| record.index == *index))
+            .collect();
+        let (chunk, rejected) = process(context, &input.take(&kept))?;
+        let rejection = |(index, reason): &(u32, &str)| Rejection {
+            at: RecordRef {
+                link: 0,
+                index: *index,
+            },
+            reason: (*reason).to_owned(),
+        };
+        Ok(Outcome {
+            chunk,
+            report: Report {
+                links: vec![LinkCount {
+                    records: input.len() as u64,
+                    rejected: rejected.len() as u64,
+                }],
+                rejections: rejected.iter().map(rejection).collect(),
+                counters: vec![("calls".to_owned(), 1)],
+            },
+        })
+    }
+
+    fn fold(
+        &mut self,
+        _: &Context,
+        groups: &Groups,
+        values: &Chunk,
+        _: &[RecordRef],
+    ) -> Result<Outcome, Trap> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let Body::Fold(fold) = &self.body else {
+            return Err(Trap::broken_promise("it does not fold"));
+        };
+        let mut folded: Vec<Option<String>> = vec![None; groups.count as usize];
+        for (number, value) in groups.numbers.iter().zip(records(values)) {
+            let group = &mut folded[number as usize];
+            *group = Some(match group.take() {
+                None => value,
+                Some(_) if value == "!" => return Err(trap()),
+                Some(before) => fold(&before, &value),
+            });
+        }
+        let folded: Vec<String> = folded.into_iter().map(Option::unwrap).collect();
+        Ok(Outcome {
+            chunk: chunk(values.record_type(), &folded),
+            report: Report::default(),
+        })
+    }
+}

@@ -1,0 +1,222 @@
+//! Plans with their functions and types.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::batch::function::{Binding, Program, Segment};
+use crate::batch::{BatchTime, FunctionName, RecordType, Round};
+use crate::dataflow::calls::Caller;
+use crate::dataflow::control::{Half, RoundPlan, Skips};
+use crate::dataflow::operator::Attempt;
+use crate::dataflow::partitions::Partitions;
+use crate::topology::plan::{
+    Format, GenerateUnit, OnError, Op, Place, Plan, Plugins, Settings, SinkPlan, SourcePlan,
+    StreamPlan, Target, Transport, Upstream,
+};
+use crate::topology::types::Types;
+
+use super::{Double, World};
+
+/// A plan with its functions and types, built stream by stream.
+pub(in crate::dataflow) struct Job {
+    pub(in crate::dataflow) plan: Plan,
+    pub(in crate::dataflow) types: Types,
+    functions: Vec<Option<(RecordType, Double)>>,
+    /// What runs as the whole of the only stage, instead of a segment per stream.
+    chain: Option<Arc<dyn Binding>>,
+}
+
+impl Job {
+    pub(in crate::dataflow) fn new() -> Self {
+        Self {
+            plan: plan(),
+            types: Types {
+                sources: Vec::new(),
+                streams: Vec::new(),
+                takes: Vec::new(),
+            },
+            functions: Vec::new(),
+            chain: None,
+        }
+    }
+
+    /// Runs the one stage of the job, a chain, as one call.
+    pub(in crate::dataflow) fn chain(&mut self, binding: impl Binding + 'static) {
+        self.chain = Some(Arc::new(binding));
+    }
+
+    pub(in crate::dataflow) fn source(&mut self, record_type: RecordType) -> Upstream {
+        self.plan.sources.push(source(self.plan.sources.len()));
+        self.types.sources.push(record_type);
+        Upstream::Source(self.plan.sources.len() - 1)
+    }
+
+    /// A stream without a function.
+    pub(in crate::dataflow) fn stream(
+        &mut self,
+        op: Op,
+        from: &[Upstream],
+        gives: RecordType,
+    ) -> Upstream {
+        let index = self.plan.streams.len();
+        self.plan.streams.push(StreamPlan {
+            name: format!("stream{index}"),
+            op,
+            from: from.to_vec(),
+            function: None,
+            params: None,
+            on_error: OnError::Fail,
+            partitions: 4,
+            slide: Duration::from_secs(1),
+            at: Place::default(),
+        });
+        self.types.streams.push(gives);
+        self.types.takes.push(Vec::new());
+        self.functions.push(None);
+        Upstream::Stream(index)
+    }
+
+    /// A stream with a function that takes `takes`.
+    pub(in crate::dataflow) fn function(
+        &mut self,
+        op: Op,
+        from: Upstream,
+        (takes, gives): (RecordType, RecordType),
+        double: &Double,
+    ) -> Upstream {
+        let stream = self.stream(op, &[from], gives);
+        let index = self.functions.len() - 1;
+        self.plan.streams[index].function = Some(FunctionName {
+            plugin: "p".to_owned(),
+            function: format!("f{index}"),
+        });
+        self.types.takes[index] = vec![takes];
+        self.functions[index] = Some((takes, double.clone()));
+        stream
+    }
+
+    pub(in crate::dataflow) fn sink(&mut self, from: Upstream) {
+        self.plan.sinks.push(SinkPlan {
+            name: format!("sink{}", self.plan.sinks.len()),
+            from,
+            target: Target::Observe,
+        });
+    }
+
+    /// Rejected records of `stream` are skipped.
+    pub(in crate::dataflow) fn skips(&mut self, stream: Upstream) {
+        if let Upstream::Stream(stream) = stream {
+            self.plan.streams[stream].on_error = OnError::Skip;
+        }
+    }
+
+    /// The world it runs in.
+    pub(in crate::dataflow) fn world(&self) -> Arc<World> {
+        let programs = self.plan.stages();
+        let programs = programs.iter().map(|stage| self.program(stage)).collect();
+        Arc::new(World::new(
+            self.types.clone(),
+            programs,
+            self.plan.sources.len(),
+        ))
+    }
+
+    /// A segment per stream, or one for all.
+    fn program(&self, stage: &[usize]) -> Program {
+        if let Some(binding) = &self.chain {
+            return vec![Segment {
+                takes: self.types.takes[stage[0]][0],
+                gives: self.types.streams[stage[stage.len() - 1]],
+                links: stage.len(),
+                binding: Arc::clone(binding),
+            }];
+        }
+        let segments = stage.iter().filter_map(|&stream| {
+            let (takes, double) = self.functions[stream].clone()?;
+            Some(Segment {
+                takes,
+                gives: self.types.streams[stream],
+                links: 1,
+                binding: Arc::new(double),
+            })
+        });
+        segments.collect()
+    }
+
+    /// A round of this job.
+    pub(in crate::dataflow) fn round(&self, round: Round) -> RoundPlan {
+        RoundPlan {
+            round,
+            batch: BatchTime(1000 * round as i64),
+            attempt: 1,
+            seed: 42,
+            fires: vec![true; self.plan.streams.len()],
+            skip: Skips::new(),
+        }
+    }
+
+    /// An attempt, for operators that are tested without timely.
+    pub(in crate::dataflow) fn attempt(&self, inputs: &[u32]) -> Arc<Attempt> {
+        let plan = self.round(1);
+        Arc::new(Attempt {
+            types: Arc::new(self.types.clone()),
+            partitions: Partitions::new(&self.plan, inputs, &plan.fires),
+            plan,
+        })
+    }
+}
+
+fn plan() -> Plan {
+    Plan {
+        name: "job".to_owned(),
+        settings: Settings {
+            batch: Duration::from_secs(1),
+            workers: 1,
+            partitions: 4,
+            checkpoint: None,
+            checkpoint_every: Duration::from_secs(10),
+            attempts: 4,
+            allow_state_loss: false,
+        },
+        plugins: Plugins {
+            dir: PathBuf::new(),
+            build: Vec::new(),
+            used: Vec::new(),
+        },
+        sources: Vec::new(),
+        streams: Vec::new(),
+        sinks: Vec::new(),
+    }
+}
+
+fn source(index: usize) -> SourcePlan {
+    SourcePlan {
+        name: format!("source{index}"),
+        transport: Transport::Generate {
+            unit: GenerateUnit::Lines,
+            count: None,
+            seed: 0,
+        },
+        format: Format::Text,
+        max_record: 1024,
+        rate: None,
+        buffer: 1024,
+        max_bytes_per_batch: 1024,
+        partitions: 4,
+        on_error: OnError::Skip,
+    }
+}
+
+impl Job {
+    /// The caller of the stage whose last stream is `stream`.
+    pub(in crate::dataflow) fn caller(&self, stream: Upstream, half: Half) -> Caller {
+        let stages = self.plan.stages();
+        let ends = |streams: &Vec<usize>| streams.last().map(|last| Upstream::Stream(*last));
+        let stage = stages
+            .iter()
+            .position(|streams| ends(streams) == Some(stream))
+            .unwrap();
+        Caller::new(&self.plan, (stage, &stages[stage]), half, self.world())
+    }
+}

@@ -1,0 +1,112 @@
+//! An environment of plain vectors.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use crate::batch::function::Program;
+use crate::batch::sink::SinkError;
+use crate::batch::source::{Decoded, Partition, SourceError};
+use crate::batch::{BatchTime, Chunk, Round};
+use crate::dataflow::environment::Environment;
+use crate::topology::types::Types;
+
+use super::records;
+
+/// An environment of plain vectors.
+pub(in crate::dataflow) struct World {
+    types: Arc<Types>,
+    programs: Vec<Program>,
+    /// By source, partition and chunk.
+    inputs: Mutex<Vec<Vec<Vec<Chunk>>>>,
+    staged: Mutex<BTreeMap<(usize, u32), Vec<String>>>,
+}
+
+/// A partition of plain chunks; a chunk whose first record is `broken` is an error.
+struct Plain(Vec<Chunk>);
+
+impl Partition for Plain {
+    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>>> {
+        let chunks = self.0.clone();
+        Box::new(chunks.into_iter().map(|chunk| {
+            if records(&chunk)
+                .first()
+                .is_some_and(|first| first == "broken")
+            {
+                return Err(SourceError {
+                    message: "cannot read".to_owned(),
+                    hint: None,
+                });
+            }
+            Ok(Decoded {
+                chunk,
+                rejected: 0,
+                samples: Vec::new(),
+            })
+        }))
+    }
+}
+
+impl World {
+    /// No input yet, for so many sources.
+    pub(in crate::dataflow) fn new(types: Types, programs: Vec<Program>, sources: usize) -> Self {
+        Self {
+            types: Arc::new(types),
+            programs,
+            inputs: Mutex::new(vec![Vec::new(); sources]),
+            staged: Mutex::default(),
+        }
+    }
+
+    /// Sets the partitions of a source for the rounds to come, each cut into chunks of `length` records.
+    pub(in crate::dataflow) fn feed(&self, source: usize, partitions: &[Chunk], length: usize) {
+        let cut = |chunk: &Chunk| {
+            (0..chunk.len())
+                .step_by(length)
+                .map(|start| chunk.slice(start..chunk.len().min(start + length)))
+                .collect()
+        };
+        self.inputs.lock().unwrap()[source] = partitions.iter().map(cut).collect();
+    }
+
+    /// Takes what was staged: per sink and partition, its records.
+    pub(in crate::dataflow) fn staged(&self) -> BTreeMap<(usize, u32), Vec<String>> {
+        std::mem::take(&mut self.staged.lock().unwrap())
+    }
+}
+
+impl Environment for World {
+    fn input(&self, _: Round, source: usize) -> Vec<Arc<dyn Partition>> {
+        let inputs = self.inputs.lock().unwrap();
+        let of = inputs[source].iter().cloned();
+        of.map(|chunks| Arc::new(Plain(chunks)) as Arc<dyn Partition>)
+            .collect()
+    }
+
+    fn program(&self, _: Round, stage: usize) -> Program {
+        self.programs[stage].clone()
+    }
+
+    fn types(&self, _: Round) -> Arc<Types> {
+        Arc::clone(&self.types)
+    }
+
+    fn stage(
+        &self,
+        sink: usize,
+        _: BatchTime,
+        partition: u32,
+        chunk: &Chunk,
+    ) -> Result<(), SinkError> {
+        assert!(!chunk.is_empty(), "an empty chunk is not staged");
+        let records = records(chunk);
+        if records.iter().any(|record| record == "unstageable") {
+            return Err(SinkError {
+                message: "the disk is full".to_owned(),
+                hint: None,
+            });
+        }
+        let mut staged = self.staged.lock().unwrap();
+        staged.entry((sink, partition)).or_default().extend(records);
+        Ok(())
+    }
+}
