@@ -1,6 +1,5 @@
 //! The examples, as their READMEs say: built, tested, run.
 
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -33,10 +32,20 @@ fn every_example_has_a_readme_and_a_scenario_that_holds() {
     known.sort();
     assert_eq!(known, ["errors", "wordcount"], "every example is run here");
     for (example, plugins) in examples {
-        assert!(root().join("examples").join(example).join("README.md").exists());
+        assert!(
+            root()
+                .join("examples")
+                .join(example)
+                .join("README.md")
+                .exists()
+        );
         let folder = copy(example, &plugins);
         let scenario = folder.path.path().join("scenario.toml");
-        let result = output(dshost().args(["test", "--workers", "1,2,3,7"]).arg(scenario));
+        let result = output(
+            dshost()
+                .args(["test", "--workers", "1,2,3,7"])
+                .arg(scenario),
+        );
         assert!(result.status.success(), "{example}:\n{}", stdout(&result));
         let topology = folder.path.path().join("topology.toml");
         let check = output(dshost().arg("check").arg(topology));

@@ -1,6 +1,5 @@
 //! `dshost run` with the real binary: sockets, swaps while it runs, probation, signals, bad input.
 
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -69,13 +68,19 @@ impl Job {
                 }
             }
         });
-        Self { running: Running { child }, lines }
+        Self {
+            running: Running { child },
+            lines,
+        }
     }
 
     /// The next count that is printed.
     fn next_count(&self) -> String {
         loop {
-            let line = self.lines.recv_timeout(PATIENCE).expect("a count is printed");
+            let line = self
+                .lines
+                .recv_timeout(PATIENCE)
+                .expect("a count is printed");
             if line.starts_with('(') {
                 return line;
             }
@@ -86,7 +91,11 @@ impl Job {
     fn stop(self) -> (Option<i32>, String, Vec<String>) {
         self.running.signal(libc::SIGTERM);
         let output = finish(self.running);
-        (output.status.code(), stderr(&output), self.lines.try_iter().collect())
+        (
+            output.status.code(),
+            stderr(&output),
+            self.lines.try_iter().collect(),
+        )
     }
 }
 
@@ -113,7 +122,8 @@ fn words_over_tcp_are_counted_and_printed_byte_for_byte() {
         .unwrap();
     let running = Running { child };
     let (mut peer, _) = listener.accept().unwrap();
-    peer.write_all(b"this is a test\nis it\r\nlast line without an end").unwrap();
+    peer.write_all(b"this is a test\nis it\r\nlast line without an end")
+        .unwrap();
     drop(peer);
     let output = finish(running);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -124,15 +134,30 @@ fn words_over_tcp_are_counted_and_printed_byte_for_byte() {
         let mut lines = block.lines();
         assert_eq!(lines.next(), Some(&*rule));
         let time = lines.next().unwrap();
-        let label = time.strip_prefix("Time: ").and_then(|time| time.strip_suffix(" ms")).unwrap();
-        assert_eq!(label.parse::<i64>().unwrap() % 1000, 0, "labels are whole intervals");
+        let label = time
+            .strip_prefix("Time: ")
+            .and_then(|time| time.strip_suffix(" ms"))
+            .unwrap();
+        assert_eq!(
+            label.parse::<i64>().unwrap() % 1000,
+            0,
+            "labels are whole intervals"
+        );
         assert_eq!(lines.next(), Some(&*rule));
     }
     let mut counts: Vec<&str> = said.lines().filter(|line| line.starts_with('(')).collect();
     counts.sort_unstable();
     let expected = [
-        "(a,1)", "(an,1)", "(end,1)", "(is,2)", "(it,1)", "(last,1)", "(line,1)", "(test,1)",
-        "(this,1)", "(without,1)",
+        "(a,1)",
+        "(an,1)",
+        "(end,1)",
+        "(is,2)",
+        "(it,1)",
+        "(last,1)",
+        "(line,1)",
+        "(test,1)",
+        "(this,1)",
+        "(without,1)",
     ];
     if blocks.len() == 1 {
         assert_eq!(counts, expected);
@@ -163,19 +188,29 @@ fn a_swap_takes_effect_between_two_batches_and_loses_no_line() {
     while !capitals {
         let count = job.next_count();
         capitals = count.starts_with("(WORD,");
-        assert!(capitals || count.starts_with("(word,"), "one version per batch: {count}");
+        assert!(
+            capitals || count.starts_with("(word,"),
+            "one version per batch: {count}"
+        );
         counted += 1;
     }
     assert!(counted > 0);
     let shown = output(dshost().arg("plugins").arg(&topology));
-    assert!(stdout(&shown).contains("live from batch"), "{}", stdout(&shown));
+    assert!(
+        stdout(&shown).contains("live from batch"),
+        "{}",
+        stdout(&shown)
+    );
     let status = output(dshost().args(["status", "--json"]).arg(&topology));
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(status["job"], "words");
     assert_eq!(status["aborted"], 0);
     let (code, said, rest) = job.stop();
     assert_eq!(code, Some(0), "{said}");
-    assert!(rest.iter().all(|line| !line.starts_with("(word,")), "never back: {rest:?}");
+    assert!(
+        rest.iter().all(|line| !line.starts_with("(word,")),
+        "never back: {rest:?}"
+    );
     drop(listener);
     assert!(feeder.join().unwrap() > 0);
 }
@@ -198,7 +233,11 @@ fn what_was_received_is_drained_on_sigterm() {
     std::thread::sleep(std::time::Duration::from_millis(300));
     let running = job.running;
     running.signal(libc::SIGTERM);
-    let lines: Vec<String> = job.lines.iter().filter(|line| line.starts_with('(')).collect();
+    let lines: Vec<String> = job
+        .lines
+        .iter()
+        .filter(|line| line.starts_with('('))
+        .collect();
     assert_eq!(lines, ["(one,1)", "(two,2)"]);
     assert!(finish(running).status.success());
 }
@@ -273,13 +312,24 @@ fn a_trap_that_repeats_ends_the_job_and_names_function_digest_and_backtrace() {
     let folder = Folder::new();
     folder.install("fragile", "wordcount");
     let topology = folder.topology(&word_count("type = \"stdin\""));
-    let output = with_input(dshost().args(["run", "--once"]).arg(topology), b"fine\nboom\n");
+    let output = with_input(
+        dshost().args(["run", "--once"]).arg(topology),
+        b"fine\nboom\n",
+    );
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    for part in ["failed 4 times", "wordcount/split", "this version cannot count it", "split"] {
+    for part in [
+        "failed 4 times",
+        "wordcount/split",
+        "this version cannot count it",
+        "split",
+    ] {
         assert!(said.contains(part), "`{part}` in:\n{said}");
     }
-    assert!(!stdout(&output).contains("fine"), "nothing of the batch is visible");
+    assert!(
+        !stdout(&output).contains("fine"),
+        "nothing of the batch is visible"
+    );
 }
 
 #[test]
@@ -309,8 +359,16 @@ fn wrong_input_is_told_with_a_hint_and_an_exit_code() {
     let run = |topology: &Path| output(dshost().args(["run", "--once"]).arg(topology));
     let cases: [(&str, i32, &[&str]); 4] = [
         ("", 2, &["topology.toml:1:1"]),
-        ("[topology]\nbatch = \"soon\"\n", 2, &["topology.toml:2:9", "hint"]),
-        (&word_count("type = \"stdin\""), 2, &["wordcount", "dshost build"]),
+        (
+            "[topology]\nbatch = \"soon\"\n",
+            2,
+            &["topology.toml:2:9", "hint"],
+        ),
+        (
+            &word_count("type = \"stdin\""),
+            2,
+            &["wordcount", "dshost build"],
+        ),
         (
             &word_count("type = \"socket\"\nmode = \"listen\"\naddress = \"127.0.0.1:0\""),
             2,
@@ -327,7 +385,11 @@ fn wrong_input_is_told_with_a_hint_and_an_exit_code() {
     }
     let missing = run(&folder.path.path().join("nowhere.toml"));
     assert_eq!(missing.status.code(), Some(2));
-    assert!(stderr(&missing).contains("cannot read"), "{}", stderr(&missing));
+    assert!(
+        stderr(&missing).contains("cannot read"),
+        "{}",
+        stderr(&missing)
+    );
 }
 
 #[test]
@@ -340,7 +402,11 @@ fn a_port_in_use_and_a_second_process_are_told() {
     let topology = folder.topology(&word_count(&listen));
     let refused = output(dshost().arg("run").arg(&topology));
     assert_eq!(refused.status.code(), Some(1));
-    assert!(stderr(&refused).contains(&port.to_string()), "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains(&port.to_string()),
+        "{}",
+        stderr(&refused)
+    );
     assert!(stderr(&refused).contains("in use"), "{}", stderr(&refused));
 
     let topology = folder.topology(&word_count("type = \"generate\"\nlines = true\nrate = 10"));
@@ -348,7 +414,11 @@ fn a_port_in_use_and_a_second_process_are_told() {
     job.next_count();
     let second = output(dshost().arg("run").arg(&topology));
     assert_eq!(second.status.code(), Some(1));
-    assert!(stderr(&second).contains("another process"), "{}", stderr(&second));
+    assert!(
+        stderr(&second).contains("another process"),
+        "{}",
+        stderr(&second)
+    );
     assert_eq!(job.stop().0, Some(0));
     let gone = output(dshost().arg("status").arg(&topology));
     assert_eq!(gone.status.code(), Some(1));
@@ -365,7 +435,8 @@ fn any_number_of_clients_may_come_and_go() {
     };
     let listen = format!("type = \"socket\"\nmode = \"listen\"\naddress = \"127.0.0.1:{port}\"");
     let job = Job::start(&folder.topology(&word_count(&listen)));
-    let connect = || crate::support::wait_for("the port", || TcpStream::connect(("127.0.0.1", port)).ok());
+    let connect =
+        || crate::support::wait_for("the port", || TcpStream::connect(("127.0.0.1", port)).ok());
     let idle = connect();
     for word in ["first", "second"] {
         let mut client = connect();
@@ -398,7 +469,11 @@ fn with_input(command: &mut Command, input: &[u8]) -> std::process::Output {
 
 #[test]
 fn standard_output_that_is_closed_does_not_end_a_command_badly() {
-    let mut child = dshost().arg("--help").stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = dshost()
+        .arg("--help")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut first = [0u8; 1];
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
     assert!(finish(Running { child }).status.code().is_some());

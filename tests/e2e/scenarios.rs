@@ -1,6 +1,5 @@
 //! Every scenario, with the real binary: the same output, in the same order, with any number of workers.
 
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -18,13 +17,27 @@ fn every_scenario_holds_with_1_2_3_and_7_workers() {
     let mut scenarios: Vec<PathBuf> = fs::read_dir(root().join("tests/scenarios"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
         .collect();
     scenarios.sort();
-    let output = output(dshost().args(["test", "--workers", "1,2,3,7"]).args(&scenarios));
+    let output = output(
+        dshost()
+            .args(["test", "--workers", "1,2,3,7"])
+            .args(&scenarios),
+    );
     let said = stdout(&output);
-    assert!(output.status.success(), "{said}\n{}", crate::support::stderr(&output));
-    assert!(said.ends_with(&format!("{} passed, 0 failed\n", scenarios.len())), "{said}");
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        crate::support::stderr(&output)
+    );
+    assert!(
+        said.ends_with(&format!("{} passed, 0 failed\n", scenarios.len())),
+        "{said}"
+    );
 }
 
 #[test]
@@ -83,7 +96,11 @@ expect.words = "nothing"
     }
     let updated = output(dshost().args(["test", "--update"]).arg(&scenario));
     assert!(updated.status.success(), "{}", stdout(&updated));
-    assert!(stdout(&updated).contains("3 expectations rewritten"), "{}", stdout(&updated));
+    assert!(
+        stdout(&updated).contains("3 expectations rewritten"),
+        "{}",
+        stdout(&updated)
+    );
     let again = output(dshost().arg("test").arg(&scenario));
     assert!(again.status.success(), "{}", stdout(&again));
 }

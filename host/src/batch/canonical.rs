@@ -69,7 +69,7 @@ pub fn canonical(mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CanonicalErr
 fn write_value(input: &mut &[u8], out: &mut Vec<u8>, depth: usize) -> Result<(), CanonicalError> {
     match Token::read(input)? {
         Token::Array(count) => {
-            let depth = depth.checked_sub(1).ok_or(Malformed::TooDeep)?;
+            let depth = depth.checked_sub(1).ok_or(Malformed::TooDeep(MAX_DEPTH))?;
             written(encode::write_array_len(out, count));
             // The count is foreign, but every value takes a byte of the input or ends the loop.
             for _ in 0..count {
@@ -77,7 +77,7 @@ fn write_value(input: &mut &[u8], out: &mut Vec<u8>, depth: usize) -> Result<(),
             }
         }
         Token::Map(count) => {
-            let depth = depth.checked_sub(1).ok_or(Malformed::TooDeep)?;
+            let depth = depth.checked_sub(1).ok_or(Malformed::TooDeep(MAX_DEPTH))?;
             written(encode::write_map_len(out, count));
             write_entries(input, out, count, depth)?;
         }
@@ -233,7 +233,10 @@ mod tests {
             &[0xdd, 0xff, 0xff, 0xff, 0xff, 1],
             Err(Malformed::CutOff.into()),
         );
-        check(&vec![0x91; 100_000], Err(Malformed::TooDeep.into()));
+        check(
+            &vec![0x91; 100_000],
+            Err(Malformed::TooDeep(MAX_DEPTH).into()),
+        );
         let mut deep = vec![0x91; MAX_DEPTH];
         deep.push(0xc0);
         check(&deep, Ok(&deep));

@@ -22,9 +22,9 @@ pub enum Malformed {
     /// A `str` of other bytes than text.
     #[error("a str is not UTF-8")]
     NotText,
-    /// Deeper than [`MAX_DEPTH`].
-    #[error("arrays and maps lie more than {MAX_DEPTH} deep")]
-    TooDeep,
+    /// Deeper than allowed.
+    #[error("arrays and maps lie more than {0} deep")]
+    TooDeep(usize),
     /// Bytes follow the value.
     #[error("bytes follow the value")]
     Trailing,
@@ -165,6 +165,15 @@ struct Open {
 /// Why `value` is not one well-formed value; `each` has seen the tokens before.
 pub fn walk<'a>(
     value: &'a [u8],
+    each: impl FnMut(Token<'a>, Option<usize>),
+) -> Result<(), Malformed> {
+    walk_to(value, MAX_DEPTH, each)
+}
+
+/// As [`walk`], with `depth` arrays and maps within each other at most.
+fn walk_to<'a>(
+    value: &'a [u8],
+    depth: usize,
     mut each: impl FnMut(Token<'a>, Option<usize>),
 ) -> Result<(), Malformed> {
     let mut rest = value;
@@ -192,8 +201,8 @@ pub fn walk<'a>(
             }
             _ => {}
         }
-        if open.len() > MAX_DEPTH {
-            return Err(Malformed::TooDeep);
+        if open.len() > depth {
+            return Err(Malformed::TooDeep(depth));
         }
         while open.pop_if(|inner| inner.left == 0).is_some() {}
         if open.is_empty() {
@@ -207,13 +216,13 @@ pub fn walk<'a>(
     }
 }
 
-/// Checks that `value` is one well-formed value.
+/// Checks that `value` is one well-formed value, with `depth` arrays and maps within each other at most.
 ///
 /// # Errors
 ///
 /// Why it is not.
-pub fn check(value: &[u8]) -> Result<(), Malformed> {
-    walk(value, |_, _| {})
+pub fn check(value: &[u8], depth: usize) -> Result<(), Malformed> {
+    walk_to(value, depth, |_, _| {})
 }
 
 #[cfg(test)]
@@ -232,16 +241,22 @@ mod tests {
             (b"\xa2\xff\xfe", Malformed::NotText),
             (b"\x01\x02", Malformed::Trailing),
         ] {
-            assert_eq!(check(bytes), Err(expected), "{bytes:x?}");
+            assert_eq!(check(bytes, MAX_DEPTH), Err(expected), "{bytes:x?}");
         }
     }
 
     #[test]
     fn depth_is_bounded_without_recursion() {
         let nested = |depth: usize| [vec![0x91; depth], vec![0xc0]].concat();
-        assert_eq!(check(&nested(MAX_DEPTH)), Ok(()));
-        assert_eq!(check(&nested(MAX_DEPTH + 1)), Err(Malformed::TooDeep));
-        assert_eq!(check(&nested(100_000)), Err(Malformed::TooDeep));
+        assert_eq!(check(&nested(MAX_DEPTH), MAX_DEPTH), Ok(()));
+        assert_eq!(
+            check(&nested(MAX_DEPTH + 1), MAX_DEPTH),
+            Err(Malformed::TooDeep(MAX_DEPTH))
+        );
+        assert_eq!(
+            check(&nested(100_000), MAX_DEPTH),
+            Err(Malformed::TooDeep(MAX_DEPTH))
+        );
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn with_causes(error: &dyn Error) -> String {
 pub(super) fn batch(error: &BatchError) -> CliError {
     let described = CliError::job(error);
     match &error.trouble {
-        Trouble::Dataflow(failure) => dataflow(described, failure),
+        Trouble::Dataflow { failure, .. } => dataflow(described, failure),
         Trouble::Sink { error, .. } => described.maybe_hint(error.hint.clone()),
     }
 }
@@ -83,9 +83,9 @@ pub(super) fn new(error: &NewError) -> CliError {
 
 fn dataflow(described: CliError, failure: &Failure) -> CliError {
     match &failure.kind {
-        FailureKind::Trap { trap, plugin, .. } => described
-            .details([format!("plugin version {plugin}")])
-            .details(trap.backtrace.iter().map(|line| format!("  {line}"))),
+        FailureKind::Trap(call) => described
+            .details([format!("plugin version {}", call.plugin)])
+            .details(call.trap.backtrace.iter().map(|line| format!("  {line}"))),
         FailureKind::Rejected(_) => {
             described.hint("`on_error = \"skip\"` counts and samples such records instead")
         }

@@ -214,6 +214,8 @@ impl Cutter {
     }
 
     fn acknowledge(&mut self) {
-        self.sources.iter_mut().for_each(|(_, source)| source.committed());
+        self.sources
+            .iter_mut()
+            .for_each(|(_, source)| source.committed());
     }
 }

@@ -162,7 +162,11 @@ impl Composer<'_> {
             input.iter_mut().for_each(|record| record.key = None);
         }
         Link {
-            function: plan.function.as_ref().map(|name| name.function.clone()).unwrap_or_default(),
+            function: plan
+                .function
+                .as_ref()
+                .map(|name| name.function.clone())
+                .unwrap_or_default(),
             input,
             params: plan.params.clone(),
         }

@@ -17,7 +17,7 @@ use super::versions::Versions;
 use crate::batch::sink::SinkError;
 use crate::batch::{BatchTime, FunctionName, Round};
 use crate::dataflow::{
-    Decided, Engine, Failure, FailureKind, RoundPlan, RoundReport, Skips, StartError, Verdict,
+    Decided, Engine, Failure, FailureKind, Node, RoundPlan, RoundReport, Skips, StartError, Verdict,
 };
 use crate::topology::plan::Plan;
 
@@ -52,8 +52,13 @@ fn times(attempts: u32) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     /// In the dataflow: a trap, a rejected record, a source that cannot be read, a sink that cannot stage.
-    #[error(transparent)]
-    Dataflow(Box<Failure>),
+    #[error("{node}: {failure}")]
+    Dataflow {
+        /// Which source, stream or sink.
+        node: String,
+        /// What happened.
+        failure: Box<Failure>,
+    },
     /// A sink cannot prepare.
     #[error("sink `{sink}` cannot take the batch")]
     Sink {
@@ -202,18 +207,29 @@ impl Executor {
         };
         match trouble {
             Trouble::Sink { .. } => again(Next::Again(SINK_PAUSE * attempt.min(16))),
-            Trouble::Dataflow(failure) => match &failure.kind {
+            Trouble::Dataflow { failure, .. } => match &failure.kind {
                 // It would be rejected, or be gone, again.
                 FailureKind::Rejected(_)
                 | FailureKind::Source(_)
                 | FailureKind::TooLarge { .. } => Next::End,
                 FailureKind::Sink(_) => again(Next::Again(SINK_PAUSE * attempt.min(16))),
-                FailureKind::Trap { functions, .. } => match self.fallback(functions) {
-                    Some(proven) if !tried => Next::FallBack(proven, failure.to_string()),
+                FailureKind::Trap(call) => match self.fallback(&call.functions) {
+                    Some(proven) if !tried => Next::FallBack(proven, trouble.to_string()),
                     _ => again(Next::Again(Duration::ZERO)),
                 },
             },
         }
+    }
+
+    /// A failure with the name of where it happened.
+    fn trouble(&self, failure: Failure) -> Trouble {
+        let node = match failure.node {
+            Node::Source(index) => format!("source `{}`", self.plan.sources[index].name),
+            Node::Stream(index) => format!("stream `{}`", self.plan.streams[index].name),
+            Node::Sink(index) => format!("sink `{}`", self.plan.sinks[index].name),
+        };
+        let failure = Box::new(failure);
+        Trouble::Dataflow { node, failure }
     }
 
     /// The proven deployment, if the plugin that trapped is on probation.
@@ -262,7 +278,7 @@ impl Executor {
         let decided = self.decided();
         debug!(batch = %batch.time, attempt, round = self.round, "round decided");
         let vote = match decided.failures.into_iter().next() {
-            Some(failure) => Err(Trouble::Dataflow(Box::new(failure))),
+            Some(failure) => Err(self.trouble(failure)),
             None => self.prepare(batch.time, &firing),
         };
         let verdict = if vote.is_ok() {

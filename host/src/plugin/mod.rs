@@ -28,7 +28,6 @@ mod imports;
 mod instance;
 mod lift;
 mod lower;
-mod msgpack;
 mod trap;
 mod voice;
 mod wasi;

@@ -67,7 +67,9 @@ mod tests {
             if ended_first {
                 notice.tell();
             }
-            notice.ask(Box::new(move || drop(count.fetch_add(1, Ordering::Relaxed))));
+            notice.ask(Box::new(move || {
+                count.fetch_add(1, Ordering::Relaxed);
+            }));
             notice.tell();
             notice.tell();
             assert_eq!(told.load(Ordering::Relaxed), 1);

@@ -380,7 +380,7 @@ fn a_file_that_cannot_be_read_is_told_with_its_path() {
     assert_eq!(
         format!("{error}: {}", error.kind),
         format!(
-            "cannot load plugin `test` from `{}`: it is a directory, not a file",
+            "cannot load plugin `hostile` from `{}`: it is a directory, not a file",
             dir.path().display()
         )
     );

@@ -53,8 +53,7 @@ fn hostile() -> Arc<Component> {
     static HOSTILE: OnceLock<Arc<Component>> = OnceLock::new();
     let make = || {
         let path = guests::build("hostile", guests::Target::Wasip2);
-        load(&engine(), &path)
-            .expect("it is hostile only when it is called")
+        load(&engine(), &path).expect("it is hostile only when it is called")
     };
     Arc::clone(HOSTILE.get_or_init(make))
 }

@@ -14,7 +14,10 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// The `dshost` command, without the caller's environment.
 pub fn dshost() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dshost"));
-    command.env_remove("DSHOST_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+        .env_remove("DSHOST_LOG")
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null());
     command
 }
 
@@ -50,7 +53,10 @@ impl Folder {
 
     /// Where plugin `name` lies.
     pub fn plugin(&self, name: &str) -> PathBuf {
-        self.path.path().join("plugins").join(format!("{name}.wasm"))
+        self.path
+            .path()
+            .join("plugins")
+            .join(format!("{name}.wasm"))
     }
 }
 
@@ -64,7 +70,11 @@ pub fn install(guest: &str, path: &Path) {
 
 /// Runs a command to its end.
 pub fn output(command: &mut Command) -> Output {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     finish(Running { child })
 }
 
@@ -103,7 +113,11 @@ pub fn finish(mut running: Running) -> Output {
     let stdout = read(running.child.stdout.take().map(|pipe| Box::new(pipe) as _));
     let stderr = read(running.child.stderr.take().map(|pipe| Box::new(pipe) as _));
     let status = wait_for("the process to end", || running.child.try_wait().unwrap());
-    Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+    Output {
+        status,
+        stdout: stdout.join().unwrap(),
+        stderr: stderr.join().unwrap(),
+    }
 }
 
 /// Looks again and again until there is something.

@@ -5,8 +5,9 @@ use crate::batch::function::{Trap, TrapKind};
 use crate::batch::{Column, ColumnType, Fixed, TextBuffer, VarColumn};
 
 use super::super::lower::Input;
-use super::super::{msgpack, wire};
+use super::super::wire;
 use super::{Promise, broken};
+use crate::batch::msgpack;
 
 impl Promise {
     /// The column that `output` stands for, of type `column_type`. `name` is `key` or `value`.

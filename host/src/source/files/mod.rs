@@ -19,9 +19,9 @@ use std::time::Duration;
 use globset::GlobBuilder;
 use tracing::{info, warn};
 
-use super::notice::Notice;
 use super::OpenContext;
 use super::format::Decoder;
+use super::notice::Notice;
 use super::pace::Pace;
 use crate::batch::source::{Cut, EndNotice, Source, SourceError, SourceStatus};
 use crate::topology::plan::{After, SourcePlan};

@@ -9,7 +9,7 @@ use rmp::Marker;
 
 use super::{Rejections, slices};
 use crate::batch::VarColumn;
-use crate::batch::msgpack::check;
+use crate::batch::msgpack::{MAX_DEPTH, check};
 
 /// Finds the ends of values. No stack is needed for that: how many values are still to come is a
 /// number.
@@ -142,7 +142,7 @@ pub fn decode(bytes: Bytes, max_record: usize, rejected: &mut Rejections) -> Var
         let end = start + length;
         if length > max_record {
             rejected.add_oversized(length as u64, max_record);
-        } else if let Err(error) = check(&bytes[start..end]) {
+        } else if let Err(error) = check(&bytes[start..end], MAX_DEPTH) {
             rejected.add(|| format!("a value of {length} bytes is not MessagePack: {error}"));
         } else {
             // A chunk is far below 4 GiB: `u32` holds every place in it.

@@ -1,0 +1,352 @@
+//! Columns: `n` values of one type, in buffers that are shared, never copied.
+//!
+//! A fixed-width column is one little-endian buffer ([`Fixed`]); a column of texts, bytes or `MessagePack`
+//! values is one buffer and `n` ranges of it ([`VarColumn`]), either Arrow's `n + 1` ascending offsets or
+//! a start and an end per element, so that a filter or a function that answers pieces of its input
+//! copies nothing.
+//!
+//! **Invariant:** every range lies within its buffer, and in a text column on character boundaries.
+//! **Invariant:** a `bool` is a byte of 0 or 1.
+//! So reading a column never fails; only making one from foreign bytes can ([`ColumnError`]).
+
+mod builder;
+mod fixed;
+mod text;
+mod var;
+
+use super::types::ColumnType;
+
+pub use builder::ColumnBuilder;
+pub use fixed::{Fixed, U32s};
+pub use text::TextBuffer;
+pub use var::{Ranges, VarBuilder, VarColumn};
+
+/// The most bytes that one variable-size column may hold: offsets are `u32`.
+pub const MAX_COLUMN_BYTES: usize = u32::MAX as usize;
+
+/// A column that was made from foreign bytes and does not hold what it must.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ColumnError {
+    /// A fixed-width buffer is cut off within an element.
+    #[error("a buffer of {bytes} bytes does not hold whole elements of {width} bytes")]
+    Ragged {
+        /// The buffer's length.
+        bytes: usize,
+        /// An element's width.
+        width: usize,
+    },
+    /// `n + 1` offsets are wanted, so at least one.
+    #[error("there are no offsets")]
+    NoOffsets,
+    /// The first offset is not 0, or the last is not the length of the data.
+    #[error("offsets run from {first} to {last}, the data from 0 to {data}")]
+    Span {
+        /// The first offset.
+        first: u32,
+        /// The last offset.
+        last: u32,
+        /// The data's length in bytes.
+        data: usize,
+    },
+    /// An offset is smaller than the one before it, or an end smaller than its start.
+    #[error("element {index} ends before it starts")]
+    Descending {
+        /// The element.
+        index: usize,
+    },
+    /// A range reaches past the data.
+    #[error("element {index} reaches past the end of the data")]
+    OutOfBounds {
+        /// The element.
+        index: usize,
+    },
+    /// A text is cut within a character.
+    #[error("element {index} is cut within a character")]
+    Character {
+        /// The element.
+        index: usize,
+    },
+    /// Two parallel buffers have different counts.
+    #[error("there are {left} starts and {right} ends")]
+    Uneven {
+        /// Elements in the first.
+        left: usize,
+        /// Elements in the second.
+        right: usize,
+    },
+    /// A bool that is neither 0 nor 1.
+    #[error("element {index} is a bool of {byte}")]
+    NotBool {
+        /// The element.
+        index: usize,
+        /// Its byte.
+        byte: u8,
+    },
+    /// The data is not UTF-8.
+    #[error("text is not UTF-8 from byte {at}")]
+    NotText {
+        /// The first byte that is wrong.
+        at: usize,
+    },
+    /// More than `u32` offsets can name.
+    #[error("a column of {bytes} bytes is larger than 4 GiB")]
+    TooLarge {
+        /// The length asked for.
+        bytes: usize,
+    },
+}
+
+/// `n` values of one type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Column {
+    /// UTF-8 text.
+    Text(TextBuffer),
+    /// Any bytes.
+    Bytes(VarColumn),
+    /// Signed 64-bit integers.
+    Int64(Fixed<8>),
+    /// IEEE 754 doubles.
+    Float64(Fixed<8>),
+    /// A byte of 0 or 1 each.
+    Bool(Fixed<1>),
+    /// One `MessagePack` value each.
+    Msgpack(VarColumn),
+}
+
+impl Column {
+    /// A column without elements.
+    #[must_use]
+    pub fn empty(column_type: ColumnType) -> Self {
+        match column_type {
+            ColumnType::Text => Self::Text(TextBuffer(VarBuilder::default().finish())),
+            ColumnType::Bytes => Self::Bytes(VarBuilder::default().finish()),
+            ColumnType::Int64 => Self::Int64(Fixed::default()),
+            ColumnType::Float64 => Self::Float64(Fixed::default()),
+            ColumnType::Bool => Self::Bool(Fixed::default()),
+            ColumnType::Msgpack => Self::Msgpack(VarBuilder::default().finish()),
+        }
+    }
+
+    /// Integers.
+    pub fn int64(values: impl IntoIterator<Item = i64>) -> Self {
+        let buffer: Vec<u8> = values.into_iter().flat_map(i64::to_le_bytes).collect();
+        Self::Int64(Fixed(buffer.into()))
+    }
+
+    /// Doubles.
+    pub fn float64(values: impl IntoIterator<Item = f64>) -> Self {
+        let buffer: Vec<u8> = values.into_iter().flat_map(f64::to_le_bytes).collect();
+        Self::Float64(Fixed(buffer.into()))
+    }
+
+    /// Truth values.
+    pub fn bool(values: impl IntoIterator<Item = bool>) -> Self {
+        let buffer: Vec<u8> = values.into_iter().map(u8::from).collect();
+        Self::Bool(Fixed(buffer.into()))
+    }
+
+    /// Texts.
+    pub fn text<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::Text(values.into_iter().collect())
+    }
+
+    /// Foreign bytes of 0 and 1.
+    ///
+    /// # Errors
+    ///
+    /// [`ColumnError::NotBool`] for any other byte.
+    pub fn checked_bool(buffer: Fixed<1>) -> Result<Self, ColumnError> {
+        match buffer.bytes().iter().position(|&byte| byte > 1) {
+            Some(index) => Err(ColumnError::NotBool {
+                index,
+                byte: buffer.bytes()[index],
+            }),
+            None => Ok(Self::Bool(buffer)),
+        }
+    }
+
+    /// The type.
+    #[must_use]
+    pub fn column_type(&self) -> ColumnType {
+        match self {
+            Self::Text(_) => ColumnType::Text,
+            Self::Bytes(_) => ColumnType::Bytes,
+            Self::Int64(_) => ColumnType::Int64,
+            Self::Float64(_) => ColumnType::Float64,
+            Self::Bool(_) => ColumnType::Bool,
+            Self::Msgpack(_) => ColumnType::Msgpack,
+        }
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.0.len(),
+            Self::Bytes(column) | Self::Msgpack(column) => column.len(),
+            Self::Int64(fixed) | Self::Float64(fixed) => fixed.len(),
+            Self::Bool(fixed) => fixed.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that the elements take (not the shared buffers behind them).
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Text(TextBuffer(column)) | Self::Bytes(column) | Self::Msgpack(column) => {
+                column.element_bytes() + 4 * column.len()
+            }
+            Self::Int64(fixed) | Self::Float64(fixed) => fixed.bytes().len(),
+            Self::Bool(fixed) => fixed.bytes().len(),
+        }
+    }
+
+    /// The bytes of element `index`: a text's UTF-8, a number's little-endian bytes.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such element.
+    #[must_use]
+    pub fn element(&self, index: usize) -> &[u8] {
+        match self {
+            Self::Text(TextBuffer(column)) | Self::Bytes(column) | Self::Msgpack(column) => {
+                column.get(index)
+            }
+            Self::Int64(fixed) | Self::Float64(fixed) => &fixed.elements()[index],
+            Self::Bool(fixed) => &fixed.elements()[index],
+        }
+    }
+
+    /// The elements at `indices`; variable-size data is shared.
+    #[must_use]
+    pub fn take(&self, indices: &[u32]) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(text.map(|column| column.take(indices))),
+            Self::Bytes(column) => Self::Bytes(column.take(indices)),
+            Self::Msgpack(column) => Self::Msgpack(column.take(indices)),
+            Self::Int64(fixed) => Self::Int64(fixed.take(indices)),
+            Self::Float64(fixed) => Self::Float64(fixed.take(indices)),
+            Self::Bool(fixed) => Self::Bool(fixed.take(indices)),
+        }
+    }
+
+    /// Elements `range`, sharing the buffers.
+    #[must_use]
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(text.map(|column| column.slice(range))),
+            Self::Bytes(column) => Self::Bytes(column.slice(range)),
+            Self::Msgpack(column) => Self::Msgpack(column.slice(range)),
+            Self::Int64(fixed) => Self::Int64(fixed.slice(range)),
+            Self::Float64(fixed) => Self::Float64(fixed.slice(range)),
+            Self::Bool(fixed) => Self::Bool(fixed.slice(range)),
+        }
+    }
+
+    /// The same elements without shared surroundings, in Arrow's layout.
+    #[must_use]
+    pub fn compact(&self) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(text.map(|column| column.compact().into_owned())),
+            Self::Bytes(column) => Self::Bytes(column.compact().into_owned()),
+            Self::Msgpack(column) => Self::Msgpack(column.compact().into_owned()),
+            fixed => fixed.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn u32s(values: &[u32]) -> U32s {
+        values.iter().copied().collect()
+    }
+
+    #[test]
+    fn offsets_must_ascend_and_span_the_data() {
+        let make = |offsets: &[u32]| VarColumn::from_offsets(&b"abcd"[..], u32s(offsets));
+        assert_eq!(make(&[0, 1, 4]).unwrap().get(1), b"bcd");
+        assert_eq!(make(&[]), Err(ColumnError::NoOffsets));
+        assert_eq!(
+            make(&[0, 3, 2, 4]),
+            Err(ColumnError::Descending { index: 1 })
+        );
+        assert_eq!(
+            make(&[0, 3]),
+            Err(ColumnError::Span {
+                first: 0,
+                last: 3,
+                data: 4
+            })
+        );
+        assert_eq!(
+            make(&[1, 4]),
+            Err(ColumnError::Span {
+                first: 1,
+                last: 4,
+                data: 4
+            })
+        );
+        assert_eq!(
+            make(&[0, 9]),
+            Err(ColumnError::Span {
+                first: 0,
+                last: 9,
+                data: 4
+            })
+        );
+    }
+
+    #[test]
+    fn slices_must_lie_within_the_data() {
+        let make = |s: &[u32], e: &[u32]| VarColumn::from_slices(&b"abcd"[..], u32s(s), u32s(e));
+        assert_eq!(make(&[2, 0], &[4, 4]).unwrap().get(0), b"cd");
+        assert_eq!(
+            make(&[0, 3], &[1, 2]),
+            Err(ColumnError::Descending { index: 1 })
+        );
+        assert_eq!(make(&[0], &[5]), Err(ColumnError::OutOfBounds { index: 0 }));
+        assert_eq!(
+            make(&[0], &[]),
+            Err(ColumnError::Uneven { left: 1, right: 0 })
+        );
+    }
+
+    #[test]
+    fn a_text_is_never_cut_within_a_character() {
+        let text: TextBuffer = ["aé", "b"].into_iter().collect();
+        let cut = text.from_slices(u32s(&[0, 2]), u32s(&[1, 3]));
+        assert_eq!(cut, Err(ColumnError::Character { index: 1 }));
+        let whole = text.from_slices(u32s(&[1]), u32s(&[3])).unwrap();
+        assert_eq!(whole.get(0), "é");
+    }
+
+    #[test]
+    fn a_bool_is_0_or_1() {
+        let column = Column::checked_bool(Fixed::new(vec![0, 1, 2]).unwrap());
+        assert_eq!(column, Err(ColumnError::NotBool { index: 2, byte: 2 }));
+    }
+
+    #[test]
+    fn taking_and_slicing_share_and_compacting_copies() {
+        let column = Column::text(["one", "two", "three"]);
+        let taken = column.take(&[2, 0]);
+        assert_eq!(taken, Column::text(["three", "one"]));
+        assert_eq!(taken.slice(1..2), Column::text(["one"]));
+        let Column::Text(compact) = taken.compact() else {
+            panic!("still text")
+        };
+        assert_eq!(compact.data(), "threeone");
+        let Column::Text(middle) = column.slice(1..2).compact() else {
+            panic!("still text")
+        };
+        assert_eq!(middle.data(), "two");
+    }
+}
