@@ -266,7 +266,7 @@ impl VarTable {
                 || self.keys.get(slot.group as usize - 1)[8..] == data[probe.start + 8..probe.end])
     }
 
-    #[cold]
+    #[inline(never)]
     fn insert(&mut self, at: usize, key: &[u8], prefix: u64) -> u32 {
         let group = self.keys.len() as u32;
         self.keys.push(key);
@@ -395,7 +395,7 @@ impl WordTable {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn insert(&mut self, at: usize, key: u64) -> u32 {
         let group = self.keys.len() as u32;
         self.keys.push(key.to_le_bytes());

@@ -8,8 +8,9 @@ use crate::batch::source::Partition;
 use crate::batch::{BatchTime, Chunk, Round};
 use crate::topology::types::Types;
 
-/// The world of a running job, given by the driver. Called from all workers, only between `begin` and
-/// the verdict of a round, and always with the same answer within a round.
+/// The world of a running job, given by the driver. Called from all workers (and [`Environment::input`] from
+/// [`Engine::begin`](super::Engine::begin)), only between `begin` and the verdict of a round, and always with the same answer within a
+/// round.
 pub trait Environment: Send + Sync {
     /// The input of `Plan::sources[source]`, in order. Partition `p` is decoded by worker `p % workers`,
     /// which drops it once it is decoded; the environment keeps it for the next attempt.
