@@ -1,8 +1,9 @@
 //! Folds values into one per group, in bounded pieces.
 //!
-//! Values are collected until there are [`FOLD_VALUES`] of them (or [`FOLD_BYTES`]), or as many as were folded
-//! before, so that many groups do not make it quadratic; then one call folds them, with what was folded
-//! before in front, so that each group goes on from its own. A group that has one value needs no call.
+//! Values are collected until there are [`FOLD_VALUES`] of them (or [`FOLD_BYTES`]), or as many as
+//! were folded before, so that many groups do not make it quadratic; then one call folds them, with
+//! what was folded before in front, so that each group goes on from its own. A group that has one
+//! value needs no call.
 
 use crate::batch::chunk::ChunkBuilder;
 use crate::batch::function::Groups;
@@ -55,8 +56,8 @@ impl Folding {
         self.numbers.is_empty()
     }
 
-    /// Collects `values`; `group` appends a number for each, a new group's being one more than any before,
-    /// and says how many groups there are now.
+    /// Collects `values`; `group` appends a number for each, a new group's being one more than any
+    /// before, and says how many groups there are now.
     pub(super) fn add(
         &mut self,
         values: &Chunk,
