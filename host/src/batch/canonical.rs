@@ -1,9 +1,9 @@
 //! The canonical form of a `MessagePack` value, by which keys are compared.
 //!
-//! Integers are in their shortest encoding, unsigned from 0 on; an f32 is an f64, every NaN the same one, −0 is
-//! 0; texts, bytes, arrays, maps and extensions have their shortest headers; maps are in the order of their
-//! encoded keys. A map that has a key twice has no canonical form. An integer and a float are different
-//! values, even if they are equal numbers.
+//! Integers are in their shortest encoding, unsigned from 0 on; an f32 is an f64, every NaN the
+//! same one, −0 is 0; texts, bytes, arrays, maps and extensions have their shortest headers; maps
+//! are in the order of their encoded keys. A map that has a key twice has no canonical form. An
+//! integer and a float are different values, even if they are equal numbers.
 
 use rmp::encode;
 
@@ -65,7 +65,8 @@ pub fn canonical(mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CanonicalErr
     }
 }
 
-/// Takes a value off `input` and appends its canonical form to `out`; `depth` more levels are allowed.
+/// Takes a value off `input` and appends its canonical form to `out`; `depth` more levels are
+/// allowed.
 fn write_value(input: &mut &[u8], out: &mut Vec<u8>, depth: usize) -> Result<(), CanonicalError> {
     match Token::read(input)? {
         Token::Array(count) => {

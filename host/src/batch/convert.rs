@@ -1,8 +1,9 @@
-//! The conversions that happen by themselves where a function takes other records than its stream has.
+//! The conversions that happen by themselves where a function takes other records than its stream
+//! has.
 //!
-//! An int64 becomes a float64 unless it is beyond ±2^53, which rejects the record. Any column becomes msgpack,
-//! value by value, in the shortest encoding. A whole pair becomes one msgpack value, the array
-//! `[key, value]`. Nothing else converts.
+//! An int64 becomes a float64 unless it is beyond ±2^53, which rejects the record. Any column
+//! becomes msgpack, value by value, in the shortest encoding. A whole pair becomes one msgpack
+//! value, the array `[key, value]`. Nothing else converts.
 
 use super::chunk::Chunk;
 use super::column::{Column, VarBuilder, VarColumn};

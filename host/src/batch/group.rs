@@ -1,11 +1,12 @@
-//! Groups records by key: every record gets its key's group number, groups in order of first appearance.
+//! Groups records by key: every record gets its key's group number, groups in order of first
+//! appearance.
 //!
-//! This is the hottest loop of a combine, so it has a path for keys of eight bytes and one for keys of any
-//! size, and neither allocates per record. Both are open-addressing tables of 16-byte slots, at most half
-//! full, probed linearly. A slot holds the key itself (eight bytes) or its first eight bytes and its length,
-//! so that most lookups touch one cache line; only longer keys are compared with the arena that holds every
-//! distinct key once. Keys come from the network, so the hash (foldhash) has a random seed; no result depends
-//! on it.
+//! This is the hottest loop of a combine, so it has a path for keys of eight bytes and one for keys
+//! of any size, and neither allocates per record. Both are open-addressing tables of 16-byte slots,
+//! at most half full, probed linearly. A slot holds the key itself (eight bytes) or its first eight
+//! bytes and its length, so that most lookups touch one cache line; only longer keys are compared
+//! with the arena that holds every distinct key once. Keys come from the network, so the hash
+//! (foldhash) has a random seed; no result depends on it.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -160,8 +161,8 @@ struct Probe {
     end: usize,
     prefix: u64,
     hash: u64,
-    /// What stood in the key's own slot when its block was read. Slots are filled and never emptied, so it
-    /// may have become out of date only by being empty then.
+    /// What stood in the key's own slot when its block was read. Slots are filled and never
+    /// emptied, so it may have become out of date only by being empty then.
     slot: VarSlot,
 }
 
@@ -180,8 +181,8 @@ impl VarTable {
         }
     }
 
-    /// Looks keys up block by block: first all slots of a block are read, without a branch between, so
-    /// that their cache misses overlap; then they are compared.
+    /// Looks keys up block by block: first all slots of a block are read, without a branch between,
+    /// so that their cache misses overlap; then they are compared.
     fn blocks(
         &mut self,
         data: &[u8],
@@ -266,7 +267,7 @@ impl VarTable {
                 || self.keys.get(slot.group as usize - 1)[8..] == data[probe.start + 8..probe.end])
     }
 
-    #[cold]
+    #[inline(never)]
     fn insert(&mut self, at: usize, key: &[u8], prefix: u64) -> u32 {
         let group = self.keys.len() as u32;
         self.keys.push(key);
@@ -395,7 +396,7 @@ impl WordTable {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn insert(&mut self, at: usize, key: u64) -> u32 {
         let group = self.keys.len() as u32;
         self.keys.push(key.to_le_bytes());

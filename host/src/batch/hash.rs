@@ -1,13 +1,14 @@
 //! Which slot a key belongs to, which partition a slot, which worker a partition.
 //!
-//! The slot of a key is written down here and never changes, because state, checkpoints and rescaling are
-//! by slot: it is the top 12 bits of xxh3-64 (seed 0) over the key's canonical bytes. Those are: of text its
-//! UTF-8, of bytes themselves, of an int64 its 8 little-endian bytes, of a bool one byte 0 or 1, of a msgpack
-//! value its canonical form ([`super::canonical`]). The type is not hashed: a stream has one.
+//! The slot of a key is written down here and never changes, because state, checkpoints and
+//! rescaling are by slot: it is the top 12 bits of xxh3-64 (seed 0) over the key's canonical bytes.
+//! Those are: of text its UTF-8, of bytes themselves, of an int64 its 8 little-endian bytes, of a
+//! bool one byte 0 or 1, of a msgpack value its canonical form ([`super::canonical`]). The type is
+//! not hashed: a stream has one.
 //!
 //! Slots go to partitions and partitions to workers by range: `slot × partitions ÷ 4096` and
-//! `partition × workers ÷ partitions`, rounded down. So a partition is a contiguous range of slots, and the
-//! first owes nothing to the number of workers.
+//! `partition × workers ÷ partitions`, rounded down. So a partition is a contiguous range of slots,
+//! and the first owes nothing to the number of workers.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -31,8 +32,8 @@ pub const fn partition_of(slot: u32, partitions: u32) -> u32 {
     (slot as u64 * partitions as u64 / SLOTS as u64) as u32
 }
 
-/// The worker of `workers` that has `partition` of `partitions`. A partition that does not exist goes to the
-/// last worker.
+/// The worker of `workers` that has `partition` of `partitions`. A partition that does not exist
+/// goes to the last worker.
 #[must_use]
 pub const fn worker_of(partition: u32, partitions: u32, workers: usize) -> usize {
     let last = partitions.saturating_sub(1);
@@ -42,8 +43,8 @@ pub const fn worker_of(partition: u32, partitions: u32, workers: usize) -> usize
 
 /// The records of each partition, by their keys: record numbers, ascending.
 ///
-/// The first value holds the numbers of all records, partition by partition; the second, one longer than
-/// there are partitions, where each partition starts.
+/// The first value holds the numbers of all records, partition by partition; the second, one longer
+/// than there are partitions, where each partition starts.
 #[must_use]
 pub fn split(keys: &Column, partitions: u32) -> (Vec<u32>, Vec<usize>) {
     let of: Vec<u32> = match keys {

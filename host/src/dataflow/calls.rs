@@ -1,8 +1,8 @@
 //! Calls into functions: conversion before, accounting after, instances in between. Shared by all
 //! operators that bind a function.
 //!
-//! Instances belong to a [`Run`]: one partition of one attempt. One is made when the first chunk with
-//! records needs it, and dropped with the run.
+//! Instances belong to a [`Run`]: one partition of one attempt. One is made when the first chunk
+//! with records needs it, and dropped with the run.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,8 +23,8 @@ use super::operator::{Attempt, Output};
 use super::rejects::{NO_REASON, Rejects};
 use super::seed::seed;
 
-/// The most that one call may be given or may give, in bytes. A column must stay below 4 GiB, and slices
-/// that repeat can stand for far more than a guest's memory holds.
+/// The most that one call may be given or may give, in bytes. A column must stay below 4 GiB, and
+/// slices that repeat can stand for far more than a guest's memory holds.
 pub(super) const CALL_BYTES: usize = 1024 * 1024 * 1024;
 
 /// Whether a function is called where there are no records.
@@ -192,7 +192,8 @@ impl Caller {
         Ok(chunk)
     }
 
-    /// Folds `values` with the one function of the stage: a record per group, of the type of `values`.
+    /// Folds `values` with the one function of the stage: a record per group, of the type of
+    /// `values`.
     ///
     /// # Errors
     ///
@@ -342,7 +343,8 @@ impl Caller {
                 rejects.tell(0, || (None, NO_REASON.to_owned()), out)?;
             }
             for one in told {
-                // Only the first link's records were seen by the host. The index is guest-controlled.
+                // Only the first link's records were seen by the host. The index is
+                // guest-controlled.
                 let index = one.at.index as usize;
                 let seen = number == 0 && index < input.len();
                 let record = || seen.then(|| record_excerpt(input, index));

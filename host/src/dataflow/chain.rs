@@ -1,4 +1,5 @@
-//! `map`, `flat_map`, `filter`, `map_values`, `flat_map_values`, and chains of them: a chunk for a chunk.
+//! `map`, `flat_map`, `filter`, `map_values`, `flat_map_values`, and chains of them: a chunk for a
+//! chunk.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,13 +1,15 @@
-//! Parcels as timely sees them: a container that is counted, split per worker, and sent between processes
-//! as the columns' own buffers.
+//! Parcels as timely sees them: a container that is counted, split per worker, and sent between
+//! processes as the columns' own buffers.
 //!
-//! A parcel counts as one record, whatever it holds: a container that counts 0 is silently dropped by
-//! timely. The bytes, all numbers little-endian: the number of parcels (8), then per parcel `partition`,
-//! `sequence`, `target`, `flags` (4 each: bit 0 the partition ends here, bit 1 there are keys) and its
-//! columns, keys first. A column is its type (4), the number of elements (4), the length of its data (8),
-//! then for variable-size types `n + 1` offsets (4 each), then the data, then zeros up to a multiple of 8.
+//! A parcel counts as one record, whatever it holds: a container that counts 0 is silently dropped
+//! by timely. The bytes, all numbers little-endian: the number of parcels (8), then per parcel
+//! `partition`, `sequence`, `target`, `flags` (4 each: bit 0 the partition ends here, bit 1 there
+//! are keys) and its columns, keys first. A column is its type (4), the number of elements (4), the
+//! length of its data (8), then for variable-size types `n + 1` offsets (4 each), then the data,
+//! then zeros up to a multiple of 8.
 //!
-//! **Invariant:** nothing that a peer sends is believed: decoding checks every count, offset and text.
+//! **Invariant:** nothing that a peer sends is believed: decoding checks every count, offset and
+//! text.
 
 use std::io::Write;
 
@@ -74,7 +76,8 @@ const COLUMN_HEADER: usize = 16;
 impl ContainerBytes for Parcels {
     /// # Panics
     ///
-    /// If the bytes are no parcels: a peer that sends such is another program, and a cluster is fail-stop.
+    /// If the bytes are no parcels: a peer that sends such is another program, and a cluster is
+    /// fail-stop.
     fn from_bytes(bytes: timely::bytes::arc::Bytes) -> Self {
         match decode(Bytes::from_owner(Owned(bytes))) {
             Ok(parcels) => parcels,

@@ -1,7 +1,8 @@
 //! What the driver says to every operator: a round begins, a round is decided.
 //!
-//! The messages go through the dataflow's own control stream, so that all workers see them in the same
-//! order: `Begin(r)`, `Verdict(r)`, `Begin(s)` with `s > r`. A plan is the same on every worker.
+//! The messages go through the dataflow's own control stream, so that all workers see them in the
+//! same order: `Begin(r)`, `Verdict(r)`, `Begin(s)` with `s > r`. A plan is the same on every
+//! worker.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +25,8 @@ pub struct RoundPlan {
     pub attempt: u32,
     /// The job's seed; see [`seed`](super::seed()).
     pub seed: u64,
-    /// Which of `Plan::streams` fire at this batch. A stream that does not fire gives nothing, nor do
-    /// streams and sinks after it.
+    /// Which of `Plan::streams` fire at this batch. A stream that does not fire gives nothing, nor
+    /// do streams and sinks after it.
     pub fires: Vec<bool>,
     /// Records that earlier attempts found guilty of a trap.
     pub skip: Skips,
@@ -43,7 +44,8 @@ pub enum Verdict {
 /// Which half of an operator makes a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Half {
-    /// Over a partition of the input: a narrow operator, or the half of a wide one before the exchange.
+    /// Over a partition of the input: a narrow operator, or the half of a wide one before the
+    /// exchange.
     Before,
     /// Over a partition of the result of a wide operator.
     After,
@@ -76,7 +78,7 @@ pub(super) enum Control {
 pub(super) struct Begin {
     /// The driver's plan.
     pub(super) plan: RoundPlan,
-    /// The number of partitions of each source's input. In the message and not asked for by each worker,
-    /// because partitions are numbered with it before the last of them was seen.
+    /// The number of partitions of each source's input. In the message and not asked for by each
+    /// worker, because partitions are numbered with it before the last of them was seen.
     pub(super) inputs: Vec<u32>,
 }

@@ -1,9 +1,9 @@
-//! The one timely operator that drives every [`Operator`]: capabilities, frontiers and channels are here
-//! and nowhere else.
+//! The one timely operator that drives every [`Operator`]: capabilities, frontiers and channels are
+//! here and nowhere else.
 //!
-//! Port 0 is the control stream, which is not ordered with the data, so a [`Machine`] stashes what comes
-//! before its `Begin`. The capability to send in a round is the one `Begin` came with; it is held until the
-//! frontiers of all data inputs have passed the round and the operator has finished.
+//! Port 0 is the control stream, which is not ordered with the data, so a [`Machine`] stashes what
+//! comes before its `Begin`. The capability to send in a round is the one `Begin` came with; it is
+//! held until the frontiers of all data inputs have passed the round and the operator has finished.
 
 use std::cell::Cell;
 use std::rc::Rc;

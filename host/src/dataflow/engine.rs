@@ -1,7 +1,8 @@
 //! The running dataflow, as the driver holds it.
 //!
-//! The driver begins a round, waits until it is decided, gives the verdict, and begins the next. The workers
-//! are threads of their own; a panic in one ends the process, because its peers would wait for ever.
+//! The driver begins a round, waits until it is decided, gives the verdict, and begins the next.
+//! The workers are threads of their own; a panic in one ends the process, because its peers would
+//! wait for ever.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -40,8 +41,8 @@ pub struct Options {
     pub workers: usize,
     /// How chunks cross between them.
     pub exchange: Exchange,
-    /// Called in a worker that panics, after the message was printed. Ends the process by default; where it
-    /// returns, the other workers wait for ever.
+    /// Called in a worker that panics, after the message was printed. Ends the process by default;
+    /// where it returns, the other workers wait for ever.
     pub on_panic: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -70,8 +71,8 @@ pub struct StartError {
 pub struct Decided {
     /// The round.
     pub round: Round,
-    /// Why it must be aborted; none: it may be committed. In the order of the plan; those that were not
-    /// reached because another came first are missing.
+    /// Why it must be aborted; none: it may be committed. In the order of the plan; those that were
+    /// not reached because another came first are missing.
     pub failures: Vec<Failure>,
     /// What was done.
     pub report: RoundReport,
@@ -172,8 +173,8 @@ impl Engine {
     ///
     /// # Panics
     ///
-    /// If the round before has no verdict yet, if `plan.round` is not larger than it, or if `plan.fires` has
-    /// not one entry per stream.
+    /// If the round before has no verdict yet, if `plan.round` is not larger than it, or if
+    /// `plan.fires` has not one entry per stream.
     pub fn begin(&mut self, plan: RoundPlan) {
         if let Some((last, phase)) = self.last {
             assert_eq!(phase, Phase::Over, "round {last} has a verdict");
@@ -210,12 +211,13 @@ impl Engine {
         self.command(Command::Verdict(verdict));
     }
 
-    /// Stops the workers and waits for them. A round that is open is lost; a call into a guest that is under
-    /// way is waited for.
+    /// Stops the workers and waits for them. A round that is open is lost; a call into a guest that
+    /// is under way is waited for.
     pub fn stop(self) {}
 
     fn command(&self, command: Command) {
-        // Worker 0 is gone only after a panic whose handler returned; then nothing is decided any more.
+        // Worker 0 is gone only after a panic whose handler returned; then nothing is decided any
+        // more.
         let _ = self.commands.send(command);
         if let Some(guards) = &self.guards {
             guards.guards()[0].thread().unpark();

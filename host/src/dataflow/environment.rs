@@ -1,4 +1,5 @@
-//! What the dataflow needs from the outside, so that it knows nothing of wasm, transports and files.
+//! What the dataflow needs from the outside, so that it knows nothing of wasm, transports and
+//! files.
 
 use std::sync::Arc;
 
@@ -8,22 +9,23 @@ use crate::batch::source::Partition;
 use crate::batch::{BatchTime, Chunk, Round};
 use crate::topology::types::Types;
 
-/// The world of a running job, given by the driver. Called from all workers, only between `begin` and
+/// The world of a running job, given by the driver. Called from all workers (and
+/// [`Environment::input`] from [`Engine::begin`](super::Engine::begin)), only between `begin` and
 /// the verdict of a round, and always with the same answer within a round.
 pub trait Environment: Send + Sync {
-    /// The input of `Plan::sources[source]`, in order. Partition `p` is decoded by worker `p % workers`,
-    /// which drops it once it is decoded; the environment keeps it for the next attempt.
+    /// The input of `Plan::sources[source]`, in order. Partition `p` is decoded by worker `p %
+    /// workers`, which drops it once it is decoded; the environment keeps it for the next attempt.
     fn input(&self, round: Round, source: usize) -> Vec<Arc<dyn Partition>>;
 
-    /// What `Plan::stages()[stage]` runs; nothing for a stage that binds no function. Segments of a chain
-    /// cover its streams in order; other stages have one segment.
+    /// What `Plan::stages()[stage]` runs; nothing for a stage that binds no function. Segments of a
+    /// chain cover its streams in order; other stages have one segment.
     fn program(&self, round: Round, stage: usize) -> Program;
 
     /// The record types under the plugin versions of `round`.
     fn types(&self, round: Round) -> Arc<Types>;
 
-    /// Stages a chunk in `Plan::sinks[sink]`. Chunks of one partition come in order, from one worker;
-    /// partitions in any order, at the same time. Never an empty chunk.
+    /// Stages a chunk in `Plan::sinks[sink]`. Chunks of one partition come in order, from one
+    /// worker; partitions in any order, at the same time. Never an empty chunk.
     ///
     /// # Errors
     ///

@@ -76,8 +76,9 @@ pub struct Sample {
     pub sequence: u32,
     /// Its number among the records of that call.
     pub index: u32,
-    /// The record as text, cut and escaped ([`crate::batch::text::excerpt`]); none where only the guest has seen it (a record
-    /// between two links of a chain, or input that a source could not decode).
+    /// The record as text, cut and escaped ([`crate::batch::text::excerpt`]); none where only the
+    /// guest has seen it (a record between two links of a chain, or input that a source could not
+    /// decode).
     pub record: Option<String>,
     /// Why, in the function's or the host's words, cut and escaped.
     pub reason: String,

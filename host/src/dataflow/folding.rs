@@ -1,7 +1,8 @@
 //! Folds values into one per group, in bounded pieces.
 //!
-//! Values are collected until there are [`FOLD_VALUES`] of them (or [`FOLD_BYTES`]); then one call folds
-//! them, with what was folded before in front, so that each group goes on from its own. A group that has one
+//! Values are collected until there are [`FOLD_VALUES`] of them (or [`FOLD_BYTES`]), or as many as
+//! were folded before, so that many groups do not make it quadratic; then one call folds them, with
+//! what was folded before in front, so that each group goes on from its own. A group that has one
 //! value needs no call.
 
 use crate::batch::chunk::ChunkBuilder;
@@ -55,8 +56,8 @@ impl Folding {
         self.numbers.is_empty()
     }
 
-    /// Collects `values`; `group` appends a number for each, a new group's being one more than any before,
-    /// and says how many groups there are now.
+    /// Collects `values`; `group` appends a number for each, a new group's being one more than any
+    /// before, and says how many groups there are now.
     pub(super) fn add(
         &mut self,
         values: &Chunk,
@@ -67,8 +68,10 @@ impl Folding {
             .map_err(|kind| out.failed(self.run.partition(), kind))?;
         let groups = group(&mut self.numbers);
         self.values.append(values);
-        if self.numbers.len() - self.folded >= FOLD_VALUES
-            || self.values.size() - self.folded_bytes >= FOLD_BYTES
+        let pending = self.numbers.len() - self.folded;
+        let pending_bytes = self.values.size() - self.folded_bytes;
+        if pending >= FOLD_VALUES.max(self.folded)
+            || pending_bytes >= FOLD_BYTES.max(self.folded_bytes)
         {
             let folded = self.fold(groups, (caller, out))?;
             self.values.append(&folded);

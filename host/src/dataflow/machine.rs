@@ -1,9 +1,9 @@
 //! The life of one operator on one worker, round by round, without timely.
 //!
-//! Parcels of a round that is not open yet are stashed. After a failure of this operator, or when the round
-//! is lost elsewhere, or when its stream does not fire, input is drained and nothing is computed; the round
-//! still ends in the usual way. The token `C` is what keeps the round open for receivers: it is dropped once
-//! the operator has finished and its last parcels are sent.
+//! Parcels of a round that is not open yet are stashed. After a failure of this operator, or when
+//! the round is lost elsewhere, or when its stream does not fire, input is drained and nothing is
+//! computed; the round still ends in the usual way. The token `C` is what keeps the round open for
+//! receivers: it is dropped once the operator has finished and its last parcels are sent.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -113,7 +113,8 @@ impl<C> Machine<C> {
         }
     }
 
-    /// Ends a turn: finishes the round if all its input has `passed`, and sends what there is to send.
+    /// Ends a turn: finishes the round if all its input has `passed`, and sends what there is to
+    /// send.
     pub(super) fn settle(
         &mut self,
         passed: impl FnOnce(Round) -> bool,

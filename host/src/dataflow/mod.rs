@@ -1,13 +1,14 @@
 //! Runs one plan as a timely dataflow, one attempt of a batch at a time.
 //!
-//! The driver begins a round ([`Engine::begin`]): its plan goes through the dataflow's own control stream to
-//! every operator of every worker. Sources decode their partitions, chunks cross the operators, and when the
-//! frontier of every operator has passed the round, each worker reports to worker 0, which decides it
-//! ([`Engine::wait`]). The driver gives the verdict and begins the next.
+//! The driver begins a round ([`Engine::begin`]): its plan goes through the dataflow's own control
+//! stream to every operator of every worker. Sources decode their partitions, chunks cross the
+//! operators, and when the frontier of every operator has passed the round, each worker reports to
+//! worker 0, which decides it ([`Engine::wait`]). The driver gives the verdict and begins the next.
 //!
-//! A narrow operator works where its input is. A wide one is two operators with an exchange between: the
-//! half before combines each partition and splits it by target partition, the half after takes what arrives
-//! in (partition, sequence) order. So every stream has one order, whatever the number of workers.
+//! A narrow operator works where its input is. A wide one is two operators with an exchange
+//! between: the half before combines each partition and splits it by target partition, the half
+//! after takes what arrives in (partition, sequence) order. So every stream has one order, whatever
+//! the number of workers.
 //!
 //! This module knows nothing of TOML, sockets or wasm: it is given a
 //! [`Plan`](crate::topology::plan::Plan) and an [`Environment`].

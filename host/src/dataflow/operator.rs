@@ -1,7 +1,7 @@
 //! What an operator is: a plain struct that takes chunks and sends chunks.
 //!
-//! Capabilities, frontiers, stashing and channels are the business of [`super::drive`]; so an operator is
-//! tested by calling it.
+//! Capabilities, frontiers, stashing and channels are the business of [`super::drive`]; so an
+//! operator is tested by calling it.
 
 use std::sync::Arc;
 
@@ -17,14 +17,15 @@ use super::report::Tally;
 
 /// One half or the whole of a stream's operator, of a source or of a sink, on one worker.
 ///
-/// A round's life: `begin`, any number of `pull` and `chunk`, `finish` once nothing more can come, and
-/// later `verdict`. After an error neither `chunk` nor `finish` is called until the next `begin`, which
-/// therefore starts from nothing.
+/// A round's life: `begin`, any number of `pull` and `chunk`, `finish` once nothing more can come,
+/// and later `verdict`. After an error neither `chunk` nor `finish` is called until the next
+/// `begin`, which therefore starts from nothing.
 pub trait Operator {
     /// A round starts. What an attempt left behind is forgotten.
     fn begin(&mut self, attempt: &Arc<Attempt>);
 
-    /// Makes a chunk's worth of output out of nothing (sources only), and says whether there is more.
+    /// Makes a chunk's worth of output out of nothing (sources only), and says whether there is
+    /// more.
     ///
     /// # Errors
     ///

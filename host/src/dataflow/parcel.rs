@@ -4,9 +4,10 @@ use crate::batch::{Chunk, RecordType};
 
 /// A chunk of a partition.
 ///
-/// On an edge between narrow operators a partition is a run of parcels with ascending sequences, from one
-/// worker, the last of them marked, at least one of them (maybe empty). On an exchanged edge parcels come
-/// in any order, `target` says where they belong, and the end of the round says that they are complete.
+/// On an edge between narrow operators a partition is a run of parcels with ascending sequences,
+/// from one worker, the last of them marked, at least one of them (maybe empty). On an exchanged
+/// edge parcels come in any order, `target` says where they belong, and the end of the round says
+/// that they are complete.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parcel {
     /// The partition of the sender's stream.

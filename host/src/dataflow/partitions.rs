@@ -1,8 +1,8 @@
 //! How many partitions every stream has in a round, known before the first record flows.
 //!
 //! The driver's plan says how many partitions each source's input has; the rest follows from the
-//! operators: a narrow one has those of its input, `union` the sum, a wide one what it was told. So `union`
-//! can number its partitions from the start, and every worker numbers them the same.
+//! operators: a narrow one has those of its input, `union` the sum, a wide one what it was told. So
+//! `union` can number its partitions from the start, and every worker numbers them the same.
 
 use crate::topology::plan::{Op, Plan, Upstream};
 

@@ -1,7 +1,7 @@
 //! `reduce`: all records of a batch to one; nothing for an empty batch.
 //!
-//! Each partition is folded first, then the partitions' results in order. On a stream of pairs whole pairs
-//! are folded.
+//! Each partition is folded first, then the partitions' results in order. On a stream of pairs
+//! whole pairs are folded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

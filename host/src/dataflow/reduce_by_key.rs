@@ -1,9 +1,9 @@
 //! `reduce_by_key`: one pair per key, combined within each partition before the exchange.
 //!
 //! Keys are grouped here, not in the guest, and values of a key are folded in bounded pieces
-//! ([`super::folding`]). The half before the exchange does that per partition of the input and splits the
-//! result by target partition; the half after does the same over what arrives, in (partition, sequence)
-//! order. Results stand in the order in which keys first appeared.
+//! ([`super::folding`]). The half before the exchange does that per partition of the input and
+//! splits the result by target partition; the half after does the same over what arrives, in
+//! (partition, sequence) order. Results stand in the order in which keys first appeared.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Rejected records: counted and sampled, or the end of the attempt, as the stream's `on_error` says.
+//! Rejected records: counted and sampled, or the end of the attempt, as the stream's `on_error`
+//! says.
 
 use crate::topology::plan::OnError;
 

@@ -1,7 +1,7 @@
 //! `repartition`: exactly so many partitions, record `i` of the stream in partition `i % n`.
 //!
-//! The number of a record is known once all partitions before its own are complete, so one worker deals:
-//! everything comes to it, and at the end it hands each partition to the worker that has it.
+//! The number of a record is known once all partitions before its own are complete, so one worker
+//! deals: everything comes to it, and at the end it hands each partition to the worker that has it.
 
 use std::sync::Arc;
 
@@ -87,7 +87,8 @@ impl Operator for Dealer {
     }
 }
 
-/// Takes complete partitions from the dealer; they come in order, because they come from one worker.
+/// Takes complete partitions from the dealer; they come in order, because they come from one
+/// worker.
 pub(super) struct Deal;
 
 impl Operator for Deal {

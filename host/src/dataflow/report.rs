@@ -1,7 +1,7 @@
 //! What a round did: counts, times and samples per source, stream and sink, merged over workers.
 //!
-//! A report is data like any other: each worker sends its own to worker 0 when its last operator has
-//! finished the round. All of it but the times is the same with any number of workers.
+//! A report is data like any other: each worker sends its own to worker 0 when its last operator
+//! has finished the round. All of it but the times is the same with any number of workers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use super::failure::{Failure, Node, Sample};
 /// Rejected records that are kept per node and round.
 pub const SAMPLES: usize = 5;
 
-/// Counters of guests that are kept per node and round; names are guest-controlled, so there is a bound.
+/// Counters of guests that are kept per node and round; names are guest-controlled, so there is a
+/// bound.
 pub const COUNTERS: usize = 64;
 
 /// What a round did, by index of the plan.

@@ -1,8 +1,8 @@
 //! Records on their way into order.
 //!
-//! Text and bytes compare by bytes, float64 in IEEE 754's total order, false before true, msgpack by its
-//! canonical bytes (a value that has none by the bytes it has). Ties are broken by the other column,
-//! ascending; full ties keep the order in which they came.
+//! Text and bytes compare by bytes, float64 in IEEE 754's total order, false before true, msgpack
+//! by its canonical bytes (a value that has none by the bytes it has). Ties are broken by the other
+//! column, ascending; full ties keep the order in which they came.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -169,7 +169,8 @@ fn comparable(column: &Column) -> Cow<'_, Column> {
     Cow::Owned(Column::Msgpack(builder.finish()))
 }
 
-/// A number that is smaller for a smaller element; equal for elements that must be compared in full.
+/// A number that is smaller for a smaller element; equal for elements that must be compared in
+/// full.
 fn rank(column: &Column, index: usize) -> u64 {
     const SIGN: u64 = 1 << 63;
     match column {

@@ -1,8 +1,9 @@
 //! The seed of a call's randomness: a specified mix of where the call happens.
 //!
-//! xxh3-64 (seed 0) over 36 bytes, all numbers little-endian: the job's seed (8), the batch time (8), the
-//! stream's index in the plan (8), the half (4: 0 before, 1 after the exchange), the partition (4), the
-//! sequence (4). Neither worker nor attempt nor round is in it, so a replay draws the same numbers.
+//! xxh3-64 (seed 0) over 36 bytes, all numbers little-endian: the job's seed (8), the batch time
+//! (8), the stream's index in the plan (8), the half (4: 0 before, 1 after the exchange), the
+//! partition (4), the sequence (4). Neither worker nor attempt nor round is in it, so a replay
+//! draws the same numbers.
 
 use xxhash_rust::xxh3::xxh3_64;
 

@@ -6,8 +6,8 @@ use super::calls::CALL_BYTES;
 use super::failure::FailureKind;
 use super::parcel::Parcel;
 
-/// The most that one operator of a worker holds in a round, in bytes. Guests decide how much they make of a
-/// batch, so there is a bound.
+/// The most that one operator of a worker holds in a round, in bytes. Guests decide how much they
+/// make of a batch, so there is a bound.
 const SHELF_BYTES: usize = 8 * 1024 * 1024 * 1024;
 
 /// Parcels of an exchanged edge, which come in any order.

@@ -1,7 +1,8 @@
 //! `sort`: the whole batch in order, in one partition.
 //!
-//! Each partition is sorted where it is, then all come to one worker, which sorts again: a stable sort finds
-//! the sorted runs and merges them. With a `limit` no more than a small multiple of it is held at any time.
+//! Each partition is sorted where it is, then all come to one worker, which sorts again: a stable
+//! sort finds the sorted runs and merges them. With a `limit` no more than a small multiple of it
+//! is held at any time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! `transform`: the whole batch in one call, in one partition; called at every firing, also with nothing.
+//! `transform`: the whole batch in one call, in one partition; called at every firing, also with
+//! nothing.
 
 use std::sync::Arc;
 

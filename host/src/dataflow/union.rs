@@ -1,7 +1,7 @@
 //! `union`: all of its inputs, partitions in the order of `from`.
 //!
-//! Partitions of input `i` are numbered after those of inputs `0..i`; how many those have is known when the
-//! round begins ([`super::partitions`]), so nothing waits and nothing moves.
+//! Partitions of input `i` are numbered after those of inputs `0..i`; how many those have is known
+//! when the round begins ([`super::partitions`]), so nothing waits and nothing moves.
 
 use std::sync::Arc;
 

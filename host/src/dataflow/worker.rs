@@ -1,8 +1,8 @@
 //! One worker thread: it builds the dataflow of the plan, then steps it until it ends.
 //!
-//! All workers build exactly the same operators in the same order. Only worker 0 holds an input, the
-//! control stream; it takes the engine's commands between two steps. An idle worker is parked, and woken by
-//! its peers or, worker 0, by the engine.
+//! All workers build exactly the same operators in the same order. Only worker 0 holds an input,
+//! the control stream; it takes the engine's commands between two steps. An idle worker is parked,
+//! and woken by its peers or, worker 0, by the engine.
 
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
@@ -135,8 +135,8 @@ fn broadcast<'scope>(
     )
 }
 
-/// Sends each worker's report to worker 0, which decides the round when it has all of them: a worker
-/// reports when the frontiers of all its operators have passed the round.
+/// Sends each worker's report to worker 0, which decides the round when it has all of them: a
+/// worker reports when the frontiers of all its operators have passed the round.
 fn report<'scope>(site: &Site<'scope>, decided: Option<Sender<Decided>>) {
     let local = Rc::clone(&site.local);
     let scope = site.scope;

@@ -47,7 +47,8 @@ impl Double {
         Self::new(Body::Process(Arc::new(call)))
     }
 
-    /// A function of texts: each to any number of others, or a reason to reject it, or (`!`) a trap.
+    /// A function of texts: each to any number of others, or a reason to reject it, or (`!`) a
+    /// trap.
     pub(in crate::dataflow) fn texts(
         each: impl Fn(&str) -> Result<Vec<String>, &'static str> + Send + Sync + 'static,
     ) -> Self {

@@ -1,4 +1,5 @@
-//! Doubles for tests: functions made of closures, jobs, a world of plain vectors, and operators run by hand.
+//! Doubles for tests: functions made of closures, jobs, a world of plain vectors, and operators run
+//! by hand.
 
 mod double;
 mod job;

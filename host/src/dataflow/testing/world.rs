@@ -57,7 +57,8 @@ impl World {
         }
     }
 
-    /// Sets the partitions of a source for the rounds to come, each cut into chunks of `length` records.
+    /// Sets the partitions of a source for the rounds to come, each cut into chunks of `length`
+    /// records.
     pub(in crate::dataflow) fn feed(&self, source: usize, partitions: &[Chunk], length: usize) {
         let cut = |chunk: &Chunk| {
             (0..chunk.len())

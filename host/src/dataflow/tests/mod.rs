@@ -1,4 +1,5 @@
-//! The engine as a whole: the same bytes in the same order with any number of workers, and rounds that fail.
+//! The engine as a whole: the same bytes in the same order with any number of workers, and rounds
+//! that fail.
 
 mod order;
 mod rounds;
