@@ -12,7 +12,7 @@ use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Error, Path, Token};
 
-use crate::expand::shape_macro;
+use crate::expand::{plain_name, shape_macro};
 
 /// `plugin!(split, words::pair);`
 pub fn plugin(functions: TokenStream) -> TokenStream {
@@ -26,13 +26,15 @@ fn expand(functions: TokenStream) -> Result<TokenStream, Error> {
         return Err(Error::new(proc_macro2::Span::call_site(), message));
     }
     let mut names = BTreeSet::new();
-    let mut shapes = Vec::new();
+    let (mut shapes, mut texts) = (Vec::new(), Vec::new());
     for path in &paths {
         let name = last(path)?;
-        if !names.insert(name.to_string()) {
+        let text = plain_name(name);
+        if !names.insert(text.clone()) {
             let message = format!("`{name}` is listed twice; names are unique within a plugin");
             return Err(Error::new_spanned(path, message));
         }
+        texts.push(text);
         let mut shape = path.clone();
         if let Some(segment) = shape.segments.last_mut() {
             segment.ident = shape_macro(name);
@@ -50,8 +52,17 @@ fn expand(functions: TokenStream) -> Result<TokenStream, Error> {
             const NAME: &'static str = ::std::env!("CARGO_PKG_NAME");
             const VERSION: &'static str = ::std::env!("CARGO_PKG_VERSION");
 
-            fn items() -> ::std::vec::Vec<::dshost_guest::glue::Item> {
-                ::std::vec![#(<#paths as ::dshost_guest::glue::Plugged>::item()),*]
+            const NAMES: &'static [&'static str] = &[#(#texts),*];
+
+            fn item(
+                name: &str,
+            ) -> ::std::option::Option<::dshost_guest::glue::Item> {
+                match name {
+                    #(#texts => ::std::option::Option::Some(
+                        <#paths as ::dshost_guest::glue::Plugged>::item(),
+                    ),)*
+                    _ => ::std::option::Option::None,
+                }
             }
         }
 
