@@ -120,34 +120,35 @@ impl<A: Totals, P, F> Folding<A, P, F>
 where
     F: for<'a> Fn(A::Of<'a>, ItemOf<'a, A>, &Aside<'a, P>) -> Result<A::Of<'a>, Refused<A::Of<'a>>>,
 {
-    /// What becomes of a group when record `index` comes to it.
+    /// Adds record `index` to a group.
     #[inline(always)]
     fn add<'a>(
         &self,
-        slot: SlotOf<'a, A>,
+        slot: &mut SlotOf<'a, A>,
         (index, item): (u32, ItemOf<'a, A>),
         aside: &Aside<'a, P>,
         entry: &mut Entry<'_>,
-    ) -> SlotOf<'a, A> {
-        let total = match slot {
-            Slot::Total(total) => total,
-            Slot::Empty => return Slot::First(index, item),
-            Slot::First(first, start) => match A::read(start) {
-                Ok(total) => total,
-                Err(refusal) => {
-                    // The start is no value: the fold begins with this one.
-                    entry.reject(first, refusal);
-                    return Slot::First(index, item);
-                }
-            },
+    ) {
+        let total = match mem::replace(slot, Slot::Empty) {
+            Slot::Total(total) => Ok(total),
+            Slot::First(first, start) => A::read(start).map_err(|refusal| (first, refusal)),
+            Slot::Empty => {
+                *slot = Slot::First(index, item);
+                return;
+            }
         };
-        match (self.step)(total, item, aside) {
-            Ok(total) => Slot::Total(total),
-            Err((total, refusal)) => {
+        *slot = match total.map(|total| (self.step)(total, item, aside)) {
+            Ok(Ok(total)) => Slot::Total(total),
+            Ok(Err((total, refusal))) => {
                 entry.reject(index, refusal);
                 Slot::Total(total)
             }
-        }
+            Err((first, refusal)) => {
+                // The start is no value: the fold begins with this one.
+                entry.reject(first, refusal);
+                Slot::First(index, item)
+            }
+        };
     }
 }
 
@@ -183,8 +184,7 @@ where
                 continue;
             }
             let slot = &mut slots[number(*group)];
-            let before = mem::replace(slot, Slot::Empty);
-            *slot = self.add(before, (index, item), &aside, &mut entry);
+            self.add(slot, (index, item), &aside, &mut entry);
         }
         let mut builder = A::Record::builder(Sources::of(values), slots.len());
         for slot in slots {
