@@ -151,8 +151,18 @@ pub const fn held<H: Holds>(_: &Probe<H>) -> Probe<H::State> {
     Probe::of()
 }
 
+/// A state that is the same as that in `T`.
+#[diagnostic::on_unimplemented(
+    message = "the state that is returned differs from the state of the function",
+    label = "this is another type"
+)]
+pub trait SameState<T> {}
+
+impl<S> SameState<Self> for Probe<S> {}
+impl<S> SameState<crate::fold::Undecided> for Probe<S> {}
+
 /// Compiles where both are the same.
-pub const fn same_state<S>(_: &Probe<S>, _: &Probe<S>) {}
+pub const fn same_state<A: SameState<B>, B>(_: &A, _: &B) {}
 
 /// What a macro knows of a state.
 #[derive(Clone, Copy, Debug)]

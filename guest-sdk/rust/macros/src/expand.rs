@@ -25,6 +25,10 @@ pub fn attribute(kind: Kind, options: TokenStream, function: &TokenStream) -> To
         .and_then(|options| Ok((Signature::new(kind, parsed.clone())?, options)));
     let (beside, error) = match checked {
         Ok((signature, options)) => (beside(&signature, &options), None),
+        // In an `impl` there is no place for more items.
+        Err(error) if parsed.sig.receiver().is_some() => {
+            (TokenStream::new(), Some(error.into_compile_error()))
+        }
         // `plugin!` still finds the function, so that this error is the only one.
         Err(error) => {
             let item = quote!(::std::unreachable!());

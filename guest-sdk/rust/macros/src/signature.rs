@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprLit, FnArg, GenericParam, ItemFn, Lit, Meta, ReturnType, Type};
 
 use crate::kind::Kind;
-use crate::types::{is_named, is_reference, plain};
+use crate::types::{Plain, is_named, is_reference, plain};
 
 /// A function that has, as far as tokens tell, a shape of its kind.
 pub struct Signature {
@@ -54,6 +54,7 @@ impl Signature {
         if !kind.may_refuse() && is_named(&output, "Result") {
             return Err(error(kind, &output, "returns a `Result`"));
         }
+        check_types(kind, &types, &output)?;
         Ok(Self {
             kind,
             data: types,
@@ -160,6 +161,42 @@ fn parameter(kind: Kind, input: &FnArg) -> Result<Type, Error> {
         return Err(error(kind, ty, "is generic"));
     }
     Ok(Type::clone(&typed.ty))
+}
+
+/// Checks what type names tell without knowing more; the rest is left to the compiler, whose messages are
+/// longer.
+fn check_types(kind: Kind, data: &[Type], output: &Type) -> Result<(), Error> {
+    let differs = |a: &Type, b: &Type| match (Plain::of(a), Plain::of(b)) {
+        (Some(a), Some(b)) => a != b,
+        _ => false,
+    };
+    match kind {
+        Kind::Filter if Plain::of(output).is_some_and(|class| class != Plain::Bool) => {
+            Err(error(kind, output, "does not return a `bool`"))
+        }
+        Kind::FlatMap
+        | Kind::FlatMapValues
+        | Kind::MapPartitions
+        | Kind::Transform
+        | Kind::TransformWith
+            if Plain::of(output).is_some() =>
+        {
+            Err(error(kind, output, "returns a single value"))
+        }
+        Kind::MapPartitions | Kind::Transform | Kind::TransformWith => {
+            match data.iter().find(|ty| Plain::of(ty).is_some()) {
+                Some(single) => Err(error(kind, single, "takes a single value")),
+                None => Ok(()),
+            }
+        }
+        Kind::Reduce | Kind::Inverse if differs(&data[0], &data[1]) => {
+            Err(error(kind, &data[1], "takes values of two types"))
+        }
+        Kind::Reduce | Kind::Inverse if differs(&data[0], output) => {
+            Err(error(kind, output, "returns another type than it takes"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn tail(kind: Kind, types: Vec<Type>) -> Result<Vec<Tail>, Error> {

@@ -42,6 +42,35 @@ impl Held {
     }
 }
 
+/// A type that tokens are enough to tell: one with a column of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plain {
+    Text,
+    Bytes,
+    Int64,
+    Float64,
+    Bool,
+}
+
+impl Plain {
+    /// What `ty` is, borrowed or not, if its name says so.
+    pub fn of(ty: &Type) -> Option<Self> {
+        match plain(ty) {
+            Type::Reference(reference) => Self::of(&reference.elem),
+            Type::Slice(slice) => is_named(&slice.elem, "u8").then_some(Self::Bytes),
+            ty => [
+                ("str", Self::Text),
+                ("String", Self::Text),
+                ("i64", Self::Int64),
+                ("f64", Self::Float64),
+                ("bool", Self::Bool),
+            ]
+            .into_iter()
+            .find_map(|(name, class)| is_named(ty, name).then_some(class)),
+        }
+    }
+}
+
 /// Whether a parameter is taken by reference.
 pub fn is_reference(ty: &Type) -> bool {
     matches!(plain(ty), Type::Reference(_))

@@ -204,19 +204,24 @@ impl<V> OtherTotal<V> for Probe<V> {
     }
 }
 
-/// A type that is the same as `T`.
+/// Types of a key and a value that are the same as those in `T`.
 #[diagnostic::on_unimplemented(
     message = "the types of this function differ, and must be the same",
-    label = "this is another type than that of the first value",
+    label = "this is another type than that of the result",
     note = "it takes two values of one type and returns that type; for text also `fn(String, &str) -> String`"
 )]
 pub trait Same<T> {}
 
-impl<T> Same<Self> for Probe<T> {}
-impl Same<Self> for NoKey {}
+impl<K, V> Same<Self> for (K, V) {}
+impl<K, V> Same<Undecided> for (K, V) {}
 
-/// Compiles where the key types and the value types are the same.
-pub const fn same<K: Same<L>, V: Same<W>, L, W>(_: &(K, V), _: &(L, W)) {}
+/// As good as nothing. Were there one candidate only, the compiler would take the second type to be the first,
+/// and tell of a mismatch within this crate.
+#[derive(Clone, Copy, Debug)]
+pub struct Undecided;
+
+/// Compiles where both are the same.
+pub const fn same<A: Same<B>, B>(_: &A, _: &B) {}
 
 /// A function that never refuses a record.
 #[diagnostic::on_unimplemented(
