@@ -217,7 +217,7 @@ fn write_plugin(name: &str, folder: &Path) -> Result<(), NewError> {
 /// folders above itself.
 fn write_sdk(folder: &Path) -> Result<(), NewError> {
     let sdk = folder.join("guest-sdk/rust");
-    write(&folder.join("Cargo.toml"), &sdk_workspace())?;
+    write(&folder.join("Cargo.toml"), sdk_workspace())?;
     write(&sdk.join("Cargo.toml"), SDK_MANIFEST)?;
     write(&sdk.join("macros/Cargo.toml"), MACROS_MANIFEST)?;
     write_all(&SDK, &sdk.join("src"))?;
