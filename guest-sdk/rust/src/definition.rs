@@ -1,10 +1,13 @@
 //! What `plugin!` is given: functions, described and ready to be opened.
 
 use crate::fold::Fold;
-use crate::link::Link;
+use crate::keyed::Keyed;
+use crate::link::{Link, Pair};
 use crate::params::Parameters;
 use crate::record::Record;
-use crate::wit::plugin::{Function, Kind};
+use crate::update::Update;
+use crate::wit::plugin::{self, Function, Kind, Migrated, StateSignature};
+use crate::wit::types::{Column, RecordType};
 
 /// What a macro knows of a function.
 #[derive(Clone, Copy, Debug)]
@@ -27,22 +30,36 @@ pub trait Plugged {
 pub enum Item {
     /// A function.
     Function(Definition),
+    /// A conversion of old state.
+    Migration(Migration),
 }
+
+/// Opens a function with the parameters that are given.
+type Open = Box<dyn FnOnce(Option<&[u8]>) -> Result<Opened, String>>;
+
+/// Runs a migration.
+type Run = Box<dyn FnOnce(&Column) -> Result<Migrated, String>>;
 
 /// A function: what it says of itself, and how it is opened.
 pub struct Definition {
     /// What `describe` answers.
     pub signature: Function,
     /// Reads the parameters and makes the function ready for calls.
-    pub open: Box<dyn FnOnce(Option<&[u8]>) -> Result<Opened, String>>,
+    pub open: Open,
 }
 
 /// A function that is ready for calls.
 pub enum Opened {
     /// A link of a chain, or a function of a whole partition or batch.
     Link(Box<dyn Link>),
+    /// A `transform_with`.
+    Pair(Box<dyn Pair>),
     /// A `reduce` or `inverse`.
     Fold(Box<dyn Fold>),
+    /// An `update_state`.
+    Update(Box<dyn Update>),
+    /// A `map_with_state`.
+    Keyed(Box<dyn Keyed>),
 }
 
 impl Definition {
@@ -51,12 +68,22 @@ impl Definition {
         meta: Meta,
         ready: impl FnOnce(P::Value) -> Opened + 'static,
     ) -> Self {
+        Self::with::<P>(meta, vec![T::record_type()], G::record_type(), ready)
+    }
+
+    /// A function of the records that are named.
+    pub fn with<P: Parameters>(
+        meta: Meta,
+        input: Vec<RecordType>,
+        output: RecordType,
+        ready: impl FnOnce(P::Value) -> Opened + 'static,
+    ) -> Self {
         Self {
             signature: Function {
                 name: meta.name.to_owned(),
                 kind: meta.kind,
-                input: vec![T::record_type()],
-                output: G::record_type(),
+                input,
+                output,
                 state: None,
                 params: P::WANTED,
                 doc: meta.doc.to_owned(),
@@ -64,4 +91,19 @@ impl Definition {
             open: Box::new(move |given| Ok(ready(P::read(given)?))),
         }
     }
+
+    /// The same function with state.
+    #[must_use]
+    pub fn with_state(mut self, state: StateSignature) -> Self {
+        self.signature.state = Some(state);
+        self
+    }
+}
+
+/// A conversion of old state.
+pub struct Migration {
+    /// What `describe` answers.
+    pub signature: plugin::Migration,
+    /// Converts a column of old states.
+    pub run: Run,
 }

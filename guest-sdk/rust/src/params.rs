@@ -31,7 +31,7 @@ pub struct Params<P>(PhantomData<fn() -> P>);
 
 impl<P> Params<P> {
     /// Parameters of type `P`.
-    pub const fn new() -> Self {
+    pub const fn of() -> Self {
         Self(PhantomData)
     }
 }

@@ -5,11 +5,14 @@
 
 use std::cell::RefCell;
 
-use crate::definition::{Definition, Item, Opened};
-use crate::link::Chain;
-use crate::wit::plugin::{Binding, Description, Info, Kind};
-use crate::wit::types::{self, ColumnType, RecordType};
-use crate::wit::{folds, narrow, plugin};
+use crate::definition::{Item, Opened};
+use crate::fold::{Fold, Groups};
+use crate::keyed::{Keyed, Numbered};
+use crate::link::{Chain, Pair};
+use crate::update::{Grouped, Update};
+use crate::wit::plugin::{self, Binding, Description, Function, Info, Kind, Migrated};
+use crate::wit::types::{self, RecordType};
+use crate::wit::{folds, keyed, narrow, pairs, updates};
 
 /// What `plugin!` makes of its list of functions.
 pub trait Plugin {
@@ -18,19 +21,39 @@ pub trait Plugin {
     /// The crate's version.
     const VERSION: &'static str;
 
-    /// The functions.
-    fn items() -> Vec<Item>;
+    /// The names of its functions and migrations.
+    const NAMES: &'static [&'static str];
+
+    /// The function or migration of that name.
+    fn item(name: &str) -> Option<Item>;
 }
 
 /// What a handle stands for.
 enum Ready {
     Chain(Chain),
-    Fold(Box<dyn crate::fold::Fold>),
+    Pair(Box<dyn Pair>),
+    Fold(Box<dyn Fold>),
+    Update(Box<dyn Update>),
+    Keyed(Box<dyn Keyed>),
 }
 
 thread_local! {
     static OPENED: RefCell<Vec<Ready>> = const { RefCell::new(Vec::new()) };
 }
+
+/// Calls what `handle` stands for.
+fn with<R>(handle: u32, call: impl FnOnce(&Ready) -> Result<R, String>) -> Result<R, String> {
+    OPENED.with_borrow(|opened| match opened.get(handle as usize) {
+        Some(ready) => call(ready),
+        None => Err(format!("{handle} is the handle of nothing")),
+    })
+}
+
+fn wrong_interface<R>(_: &Ready) -> Result<R, String> {
+    Err("the function is called through another interface".to_owned())
+}
+
+// === The interfaces ===
 
 impl<P: Plugin> plugin::Guest for P {
     fn describe() -> Description {
@@ -40,7 +63,7 @@ impl<P: Plugin> plugin::Guest for P {
 
     fn open(chain: Vec<Binding>) -> Result<u32, String> {
         crate::logging::install();
-        let ready = open(P::items(), &chain)?;
+        let ready = open::<P>(&chain)?;
         OPENED.with_borrow_mut(|opened| {
             opened.push(ready);
             u32::try_from(opened.len() - 1).map_err(|_| "too many functions are open".to_owned())
@@ -51,11 +74,22 @@ impl<P: Plugin> plugin::Guest for P {
         function: String,
         from_version: u32,
         states: types::Column,
-    ) -> Result<plugin::Migrated, String> {
-        let _ = states;
-        Err(format!(
-            "there is no migration of `{function}` from version {from_version}"
-        ))
+    ) -> Result<Migrated, String> {
+        crate::logging::install();
+        let mut migrations = items::<P>().filter_map(|item| match item {
+            Item::Function(_) => None,
+            Item::Migration(migration) => Some(migration),
+        });
+        let found = migrations.find(|migration| {
+            let signature = &migration.signature;
+            signature.function == function && signature.from_version == from_version
+        });
+        match found {
+            Some(migration) => (migration.run)(&states),
+            None => Err(format!(
+                "there is no migration of `{function}` from version {from_version}"
+            )),
+        }
     }
 }
 
@@ -68,7 +102,21 @@ impl<P: Plugin> narrow::Guest for P {
     ) -> Result<narrow::Outcome, String> {
         with(handle, |ready| match ready {
             Ready::Chain(chain) => chain.process(context.into(), &input, &skip),
-            Ready::Fold(_) => Err(wrong_interface(handle)),
+            other => wrong_interface(other),
+        })
+    }
+}
+
+impl<P: Plugin> pairs::Guest for P {
+    fn process(
+        handle: u32,
+        context: types::Context,
+        left: types::Chunk,
+        right: types::Chunk,
+    ) -> Result<pairs::Outcome, String> {
+        with(handle, |ready| match ready {
+            Ready::Pair(pair) => pair.process(context.into(), &left, &right),
+            other => wrong_interface(other),
         })
     }
 }
@@ -82,42 +130,90 @@ impl<P: Plugin> folds::Guest for P {
         values: types::Chunk,
         skip: Vec<types::RecordRef>,
     ) -> Result<folds::Outcome, String> {
-        let groups = crate::fold::Groups {
+        let groups = Groups {
             numbers: numbers.as_chunks().0,
             count,
         };
         with(handle, |ready| match ready {
             Ready::Fold(fold) => fold.fold(context.into(), groups, &values, &skip),
-            Ready::Chain(_) => Err(wrong_interface(handle)),
+            other => wrong_interface(other),
         })
     }
 }
 
-/// Calls what `handle` stands for.
-fn with<R>(handle: u32, call: impl FnOnce(&Ready) -> Result<R, String>) -> Result<R, String> {
-    OPENED.with_borrow(|opened| match opened.get(handle as usize) {
-        Some(ready) => call(ready),
-        None => Err(format!("{handle} is the handle of nothing")),
-    })
+impl<P: Plugin> updates::Guest for P {
+    fn update(
+        handle: u32,
+        context: types::Context,
+        keys: types::Column,
+        offsets: Vec<u8>,
+        values: types::Column,
+        old: types::States,
+    ) -> Result<updates::Outcome, String> {
+        let values = Grouped {
+            offsets: offsets.as_chunks().0,
+            values: &values,
+        };
+        with(handle, |ready| match ready {
+            Ready::Update(update) => update.update(context.into(), &keys, values, &old),
+            other => wrong_interface(other),
+        })
+    }
 }
 
-fn wrong_interface(handle: u32) -> String {
-    format!("handle {handle} is called through another interface")
+impl<P: Plugin> keyed::Guest for P {
+    fn process(
+        handle: u32,
+        context: types::Context,
+        keys: types::Column,
+        old: types::States,
+        numbers: Vec<u8>,
+        values: types::Column,
+    ) -> Result<keyed::Outcome, String> {
+        let records = Numbered {
+            numbers: numbers.as_chunks().0,
+            values: &values,
+        };
+        with(handle, |ready| match ready {
+            Ready::Keyed(keyed) => keyed.process(context.into(), &keys, &old, records),
+            other => wrong_interface(other),
+        })
+    }
+
+    fn time_out(
+        handle: u32,
+        context: types::Context,
+        keys: types::Column,
+        states: types::Column,
+    ) -> Result<keyed::Outcome, String> {
+        with(handle, |ready| match ready {
+            Ready::Keyed(keyed) => keyed.time_out(context.into(), &keys, &states),
+            other => wrong_interface(other),
+        })
+    }
 }
 
 // === describe ===
 
+fn items<P: Plugin>() -> impl Iterator<Item = Item> {
+    P::NAMES.iter().filter_map(|name| P::item(name))
+}
+
 fn describe<P: Plugin>() -> Description {
+    let (mut functions, mut migrations) = (Vec::new(), Vec::new());
+    for item in items::<P>() {
+        match item {
+            Item::Function(function) => functions.push(function.signature),
+            Item::Migration(migration) => migrations.push(migration.signature),
+        }
+    }
     let info = |name: &str, value: &str| Info {
         name: name.to_owned(),
         value: value.to_owned(),
     };
-    let functions = P::items().into_iter().map(|item| match item {
-        Item::Function(definition) => definition.signature,
-    });
     Description {
-        functions: functions.collect(),
-        migrations: Vec::new(),
+        functions,
+        migrations,
         info: vec![
             info("language", "rust"),
             info("sdk", concat!("dshost-guest ", env!("CARGO_PKG_VERSION"))),
@@ -129,44 +225,63 @@ fn describe<P: Plugin>() -> Description {
 
 // === open ===
 
-fn open(items: Vec<Item>, chain: &[Binding]) -> Result<Ready, String> {
-    let mut definitions: Vec<_> = items
-        .into_iter()
-        .map(|item| match item {
-            Item::Function(definition) => definition,
-        })
-        .collect();
+fn open<P: Plugin>(chain: &[Binding]) -> Result<Ready, String> {
+    let Some(first) = chain.first() else {
+        return Err("there is nothing to open".to_owned());
+    };
+    let keyed = first.input.iter().any(|input| input.key.is_some());
     let mut links = Vec::with_capacity(chain.len());
-    let mut keyed = false;
-    for (number, binding) in chain.iter().enumerate() {
-        let found = definitions
-            .iter()
-            .position(|definition| definition.signature.name == binding.function)
-            .ok_or_else(|| format!("there is no function `{}`", binding.function))?;
-        let definition = definitions.swap_remove(found);
-        let _ = (number, &definition);
-        let name = binding.function.clone();
-        check_input(&definition, binding)?;
-        if number == 0 {
-            keyed = binding.input.iter().any(|input| input.key.is_some());
-        }
-        let opened = (definition.open)(binding.params.as_deref())
+    for binding in chain {
+        let name = &binding.function;
+        let Some(Item::Function(function)) = P::item(name) else {
+            return Err(format!("there is no function `{name}`"));
+        };
+        check(&function.signature, binding, chain.len())?;
+        let opened = (function.open)(binding.params.as_deref())
             .map_err(|error| format!("cannot open `{name}`: {error}"))?;
         match opened {
             Opened::Link(link) => links.push(link),
+            Opened::Pair(pair) => return Ok(Ready::Pair(pair)),
             Opened::Fold(fold) => return Ok(Ready::Fold(fold)),
+            Opened::Update(update) => return Ok(Ready::Update(update)),
+            Opened::Keyed(keyed) => return Ok(Ready::Keyed(keyed)),
         }
     }
     Ok(Ready::Chain(Chain::new(links, keyed)))
 }
 
-fn check_input(definition: &Definition, binding: &Binding) -> Result<(), String> {
-    let _ = (
-        definition,
-        binding,
-        Kind::Map,
-        ColumnType::Text,
-        None::<RecordType>,
+/// Checks that a binding fits the function. The host has done so before; a host that has not shall be told
+/// now, not by a trap in the middle of a batch.
+fn check(function: &Function, binding: &Binding, links: usize) -> Result<(), String> {
+    let name = &function.name;
+    let chains = matches!(
+        function.kind,
+        Kind::Map | Kind::FlatMap | Kind::Filter | Kind::MapValues | Kind::FlatMapValues
     );
-    Ok(())
+    if links > 1 && !chains {
+        return Err(format!("`{name}` cannot be a link of a chain"));
+    }
+    // Where the function names no key it takes any, if it is of a kind that looks past keys.
+    let any_key = matches!(
+        function.kind,
+        Kind::MapValues | Kind::FlatMapValues | Kind::UpdateState
+    );
+    let fits = |wanted: &RecordType, given: &RecordType| {
+        let key = (wanted.key.is_none() && any_key) || wanted.key == given.key;
+        key && wanted.value == given.value
+    };
+    let all = function.input.len() == binding.input.len()
+        && function
+            .input
+            .iter()
+            .zip(&binding.input)
+            .all(|(wanted, given)| fits(wanted, given));
+    if all {
+        Ok(())
+    } else {
+        Err(format!(
+            "`{name}` takes {:?} and would be given {:?}",
+            function.input, binding.input
+        ))
+    }
 }

@@ -1,7 +1,8 @@
 //! Everything that a plugin needs: `use dshost_guest::prelude::*;`.
 
 pub use crate::{
-    Context, Counter, Single, counter, filter, flat_map, flat_map_values, inverse, map, map_values,
-    plugin, reduce,
+    Context, Counter, Single, State, counter, filter, flat_map, flat_map_values, inverse, map,
+    map_partitions, map_values, map_with_state, migrate, plugin, reduce, transform, transform_with,
+    update_state,
 };
 pub use log;

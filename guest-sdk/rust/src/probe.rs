@@ -17,7 +17,7 @@ pub struct Probe<T: ?Sized>(PhantomData<fn() -> *const T>);
 
 impl<T: ?Sized> Probe<T> {
     /// Stands for `T`.
-    pub const fn new() -> Self {
+    pub const fn of() -> Self {
         Self(PhantomData)
     }
 }
@@ -26,7 +26,7 @@ impl<R> Probe<R> {
     /// Stands for what `call`, which is never called, would return.
     pub fn returned(call: impl FnOnce() -> R) -> Self {
         drop(call);
-        Self::new()
+        Self::of()
     }
 }
 
@@ -82,7 +82,7 @@ impl NoKey {
 impl<K, V> Probe<(K, V)> {
     /// The types of key and value.
     pub const fn parts(&self) -> (Probe<K>, Probe<V>) {
-        (Probe::new(), Probe::new())
+        (Probe::of(), Probe::of())
     }
 }
 
@@ -94,7 +94,7 @@ pub trait OtherParts<T> {
 
 impl<T> OtherParts<T> for Probe<T> {
     fn parts(&self) -> (NoKey, Self) {
-        (NoKey, Self::new())
+        (NoKey, Self::of())
     }
 }
 
@@ -103,7 +103,7 @@ impl<T> OtherParts<T> for Probe<T> {
 impl<T, E> Probe<Result<T, E>> {
     /// How it returns, and what.
     pub const fn settled(&self) -> (Fallible, Probe<T>) {
-        (Fallible, Probe::new())
+        (Fallible, Probe::of())
     }
 }
 
@@ -115,13 +115,13 @@ pub trait OtherSettled<T> {
 
 impl<T> OtherSettled<T> for Probe<T> {
     fn settled(&self) -> (Sure, Self) {
-        (Sure, Self::new())
+        (Sure, Self::of())
     }
 }
 
 /// The type of what an iterator, or what can be turned into one, yields.
 pub const fn items<I: IntoIterator>(_: &Probe<I>) -> Probe<I::Item> {
-    Probe::new()
+    Probe::of()
 }
 
 /// The answer of a filter.

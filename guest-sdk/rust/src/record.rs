@@ -2,9 +2,9 @@
 //!
 //! A record is a value ([`Unkeyed`]) or, where the Rust type is a tuple of two, a key and a value ([`Keyed`]).
 
-use crate::column::{Broken, Column, Read, Sources, Stage, Write};
+use crate::column::{Broken, Column, Lane, Read, Sources, Stage, Write};
 use crate::refusal::Refusal;
-use crate::wit::types::RecordType;
+use crate::wit::types::{ColumnType, RecordType};
 
 /// A layout of records in columns.
 pub trait Record: Copy + 'static {
@@ -118,6 +118,67 @@ impl<K: KeyColumn> MaybeKey for K {
     }
 }
 
+// === Keys alone ===
+
+/// A column of keys, if the function looks at them.
+pub trait Keys: Copy + 'static {
+    /// A key, while it is read.
+    type Item<'a>: Copy;
+    /// The keys of a call.
+    type Items<'a>;
+
+    /// The column's type.
+    fn column_type() -> Option<ColumnType>;
+
+    /// The keys of a lane.
+    ///
+    /// # Errors
+    ///
+    /// If it holds another type.
+    fn items<'a>(lane: &'a Lane<'_>) -> Result<Self::Items<'a>, Broken>;
+
+    /// The keys in order; without end where they are not looked at.
+    fn iter<'s, 'a>(
+        items: &'s Self::Items<'a>,
+    ) -> impl Iterator<Item = Self::Item<'a>> + use<'s, 'a, Self>;
+}
+
+impl Keys for NoKey {
+    type Item<'a> = ();
+    type Items<'a> = ();
+
+    fn column_type() -> Option<ColumnType> {
+        None
+    }
+
+    fn items<'a>(_: &'a Lane<'_>) -> Result<Self::Items<'a>, Broken> {
+        Ok(())
+    }
+
+    fn iter<'s, 'a>((): &'s Self::Items<'a>) -> impl Iterator<Item = Self::Item<'a>> + use<'s, 'a> {
+        std::iter::repeat(())
+    }
+}
+
+impl<K: KeyColumn> Keys for K {
+    type Item<'a> = <K as Column>::Item<'a>;
+    type Items<'a> = <K as Column>::Items<'a>;
+
+    fn column_type() -> Option<ColumnType> {
+        Some(K::TYPE)
+    }
+
+    fn items<'a>(lane: &'a Lane<'_>) -> Result<Self::Items<'a>, Broken> {
+        <K as Column>::items(lane)
+    }
+
+    fn iter<'s, 'a>(
+        items: &'s Self::Items<'a>,
+    ) -> impl Iterator<Item = Self::Item<'a>> + use<'s, 'a, K> {
+        <K as Column>::iter(items)
+    }
+}
+
 // === Values ===
 
 /// Records of a value only.
@@ -126,7 +187,7 @@ pub struct Unkeyed<V>(V);
 
 impl<V: Column> Record for Unkeyed<V> {
     type Item<'a> = V::Item<'a>;
-    type Items<'a> = Vec<V::Item<'a>>;
+    type Items<'a> = V::Items<'a>;
     type Builder<'a> = V::Builder<'a>;
 
     fn record_type() -> RecordType {
@@ -141,14 +202,14 @@ impl<V: Column> Record for Unkeyed<V> {
     }
 
     fn count(items: &Self::Items<'_>) -> usize {
-        items.len()
+        V::count(items)
     }
 
     #[inline]
     fn iter<'s, 'a>(
         items: &'s Self::Items<'a>,
     ) -> impl ExactSizeIterator<Item = Self::Item<'a>> + use<'s, 'a, V> {
-        items.iter().copied()
+        V::iter(items)
     }
 
     fn builder(sources: Sources<'_>, capacity: usize) -> Self::Builder<'_> {
@@ -199,7 +260,7 @@ pub struct Keyed<K, V>(K, V);
 
 impl<K: KeyColumn, V: Column> Record for Keyed<K, V> {
     type Item<'a> = (K::Item<'a>, V::Item<'a>);
-    type Items<'a> = (Vec<K::Item<'a>>, Vec<V::Item<'a>>);
+    type Items<'a> = (K::Items<'a>, V::Items<'a>);
     type Builder<'a> = (K::Builder<'a>, V::Builder<'a>);
 
     fn record_type() -> RecordType {
@@ -212,26 +273,23 @@ impl<K: KeyColumn, V: Column> Record for Keyed<K, V> {
     fn items<'a>(stage: &'a Stage<'_>) -> Result<Self::Items<'a>, Broken> {
         let key = stage.key.as_ref().ok_or("pairs were agreed on")?;
         let (keys, values) = (K::items(key)?, V::items(&stage.value)?);
-        if keys.len() == values.len() {
+        let counts = (K::count(&keys), V::count(&values));
+        if counts.0 == counts.1 {
             Ok((keys, values))
         } else {
-            Err(format!(
-                "{} keys came with {} values",
-                keys.len(),
-                values.len()
-            ))
+            Err(format!("{} keys came with {} values", counts.0, counts.1))
         }
     }
 
     fn count((_, values): &Self::Items<'_>) -> usize {
-        values.len()
+        V::count(values)
     }
 
     #[inline]
     fn iter<'s, 'a>(
         (keys, values): &'s Self::Items<'a>,
     ) -> impl ExactSizeIterator<Item = Self::Item<'a>> + use<'s, 'a, K, V> {
-        keys.iter().copied().zip(values.iter().copied())
+        K::iter(keys).zip(V::iter(values))
     }
 
     fn builder(sources: Sources<'_>, capacity: usize) -> Self::Builder<'_> {

@@ -24,6 +24,7 @@ pub mod base {
         export_macro_name: "export_plugin",
         generate_all,
         generate_unused_types: true,
+        additional_derives: [PartialEq],
     });
 }
 

@@ -11,7 +11,6 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use fs4::FileExt;
 use serde::Deserialize;
 
 /// What guests are compiled for.
@@ -463,7 +462,7 @@ fn lock(target: &Path) -> Result<File, BuildError> {
     let path = target.join(".dshost-build.lock");
     fs::create_dir_all(target).map_err(io_error("create", target))?;
     let file = File::create(&path).map_err(io_error("create", &path))?;
-    FileExt::lock(&file).map_err(io_error("lock", &path))?;
+    file.lock().map_err(io_error("lock", &path))?;
     Ok(file)
 }
 

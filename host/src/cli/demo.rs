@@ -40,10 +40,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Runs it.
 pub(super) fn demo() -> Result<(), CliError> {
     let folder = tempfile::tempdir().map_err(|error| CliError::job(&error))?;
-    let plugin = folder.path().join("words");
     let plugins = folder.path().join("plugins");
     say("1. a plugin: `split`, `pair` and `add` in Rust, compiled to a component");
-    new::plugin(&plugin).map_err(|error| CliError::job(&error))?;
+    let plugin = new::plugin("words", folder.path())
+        .map_err(|error| failure::new(&error))?
+        .folder;
     build_demo(&plugin, &plugins)?;
 
     say("2. a job that counts the words of each half second, over TCP");

@@ -114,17 +114,17 @@ fn build_plugins(args: &BuildArgs) -> Result<(), CliError> {
 
 /// `dshost new`.
 fn begin(what: &NewWhat) -> Result<(), CliError> {
-    let (folder, next) = match what {
-        NewWhat::Plugin { name } => {
-            new::plugin(Path::new(name)).map_err(|error| failure::new(&error))?;
-            (name, format!("cd {name} && cargo test"))
-        }
-        NewWhat::Topology { name } => {
-            new::topology(Path::new(name)).map_err(|error| failure::new(&error))?;
-            (name, format!("dshost dev {name}/topology.toml"))
-        }
+    let here = Path::new("");
+    let created = match what {
+        NewWhat::Plugin { name } => new::plugin(name, here),
+        NewWhat::Topology { name } => new::topology(name, here),
     };
-    status::print(&format!("made `{folder}`; next: {next}\n"))
+    let created = created.map_err(|error| failure::new(&error))?;
+    let mut text = format!("made `{}`; go on there with\n", created.folder.display());
+    for command in &created.next {
+        text.push_str(&format!("  {command}\n"));
+    }
+    status::print(&text)
 }
 
 fn later(command: &str) -> CliError {

@@ -26,7 +26,13 @@ fn sub(total: i64, leaving: i64) -> i64 {
     total - leaving
 }
 
-plugin!(split, pair, add, sub);
+/// The count of a word since the job began.
+#[update_state]
+fn running(values: &[i64], state: Option<i64>) -> Option<i64> {
+    Some(state.unwrap_or(0) + values.iter().sum::<i64>())
+}
+
+plugin!(split, pair, add, sub, running);
 
 #[cfg(test)]
 mod tests {
@@ -35,6 +41,12 @@ mod tests {
     #[test]
     fn words_are_split_on_any_white_space() {
         assert!(split(" to\tbe  or ").eq(["to", "be", "or"]));
+    }
+
+    #[test]
+    fn a_running_count_begins_at_nothing() {
+        assert_eq!(running(&[1, 1], None), Some(2));
+        assert_eq!(running(&[], Some(2)), Some(2));
     }
 
     #[test]

@@ -3,53 +3,94 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Error, ItemFn};
+use syn::{Error, ItemFn, Type, Visibility};
 
 use crate::kind::Kind;
+use crate::options::Options;
 use crate::signature::{Signature, Tail};
-use crate::types::{Held, is_reference};
+use crate::types::Held;
+use crate::{fold, narrow, state, whole};
 
 /// The function as it was, and what `plugin!` needs of it.
-pub fn attribute(kind: Kind, options: TokenStream, function: TokenStream) -> TokenStream {
+pub fn attribute(kind: Kind, options: TokenStream, function: &TokenStream) -> TokenStream {
     let parsed: ItemFn = match syn::parse2(function.clone()) {
         Ok(parsed) => parsed,
         Err(_) => {
-            let message = format!("`#[{}]` belongs on a function", kind.name());
+            let message = format!("`#[{}]` belongs on a function", kind.row().name);
             let error = Error::new(Span::call_site(), message).into_compile_error();
             return quote!(#error #function);
         }
     };
-    let signature =
-        check_options(kind, &options).and_then(|()| Signature::new(kind, parsed.clone()));
-    let (item, error) = match signature {
-        Ok(signature) => (item(&signature), None),
+    let checked = Options::parse(kind, options)
+        .and_then(|options| Ok((Signature::new(kind, parsed.clone())?, options)));
+    let (beside, error) = match checked {
+        Ok((signature, options)) => (beside(&signature, &options), None),
+        // In an `impl` there is no place for more items.
+        Err(error) if parsed.sig.receiver().is_some() => {
+            (TokenStream::new(), Some(error.into_compile_error()))
+        }
         // `plugin!` still finds the function, so that this error is the only one.
-        Err(error) => (
-            quote!(::std::unreachable!()),
-            Some(error.into_compile_error()),
-        ),
+        Err(error) => {
+            let item = quote!(::std::unreachable!());
+            let plugged = plugged(&parsed.sig.ident, &parsed.vis, kind, &item);
+            (plugged, Some(error.into_compile_error()))
+        }
     };
-    let beside = beside(&parsed, kind, &item);
     quote!(#error #function #beside)
 }
 
-fn check_options(kind: Kind, options: &TokenStream) -> Result<(), Error> {
-    if options.is_empty() {
-        return Ok(());
+/// A name without `r#`.
+pub fn plain_name(name: &Ident) -> String {
+    let name = name.to_string();
+    match name.strip_prefix("r#") {
+        Some(plain) => plain.to_owned(),
+        None => name,
     }
-    let message = format!("`#[{}]` has no options", kind.name());
-    Err(Error::new_spanned(options, message))
 }
 
 /// The name of the macro that tells a function's shape.
 pub fn shape_macro(function: &Ident) -> Ident {
-    format_ident!("__dshost_kind_of_{function}", span = function.span())
+    let name = plain_name(function);
+    format_ident!("__dshost_kind_of_{name}", span = function.span())
 }
 
-fn beside(function: &ItemFn, kind: Kind, item: &TokenStream) -> TokenStream {
-    let (name, vis) = (&function.sig.ident, &function.vis);
+/// The items beside a function that is as it should be.
+fn beside(signature: &Signature, options: &Options) -> TokenStream {
+    let (definition, stateful) = match signature.kind {
+        Kind::Map | Kind::FlatMap => (narrow::records(signature), None),
+        Kind::Filter => (narrow::filter(signature), None),
+        Kind::MapValues | Kind::FlatMapValues => (narrow::values(signature), None),
+        Kind::MapPartitions | Kind::Transform => (whole::one(signature), None),
+        Kind::TransformWith => (whole::two(signature), None),
+        Kind::Reduce | Kind::Inverse => (fold::fold(signature), None),
+        Kind::UpdateState => {
+            let stateful = state::stateful(signature);
+            (state::update(signature, options), Some(stateful))
+        }
+        Kind::MapWithState => {
+            let stateful = state::stateful(signature);
+            (state::keyed(signature, options), Some(stateful))
+        }
+        Kind::Migrate => (state::migrate(signature, options), None),
+    };
+    let item = quote! {
+        #[allow(unused_imports, reason = "which of them is needed depends on the types")]
+        use ::dshost_guest::glue::{
+            OtherColumn as _, OtherParts as _, OtherSettled as _, OtherTotal as _, Reads as _,
+            Settles as _, Steps as _, Writes as _,
+        };
+        #definition
+    };
+    let function = &signature.function;
+    let plugged = plugged(&function.sig.ident, &function.vis, signature.kind, &item);
+    quote!(#plugged #stateful)
+}
+
+/// The enum of the function's name with `item` as what it is, and the macro that tells its shape.
+fn plugged(name: &Ident, vis: &Visibility, kind: Kind, item: &TokenStream) -> TokenStream {
     let shape = shape_macro(name);
-    let interface = kind.interface();
+    let interface = kind.row().interface;
+    let interface = (!interface.is_empty()).then(|| Ident::new(interface, Span::call_site()));
     quote! {
         #[doc(hidden)]
         #[expect(non_camel_case_types, reason = "named like the function")]
@@ -73,54 +114,40 @@ fn beside(function: &ItemFn, kind: Kind, item: &TokenStream) -> TokenStream {
     }
 }
 
-/// The body of `Plugged::item`.
-fn item(signature: &Signature) -> TokenStream {
-    let definition = match signature.kind {
-        Kind::Map | Kind::FlatMap => records(signature),
-        Kind::Filter => filter(signature),
-        Kind::MapValues | Kind::FlatMapValues => values(signature),
-        Kind::Reduce | Kind::Inverse => fold(signature),
-    };
-    quote! {
-        #[allow(unused_imports, reason = "which of them is needed depends on the types")]
-        use ::dshost_guest::glue::{
-            OtherColumn as _, OtherParts as _, OtherSettled as _, OtherTotal as _, Reads as _,
-            Settles as _, Steps as _, Writes as _,
-        };
-        #definition
-    }
-}
-
-/// What the parts of a definition have in common.
-struct Parts {
-    /// `Meta` of the function.
-    meta: TokenStream,
-    /// Binds `how` and `given`, the probe of what the function returns.
-    returned: TokenStream,
+/// What the definitions of all kinds have in common.
+pub struct Parts {
+    /// The function's name.
+    pub name: Ident,
+    /// Its `Meta`.
+    pub meta: TokenStream,
+    /// Binds `how` and `given`: how the function returns, and the probe of what it returns.
+    pub returned: TokenStream,
     /// The marker of its parameters.
-    params: TokenStream,
+    pub params: TokenStream,
     /// `&Context` and `&P`, as they are handed over.
-    tail: TokenStream,
+    pub tail: TokenStream,
+    /// Where the returned type stands; what is generated there sees its own variables only.
+    pub output: Span,
 }
 
 impl Parts {
-    fn of(signature: &Signature) -> Self {
+    /// The parts of a function's definition.
+    pub fn of(signature: &Signature) -> Self {
         let name = &signature.function.sig.ident;
-        let text = name.to_string();
-        let text = text.trim_start_matches("r#");
-        let (doc, case) = (signature.doc(), signature.kind.case());
-        let anything = signature
-            .function
-            .sig
-            .inputs
-            .iter()
-            .map(|_| quote!(::dshost_guest::glue::any()));
+        let (text, doc) = (plain_name(name), signature.doc());
+        let case = match signature.kind.row().case {
+            "" => None,
+            case => Some(Ident::new(case, Span::call_site())),
+        };
+        let anything = signature.function.sig.inputs.iter();
+        let anything = anything.map(|_| quote!(::dshost_guest::glue::any()));
         let tail = signature.tail.iter().map(|tail| match tail {
             Tail::Context => quote_spanned!(Span::mixed_site()=> , _aside.context),
             Tail::Params(_) => quote_spanned!(Span::mixed_site()=> , _aside.params),
         });
         let output = signature.output.span().resolved_at(Span::mixed_site());
         Self {
+            name: name.clone(),
             meta: quote! {
                 ::dshost_guest::glue::Meta {
                     name: #text,
@@ -134,219 +161,54 @@ impl Parts {
             },
             params: signature.params(),
             tail: tail.collect(),
+            output,
         }
     }
 }
 
 /// The layout of whole records in the columns of the probe `probe`.
-fn layout(span: Span, probe: &TokenStream) -> TokenStream {
+pub fn layout(span: Span, probe: &TokenStream) -> TokenStream {
     quote_spanned! {span=> {
         let parts = #probe.parts();
         ::dshost_guest::glue::layout(parts.0.column(), parts.1.column())
     }}
 }
 
-/// `map`, `flat_map`.
-fn records(signature: &Signature) -> TokenStream {
-    let Parts {
-        meta,
-        returned,
-        params,
-        tail,
-    } = Parts::of(signature);
-    let name = &signature.function.sig.ident;
-    let held = Held::of(&signature.data[0]);
-    let (probe, variable) = (&held.probe, &held.variable);
-    let site = Span::mixed_site();
-    let take = layout(
-        held.span(),
-        &quote!(::dshost_guest::glue::Probe::<#probe>::new()),
-    );
-    let output = signature.output.span().resolved_at(site);
-    let local = Ident::new("held", held.span());
-    let argument = held.argument(&local);
-    let read = quote_spanned!(held.span()=> let #local: #variable = take.read(item)?;);
-    let (given, write) = if signature.kind == Kind::Map {
-        let write = quote_spanned! {output=>
-            give.write(builder, how.settle(#name(#argument #tail))?)
-        };
-        (quote_spanned!(output=> given), write)
-    } else {
-        let write = quote_spanned! {output=>
-            for value in how.settle(#name(#argument #tail))? {
-                give.write(builder, value)?;
-            }
-            ::std::result::Result::Ok(())
-        };
-        (
-            quote_spanned!(output=> ::dshost_guest::glue::items(&given)),
-            write,
-        )
-    };
-    let give = layout(output, &given);
-    quote_spanned! {site=>
-        #returned
-        let take = #take;
-        let give = #give;
-        ::dshost_guest::glue::Item::Function(::dshost_guest::glue::records(
-            #meta,
-            (take, give, #params),
-            move |item, builder, _aside| {
-                #read
-                #write
-            },
-        ))
-    }
+/// The layout of values in the column of the probe `probe`.
+pub fn value(span: Span, probe: &TokenStream) -> TokenStream {
+    quote_spanned!(span=> ::dshost_guest::glue::value(#probe.column()))
 }
 
-/// `filter`.
-fn filter(signature: &Signature) -> TokenStream {
-    let Parts {
-        meta,
-        returned,
-        params,
-        tail,
-    } = Parts::of(signature);
-    let name = &signature.function.sig.ident;
-    let held = Held::of(&signature.data[0]);
-    let (probe, variable) = (&held.probe, &held.variable);
-    let site = Span::mixed_site();
-    let take = layout(
-        held.span(),
-        &quote!(::dshost_guest::glue::Probe::<#probe>::new()),
-    );
-    let output = signature.output.span().resolved_at(site);
-    let local = Ident::new("held", held.span());
-    let argument = held.argument(&local);
-    let read = quote_spanned!(held.span()=> let #local: #variable = take.read(item)?;);
-    let check = quote_spanned!(output=> ::dshost_guest::glue::answers_bool(&given););
-    quote_spanned! {site=>
-        #returned
-        #check
-        let take = #take;
-        ::dshost_guest::glue::Item::Function(::dshost_guest::glue::filter(
-            #meta,
-            (take, #params),
-            move |item, _aside| {
-                #read
-                how.settle(#name(#argument #tail))
-            },
-        ))
-    }
+/// A data parameter: how it is looked up, read, and handed over.
+pub struct Parameter {
+    /// The probe of its type.
+    pub probe: TokenStream,
+    /// The variable that holds it.
+    pub variable: Ident,
+    /// The variable's type.
+    pub ty: TokenStream,
+    /// What the function is given.
+    pub argument: TokenStream,
+    /// Whether that is a reference to the variable.
+    pub lent: bool,
+    /// Where its type stands, with variables of its own.
+    pub span: Span,
 }
 
-/// `map_values`, `flat_map_values`.
-fn values(signature: &Signature) -> TokenStream {
-    let Parts {
-        meta,
-        returned,
-        params,
-        tail,
-    } = Parts::of(signature);
-    let name = &signature.function.sig.ident;
-    let held = Held::of(&signature.data[0]);
-    let (probe, variable) = (&held.probe, &held.variable);
-    let site = Span::mixed_site();
-    let output = signature.output.span().resolved_at(site);
-    let local = Ident::new("held", held.span());
-    let argument = held.argument(&local);
-    let take = quote_spanned! {held.span()=>
-        ::dshost_guest::glue::value(::dshost_guest::glue::Probe::<#probe>::new().column())
-    };
-    let read = quote_spanned!(held.span()=> let #local: #variable = take.read(item)?;);
-    let (constructor, give, write) = if signature.kind == Kind::MapValues {
-        (
-            quote!(map_values),
-            quote_spanned!(output=> given.column()),
-            quote_spanned! {output=> give.write(builder, how.settle(#name(#argument #tail))?) },
-        )
-    } else {
-        (
-            quote!(flat_map_values),
-            quote_spanned!(output=> ::dshost_guest::glue::items(&given).column()),
-            quote_spanned! {output=>
-                for value in how.settle(#name(#argument #tail))? {
-                    give.write(builder, value)?;
-                }
-                ::std::result::Result::Ok(())
-            },
-        )
-    };
-    quote_spanned! {site=>
-        #returned
-        let take = #take;
-        let give = ::dshost_guest::glue::value(#give);
-        ::dshost_guest::glue::Item::Function(::dshost_guest::glue::#constructor(
-            #meta,
-            (take, give, #params),
-            move |item, builder, _aside| {
-                #read
-                #write
-            },
-        ))
-    }
-}
-
-/// `reduce`, `inverse`.
-fn fold(signature: &Signature) -> TokenStream {
-    let Parts {
-        meta,
-        returned,
-        params,
-        tail,
-    } = Parts::of(signature);
-    let name = &signature.function.sig.ident;
-    let (left, right) = (Held::of(&signature.data[0]), Held::of(&signature.data[1]));
-    let site = Span::mixed_site();
-    let output = signature.output.span().resolved_at(site);
-    let same = [&left, &right].map(|held| {
+impl Parameter {
+    /// The parameter of type `written`.
+    pub fn of(written: &Type, variable: &str) -> Self {
+        let held = Held::of(written);
+        let span = held.span();
+        let variable = Ident::new(variable, span);
         let probe = &held.probe;
-        quote_spanned! {held.span()=>
-            let parts = ::dshost_guest::glue::Probe::<#probe>::new().parts();
-            ::dshost_guest::glue::same(&(parts.0.owned(), parts.1.owned()), &result);
+        Self {
+            probe: quote_spanned!(span=> ::dshost_guest::glue::Probe::<#probe>::of()),
+            argument: held.argument(&variable),
+            lent: held.is_lent(),
+            ty: held.variable,
+            variable,
+            span,
         }
-    });
-    let local = Ident::new("held", right.span());
-    let (variable, argument) = (&right.variable, right.argument(&local));
-    let read = quote_spanned! {right.span()=>
-        let #local: #variable = match take.read(item) {
-            ::std::result::Result::Ok(held) => held,
-            ::std::result::Result::Err(refusal) => {
-                return ::std::result::Result::Err((total, refusal));
-            }
-        };
-    };
-    let step = if is_reference(&signature.data[0]) {
-        quote_spanned! {output=>
-            match how.settle(#name(&total, #argument #tail)) {
-                ::std::result::Result::Ok(total) => ::std::result::Result::Ok(total),
-                ::std::result::Result::Err(refusal) => {
-                    ::std::result::Result::Err((total, refusal))
-                }
-            }
-        }
-    } else {
-        quote_spanned!(output=> how.step(total, |total| #name(total, #argument #tail)))
-    };
-    let sure = (!signature.kind.may_refuse())
-        .then(|| quote_spanned!(output=> ::dshost_guest::glue::never_refuses(how);));
-    let take = layout(output, &quote_spanned!(site=> given));
-    quote_spanned! {site=>
-        #returned
-        #sure
-        let parts = given.parts();
-        let result = (parts.0.owned(), parts.1.owned());
-        #(#same)*
-        let take = #take;
-        let parts = given.parts();
-        let total = ::dshost_guest::glue::total_of(parts.0.total(), parts.1.total());
-        ::dshost_guest::glue::Item::Function(::dshost_guest::glue::fold(
-            #meta,
-            (take, total, #params),
-            move |total, item, _aside| {
-                #read
-                #step
-            },
-        ))
     }
 }

@@ -1,8 +1,6 @@
 //! The kinds of functions: names, shapes and interfaces.
 
-use proc_macro2::{Ident, Span};
-
-/// What a function is for.
+/// What an attribute makes of its function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Map,
@@ -10,42 +8,82 @@ pub enum Kind {
     Filter,
     MapValues,
     FlatMapValues,
+    MapPartitions,
+    Transform,
+    TransformWith,
     Reduce,
     Inverse,
+    UpdateState,
+    MapWithState,
+    /// A conversion of state, which is no function of the plugin.
+    Migrate,
+}
+
+/// What there is to know of a kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The attribute.
+    pub name: &'static str,
+    /// Its case of the contract's `kind`; empty for a migration.
+    pub case: &'static str,
+    /// The interface through which it is called, as the SDK's module of it; empty for one that every plugin
+    /// exports.
+    pub interface: &'static str,
+    /// The fewest and the most parameters before `&Context` and `&P`.
+    pub parameters: (usize, usize),
+    /// The shapes, for messages.
+    pub shapes: &'static str,
 }
 
 impl Kind {
-    /// The attribute.
-    pub const fn name(self) -> &'static str {
+    /// What there is to know.
+    pub const fn row(self) -> Row {
         match self {
-            Self::Map => "map",
-            Self::FlatMap => "flat_map",
-            Self::Filter => "filter",
-            Self::MapValues => "map_values",
-            Self::FlatMapValues => "flat_map_values",
-            Self::Reduce => "reduce",
-            Self::Inverse => "inverse",
-        }
-    }
-
-    /// The shapes that a function of this kind may have, for messages.
-    pub const fn shapes(self) -> &'static str {
-        match self {
-            Self::Map => "fn(T) -> U",
-            Self::FlatMap => "fn(T) -> impl IntoIterator<Item = U>",
-            Self::Filter => "fn(T) -> bool",
-            Self::MapValues => "fn(V) -> W",
-            Self::FlatMapValues => "fn(V) -> impl IntoIterator<Item = W>",
-            Self::Reduce => "fn(V, V) -> V, with text also fn(String, &str) -> String",
-            Self::Inverse => "fn(V, V) -> V: the total and the value that leaves it",
-        }
-    }
-
-    /// The number of parameters before `&Context` and `&P`.
-    pub const fn arity(self) -> usize {
-        match self {
-            Self::Map | Self::FlatMap | Self::Filter | Self::MapValues | Self::FlatMapValues => 1,
-            Self::Reduce | Self::Inverse => 2,
+            Self::Map => row("map", "Map", "chunks", 1, "fn(T) -> U"),
+            Self::FlatMap => {
+                let shapes = "fn(T) -> impl IntoIterator<Item = U>";
+                row("flat_map", "FlatMap", "chunks", 1, shapes)
+            }
+            Self::Filter => row("filter", "Filter", "chunks", 1, "fn(T) -> bool"),
+            Self::MapValues => row("map_values", "MapValues", "chunks", 1, "fn(V) -> W"),
+            Self::FlatMapValues => {
+                let shapes = "fn(V) -> impl IntoIterator<Item = W>";
+                row("flat_map_values", "FlatMapValues", "chunks", 1, shapes)
+            }
+            Self::MapPartitions => {
+                let shapes = "fn(Vec<T>) -> impl IntoIterator<Item = U>, or fn(&[T])";
+                row("map_partitions", "MapPartitions", "chunks", 1, shapes)
+            }
+            Self::Transform => {
+                let shapes = "fn(Vec<T>) -> impl IntoIterator<Item = U>, or fn(&[T])";
+                row("transform", "Transform", "chunks", 1, shapes)
+            }
+            Self::TransformWith => {
+                let shapes = "fn(Vec<T>, Vec<U>) -> impl IntoIterator<Item = W>, or fn(&[T], &[U])";
+                row("transform_with", "TransformWith", "batch_pairs", 2, shapes)
+            }
+            Self::Reduce => {
+                let shapes = "fn(V, V) -> V; with text also fn(String, &str) -> String";
+                row("reduce", "Reduce", "groups", 2, shapes)
+            }
+            Self::Inverse => {
+                let shapes = "fn(V, V) -> V: the total, and the value that leaves it";
+                row("inverse", "Inverse", "groups", 2, shapes)
+            }
+            Self::UpdateState => {
+                let shapes =
+                    "fn(&[V], Option<S>) -> Option<S>, or fn(K, &[V], Option<S>) -> Option<S>";
+                let row = row("update_state", "UpdateState", "state", 2, shapes);
+                Row {
+                    parameters: (2, 3),
+                    ..row
+                }
+            }
+            Self::MapWithState => {
+                let shapes = "fn(K, Option<V>, &mut State<S>) -> Option<U>";
+                row("map_with_state", "MapWithState", "records", 3, shapes)
+            }
+            Self::Migrate => row("migrate", "", "", 1, "fn(Old) -> Option<S>"),
         }
     }
 
@@ -54,28 +92,24 @@ impl Kind {
         !matches!(self, Self::Inverse)
     }
 
-    /// Its case of the contract's `kind`.
-    pub fn case(self) -> Ident {
-        let name = match self {
-            Self::Map => "Map",
-            Self::FlatMap => "FlatMap",
-            Self::Filter => "Filter",
-            Self::MapValues => "MapValues",
-            Self::FlatMapValues => "FlatMapValues",
-            Self::Reduce => "Reduce",
-            Self::Inverse => "Inverse",
-        };
-        Ident::new(name, Span::call_site())
+    /// Whether `&Context` and `&P` may follow its parameters.
+    pub const fn has_tail(self) -> bool {
+        !matches!(self, Self::Migrate)
     }
+}
 
-    /// The interface through which it is called, as the SDK's module of it.
-    pub fn interface(self) -> Ident {
-        let name = match self {
-            Self::Map | Self::FlatMap | Self::Filter | Self::MapValues | Self::FlatMapValues => {
-                "chunks"
-            }
-            Self::Reduce | Self::Inverse => "groups",
-        };
-        Ident::new(name, Span::call_site())
+const fn row(
+    name: &'static str,
+    case: &'static str,
+    interface: &'static str,
+    parameters: usize,
+    shapes: &'static str,
+) -> Row {
+    Row {
+        name,
+        case,
+        interface,
+        parameters: (parameters, parameters),
+        shapes,
     }
 }

@@ -9,10 +9,15 @@
 //! which the generated code is written.
 
 mod expand;
+mod fold;
 mod kind;
+mod narrow;
+mod options;
 mod plugin;
 mod signature;
+mod state;
 mod types;
+mod whole;
 
 use kind::Kind;
 use proc_macro::TokenStream;
@@ -22,7 +27,7 @@ macro_rules! attributes {
         $($(#[doc = $doc])*
         #[proc_macro_attribute]
         pub fn $name(options: TokenStream, function: TokenStream) -> TokenStream {
-            expand::attribute(Kind::$kind, options.into(), function.into()).into()
+            expand::attribute(Kind::$kind, options.into(), &function.into()).into()
         })*
     };
 }
@@ -38,10 +43,25 @@ attributes! {
     map_values => MapValues;
     /// `fn(V) -> impl IntoIterator<Item = W>`: any number for one, each with the key.
     flat_map_values => FlatMapValues;
+    /// `fn(Vec<T>) -> impl IntoIterator<Item = U>`, or `fn(&[T])`: a whole partition at once.
+    map_partitions => MapPartitions;
+    /// `fn(Vec<T>) -> impl IntoIterator<Item = U>`, or `fn(&[T])`: a whole batch at once.
+    transform => Transform;
+    /// `fn(Vec<T>, Vec<U>) -> impl IntoIterator<Item = W>`: two whole batches at once.
+    transform_with => TransformWith;
     /// `fn(V, V) -> V`, associative and commutative.
     reduce => Reduce;
     /// `fn(V, V) -> V`: what is left of a total (the first) once a value (the second) leaves it.
     inverse => Inverse;
+    /// `fn(&[V], Option<S>) -> Option<S>`, or `fn(K, &[V], Option<S>) -> Option<S>`: a key's new state from
+    /// its values and its old state. Options: `only_changed`, `version = N`.
+    update_state => UpdateState;
+    /// `fn(K, Option<V>, &mut State<S>) -> Option<U>`: per record, with its key's state. Option:
+    /// `version = N`.
+    map_with_state => MapWithState;
+    /// `#[migrate(running, from = 1)] fn(Old) -> Option<S>`: state of version 1 of `running` to today's; none
+    /// drops the key.
+    migrate => Migrate;
 }
 
 /// Makes a plugin of functions that have an attribute: `plugin!(split, pair, words::add);`.

@@ -7,12 +7,12 @@
 use std::collections::BTreeSet;
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Error, Path, Token};
 
-use crate::expand::shape_macro;
+use crate::expand::{plain_name, shape_macro};
 
 /// `plugin!(split, words::pair);`
 pub fn plugin(functions: TokenStream) -> TokenStream {
@@ -26,19 +26,22 @@ fn expand(functions: TokenStream) -> Result<TokenStream, Error> {
         return Err(Error::new(proc_macro2::Span::call_site(), message));
     }
     let mut names = BTreeSet::new();
-    let mut shapes = Vec::new();
+    let (mut shapes, mut texts) = (Vec::new(), Vec::new());
     for path in &paths {
         let name = last(path)?;
-        if !names.insert(name.to_string()) {
+        let text = plain_name(name);
+        if !names.insert(text.clone()) {
             let message = format!("`{name}` is listed twice; names are unique within a plugin");
             return Err(Error::new_spanned(path, message));
         }
+        texts.push(text);
         let mut shape = path.clone();
         if let Some(segment) = shape.segments.last_mut() {
             segment.ident = shape_macro(name);
         }
         shapes.push(shape);
     }
+    let unmarked = paths.iter().filter_map(Path::get_ident).map(unmarked);
     let first = &shapes[0];
     let rest = &shapes[1..];
     let paths = paths.iter();
@@ -50,13 +53,44 @@ fn expand(functions: TokenStream) -> Result<TokenStream, Error> {
             const NAME: &'static str = ::std::env!("CARGO_PKG_NAME");
             const VERSION: &'static str = ::std::env!("CARGO_PKG_VERSION");
 
-            fn items() -> ::std::vec::Vec<::dshost_guest::glue::Item> {
-                ::std::vec![#(<#paths as ::dshost_guest::glue::Plugged>::item()),*]
+            const NAMES: &'static [&'static str] = &[#(#texts),*];
+
+            fn item(
+                name: &str,
+            ) -> ::std::option::Option<::dshost_guest::glue::Item> {
+                match name {
+                    #(#texts => ::std::option::Option::Some(
+                        <#paths as ::dshost_guest::glue::Plugged>::item(),
+                    ),)*
+                    _ => ::std::option::Option::None,
+                }
             }
         }
 
+        #[allow(unused_imports, unused_macros, reason = "wanted by functions without attribute")]
+        mod __dshost_unmarked { #(#unmarked)* }
+        #[allow(unused_imports, reason = "wanted by functions without attribute")]
+        use __dshost_unmarked::*;
+
         #first! { [#((#rest))* (::dshost_guest::glue::export)] {} }
     })
+}
+
+/// A shape macro for a function that has none of its own, which would come before it.
+fn unmarked(name: &Ident) -> TokenStream {
+    let shape = shape_macro(name);
+    let message = format!(
+        "`{name}` does not say what it is for: it needs an attribute such as `#[map]`; if it has one, name \
+         it by its path, as in `plugin!(module::{name})`"
+    );
+    quote_spanned! {name.span()=>
+        macro_rules! #shape {
+            ($($any:tt)*) => {
+                ::std::compile_error!(#message);
+            };
+        }
+        pub(super) use #shape;
+    }
 }
 
 fn last(path: &Path) -> Result<&Ident, Error> {

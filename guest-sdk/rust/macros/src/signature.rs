@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Error, Expr, ExprLit, FnArg, GenericParam, ItemFn, Lit, Meta, ReturnType, Type};
 
 use crate::kind::Kind;
-use crate::types::{is_named, plain};
+use crate::types::{Plain, is_named, is_reference, plain};
 
 /// A function that has, as far as tokens tell, a shape of its kind.
 pub struct Signature {
@@ -23,7 +23,7 @@ pub struct Signature {
 /// A parameter behind those that carry data.
 pub enum Tail {
     Context,
-    Params(Type),
+    Params(Box<Type>),
 }
 
 impl Signature {
@@ -38,12 +38,15 @@ impl Signature {
         for input in &function.sig.inputs {
             types.push(parameter(kind, input)?);
         }
-        let arity = kind.arity();
-        if types.len() < arity {
-            let wrong = format!("takes {}", count(types.len()));
-            return Err(error(kind, &function.sig.ident, &wrong));
+        let data = data_parameters(kind, &types);
+        let (fewest, most) = kind.row().parameters;
+        if data < fewest {
+            return Err(error(kind, &function.sig.ident, &takes(types.len())));
         }
-        let tail = tail(kind, types.split_off(arity))?;
+        if data > most {
+            return Err(error(kind, &types[most], "takes a parameter too many"));
+        }
+        let tail = tail(kind, types.split_off(data))?;
         let output = match &function.sig.output {
             ReturnType::Type(_, ty) => Type::clone(ty),
             ReturnType::Default => return Err(error(kind, &function.sig.ident, "returns nothing")),
@@ -51,6 +54,7 @@ impl Signature {
         if !kind.may_refuse() && is_named(&output, "Result") {
             return Err(error(kind, &output, "returns a `Result`"));
         }
+        check_types(kind, &types, &output)?;
         Ok(Self {
             kind,
             data: types,
@@ -85,7 +89,7 @@ impl Signature {
             Tail::Context => None,
         });
         match params {
-            Some(ty) => quote!(::dshost_guest::glue::Params::<#ty>::new()),
+            Some(ty) => quote!(::dshost_guest::glue::Params::<#ty>::of()),
             None => quote!(::dshost_guest::glue::NoParams),
         }
     }
@@ -93,26 +97,39 @@ impl Signature {
 
 /// An error that says what is wrong and what would be right.
 pub fn error(kind: Kind, at: &impl Spanned, wrong: &str) -> Error {
-    let (name, shapes) = (kind.name(), kind.shapes());
-    let message = format!(
-        "this function {wrong}, which no `#[{name}]` does\n\
-         its shape is {shapes}\n\
-         it may end with `&Context` and with `&P`, its parameters{}",
-        if kind.may_refuse() {
-            ", and may return a `Result`"
-        } else {
-            ""
-        }
+    let row = kind.row();
+    let mut message = format!(
+        "a function that {wrong} is no `{}`, which has the shape {}",
+        row.name, row.shapes
     );
+    if kind.has_tail() {
+        message.push_str("\nafter these it may take `&Context` and `&P`, its parameters");
+    }
+    if kind.may_refuse() {
+        message.push_str("\nit may return a `Result`");
+    }
     Error::new(at.span(), message)
 }
 
-fn count(parameters: usize) -> String {
+fn takes(parameters: usize) -> String {
     match parameters {
-        0 => "takes nothing".trim_start_matches("takes ").to_owned(),
-        1 => "one parameter only".to_owned(),
-        n => format!("{n} parameters only"),
+        0 => "takes nothing".to_owned(),
+        1 => "takes one parameter".to_owned(),
+        n => format!("takes {n} parameters"),
     }
+}
+
+/// How many parameters carry data. Where that varies, the last one that is taken by value is the last of
+/// them.
+fn data_parameters(kind: Kind, types: &[Type]) -> usize {
+    let (fewest, most) = kind.row().parameters;
+    if fewest == most {
+        return types.len().min(most);
+    }
+    types
+        .iter()
+        .rposition(|ty| !is_reference(ty))
+        .map_or(0, |last| last + 1)
 }
 
 fn check_qualifiers(kind: Kind, function: &ItemFn) -> Result<(), Error> {
@@ -146,12 +163,49 @@ fn parameter(kind: Kind, input: &FnArg) -> Result<Type, Error> {
     Ok(Type::clone(&typed.ty))
 }
 
+/// Checks what type names tell without knowing more; the rest is left to the compiler, whose messages are
+/// longer.
+fn check_types(kind: Kind, data: &[Type], output: &Type) -> Result<(), Error> {
+    let differs = |a: &Type, b: &Type| match (Plain::of(a), Plain::of(b)) {
+        (Some(a), Some(b)) => a != b,
+        _ => false,
+    };
+    match kind {
+        Kind::Filter if Plain::of(output).is_some_and(|class| class != Plain::Bool) => {
+            Err(error(kind, output, "does not return a `bool`"))
+        }
+        Kind::FlatMap
+        | Kind::FlatMapValues
+        | Kind::MapPartitions
+        | Kind::Transform
+        | Kind::TransformWith
+            if Plain::of(output).is_some() =>
+        {
+            Err(error(kind, output, "returns a single value"))
+        }
+        Kind::MapPartitions | Kind::Transform | Kind::TransformWith => {
+            match data.iter().find(|ty| Plain::of(ty).is_some()) {
+                Some(single) => Err(error(kind, single, "takes a single value")),
+                None => Ok(()),
+            }
+        }
+        Kind::Reduce | Kind::Inverse if differs(&data[0], &data[1]) => {
+            Err(error(kind, &data[1], "takes values of two types"))
+        }
+        Kind::Reduce | Kind::Inverse if differs(&data[0], output) => {
+            Err(error(kind, output, "returns another type than it takes"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn tail(kind: Kind, types: Vec<Type>) -> Result<Vec<Tail>, Error> {
     let (mut context, mut params) = (false, false);
     let mut tail = Vec::with_capacity(types.len());
     for ty in types {
-        let Type::Reference(reference) = plain(&ty) else {
-            return Err(error(kind, &ty, "takes one parameter too many"));
+        let reference = match plain(&ty) {
+            Type::Reference(reference) if kind.has_tail() => reference,
+            _ => return Err(error(kind, &ty, "takes a parameter too many")),
         };
         if reference.mutability.is_some() {
             return Err(error(kind, &ty, "changes what it may only read"));
@@ -160,11 +214,11 @@ fn tail(kind: Kind, types: Vec<Type>) -> Result<Vec<Tail>, Error> {
             tail.push(Tail::Context);
             &mut context
         } else {
-            tail.push(Tail::Params(Type::clone(&reference.elem)));
+            tail.push(Tail::Params(reference.elem.clone()));
             &mut params
         };
         if std::mem::replace(seen, true) {
-            return Err(error(kind, &ty, "takes one parameter too many"));
+            return Err(error(kind, &ty, "takes a parameter too many"));
         }
     }
     Ok(tail)

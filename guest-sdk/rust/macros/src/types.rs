@@ -31,9 +31,43 @@ impl Held {
         argument(&self.written, quote!(#name))
     }
 
+    /// Whether a reference to what is held is handed over.
+    pub fn is_lent(&self) -> bool {
+        is_lent(&self.written)
+    }
+
     /// Where the type stands; what is generated there sees its own variables only.
     pub fn span(&self) -> Span {
         self.written.span().resolved_at(Span::mixed_site())
+    }
+}
+
+/// A type that tokens are enough to tell: one with a column of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plain {
+    Text,
+    Bytes,
+    Int64,
+    Float64,
+    Bool,
+}
+
+impl Plain {
+    /// What `ty` is, borrowed or not, if its name says so.
+    pub fn of(ty: &Type) -> Option<Self> {
+        match plain(ty) {
+            Type::Reference(reference) => Self::of(&reference.elem),
+            Type::Slice(slice) => is_named(&slice.elem, "u8").then_some(Self::Bytes),
+            ty => [
+                ("str", Self::Text),
+                ("String", Self::Text),
+                ("i64", Self::Int64),
+                ("f64", Self::Float64),
+                ("bool", Self::Bool),
+            ]
+            .into_iter()
+            .find_map(|(name, class)| is_named(ty, name).then_some(class)),
+        }
     }
 }
 
@@ -86,15 +120,7 @@ fn held_type(ty: &Type) -> TokenStream {
 /// What is handed over for a value that is held as `place`.
 fn argument(ty: &Type, place: TokenStream) -> TokenStream {
     match plain(ty) {
-        Type::Reference(reference) => {
-            let elem = plain(&reference.elem);
-            let bytes = matches!(elem, Type::Slice(slice) if is_named(&slice.elem, "u8"));
-            if is_named(elem, "str") || bytes {
-                place
-            } else {
-                quote!(&#place)
-            }
-        }
+        lent if is_lent(lent) => quote!(&#place),
         Type::Tuple(tuple) if tuple.elems.len() == 2 => {
             let key = argument(&tuple.elems[0], quote!(#place.0));
             let value = argument(&tuple.elems[1], quote!(#place.1));
@@ -102,6 +128,16 @@ fn argument(ty: &Type, place: TokenStream) -> TokenStream {
         }
         _ => place,
     }
+}
+
+/// Whether a type is a reference to something that is held itself.
+fn is_lent(ty: &Type) -> bool {
+    let Type::Reference(reference) = plain(ty) else {
+        return false;
+    };
+    let elem = plain(&reference.elem);
+    let bytes = matches!(elem, Type::Slice(slice) if is_named(&slice.elem, "u8"));
+    !is_named(elem, "str") && !bytes
 }
 
 /// What every lifetime of a type becomes.
@@ -153,41 +189,30 @@ mod tests {
     use super::*;
 
     fn check(ty: &str, probe: &str, variable: &str, argument: &str) {
-        let tokens = |text: &str| -> String { text.parse::<TokenStream>().unwrap().to_string() };
+        // Without spaces, which tokens have or have not by how they were made.
+        let text = |tokens: &TokenStream| tokens.to_string().replace(' ', "");
         let held = Held::of(&syn::parse_str(ty).unwrap());
-        assert_eq!(held.probe.to_string(), tokens(probe), "the probe of {ty}");
-        assert_eq!(
-            held.variable.to_string(),
-            tokens(variable),
-            "the variable of {ty}"
-        );
+        assert_eq!(text(&held.probe), probe, "the probe of {ty}");
+        assert_eq!(text(&held.variable), variable, "the variable of {ty}");
         let name = Ident::new("held", Span::call_site());
         assert_eq!(
-            held.argument(&name).to_string(),
-            tokens(argument),
+            text(&held.argument(&name)),
+            argument,
             "the argument of {ty}"
         );
     }
 
     #[test]
     fn a_parameter_is_held_in_the_form_that_can_be_lent() {
-        check("&str", "&'static str", "&str", "held");
-        check("&'a str", "&'static str", "&'_ str", "held");
-        check("&[u8]", "&'static [u8]", "&[u8]", "held");
+        check("&str", "&'staticstr", "&str", "held");
+        check("&'a str", "&'staticstr", "&str", "held");
+        check("&[u8]", "&'static[u8]", "&[u8]", "held");
         check("String", "String", "String", "held");
         check("&Event", "Event", "Event", "&held");
         check("Event<'a>", "Event<'static>", "Event<'_>", "held");
-        check(
-            "&[String]",
-            "::std::vec::Vec<String>",
-            "::std::vec::Vec<String>",
-            "&held",
-        );
-        check(
-            "(&str, &Event)",
-            "(&'static str, Event)",
-            "(&str, Event)",
-            "(held.0, &held.1)",
-        );
+        let words = "::std::vec::Vec<String>";
+        check("&[String]", words, words, "&held");
+        let pair = "(&'staticstr,Event)";
+        check("(&str, &Event)", pair, "(&str,Event)", "(held.0,&held.1)");
     }
 }

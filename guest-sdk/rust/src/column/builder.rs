@@ -154,35 +154,16 @@ impl<'a, B: Buffer> Pieces<'a, B> {
     }
 
     /// Appends a value.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, value: &B::Value) {
-        let bytes: &[u8] = value.as_ref();
-        match &mut self.form {
-            Form::Slices {
-                address,
-                length,
-                starts,
-                ends,
-                ..
-            } => {
-                let start = (bytes.as_ptr() as usize).wrapping_sub(*address);
-                if start <= *length && bytes.len() <= *length - start {
-                    // Both fit, because the input's own offsets are `u32`.
-                    starts.push((start as u32).to_le_bytes());
-                    ends.push(((start + bytes.len()) as u32).to_le_bytes());
-                } else {
-                    self.push_foreign(value);
-                }
-            }
-            Form::Owned { data, offsets } => {
-                data.append(value);
-                offsets.push(offset(data.length()));
-            }
+        if !self.form.push(value) {
+            self.push_foreign(value);
         }
     }
 
     /// Appends a value that does not lie in the column of which slices are collected.
     #[cold]
+    #[inline(never)]
     fn push_foreign(&mut self, value: &B::Value) {
         let bytes: &[u8] = value.as_ref();
         let Form::Slices { starts, ends, .. } = &mut self.form else {
@@ -207,7 +188,11 @@ impl<'a, B: Buffer> Pieces<'a, B> {
             }
             _ => self.form.copied(),
         };
-        self.push(value);
+        let fits = self.form.push(value);
+        debug_assert!(
+            fits,
+            "copies take any value, and slices of the column in which it lies do"
+        );
     }
 
     /// The number of values.
@@ -254,6 +239,35 @@ impl<'a, B: Buffer> Pieces<'a, B> {
 }
 
 impl<'a, B: Buffer> Form<'a, B> {
+    /// Appends a value, unless it lies outside of the column of which slices are collected.
+    #[inline(always)]
+    fn push(&mut self, value: &B::Value) -> bool {
+        let bytes: &[u8] = value.as_ref();
+        match self {
+            Self::Slices {
+                address,
+                length,
+                starts,
+                ends,
+                ..
+            } => {
+                let start = (bytes.as_ptr() as usize).wrapping_sub(*address);
+                let within = start <= *length && bytes.len() <= *length - start;
+                if within {
+                    // Both fit, because the input's own offsets are `u32`.
+                    starts.push((start as u32).to_le_bytes());
+                    ends.push(((start + bytes.len()) as u32).to_le_bytes());
+                }
+                within
+            }
+            Self::Owned { data, offsets } => {
+                data.append(value);
+                offsets.push(offset(data.length()));
+                true
+            }
+        }
+    }
+
     fn slices(side: Side, column: &'a Column, data: &'a B::Value, capacity: usize) -> Self {
         let bytes: &[u8] = data.as_ref();
         Self::Slices {

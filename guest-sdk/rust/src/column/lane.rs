@@ -130,8 +130,8 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// The offsets of a text or bytes column as numbers.
-pub fn offsets(buffer: &[u8]) -> &[[u8; 4]] {
+/// A buffer of numbers.
+pub fn numbers(buffer: &[u8]) -> &[[u8; 4]] {
     buffer.as_chunks().0
 }
 
@@ -192,7 +192,7 @@ fn take_ranges<D>(
     mut data: D,
     append: impl Fn(&mut D, std::ops::Range<usize>) -> usize,
 ) -> (Vec<u8>, D) {
-    let old = offsets(buffer);
+    let old = numbers(buffer);
     let mut new = Vec::with_capacity(picks.len() + 1);
     new.push([0; 4]);
     for pick in picks {

@@ -5,8 +5,10 @@
 //! from link to link is a virtual call.
 
 mod narrow;
+mod whole;
 
 pub use narrow::{filter, flat_map_values, map_values, records};
+pub use whole::{Pair, each, two, whole};
 
 use crate::column::{Broken, Lane, Sources, Stage};
 use crate::context::Context;

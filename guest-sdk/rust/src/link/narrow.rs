@@ -12,6 +12,7 @@ use crate::definition::{Definition, Meta, Opened};
 use crate::params::Parameters;
 use crate::record::{Record, Unkeyed};
 use crate::refusal::{Entry, Refusal};
+use crate::wit::plugin::Kind;
 
 /// Bytes of input that one record of the output is expected to come from, where one may give many.
 const BYTES_PER_RECORD: usize = 6;
@@ -47,7 +48,11 @@ fn numbered<T>(items: impl Iterator<Item = T>) -> impl Iterator<Item = (u32, T)>
 
 // === map, flat_map ===
 
-struct Records<T, G, P, F>(Narrow<T, G, P, F>);
+struct Records<T, G, P, F> {
+    narrow: Narrow<T, G, P, F>,
+    /// Whether it may give more records than it takes.
+    many: bool,
+}
 
 /// `map`, `flat_map`: from whole records to whole records. The layouts are arguments so that a macro need
 /// not name their types; likewise below.
@@ -59,9 +64,10 @@ pub fn records<T: Record, G: Record, P: Parameters, F>(
 where
     F: Fn(T::Item<'_>, &mut G::Builder<'_>, &Aside<'_, P::Value>) -> Result<(), Refusal> + 'static,
 {
-    Definition::new::<T, G, P>(meta, |params| {
+    Definition::new::<T, G, P>(meta, move |params| {
         let narrow = Narrow::<T, G, _, _>::new(params, each);
-        Opened::Link(Box::new(Records(narrow)))
+        let many = meta.kind == Kind::FlatMap;
+        Opened::Link(Box::new(Records { narrow, many }))
     })
 }
 
@@ -78,15 +84,18 @@ where
         let items = T::items(&stage)?;
         let count = T::count(&items);
         entry.entered(count);
-        let capacity = count.max(call.bytes / BYTES_PER_RECORD);
+        let capacity = match self.many {
+            true => count.max(call.bytes / BYTES_PER_RECORD),
+            false => count,
+        };
         let mut builder = G::builder(call.sources, capacity);
-        let aside = self.0.aside(call);
+        let aside = self.narrow.aside(call);
         for (index, item) in numbered(T::iter(&items)) {
             if entry.skips(index) {
                 continue;
             }
             let before = G::len(&builder);
-            if let Err(refusal) = (self.0.each)(item, &mut builder, &aside) {
+            if let Err(refusal) = (self.narrow.each)(item, &mut builder, &aside) {
                 G::truncate(&mut builder, before);
                 entry.reject(index, refusal);
             }
@@ -175,13 +184,14 @@ where
         mut entry: Entry<'_>,
     ) -> Result<Stage<'a>, Broken> {
         let items = V::items(&stage.value)?;
-        entry.entered(items.len());
-        let mut builder = W::builder(call.sources, items.len());
+        let count = V::count(&items);
+        entry.entered(count);
+        let mut builder = W::builder(call.sources, count);
         let aside = self.0.aside(call);
         // The keys to keep, from the first record on that is left out.
         let mut kept: Option<U32s> = None;
         let all_before = |index: u32| (0..index).map(u32::to_le_bytes).collect();
-        for (index, item) in numbered(items.iter().copied()) {
+        for (index, item) in numbered(V::iter(&items)) {
             if entry.skips(index) {
                 kept.get_or_insert_with(|| all_before(index));
                 continue;
@@ -239,12 +249,13 @@ where
         mut entry: Entry<'_>,
     ) -> Result<Stage<'a>, Broken> {
         let items = V::items(&stage.value)?;
-        entry.entered(items.len());
-        let capacity = items.len().max(call.bytes / BYTES_PER_RECORD);
+        let count = V::count(&items);
+        entry.entered(count);
+        let capacity = count.max(call.bytes / BYTES_PER_RECORD);
         let mut builder = W::builder(call.sources, capacity);
         let aside = self.0.aside(call);
         let mut keys = U32s::with_capacity(capacity);
-        for (index, item) in numbered(items.iter().copied()) {
+        for (index, item) in numbered(V::iter(&items)) {
             if entry.skips(index) {
                 continue;
             }
