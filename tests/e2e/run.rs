@@ -107,6 +107,14 @@ fn server() -> (TcpListener, String) {
     (listener, source)
 }
 
+/// The job's connection; a job that failed never comes.
+fn accept(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let (peer, _) = crate::support::wait_for("the job to connect", || listener.accept().ok());
+    peer.set_nonblocking(false).unwrap();
+    peer
+}
+
 #[test]
 fn words_over_tcp_are_counted_and_printed_byte_for_byte() {
     let folder = Folder::new();
@@ -121,7 +129,7 @@ fn words_over_tcp_are_counted_and_printed_byte_for_byte() {
         .spawn()
         .unwrap();
     let running = Running { child };
-    let (mut peer, _) = listener.accept().unwrap();
+    let mut peer = accept(&listener);
     peer.write_all(b"this is a test\nis it\r\nlast line without an end")
         .unwrap();
     drop(peer);
@@ -172,7 +180,7 @@ fn a_swap_takes_effect_between_two_batches_and_loses_no_line() {
     let (listener, source) = server();
     let topology = folder.topology(&word_count(&source));
     let job = Job::start(&topology);
-    let (mut peer, _) = listener.accept().unwrap();
+    let mut peer = accept(&listener);
     let feeder = std::thread::spawn(move || {
         let mut sent = 0u64;
         while peer.write_all(b"word\n").is_ok() {
@@ -223,7 +231,7 @@ fn what_was_received_is_drained_on_sigterm() {
     // Nothing is cut before the drain.
     let topology = folder.topology(&word_count(&source).replace("100ms", "1h"));
     let job = Job::start(&topology);
-    let (mut peer, _) = listener.accept().unwrap();
+    let mut peer = accept(&listener);
     peer.write_all(b"one two\ntwo\n").unwrap();
     crate::support::wait_for("the bytes to be received", || {
         let status = output(dshost().args(["status", "--json"]).arg(&topology));
@@ -249,7 +257,7 @@ fn a_version_that_panics_on_probation_is_taken_back_and_the_batch_run_again() {
     let (listener, source) = server();
     let topology = folder.topology(&word_count(&source));
     let job = Job::start(&topology);
-    let (mut peer, _) = listener.accept().unwrap();
+    let mut peer = accept(&listener);
     peer.write_all(b"start\n").unwrap();
     assert_eq!(job.next_count(), "(start,1)");
     folder.install("fragile", "wordcount");
@@ -279,11 +287,11 @@ fn a_version_that_does_not_fit_is_refused_and_the_old_one_runs_on() {
     let topology = folder.topology(
         &(word_count(&source)
             + "[stream.doubled]\nfrom = \"counts\"\nop = \"map_values\"\nfunction = \"ops/double\"\n\
-               [sink.doubled]\nfrom = \"doubled\"\ntype = \"print\"\ncount = 0\n"),
+               [sink.doubles]\nfrom = \"doubled\"\ntype = \"print\"\ncount = 0\n"),
     );
     folder.install("ops", "ops");
     let job = Job::start(&topology);
-    let (mut peer, _) = listener.accept().unwrap();
+    let mut peer = accept(&listener);
     peer.write_all(b"a\n").unwrap();
     assert_eq!(job.next_count(), "(a,1)");
     let refused = |reason: &str| {

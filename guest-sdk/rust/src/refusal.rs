@@ -142,8 +142,14 @@ pub struct Entry<'a> {
 
 impl Entry<'_> {
     /// Whether record `index` is to be left out. Asked in ascending order.
-    #[inline]
+    #[inline(always)]
     pub fn skips(&mut self, index: u32) -> bool {
+        !self.skip.is_empty() && self.skips_next(index)
+    }
+
+    /// The same where records are left out at all, which is rare.
+    #[cold]
+    fn skips_next(&mut self, index: u32) -> bool {
         match self.skip.first() {
             Some(at) if at.index == index => {
                 self.skip = &self.skip[1..];

@@ -19,6 +19,7 @@ use dshost::cli::build::{BuildOptions, build};
 const RUNS: usize = 5;
 
 fn main() -> ExitCode {
+    dshost::driver::memory::keep_freed();
     let mut arguments = std::env::args()
         .skip(1)
         .filter(|argument| argument != "--bench");

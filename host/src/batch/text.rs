@@ -120,7 +120,9 @@ fn write_integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
 }
 
 fn write_float(out: &mut Vec<u8>, value: impl zmij::Float) {
-    out.extend_from_slice(zmij::Buffer::new().format(value).as_bytes());
+    // The shortest that reads back the same: the sign of a positive exponent says nothing.
+    let mut buffer = zmij::Buffer::new();
+    out.extend(buffer.format(value).bytes().filter(|byte| *byte != b'+'));
 }
 
 fn write_bool(out: &mut Vec<u8>, value: bool) {

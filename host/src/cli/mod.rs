@@ -34,6 +34,7 @@ use crate::observe::log;
 /// The `dshost` command: reads the arguments of the process, does what they say.
 #[must_use]
 pub fn main() -> ExitCode {
+    crate::driver::memory::keep_freed();
     // A command line that is wrong ends the process here, with exit code 2.
     let Cli { command, global } = Cli::parse();
     match set_up(&global).and_then(|()| dispatch(command)) {

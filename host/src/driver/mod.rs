@@ -18,6 +18,7 @@ pub mod environment;
 pub mod executor;
 pub mod job;
 pub mod lifetime;
+pub mod memory;
 pub mod plugins;
 pub mod publisher;
 pub mod rehearsal;

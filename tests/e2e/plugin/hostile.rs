@@ -122,8 +122,8 @@ fn what_a_guest_breaks_is_told() {
         kept-twice: BrokenPromise: the indices of what is kept do not ascend
         loop-counting: Time: it did not end within its time limit of 1 s
         loop-forever: Time: it did not end within its time limit of 1 s
-        msgpack-bomb: BrokenPromise: its value 0: a MessagePack value nests deeper than 128 levels
-        msgpack-trailing: BrokenPromise: its value 0: 1 bytes follow a MessagePack value
+        msgpack-bomb: BrokenPromise: its value 0: arrays and maps lie more than 128 deep
+        msgpack-trailing: BrokenPromise: its value 0: bytes follow the value
         not-utf8: BrokenPromise: invalid utf-8 sequence of 1 bytes from index 0
         offsets-descending: BrokenPromise: its values: element 1 ends before it starts
         offsets-inside-character: BrokenPromise: its values: element 1 is cut within a character
