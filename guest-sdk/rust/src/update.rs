@@ -124,7 +124,7 @@ struct Updating<K, V, S, P, F> {
     columns: PhantomData<(K, V, S)>,
 }
 
-/// `update_state`: a closure that reads all values and calls [`Updates::each`].
+/// `update_state`: a closure that reads all values and calls `Updates::each`.
 pub fn update_state<K: Keys, V: Column, S: Column, P: Parameters, F>(
     (meta, state): (Meta, StateMeta),
     _: (K, Unkeyed<V>, Unkeyed<S>, P),
