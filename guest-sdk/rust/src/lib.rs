@@ -1,8 +1,8 @@
 //! Write dshost plugins in Rust.
 //!
-//! A plugin is a crate with `crate-type = ["cdylib", "rlib"]` whose functions have an attribute that says what
-//! they are for. `dshost build` makes a sandboxed WebAssembly component of it; natively its functions stay
-//! what they are, and are tested by `cargo test`.
+//! A plugin is a crate with `crate-type = ["cdylib", "rlib"]` whose functions have an attribute
+//! that says what they are for. `dshost build` makes a sandboxed WebAssembly component of it;
+//! natively its functions stay what they are, and are tested by `cargo test`.
 //!
 //! ```
 //! use dshost_guest::prelude::*;
@@ -49,31 +49,33 @@
 //!
 //! # Types
 //!
-//! `T`, `U`, `V`, `W`, `K` and `S` are `&str` or `String` (text), `&[u8]` or `Vec<u8>` (bytes), `i64`, `f64`, `bool`, or
-//! any serde type (a `MessagePack` value), which a function takes by value or by reference. Where a stream
-//! has keys, `T` is `(K, V)`; a tuple of two that is returned is a key and a value. [`Single`] makes one value
-//! of a tuple. A `&str` that points into the record a function was given costs no copy, so return one
-//! where you can.
+//! `T`, `U`, `V`, `W`, `K` and `S` are `&str` or `String` (text), `&[u8]` or `Vec<u8>` (bytes),
+//! `i64`, `f64`, `bool`, or any serde type (a `MessagePack` value), which a function takes by value
+//! or by reference. Where a stream has keys, `T` is `(K, V)`; a tuple of two that is returned is a
+//! key and a value. [`Single`] makes one value of a tuple. A `&str` that points into the record a
+//! function was given costs no copy, so return one where you can.
 //!
 //! # Beside the record
 //!
-//! Each function may end with `&`[`Context`], and with `&P` where `P` implements [`serde::Deserialize`]: its parameters
-//! from the topology, read once. `log::info!` and its kin reach the host's log, [`counter`] its metrics, and
-//! `println!` the log too.
+//! Each function may end with `&`[`Context`], and with `&P` where `P` implements
+//! [`serde::Deserialize`]: its parameters from the topology, read once. `log::info!` and its kin
+//! reach the host's log, [`counter`] its metrics, and `println!` the log too.
 //!
 //! # Errors
 //!
-//! Each function but an `inverse` may return a `Result` whose error implements [`Display`](std::fmt::Display): `Err` refuses
-//! the record, which is counted and told of as the topology says. Functions that see a whole partition or
-//! batch refuse all of it. A `reduce` refuses its second value, and the first goes on, which it has to clone
-//! if it is taken by value. A panic is a trap: the batch is attempted again. So return `Err` for what data can
-//! cause, and panic for mistakes only.
+//! Each function but an `inverse` may return a `Result` whose error implements
+//! [`Display`](std::fmt::Display): `Err` refuses the record, which is counted and told of as the
+//! topology says. Functions that see a whole partition or batch refuse all of it. A `reduce`
+//! refuses its second value, and the first goes on, which it has to clone if it is taken by value.
+//! A panic is a trap: the batch is attempted again. So return `Err` for what data can cause, and
+//! panic for mistakes only.
 //!
 //! # How it works
 //!
-//! The attributes generate code against `glue`. `column` reads and builds columns, `record` lays records
-//! out in them, `probe` finds the columns of a type; `link`, `fold`, `update` and `keyed` are the loops, one module
-//! per shape of calls; `plugin` is what the component exports, through the bindings in `wit`.
+//! The attributes generate code against `glue`. `column` reads and builds columns, `record` lays
+//! records out in them, `probe` finds the columns of a type; `link`, `fold`, `update` and `keyed`
+//! are the loops, one module per shape of calls; `plugin` is what the component exports, through
+//! the bindings in `wit`.
 
 pub mod prelude;
 

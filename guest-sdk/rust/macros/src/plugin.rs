@@ -1,8 +1,8 @@
 //! `plugin!`: the list of functions, and the exports that they need.
 //!
-//! Which interfaces a component must export depends on the kinds of its functions, which `plugin!` cannot see.
-//! So it calls the shape macro of the first function, which adds its interface and calls that of the next,
-//! and so on; the last one calls [`export`] with all of them.
+//! Which interfaces a component must export depends on the kinds of its functions, which `plugin!`
+//! cannot see. So it calls the shape macro of the first function, which adds its interface and
+//! calls that of the next, and so on; the last one calls [`export`] with all of them.
 
 use std::collections::BTreeSet;
 

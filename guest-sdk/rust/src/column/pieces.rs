@@ -28,8 +28,8 @@ impl<'a, T> Ranges<'a, T>
 where
     T: ?Sized + Index<Range<usize>, Output = T>,
 {
-    /// The elements of `lane`, whose column `open` takes apart into offsets and data if it is of the type
-    /// that is expected.
+    /// The elements of `lane`, whose column `open` takes apart into offsets and data if it is of
+    /// the type that is expected.
     pub(super) fn of(
         lane: &'a Lane<'_>,
         open: impl Fn(&'a types::Column) -> Option<(&'a [u8], &'a T)>,

@@ -143,7 +143,8 @@ fn serde_types_cross_as_messagepack() {
 
 #[test]
 fn offsets_need_no_alignment() {
-    // A buffer that begins at an odd address cannot be had for sure; numbers are read byte by byte anyway.
+    // A buffer that begins at an odd address cannot be had for sure; numbers are read byte by byte
+    // anyway.
     let Column::Int64(buffer) = ints(&[1, -1]) else {
         panic!("integers")
     };
