@@ -66,6 +66,9 @@ attributes! {
 }
 
 /// Makes a plugin of functions that have an attribute: `plugin!(split, pair, words::add);`.
+/// Functions of other modules are named by their path, migrations are listed like functions, and a
+/// crate has one plugin. That a macro `__dshost_attribute_of_add` cannot be found means that `add`
+/// has no attribute.
 #[proc_macro]
 pub fn plugin(functions: TokenStream) -> TokenStream {
     plugin::plugin(functions.into()).into()
