@@ -63,7 +63,8 @@ pub enum Opened {
 }
 
 impl Definition {
-    /// A function that takes records of `T` and gives records of `G`; `ready` is given the parameters.
+    /// A function that takes records of `T` and gives records of `G`; `ready` is given the
+    /// parameters.
     pub fn new<T: Record, G: Record, P: Parameters>(
         meta: Meta,
         ready: impl FnOnce(P::Value) -> Opened + 'static,

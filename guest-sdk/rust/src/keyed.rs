@@ -1,7 +1,7 @@
 //! `map_with_state`: record by record, with the state of the record's key.
 //!
-//! Later records see what earlier ones did to the state. It is decoded when the first record of its key
-//! comes, and encoded at the end of the call if it changed.
+//! Later records see what earlier ones did to the state. It is decoded when the first record of its
+//! key comes, and encoded at the end of the call if it changed.
 
 use std::marker::PhantomData;
 
@@ -61,8 +61,8 @@ struct Keeping<K, V, S, G, P, F, T> {
     state: PhantomData<fn() -> T>,
 }
 
-/// `map_with_state`: a closure that is called per record, appends what the function gives, and says whether
-/// it gave anything.
+/// `map_with_state`: a closure that is called per record, appends what the function gives, and says
+/// whether it gave anything.
 pub fn map_with_state<K, V, S, G, P, F, T>(
     (meta, state): (Meta, StateMeta),
     _: (Unkeyed<K>, Unkeyed<V>, Unkeyed<S>, G, P),

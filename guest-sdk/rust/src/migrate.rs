@@ -17,7 +17,8 @@ pub struct MigrationMeta {
     pub from: u32,
 }
 
-/// A migration by a closure that appends the new state for an old one, and says whether there is any.
+/// A migration by a closure that appends the new state for an old one, and says whether there is
+/// any.
 pub fn migrate<Old: Column, New: Column, F>(
     meta: MigrationMeta,
     _: (Unkeyed<Old>, Unkeyed<New>),

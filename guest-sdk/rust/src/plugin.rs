@@ -1,7 +1,7 @@
 //! A plugin as the host sees it: described, opened, called.
 //!
-//! Opened functions live in a table of the instance, because a call names one by its number; an instance has
-//! one thread. The table is the only state of this crate that outlives a call.
+//! Opened functions live in a table of the instance, because a call names one by its number; an
+//! instance has one thread. The table is the only state of this crate that outlives a call.
 
 use std::cell::RefCell;
 
@@ -250,8 +250,8 @@ fn open<P: Plugin>(chain: &[Binding]) -> Result<Ready, String> {
     Ok(Ready::Chain(Chain::new(links, keyed)))
 }
 
-/// Checks that a binding fits the function. The host has done so before; a host that has not shall be told
-/// now, not by a trap in the middle of a batch.
+/// Checks that a binding fits the function. The host has done so before; a host that has not shall
+/// be told now, not by a trap in the middle of a batch.
 fn check(function: &Function, binding: &Binding, links: usize) -> Result<(), String> {
     let name = &function.name;
     let chains = matches!(

@@ -1,9 +1,10 @@
 //! From a function's types to the columns they live in, at compile time.
 //!
-//! The attribute macros see tokens, not types, so they cannot know that `Word` is a `String`. They write
-//! method calls on a [`Probe`] of the type instead: an inherent method of a probe of one certain type
-//! wins over the method of the same name that a trait gives to all probes, and the answer is a marker whose
-//! type says what was found. A probe is never looked into; it only carries a type.
+//! The attribute macros see tokens, not types, so they cannot know that `Word` is a `String`. They
+//! write method calls on a [`Probe`] of the type instead: an inherent method of a probe of one
+//! certain type wins over the method of the same name that a trait gives to all probes, and the
+//! answer is a marker whose type says what was found. A probe is never looked into; it only carries
+//! a type.
 
 use std::marker::PhantomData;
 

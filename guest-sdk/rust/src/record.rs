@@ -1,6 +1,7 @@
 //! Records: how a function's parameter and result lie in columns.
 //!
-//! A record is a value ([`Unkeyed`]) or, where the Rust type is a tuple of two, a key and a value ([`Keyed`]).
+//! A record is a value ([`Unkeyed`]) or, where the Rust type is a tuple of two, a key and a value
+//! ([`Keyed`]).
 
 use crate::column::{Broken, Column, Lane, Read, Sources, Stage, Write};
 use crate::refusal::Refusal;
@@ -65,7 +66,8 @@ pub trait Writes<T>: Record {
     ///
     /// # Errors
     ///
-    /// If it cannot be encoded; the builder may hold a part of it then, which [`Record::truncate`] drops.
+    /// If it cannot be encoded; the builder may hold a part of it then, which [`Record::truncate`]
+    /// drops.
     fn write(self, builder: &mut Self::Builder<'_>, value: T) -> Result<(), Refusal>;
 }
 

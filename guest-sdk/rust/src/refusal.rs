@@ -1,7 +1,7 @@
 //! Records that are refused, and how many.
 //!
-//! A refused record is data and no trap: the call goes on without it. Its reason is told for the first few
-//! of a call only; the counts are complete.
+//! A refused record is data and no trap: the call goes on without it. Its reason is told for the
+//! first few of a call only; the counts are complete.
 
 use std::fmt::{self, Display, Write as _};
 
@@ -159,7 +159,8 @@ impl Entry<'_> {
         }
     }
 
-    /// Counts the `records` that entered, without those that are to be skipped. Comes before [`Self::skips`].
+    /// Counts the `records` that entered, without those that are to be skipped. Comes before
+    /// [`Self::skips`].
     pub fn entered(&mut self, records: usize) {
         let records = u32::try_from(records).unwrap_or(u32::MAX);
         let skipped = self.skip.partition_point(|at| at.index < records);

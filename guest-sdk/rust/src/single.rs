@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One `MessagePack` value, also where a plain one would be a column of its own: `Single((a, b))` is a value
-/// of two elements, where `(a, b)` would be a key and a value.
+/// One `MessagePack` value, also where a plain one would be a column of its own: `Single((a, b))`
+/// is a value of two elements, where `(a, b)` would be a key and a value.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

@@ -1,4 +1,5 @@
-//! The state of one key, as `map_with_state` sees it, and what all stateful functions have in common.
+//! The state of one key, as `map_with_state` sees it, and what all stateful functions have in
+//! common.
 
 use crate::column::{Column, Lane};
 use crate::probe::Probe;
@@ -7,8 +8,8 @@ use crate::wit::types::{self, Side};
 
 /// The state of one key while a function is called with one of its records.
 ///
-/// It belongs to the host, which keeps it from batch to batch; what a call does to it is undone if the call
-/// refuses its record.
+/// It belongs to the host, which keeps it from batch to batch; what a call does to it is undone if
+/// the call refuses its record.
 #[derive(Clone, Debug)]
 pub struct State<S> {
     current: Option<S>,
@@ -51,15 +52,15 @@ impl<S> State<S> {
         self.current.is_some()
     }
 
-    /// Whether this is the key's last call, without a value: the key had no record for the time that the
-    /// topology allows, and is removed afterwards.
+    /// Whether this is the key's last call, without a value: the key had no record for the time
+    /// that the topology allows, and is removed afterwards.
     #[must_use]
     pub const fn is_timing_out(&self) -> bool {
         self.timing_out
     }
 
-    /// Gives the key a new state. After [`State::remove`], or while the state is timing out, that is a
-    /// mistake: nothing changes, and the record is refused.
+    /// Gives the key a new state. After [`State::remove`], or while the state is timing out, that
+    /// is a mistake: nothing changes, and the record is refused.
     pub fn update(&mut self, state: S) {
         if self.timing_out {
             self.misuse = Some("a state that is timing out cannot be updated");
@@ -70,8 +71,8 @@ impl<S> State<S> {
         }
     }
 
-    /// Removes the key's state. While the state is timing out that is a mistake as well, since it is removed
-    /// anyway.
+    /// Removes the key's state. While the state is timing out that is a mistake as well, since it
+    /// is removed anyway.
     pub fn remove(&mut self) {
         if self.timing_out {
             self.misuse = Some("a state that is timing out cannot be removed");
@@ -91,8 +92,8 @@ impl<S> State<S> {
         self.before.get_or_insert(before);
     }
 
-    /// Ends a call that stands, and says whether it changed the state; or undoes it, because the state was
-    /// misused.
+    /// Ends a call that stands, and says whether it changed the state; or undoes it, because the
+    /// state was misused.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! `update_state`: a key's new state from its values of a batch and its old state.
 //!
-//! The closure that the macro hands over is called once for all keys: it reads all values at once, into the
-//! one `Vec` that each key is lent its part of, and calls the function key by key through
+//! The closure that the macro hands over is called once for all keys: it reads all values at once,
+//! into the one `Vec` that each key is lent its part of, and calls the function key by key through
 //! [`Updates::each`].
 
 use std::marker::PhantomData;
@@ -20,7 +20,8 @@ use crate::wit::updates::Outcome;
 
 /// A function that updates states, opened.
 pub trait Update {
-    /// Brings the state of each key up to date. The values of key `i` are `offsets[i]..offsets[i + 1]`.
+    /// Brings the state of each key up to date. The values of key `i` are
+    /// `offsets[i]..offsets[i + 1]`.
     ///
     /// # Errors
     ///
@@ -124,7 +125,7 @@ struct Updating<K, V, S, P, F> {
     columns: PhantomData<(K, V, S)>,
 }
 
-/// `update_state`: a closure that reads all values and calls [`Updates::each`].
+/// `update_state`: a closure that reads all values and calls `Updates::each`.
 pub fn update_state<K: Keys, V: Column, S: Column, P: Parameters, F>(
     (meta, state): (Meta, StateMeta),
     _: (K, Unkeyed<V>, Unkeyed<S>, P),

@@ -1,9 +1,9 @@
 //! The contract with the host, as `wit-bindgen` reads it from `wit/`.
 //!
-//! A component must export only what its functions need, and a macro of `wit-bindgen` exports a whole
-//! world. So there is one small world per interface, each with an export macro of its own; all share the
-//! data types of [`types`]. `wit/` lies two folders above this crate, in the repository and in a folder
-//! made by `dshost new` alike.
+//! A component must export only what its functions need, and a macro of `wit-bindgen` exports a
+//! whole world. So there is one small world per interface, each with an export macro of its own;
+//! all share the data types of [`types`]. `wit/` lies two folders above this crate, in the
+//! repository and in a folder made by `dshost new` alike.
 
 pub use base::dshost::plugin::{host, types};
 pub use base::exports::dshost::plugin::plugin;

@@ -1,8 +1,8 @@
 //! `dshost new`: a plugin or a topology that builds and runs as it is, anywhere.
 //!
-//! The binary carries the sources of the guest SDK and the contract, and writes them beside every plugin, in the
-//! same relative places as in the repository. A path dependency then needs no registry to have them, and a
-//! plugin goes with the `dshost` that made it.
+//! The binary carries the sources of the guest SDK and the contract, and writes them beside every
+//! plugin, in the same relative places as in the repository. A path dependency then needs no
+//! registry to have them, and a plugin goes with the `dshost` that made it.
 
 use std::fs;
 use std::io;
@@ -174,14 +174,16 @@ fn check_plugin_name(name: &str) -> Result<(), NewError> {
 
 // === Files ===
 
-/// Makes `folder`, which must not exist, and fills it by `fill`; a folder that cannot be filled is removed.
+/// Makes `folder`, which must not exist, and fills it by `fill`; a folder that cannot be filled is
+/// removed.
 fn create(
     folder: &Path,
     fill: impl FnOnce(&Path) -> Result<(), NewError>,
 ) -> Result<PathBuf, NewError> {
     create_folder(folder)?;
     if let Err(error) = fill(folder) {
-        // The first error is the one to tell; what cannot be removed either is seen by the next attempt.
+        // The first error is the one to tell; what cannot be removed either is seen by the next
+        // attempt.
         let _ = fs::remove_dir_all(folder);
         return Err(error);
     }
@@ -213,8 +215,8 @@ fn write_plugin(name: &str, folder: &Path) -> Result<(), NewError> {
     write_sdk(&folder.join(SDK_FOLDER))
 }
 
-/// Writes the SDK as a workspace of its own, in the places of the repository: the SDK finds the contract two
-/// folders above itself.
+/// Writes the SDK as a workspace of its own, in the places of the repository: the SDK finds the
+/// contract two folders above itself.
 fn write_sdk(folder: &Path) -> Result<(), NewError> {
     let sdk = folder.join("guest-sdk/rust");
     write(&folder.join("Cargo.toml"), sdk_workspace())?;

@@ -48,10 +48,11 @@ pub fn plain_name(name: &Ident) -> String {
     }
 }
 
-/// The name of the macro that tells a function's shape.
+/// The name of the macro that tells a function's shape. Who lists a function without attribute is
+/// told that there is none of this name.
 pub fn shape_macro(function: &Ident) -> Ident {
     let name = plain_name(function);
-    format_ident!("__dshost_kind_of_{name}", span = function.span())
+    format_ident!("__dshost_attribute_of_{name}", span = function.span())
 }
 
 /// The items beside a function that is as it should be.

@@ -26,8 +26,8 @@ pub struct Row {
     pub name: &'static str,
     /// Its case of the contract's `kind`; empty for a migration.
     pub case: &'static str,
-    /// The interface through which it is called, as the SDK's module of it; empty for one that every plugin
-    /// exports.
+    /// The interface through which it is called, as the SDK's module of it; empty for one that
+    /// every plugin exports.
     pub interface: &'static str,
     /// The fewest and the most parameters before `&Context` and `&P`.
     pub parameters: (usize, usize),

@@ -1,13 +1,13 @@
 //! `plugin!`: the list of functions, and the exports that they need.
 //!
-//! Which interfaces a component must export depends on the kinds of its functions, which `plugin!` cannot see.
-//! So it calls the shape macro of the first function, which adds its interface and calls that of the next,
-//! and so on; the last one calls [`export`] with all of them.
+//! Which interfaces a component must export depends on the kinds of its functions, which `plugin!`
+//! cannot see. So it calls the shape macro of the first function, which adds its interface and
+//! calls that of the next, and so on; the last one calls [`export`] with all of them.
 
 use std::collections::BTreeSet;
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
-use quote::{quote, quote_spanned};
+use quote::quote;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Error, Path, Token};
@@ -41,7 +41,6 @@ fn expand(functions: TokenStream) -> Result<TokenStream, Error> {
         }
         shapes.push(shape);
     }
-    let unmarked = paths.iter().filter_map(Path::get_ident).map(unmarked);
     let first = &shapes[0];
     let rest = &shapes[1..];
     let paths = paths.iter();
@@ -67,30 +66,8 @@ fn expand(functions: TokenStream) -> Result<TokenStream, Error> {
             }
         }
 
-        #[allow(unused_imports, unused_macros, reason = "wanted by functions without attribute")]
-        mod __dshost_unmarked { #(#unmarked)* }
-        #[allow(unused_imports, reason = "wanted by functions without attribute")]
-        use __dshost_unmarked::*;
-
         #first! { [#((#rest))* (::dshost_guest::glue::export)] {} }
     })
-}
-
-/// A shape macro for a function that has none of its own, which would come before it.
-fn unmarked(name: &Ident) -> TokenStream {
-    let shape = shape_macro(name);
-    let message = format!(
-        "`{name}` does not say what it is for: it needs an attribute such as `#[map]`; if it has one, name \
-         it by its path, as in `plugin!(module::{name})`"
-    );
-    quote_spanned! {name.span()=>
-        macro_rules! #shape {
-            ($($any:tt)*) => {
-                ::std::compile_error!(#message);
-            };
-        }
-        pub(super) use #shape;
-    }
 }
 
 fn last(path: &Path) -> Result<&Ident, Error> {

@@ -119,8 +119,8 @@ fn takes(parameters: usize) -> String {
     }
 }
 
-/// How many parameters carry data. Where that varies, the last one that is taken by value is the last of
-/// them.
+/// How many parameters carry data. Where that varies, the last one that is taken by value is the
+/// last of them.
 fn data_parameters(kind: Kind, types: &[Type]) -> usize {
     let (fewest, most) = kind.row().parameters;
     if fewest == most {
@@ -163,8 +163,8 @@ fn parameter(kind: Kind, input: &FnArg) -> Result<Type, Error> {
     Ok(Type::clone(&typed.ty))
 }
 
-/// Checks what type names tell without knowing more; the rest is left to the compiler, whose messages are
-/// longer.
+/// Checks what type names tell without knowing more; the rest is left to the compiler, whose
+/// messages are longer.
 fn check_types(kind: Kind, data: &[Type], output: &Type) -> Result<(), Error> {
     let differs = |a: &Type, b: &Type| match (Plain::of(a), Plain::of(b)) {
         (Some(a), Some(b)) => a != b,

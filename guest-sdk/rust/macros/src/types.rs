@@ -147,7 +147,8 @@ enum Lifetimes {
     Inferred,
 }
 
-/// Rewrites the tokens of a type; an elided lifetime of a reference is written out if it must be `'static`.
+/// Rewrites the tokens of a type; an elided lifetime of a reference is written out if it must be
+/// `'static`.
 fn with_lifetimes(ty: TokenStream, lifetimes: Lifetimes) -> TokenStream {
     let mut output = TokenStream::new();
     let mut tokens = ty.into_iter().peekable();

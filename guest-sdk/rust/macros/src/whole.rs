@@ -58,8 +58,8 @@ fn read(records: &Parameter, batch: &str) -> TokenStream {
     quote_spanned!(records.span=> let #variable: #ty = #batch.read();)
 }
 
-/// The call of `constructor` with the layouts `take` and a closure of the `batches`, which it reads and hands
-/// over.
+/// The call of `constructor` with the layouts `take` and a closure of the `batches`, which it reads
+/// and hands over.
 fn definition(
     signature: &Signature,
     constructor: &TokenStream,

@@ -1,8 +1,8 @@
 //! How the columns of an answer are collected, record by record.
 //!
-//! A text or byte string that points into the chain's input is collected as a slice of it: two numbers
-//! instead of bytes. That is decided per column. A column begins as slices; with the first value that lies
-//! elsewhere, what was collected is copied, and so is all that follows.
+//! A text or byte string that points into the chain's input is collected as a slice of it: two
+//! numbers instead of bytes. That is decided per column. A column begins as slices; with the first
+//! value that lies elsewhere, what was collected is copied, and so is all that follows.
 
 use super::lane::{Lane, U32s, number, offset};
 use crate::wit::types::{BytesColumn, Chunk, Column, Side, TextColumn};

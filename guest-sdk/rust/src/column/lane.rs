@@ -1,7 +1,7 @@
 //! Where the elements of a column are between two links of a chain.
 //!
-//! What a function passes through or cuts out of the chain's input stays there: a [`Lane`] then holds
-//! numbers only, and so does the answer to the host.
+//! What a function passes through or cuts out of the chain's input stays there: a [`Lane`] then
+//! holds numbers only, and so does the answer to the host.
 
 use crate::wit::types::{
     BytesColumn, Chunk, Column, ColumnType, OutputColumn, Picked, Side, Slices, TextColumn,

@@ -1,8 +1,9 @@
 //! Columns: which Rust types live in which, and how their elements are read and written.
 //!
-//! A column type is a marker ([`Text`], [`Bytes`], [`Int64`], [`Float64`], [`Bool`], [`Packed`]). [`Read`] says which Rust
-//! types an element can be taken as, [`Write`] which ones it can be made of. Everything here is resolved at
-//! compile time, per function, so that a loop over a column contains no call that is not inlined.
+//! A column type is a marker ([`Text`], [`Bytes`], [`Int64`], [`Float64`], [`Bool`], [`Packed`]).
+//! [`Read`] says which Rust types an element can be taken as, [`Write`] which ones it can be made
+//! of. Everything here is resolved at compile time, per function, so that a loop over a column
+//! contains no call that is not inlined.
 
 mod builder;
 mod fixed;

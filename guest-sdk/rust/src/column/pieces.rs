@@ -1,7 +1,7 @@
 //! Columns of texts and of byte strings.
 
 use std::borrow::Cow;
-use std::ops::Range;
+use std::ops::{Index, Range};
 
 use super::lane::{numbers, type_of};
 use super::{Broken, Column, Lane, Pieces, Read, Sources, Write, mismatch, number, withheld};
@@ -24,35 +24,12 @@ pub struct Ranges<'a, T: ?Sized> {
     data: &'a T,
 }
 
-/// Data that elements are pieces of.
-pub trait Data {
-    /// The piece at `range`, which the host has checked: within the data, on character boundaries.
-    fn piece(&self, range: Range<usize>) -> &Self;
-}
-
-impl Data for str {
-    #[inline(always)]
-    #[expect(
-        unsafe_code,
-        reason = "the host has checked it; once more costs a tenth of a chain"
-    )]
-    fn piece(&self, range: Range<usize>) -> &str {
-        // SAFETY: the contract says that ranges lie on character boundaries, and the host keeps to it;
-        // ranges that links made are those of `&str`s. That it lies within the data is checked here.
-        unsafe { str::from_utf8_unchecked(&self.as_bytes()[range]) }
-    }
-}
-
-impl Data for [u8] {
-    #[inline(always)]
-    fn piece(&self, range: Range<usize>) -> &[u8] {
-        &self[range]
-    }
-}
-
-impl<'a, T: Data + ?Sized> Ranges<'a, T> {
-    /// The elements of `lane`, whose column `open` takes apart into offsets and data if it is of the type
-    /// that is expected.
+impl<'a, T> Ranges<'a, T>
+where
+    T: ?Sized + Index<Range<usize>, Output = T>,
+{
+    /// The elements of `lane`, whose column `open` takes apart into offsets and data if it is of
+    /// the type that is expected.
     pub(super) fn of(
         lane: &'a Lane<'_>,
         open: impl Fn(&'a types::Column) -> Option<(&'a [u8], &'a T)>,
@@ -114,7 +91,7 @@ impl<'a, T: Data + ?Sized> Ranges<'a, T> {
     pub(super) fn iter<'s>(&'s self) -> impl ExactSizeIterator<Item = &'a T> + use<'s, 'a, T> {
         let data = self.data;
         let ranges = self.starts.iter().zip(&*self.ends);
-        ranges.map(move |(start, end)| data.piece(number(*start)..number(*end)))
+        ranges.map(move |(start, end)| &data[number(*start)..number(*end)])
     }
 }
 

@@ -1,7 +1,7 @@
 //! `reduce` and `inverse`: groups of values to one value each.
 //!
-//! A group's first value is its start. It is not even decoded until a second one comes, so a group of one
-//! is answered as it came: for text, as a slice of the input.
+//! A group's first value is its start. It is not even decoded until a second one comes, so a group
+//! of one is answered as it came: for text, as a slice of the input.
 
 mod total;
 

@@ -19,8 +19,8 @@ pub struct BorrowedBytes;
 #[derive(Clone, Copy, Debug)]
 pub struct Owned<V>(PhantomData<fn() -> V>);
 
-/// What a fold gathers keys or values in, together with their column: a type that may borrow from the
-/// call's input.
+/// What a fold gathers keys or values in, together with their column: a type that may borrow from
+/// the call's input.
 pub trait Total: 'static {
     /// The column.
     type Column: Column;
@@ -215,8 +215,8 @@ pub trait Same<T> {}
 impl<K, V> Same<Self> for (K, V) {}
 impl<K, V> Same<Undecided> for (K, V) {}
 
-/// As good as nothing. Were there one candidate only, the compiler would take the second type to be the first,
-/// and tell of a mismatch within this crate.
+/// As good as nothing. Were there one candidate only, the compiler would take the second type to be
+/// the first, and tell of a mismatch within this crate.
 #[derive(Clone, Copy, Debug)]
 pub struct Undecided;
 

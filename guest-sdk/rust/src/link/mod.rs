@@ -1,8 +1,8 @@
 //! Functions that work chunk by chunk, and chains of them.
 //!
-//! A link takes the whole stage that the link before it left, loops over its columns, and leaves a stage of
-//! its own. The loops are generic over the function, so the function is inlined into them; only the step
-//! from link to link is a virtual call.
+//! A link takes the whole stage that the link before it left, loops over its columns, and leaves a
+//! stage of its own. The loops are generic over the function, so the function is inlined into them;
+//! only the step from link to link is a virtual call.
 
 mod narrow;
 mod whole;

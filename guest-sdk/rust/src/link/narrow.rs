@@ -1,8 +1,8 @@
 //! `map`, `flat_map`, `filter`, `map_values`, `flat_map_values`: record by record.
 //!
-//! The closures that the macros hand over take a record as it lies in its columns, and append what the
-//! function gives for it to a builder. An error of a closure refuses the record; what was appended for it
-//! is dropped.
+//! The closures that the macros hand over take a record as it lies in its columns, and append what
+//! the function gives for it to a builder. An error of a closure refuses the record; what was
+//! appended for it is dropped.
 
 use std::marker::PhantomData;
 
@@ -54,8 +54,8 @@ struct Records<T, G, P, F> {
     many: bool,
 }
 
-/// `map`, `flat_map`: from whole records to whole records. The layouts are arguments so that a macro need
-/// not name their types; likewise below.
+/// `map`, `flat_map`: from whole records to whole records. The layouts are arguments so that a
+/// macro need not name their types; likewise below.
 pub fn records<T: Record, G: Record, P: Parameters, F>(
     meta: Meta,
     _: (T, G, P),

@@ -1,4 +1,5 @@
-//! `map_partitions`, `transform` and `transform_with`: all records of a partition or batch in one call.
+//! `map_partitions`, `transform` and `transform_with`: all records of a partition or batch in one
+//! call.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -71,7 +72,8 @@ struct Whole<T, G, P, F> {
     gives: PhantomData<G>,
 }
 
-/// `map_partitions`, `transform`: a closure that reads all records and appends what is made of them.
+/// `map_partitions`, `transform`: a closure that reads all records and appends what is made of
+/// them.
 pub fn whole<T: Record, G: Record, P: Parameters, F>(
     meta: Meta,
     (take, _, _): (T, G, P),
@@ -147,8 +149,8 @@ struct Two<T, U, G, P, F> {
     gives: PhantomData<G>,
 }
 
-/// `transform_with`: a closure that reads two batches and appends what is made of them. Records are numbered
-/// through both, the left ones first.
+/// `transform_with`: a closure that reads two batches and appends what is made of them. Records are
+/// numbered through both, the left ones first.
 pub fn two<T: Record, U: Record, G: Record, P: Parameters, F>(
     meta: Meta,
     (takes, _, _): ((T, U), G, P),

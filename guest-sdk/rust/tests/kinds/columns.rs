@@ -77,7 +77,8 @@ pub fn at(link: u32, index: u32) -> RecordRef {
     RecordRef { link, index }
 }
 
-/// Opens functions as a chain; keys are texts where `keyed` and the function does not name their type.
+/// Opens functions as a chain; keys are texts where `keyed` and the function does not name their
+/// type.
 ///
 /// # Errors
 ///

@@ -1,24 +1,32 @@
 //! `dshost build`: guest crates to components in a plugin directory.
 //!
-//! Cargo does the work, once per workspace; this module chooses its settings, keeps an outer cargo's away,
-//! and moves what came out into the directory by rename, so that a running job never sees half a file.
+//! Cargo does the work, once per workspace; this module chooses its settings, keeps an outer
+//! cargo's away, and moves what came out into the directory by rename, so that a running job never
+//! sees half a file.
 //!
 //! Start reading at [`build`].
+
+mod tools;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde::Deserialize;
+
+use tools::{cargo, install_target, not_started};
 
 /// What guests are compiled for.
 const TARGET: &str = "wasm32-wasip2";
 
-/// Settings that a guest's own manifest need not repeat, as cargo's `--config` takes them. The names of
-/// functions are kept, for the backtrace of a trap; line tables are not, because those of the standard
-/// library alone make a component of 130 KB one of 2.8 MB.
+/// Settings that a guest's own manifest need not repeat, as cargo's `--config` takes them. The
+/// names of functions are kept, for the backtrace of a trap; line tables are not, because those of
+/// the standard library alone make a component of 130 KB one of 2.8 MB.
 const SETTINGS: [&str; 6] = [
     "target.wasm32-wasip2.rustflags=['-C', 'target-feature=+simd128']",
     "profile.release.opt-level=3",
@@ -26,28 +34,6 @@ const SETTINGS: [&str; 6] = [
     "profile.release.codegen-units=1",
     "profile.release.panic='abort'",
     "profile.release.debug=0",
-];
-
-/// Variables of a cargo around this process that would change what is built; the user's settings of the
-/// machine (`CARGO_HOME`, `CARGO_NET_…`, `CARGO_HTTP_…`, `CARGO_REGISTRIES_…`) stay.
-const FOREIGN_VARIABLES: [&str; 17] = [
-    "CARGO_BIN_",
-    "CARGO_BUILD_",
-    "CARGO_CFG_",
-    "CARGO_CRATE_NAME",
-    "CARGO_ENCODED_RUSTFLAGS",
-    "CARGO_FEATURE_",
-    "CARGO_INCREMENTAL",
-    "CARGO_MAKEFLAGS",
-    "CARGO_MANIFEST_",
-    "CARGO_PKG_",
-    "CARGO_PRIMARY_PACKAGE",
-    "CARGO_PROFILE_",
-    "CARGO_TARGET_",
-    "MAKEFLAGS",
-    "OUT_DIR",
-    "RUSTDOCFLAGS",
-    "RUSTFLAGS",
 ];
 
 /// The first bytes of every wasm binary; two bytes of version and two of layer follow.
@@ -183,8 +169,9 @@ fn list(names: &[String]) -> String {
     quoted.join(", ")
 }
 
-/// Builds the guest crates in the folders `crates` and puts each component into the directory `into` (made
-/// if need be) as `PACKAGE.wasm`. Progress and the compiler's messages go to standard error.
+/// Builds the guest crates in the folders `crates` and puts each component into the directory
+/// `into` (made if need be) as `PACKAGE.wasm`. Progress and the compiler's messages go to standard
+/// error.
 ///
 /// # Errors
 ///
@@ -398,63 +385,6 @@ fn artifacts(messages: impl Read) -> BTreeMap<PathBuf, PathBuf> {
         .collect()
 }
 
-// === The tools ===
-
-/// The cargo that this process was started by, or the one on the path.
-fn cargo() -> Command {
-    tool(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-}
-
-/// A tool in an environment that holds nothing of a cargo around this process.
-fn tool(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os() {
-        let foreign = name.to_str().is_some_and(is_foreign);
-        if foreign {
-            command.env_remove(name);
-        }
-    }
-    command.stdin(Stdio::null());
-    command
-}
-
-fn is_foreign(name: &str) -> bool {
-    FOREIGN_VARIABLES.iter().any(|foreign| {
-        let family = foreign.ends_with('_');
-        (family && name.starts_with(foreign)) || name == *foreign
-    })
-}
-
-/// Installs the target for the toolchain of the folder `root`, if it is not there.
-fn install_target(root: &Path) -> Result<(), BuildError> {
-    let mut rustc = tool(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    rustc.current_dir(root);
-    rustc.args(["--print", "target-libdir", "--target", TARGET]);
-    rustc.stderr(Stdio::inherit());
-    let output = rustc.output().map_err(not_started(&rustc))?;
-    let library = String::from_utf8_lossy(&output.stdout);
-    if output.status.success() && Path::new(library.trim()).is_dir() {
-        return Ok(());
-    }
-    let mut rustup = tool("rustup");
-    rustup.current_dir(root);
-    rustup.args(["target", "add", TARGET]);
-    rustup.stdout(Stdio::null());
-    let status = rustup.status().map_err(not_started(&rustup))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(BuildError::NoTarget)
-    }
-}
-
-fn not_started(command: &Command) -> impl FnOnce(io::Error) -> BuildError + use<> {
-    let program = Path::new(command.get_program());
-    let program = program.file_name().unwrap_or(program.as_os_str());
-    let program = program.to_string_lossy().into_owned();
-    |source| BuildError::NoProgram { program, source }
-}
-
 // === Files ===
 
 /// Holds the folder `target` for this process until the file is dropped.
@@ -506,98 +436,5 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Buil
         action,
         path,
         source,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn repository() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-    }
-
-    fn refused(path: PathBuf) -> BuildError {
-        let into = tempfile::tempdir().unwrap();
-        build(&[path], into.path(), &BuildOptions::default()).unwrap_err()
-    }
-
-    #[test]
-    fn guests_of_one_workspace_become_components_under_their_names() {
-        let crates = ["wordcount", "lines"].map(|name| repository().join("plugins").join(name));
-        let into = tempfile::tempdir().unwrap();
-        let options = BuildOptions {
-            target_dir: Some(repository().join("target/guests")),
-            locked: true,
-            quiet: true,
-            ..BuildOptions::default()
-        };
-        let built = build(&crates, into.path(), &options).unwrap();
-        let names: Vec<&str> = built.iter().map(|built| built.package.as_str()).collect();
-        assert_eq!(names, ["lines", "wordcount"]);
-        for component in &built {
-            let bytes = fs::read(&component.path).unwrap();
-            assert_eq!(bytes[..HEADER_BYTES], *b"\0asm\x0d\0\x01\0");
-            assert_eq!(bytes.len() as u64, component.bytes);
-        }
-        let files = fs::read_dir(into.path()).unwrap();
-        assert_eq!(files.count(), 2, "nothing but the components is left");
-    }
-
-    #[test]
-    fn what_is_no_crate_is_told_apart() {
-        let empty = tempfile::tempdir().unwrap();
-        let error = refused(empty.path().to_owned());
-        assert!(matches!(error, BuildError::NoCrate { .. }), "{error}");
-        let error = refused(repository());
-        assert!(matches!(error, BuildError::NoPackage { .. }), "{error}");
-        let error = refused(repository().join("guest-sdk/rust/macros"));
-        assert_eq!(
-            error.to_string(),
-            "cannot build package `dshost-guest-macros`: it has no library of type `cdylib`"
-        );
-    }
-
-    #[test]
-    fn a_manifest_that_cargo_refuses_is_told_in_cargos_words() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("Cargo.toml"), "[package\n").unwrap();
-        let error = refused(folder.path().to_owned());
-        assert!(matches!(error, BuildError::Manifest { .. }), "{error}");
-    }
-
-    #[test]
-    fn variables_of_a_cargo_around_are_not_passed_on() {
-        for name in [
-            "RUSTFLAGS",
-            "CARGO_TARGET_DIR",
-            "CARGO_PKG_NAME",
-            "CARGO_MAKEFLAGS",
-        ] {
-            assert!(is_foreign(name), "{name}");
-        }
-        for name in [
-            "CARGO_HOME",
-            "CARGO",
-            "CARGO_NET_OFFLINE",
-            "RUSTC_WRAPPER",
-            "PATH",
-        ] {
-            assert!(!is_foreign(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn of_cargos_messages_only_wasm_artifacts_count() {
-        let messages = concat!(
-            r#"{"reason":"compiler-artifact","manifest_path":"/x/Cargo.toml","filenames":["/t/libx.rlib"]}"#,
-            "\nnot json\n",
-            r#"{"reason":"compiler-artifact","manifest_path":"/a/Cargo.toml","filenames":["/t/a.wasm"]}"#,
-            "\n",
-            r#"{"reason":"build-finished","success":true}"#,
-            "\n",
-        );
-        let expected = [(PathBuf::from("/a/Cargo.toml"), PathBuf::from("/t/a.wasm"))];
-        assert_eq!(artifacts(messages.as_bytes()), BTreeMap::from(expected));
     }
 }
