@@ -1,5 +1,7 @@
 //! The tests that need more than one layer, most of them with the real binary.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod examples;
 mod layers;
 mod plugin;

@@ -15,6 +15,9 @@ use std::process::ExitCode;
 
 use dshost::cli::build::{BuildOptions, build};
 
+/// A part of the benchmark, by name; it is given the plugin directory.
+type Part = (&'static str, fn(&Path));
+
 /// How often each side of a comparison runs; the median counts.
 const RUNS: usize = 5;
 
@@ -34,7 +37,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let parts: [(&str, fn(&Path)); 4] = [
+    let parts: [Part; 4] = [
         ("words", batches::word_count),
         ("filter", batches::filter),
         ("small", small::all),

@@ -70,9 +70,12 @@ pub enum Command {
     Quit,
 }
 
+/// Sources with their names, in the order of the plan.
+pub type NamedSources = Vec<(String, Box<dyn Source>)>;
+
 /// The thread's state.
 pub struct Cutter {
-    sources: Vec<(String, Box<dyn Source>)>,
+    sources: NamedSources,
     cadence: Cadence,
     queued: Arc<AtomicUsize>,
     board: StatusBoard,
@@ -84,7 +87,7 @@ impl Cutter {
     /// Takes the sources; `queued` counts batches on their way to the executor, which counts them down.
     #[must_use]
     pub fn new(
-        sources: Vec<(String, Box<dyn Source>)>,
+        sources: NamedSources,
         interval: Duration,
         queued: Arc<AtomicUsize>,
         board: StatusBoard,

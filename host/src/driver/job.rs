@@ -16,7 +16,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::control::{ControlError, JobDirectory};
-use super::cutter::{Batch, Command, Cutter, Event};
+use super::cutter::{Batch, Command, Cutter, Event, NamedSources};
 use super::deployment::Deployment;
 use super::executor::{BatchError, Committed, Executor};
 use super::plugins::{PluginsError, load_plugins, plugin_engine};
@@ -25,7 +25,7 @@ use super::reload::Reloader;
 use super::status::{BatchStatus, OperatorStatus, Status, StatusBoard};
 use super::versions::Versions;
 use crate::batch::sink::SinkError;
-use crate::batch::source::{Source, SourceError};
+use crate::batch::source::SourceError;
 use crate::dataflow::{NodeReport, RoundReport};
 use crate::plugin;
 use crate::sink::observe::Observed;
@@ -100,7 +100,7 @@ pub struct Job {
     versions: Versions,
     board: StatusBoard,
     sinks: Vec<NamedSink>,
-    sources: Vec<(String, Box<dyn Source>)>,
+    sources: NamedSources,
     commands: (Sender<Command>, Receiver<Command>),
 }
 
@@ -356,7 +356,7 @@ fn open_sources(
     runtime: &tokio::runtime::Runtime,
     once: bool,
     commands: &Sender<Command>,
-) -> Result<Vec<(String, Box<dyn Source>)>, JobError> {
+) -> Result<NamedSources, JobError> {
     let context = OpenContext {
         runtime: runtime.handle().clone(),
         once,

@@ -1,5 +1,10 @@
 //! Small functions of every kind and type, for the scenarios in `tests/scenarios`.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "functions are written as authors write them"
+)]
+
 use std::collections::HashMap;
 
 use dshost_guest::prelude::*;
@@ -88,7 +93,7 @@ fn key_real(line: &str) -> (&str, f64) {
 /// Keys by whether the length is even.
 #[map]
 fn by_parity(word: &str) -> (bool, i64) {
-    (word.len() % 2 == 0, 1)
+    (word.len().is_multiple_of(2), 1)
 }
 
 /// Keys of bytes.
