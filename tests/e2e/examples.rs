@@ -1,13 +1,9 @@
 //! The examples, as their READMEs say: built, tested, run.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
+use crate::support::guests::root;
 use crate::support::{Folder, dshost, output, stderr, stdout};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 /// A copy of an example with its plugins beside it, so that tests do not write into the tree.
 fn copy(example: &str, plugins: &[&str]) -> Folder {

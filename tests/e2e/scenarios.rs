@@ -1,19 +1,14 @@
 //! Every scenario, with the real binary: the same output, in the same order, with any number of workers.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::support::{dshost, install, output, stdout};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
+use crate::support::guests::{self, root};
+use crate::support::{dshost, output, stdout};
 
 #[test]
 fn every_scenario_holds_with_1_2_3_and_7_workers() {
-    let guests = root().join("target/guests");
-    fs::create_dir_all(&guests).unwrap();
-    install("ops", &guests.join("ops.wasm"));
+    guests::components();
     let mut scenarios: Vec<PathBuf> = fs::read_dir(root().join("tests/scenarios"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -42,9 +37,7 @@ fn every_scenario_holds_with_1_2_3_and_7_workers() {
 
 #[test]
 fn an_instance_per_call_changes_nothing() {
-    let guests = root().join("target/guests");
-    fs::create_dir_all(&guests).unwrap();
-    install("ops", &guests.join("ops.wasm"));
+    guests::components();
     let scenarios = ["flat_map", "reduce_by_key", "transform"]
         .map(|name| root().join(format!("tests/scenarios/{name}.toml")));
     let output = output(dshost().args(["test", "--fresh-instances"]).args(scenarios));

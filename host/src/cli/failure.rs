@@ -78,7 +78,12 @@ pub(super) fn build(error: &BuildError) -> CliError {
 
 /// A folder that cannot be begun.
 pub(super) fn new(error: &NewError) -> CliError {
-    CliError::job(error).maybe_hint(error.hint())
+    match error {
+        NewError::Name { .. } => CliError::usage(error).maybe_hint(error.hint()),
+        NewError::Exists { .. } | NewError::Io { .. } => {
+            CliError::job(error).maybe_hint(error.hint())
+        }
+    }
 }
 
 fn dataflow(described: CliError, failure: &Failure) -> CliError {

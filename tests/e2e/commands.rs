@@ -1,0 +1,140 @@
+//! The commands beside `run` and `test`: a topology from nothing, `dev`, `inspect`, `demo`, help.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::support::{Folder, Running, dshost, finish, guests, output, stderr, stdout, wait_for};
+
+/// The command, with nothing to be had from the network: all crates are there already.
+fn offline() -> Command {
+    let mut command = dshost();
+    command.env("CARGO_NET_OFFLINE", "true");
+    command
+}
+
+#[test]
+fn a_new_topology_builds_tests_runs_and_takes_every_save() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = output(
+        offline()
+            .current_dir(folder.path())
+            .args(["new", "topology", "clicks"]),
+    );
+    assert!(made.status.success(), "{}", stderr(&made));
+    let again = output(
+        offline()
+            .current_dir(folder.path())
+            .args(["new", "topology", "clicks"]),
+    );
+    assert_eq!(again.status.code(), Some(1), "nothing is overwritten");
+    let clicks = folder.path().join("clicks");
+    let run = |arguments: &[&str]| {
+        let result = output(offline().current_dir(&clicks).args(arguments));
+        assert!(
+            result.status.success(),
+            "{arguments:?}:\n{}\n{}",
+            stdout(&result),
+            stderr(&result)
+        );
+        stdout(&result)
+    };
+    run(&["build", "topology.toml"]);
+    assert!(run(&["test", "scenario.toml"]).ends_with("1 passed, 0 failed\n"));
+    assert!(run(&["check", "topology.toml"]).starts_with("topology.toml: ok\n"));
+
+    let mut child = offline()
+        .current_dir(&clicks)
+        .args(["dev", "topology.toml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = child.stdout.take().unwrap();
+    let drain = std::thread::spawn(move || std::io::read_to_string(said).unwrap());
+    let running = Running { child };
+    let digest = || {
+        let shown =
+            output(
+                offline()
+                    .current_dir(&clicks)
+                    .args(["plugins", "--json", "topology.toml"]),
+            );
+        let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).ok()?;
+        Some(shown["plugins"]["functions"]["digest"].as_str()?.to_owned())
+    };
+    let before = wait_for("the job to run", digest);
+    let source = clicks.join("functions/src/lib.rs");
+    let text = fs::read_to_string(&source).unwrap();
+    fs::write(&source, text.replace("(word, 1)", "(word, 1000)")).unwrap();
+    wait_for("the saved version", || {
+        digest().filter(|digest| *digest != before)
+    });
+    running.signal(libc::SIGTERM);
+    let ended = finish(running);
+    assert!(ended.status.success(), "{}", stderr(&ended));
+    assert!(
+        drain.join().unwrap().contains("000)"),
+        "counted by the thousand"
+    );
+}
+
+#[test]
+fn the_demo_tells_its_story_and_exits_with_0() {
+    let told = output(offline().arg("demo"));
+    assert!(told.status.success(), "{}", stderr(&told));
+    assert!(
+        stderr(&told).contains("counts with the new code from batch"),
+        "{}",
+        stderr(&told)
+    );
+    assert!(stdout(&told).contains("Time: "), "{}", stdout(&told));
+}
+
+#[test]
+fn a_component_shows_what_is_in_it() {
+    let wordcount = guests::components().join("wordcount.wasm");
+    let shown = stdout(&output(dshost().arg("inspect").arg(wordcount)));
+    for part in [
+        "flat_map split(text) -> text",
+        "map pair(text) -> (text, int64)",
+        "wasi:cli",
+    ] {
+        assert!(shown.contains(part), "`{part}` in:\n{shown}");
+    }
+    let folder = Folder::new();
+    let wrong = output(
+        dshost()
+            .arg("inspect")
+            .arg(folder.file("x.wasm", "not wasm")),
+    );
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(
+        stderr(&wrong).contains("it is not WebAssembly"),
+        "{}",
+        stderr(&wrong)
+    );
+}
+
+#[test]
+fn what_comes_later_says_so_and_a_wrong_command_line_exits_with_2() {
+    let later = output(dshost().args(["graph", "topology.toml"]));
+    assert_eq!(later.status.code(), Some(2));
+    assert!(stderr(&later).contains("`dshost graph` is not yet available"));
+    assert_eq!(output(dshost().arg("dance")).status.code(), Some(2));
+    assert_eq!(
+        output(dshost().args(["run", "t.toml", "--workers", "0"]))
+            .status
+            .code(),
+        Some(2)
+    );
+    for command in [
+        "run", "check", "test", "build", "new", "dev", "inspect", "plugins", "status",
+    ] {
+        assert!(
+            output(dshost().args([command, "--help"])).status.success(),
+            "{command}"
+        );
+    }
+    let completions = stdout(&output(dshost().args(["completions", "bash"])));
+    assert!(completions.contains("_dshost"), "{completions}");
+}
