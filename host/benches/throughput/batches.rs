@@ -13,7 +13,10 @@ use dshost::topology::plan::Plan;
 use dshost::topology::value::Value;
 use dshost::topology::{self, Options};
 
-use crate::{RUNS, median, native, text};
+use crate::{RUNS, median, native, text, topologies};
+
+/// A source whose input is given from memory.
+const STDIN: &str = "type = \"stdin\"";
 
 /// Lines of one batch: some 120 MB.
 const LINES: usize = 2_000_000;
@@ -30,10 +33,7 @@ pub fn word_count(plugins: &Path) {
     );
     for workers in [1, 2] {
         let expected = native::word_count(&text, workers);
-        let mut job = Job::new(
-            &WORDS.replace("PLUGINS", &plugins.display().to_string()),
-            workers,
-        );
+        let mut job = Job::new(&topologies::word_count(plugins, "1s", STDIN), workers);
         let mut compared = Compared::default();
         for _ in 0..RUNS {
             compared
@@ -74,10 +74,7 @@ pub fn filter(plugins: &Path) {
     println!("\nfilter by substring, {LINES} lines of ten words in memory");
     for workers in [1, 2] {
         let expected = native::filter(&text, NEEDLE, workers);
-        let topology = FILTER
-            .replace("PLUGINS", &plugins.display().to_string())
-            .replace("NEEDLE", NEEDLE);
-        let mut job = Job::new(&topology, workers);
+        let mut job = Job::new(&topologies::filter(plugins, NEEDLE), workers);
         let mut compared = Compared::default();
         for _ in 0..RUNS {
             compared.native(|| assert_eq!(native::filter(&text, NEEDLE, workers), expected));
@@ -195,38 +192,3 @@ impl Job {
             .unwrap_or_else(|error| panic!("{error}"))
     }
 }
-
-const WORDS: &str = r#"
-[topology]
-batch = "1s"
-[plugins]
-dir = "PLUGINS"
-[source.lines]
-type = "stdin"
-[stream.words]
-from = "lines"
-op = "flat_map"
-function = "wordcount/split"
-[stream.pairs]
-from = "words"
-op = "map"
-function = "wordcount/pair"
-[stream.counts]
-from = "pairs"
-op = "reduce_by_key"
-function = "wordcount/add"
-"#;
-
-const FILTER: &str = r#"
-[topology]
-batch = "1s"
-[plugins]
-dir = "PLUGINS"
-[source.lines]
-type = "stdin"
-[stream.kept]
-from = "lines"
-op = "filter"
-function = "lines/contains"
-params = { word = "NEEDLE" }
-"#;

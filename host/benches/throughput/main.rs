@@ -9,6 +9,7 @@ mod native;
 mod small;
 mod tcp;
 mod text;
+mod topologies;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

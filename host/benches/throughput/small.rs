@@ -14,6 +14,8 @@ use dshost::source::memory;
 use dshost::topology::plan::{Limits, Plan};
 use dshost::topology::{self, Options};
 
+use crate::topologies;
+
 /// How often each is done.
 const TIMES: usize = 2000;
 
@@ -122,13 +124,11 @@ fn version(plugins: &Path, folder: &Path, number: u8) -> PathBuf {
 /// A job with an interval of 10 ms.
 fn short_interval(plugins: &Path) {
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let topology = TOPOLOGY
-        .replace("PLUGINS", &plugins.display().to_string())
-        .replace("1s", "10ms")
-        .replace(
-            "\"stdin\"",
-            "\"generate\"\nlines = true\nrate = 10000\ncount = 30000",
-        );
+    let source = "type = \"generate\"
+lines = true
+rate = 10000
+count = 30000";
+    let topology = topologies::word_count(plugins, "10ms", source);
     let options = JobOptions {
         workers: 2,
         once: true,
@@ -144,7 +144,7 @@ fn short_interval(plugins: &Path) {
 }
 
 fn rehearsal(plugins: &Path, workers: usize) -> Rehearsal {
-    let topology = TOPOLOGY.replace("PLUGINS", &plugins.display().to_string());
+    let topology = topologies::word_count(plugins, "1s", "type = \"stdin\"");
     let options = RehearsalOptions {
         workers,
         fresh_instances: false,
@@ -183,24 +183,3 @@ fn median(times: &mut [Duration]) -> Duration {
     times.sort();
     times[times.len() / 2]
 }
-
-const TOPOLOGY: &str = r#"
-[topology]
-batch = "1s"
-[plugins]
-dir = "PLUGINS"
-[source.lines]
-type = "stdin"
-[stream.words]
-from = "lines"
-op = "flat_map"
-function = "wordcount/split"
-[stream.pairs]
-from = "words"
-op = "map"
-function = "wordcount/pair"
-[stream.counts]
-from = "pairs"
-op = "reduce_by_key"
-function = "wordcount/add"
-"#;

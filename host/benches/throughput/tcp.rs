@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::generator;
 use crate::text::WORDS_PER_LINE;
+use crate::topologies;
 
 /// How long the generator sends.
 const SECONDS: u64 = 10;
@@ -34,17 +35,25 @@ pub fn word_count(plugins: &Path) {
 
     let folder = tempfile::tempdir().expect("a temporary directory");
     let topology = folder.path().join("tcp.toml");
-    let text = TOPOLOGY
-        .replace("PLUGINS", &plugins.display().to_string())
-        .replace("PORT", &port)
-        .replace(
-            "OUT",
-            &folder.path().join("out/counts").display().to_string(),
-        );
+    let source = format!(
+        "type = \"socket\"
+address = \"127.0.0.1:{port}\"
+buffer = \"64MiB\""
+    );
+    let prefix = folder.path().join("out/counts");
+    let sink = format!(
+        "[sink.files]
+from = \"counts\"
+type = \"text_files\"
+prefix = \"{}\"
+",
+        prefix.display(),
+    );
+    let text = topologies::word_count(plugins, "200ms", &source) + &sink;
     fs::write(&topology, text).expect("the topology is written");
     let begun = Instant::now();
     let mut job = Command::new(env!("CARGO_BIN_EXE_dshost"))
-        .args(["run", "--once", "--log", "warn"])
+        .args(["run", "--once", "--workers", "2", "--log", "error"])
         .arg(&topology)
         .spawn()
         .expect("dshost starts");
@@ -109,31 +118,3 @@ fn counted(out: &Path) -> u64 {
     }
     sum
 }
-
-const TOPOLOGY: &str = r#"
-[topology]
-batch = "200ms"
-workers = 2
-[plugins]
-dir = "PLUGINS"
-[source.lines]
-type = "socket"
-address = "127.0.0.1:PORT"
-buffer = "64MiB"
-[stream.words]
-from = "lines"
-op = "flat_map"
-function = "wordcount/split"
-[stream.pairs]
-from = "words"
-op = "map"
-function = "wordcount/pair"
-[stream.counts]
-from = "pairs"
-op = "reduce_by_key"
-function = "wordcount/add"
-[sink.files]
-from = "counts"
-type = "text_files"
-prefix = "OUT"
-"#;

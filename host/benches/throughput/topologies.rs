@@ -1,0 +1,50 @@
+//! The topologies that are measured.
+
+use std::path::Path;
+
+/// A word count in batches of `batch`, whose lines come from `source` (the keys of its table).
+pub fn word_count(plugins: &Path, batch: &str, source: &str) -> String {
+    let plugins = plugins.display();
+    format!(
+        r#"
+[topology]
+batch = "{batch}"
+[plugins]
+dir = "{plugins}"
+[source.lines]
+{source}
+[stream.words]
+from = "lines"
+op = "flat_map"
+function = "wordcount/split"
+[stream.pairs]
+from = "words"
+op = "map"
+function = "wordcount/pair"
+[stream.counts]
+from = "pairs"
+op = "reduce_by_key"
+function = "wordcount/add"
+"#
+    )
+}
+
+/// A filter that keeps the lines with `needle` in them.
+pub fn filter(plugins: &Path, needle: &str) -> String {
+    let plugins = plugins.display();
+    format!(
+        r#"
+[topology]
+batch = "1s"
+[plugins]
+dir = "{plugins}"
+[source.lines]
+type = "stdin"
+[stream.kept]
+from = "lines"
+op = "filter"
+function = "lines/contains"
+params = {{ word = "{needle}" }}
+"#
+    )
+}
