@@ -93,6 +93,12 @@ impl Buffer {
         self.limit - self.room.available_permits()
     }
 
+    /// Whether nothing is received any more.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.room.is_closed()
+    }
+
     /// Sends all away who wait for room.
     pub fn stop(&self) {
         self.room.close();

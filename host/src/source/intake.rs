@@ -54,10 +54,17 @@ impl Intake {
         })
     }
 
-    /// Opens a lane.
+    /// Opens a lane; after a stop one that has ended, so that no cut waits for it.
     pub fn open(self: &Arc<Self>) -> Inlet {
-        let lane = Arc::new(Mutex::new(Lane::new(&self.decoder)));
-        locked(&self.lanes).push(Arc::clone(&lane));
+        let mut lane = Lane::new(&self.decoder);
+        let mut lanes = locked(&self.lanes);
+        // Under the lock: a stop that comes later finds the lane and ends it itself.
+        if self.buffer.is_stopped() {
+            lane.break_off();
+        }
+        let lane = Arc::new(Mutex::new(lane));
+        lanes.push(Arc::clone(&lane));
+        drop(lanes);
         Inlet {
             intake: Arc::clone(self),
             lane,
@@ -323,4 +330,27 @@ impl Drop for Received {
 /// Nothing is left half done under these locks, so a panic elsewhere does not matter here.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::testing;
+    use crate::topology::plan::{Format, Transport};
+
+    struct Nothing;
+
+    impl Receiver for Nothing {
+        fn stop(&mut self) {}
+    }
+
+    #[test]
+    fn a_lane_that_opens_after_the_stop_holds_up_no_end() {
+        let plan = testing::plan(Transport::Stdin, Format::Text);
+        let intake = Intake::new(&plan);
+        let mut source = Received::new(&plan, Arc::clone(&intake), Box::new(Nothing));
+        source.stop();
+        let _late = intake.open();
+        assert!(source.cut().unwrap().ended);
+    }
 }

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use globset::GlobBuilder;
@@ -113,7 +113,7 @@ pub fn open(
         shared: Arc::clone(&shared),
     };
     shared.lock().state = format!("watching {}", watched.dir.display());
-    thread::Builder::new()
+    let thread = thread::Builder::new()
         .name(format!("source {source}"))
         .spawn(move || watcher.run())
         .map_err(|error| SourceError {
@@ -122,6 +122,7 @@ pub fn open(
         })?;
     Ok(Files {
         shared,
+        thread: Some(thread),
         uncommitted: VecDeque::new(),
         received: 0,
     })
@@ -178,6 +179,8 @@ impl Shared {
 /// The source `files`.
 pub struct Files {
     shared: Arc<Shared>,
+    /// Taken when it is waited for.
+    thread: Option<JoinHandle<()>>,
     /// The files that end in each batch that was cut and is not committed.
     uncommitted: VecDeque<Vec<Arc<Snapshot>>>,
     received: u64,
@@ -239,6 +242,10 @@ impl Drop for Files {
     fn drop(&mut self) {
         self.shared.lock().dropped = true;
         self.shared.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // Files of committed batches are put away before the job ends.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -293,6 +293,25 @@ fn a_file_is_put_away_once_its_batch_is_committed() {
 }
 
 #[test]
+fn a_committed_file_is_put_away_before_the_source_is_gone() {
+    let place = Place {
+        after: After::Delete,
+        once: true,
+        ..Place::new()
+    };
+    place.put("a", "a\n");
+    let mut files = place.open(&plan(Format::Text));
+    let mut cuts = 0;
+    cut_until(&mut files, |_, cut| {
+        cuts += 1;
+        cut.ended
+    });
+    (0..cuts).for_each(|_| files.committed());
+    drop(files);
+    assert!(!place.path("a").exists());
+}
+
+#[test]
 fn a_directory_that_is_not_there_is_an_error_with_a_hint() {
     let (_runtime, context) = context(false);
     let watched = Watched {
