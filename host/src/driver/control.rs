@@ -25,6 +25,9 @@ const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 /// How long either side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The pause after a connection that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// The name of the socket in the job's directory.
 const SOCKET: &str = "control.sock";
 
@@ -117,9 +120,11 @@ impl JobDirectory {
         std::thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    if let Err(error) = answer(&stream, &board) {
+                for stream in listener.incoming() {
+                    if let Err(error) = stream.and_then(|stream| answer(&stream, &board)) {
                         debug!("a control connection failed: {error}");
+                        // Accepting fails at once, again and again, while no descriptor is free.
+                        std::thread::sleep(ACCEPT_PAUSE);
                     }
                 }
             })
