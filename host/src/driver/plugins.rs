@@ -5,7 +5,7 @@ use std::thread;
 
 use super::deployment::{Components, ComposeError};
 use crate::plugin::{Component, ComponentFile, Engine, EngineConfig, EngineError, LoadError};
-use crate::topology::plan::{Plan, PluginPlan};
+use crate::topology::plan::{Op, Plan, PluginPlan, Upstream};
 
 /// Plugins that cannot be used: the job is not started.
 #[derive(Debug, thiserror::Error)]
@@ -39,13 +39,35 @@ pub fn plugin_engine(plan: &Plan, workers: usize) -> Result<Engine, PluginsError
         .map(|plugin| plugin.limits.memory)
         .max()
         .unwrap_or_default();
-    // A worker has one partition open per stage, and twice that while one ends and the next begins.
-    let instances = 2 * workers * plan.stages().len().max(1);
+    // Twice what is open, because one partition may begin while another ends.
+    let instances = workers.saturating_mul(2 * open_functions(plan).max(1));
     Ok(Engine::new(EngineConfig {
         instances,
         memory,
         ..EngineConfig::default()
     })?)
+}
+
+/// How many functions a worker can have open at once, each in an instance of its own at worst (a chain is
+/// cut where a record must be converted). Sources are decoded side by side, so behind a union as many
+/// partitions are open as it joins.
+fn open_functions(plan: &Plan) -> usize {
+    let mut open: Vec<usize> = Vec::with_capacity(plan.streams.len());
+    let mut functions = 0usize;
+    for stream in &plan.streams {
+        let joined = stream.from.iter().map(|from| match from {
+            Upstream::Source(_) => 1,
+            Upstream::Stream(stream) => open[*stream],
+        });
+        let joined = joined.fold(0, usize::saturating_add);
+        if stream.function.is_some() {
+            functions = functions.saturating_add(joined);
+        }
+        // What comes out of an exchange comes partition by partition.
+        let kept = stream.op.chains() || matches!(stream.op, Op::MapPartitions | Op::Union);
+        open.push(if kept { joined } else { 1 });
+    }
+    functions
 }
 
 /// Reads, compiles and describes every plugin of the plan, in parallel.
@@ -86,5 +108,56 @@ pub fn load_plugins(plan: &Plan, engine: &Engine) -> Result<Components, PluginsE
         Ok(components)
     } else {
         Err(PluginsError::Load(errors))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::topology::{self, Options};
+
+    #[test]
+    fn behind_a_union_every_input_has_a_partition_open() {
+        let text = r#"
+            [topology]
+            batch = "1s"
+            [source.a]
+            type = "stdin"
+            [source.b]
+            type = "socket"
+            address = "127.0.0.1:9"
+            [stream.both]
+            from = ["a", "b"]
+            op = "union"
+            [stream.words]
+            from = "both"
+            op = "flat_map"
+            function = "p/split"
+            [stream.pairs]
+            from = "words"
+            op = "map"
+            function = "p/pair"
+            [stream.counts]
+            from = "pairs"
+            op = "reduce_by_key"
+            function = "p/add"
+            [stream.shown]
+            from = "counts"
+            op = "map"
+            function = "p/show"
+            [sink.out]
+            from = "shown"
+            type = "print"
+        "#;
+        let options = Options {
+            environment: &|_| None,
+            workers: 1,
+            observe: &[],
+        };
+        let parsed = topology::parse(Path::new("t.toml"), text, &options).unwrap();
+        // Two each of `words`, `pairs` and the combining half of `counts`, one of `shown`.
+        assert_eq!(open_functions(&parsed.plan), 7);
     }
 }
