@@ -32,6 +32,9 @@ const SETTLE: Duration = Duration::from_millis(30);
 /// How often a file that keeps changing is read again before it is left for the next look.
 const MAX_READINGS: usize = 20;
 
+/// Held versions of which every combination is tried; of more only all together, and each alone.
+const MAX_TOGETHER: usize = 6;
+
 /// The thread's state.
 pub struct Reloader {
     plan: Arc<Plan>,
@@ -186,9 +189,10 @@ impl Reloader {
             file = again;
             if stable {
                 seen.stamp = Some(stamp);
-                seen.trouble = None;
+                // After trouble its note is to be replaced, even if the content is the old one.
+                let told = seen.trouble.take().is_some();
                 let known = seen.digest.replace(file.digest()) == Some(file.digest());
-                return Ok((!known).then_some(file));
+                return Ok((told || !known).then_some(file));
             }
         }
         debug!(
@@ -202,11 +206,11 @@ impl Reloader {
     fn load(&mut self, plugin: &PluginPlan, file: &ComponentFile) -> bool {
         let name = &plugin.name;
         self.held.remove(name);
+        self.tell_candidate(name, None);
         if self.versions.is_refused(name, file.digest()) {
             return false;
         }
         self.versions.forget_refusal(name);
-        self.tell_candidate(name, None);
         if self.versions.latest()[name].digest() == file.digest() {
             return false;
         }
@@ -223,24 +227,26 @@ impl Reloader {
         }
     }
 
-    /// Proposes what is held: all of it together, else whatever fits alone.
+    /// Proposes what is held: as many versions together as fit, else whatever fits alone.
     fn compose(&mut self) {
-        match self.propose(self.held.clone()) {
-            Ok(()) => self.held.clear(),
-            Err(together) => {
-                let alone: Vec<(String, Arc<Component>)> = self
-                    .held
-                    .iter()
-                    .map(|(name, new)| (name.clone(), Arc::clone(new)))
-                    .collect();
-                for (name, component) in alone {
-                    let digest = component.digest();
-                    match self.propose([(name.clone(), component)].into()) {
-                        Ok(()) => drop(self.held.remove(&name)),
-                        Err(reason) => self.hold(&name, digest, &reason),
-                    }
+        let held: Vec<(String, Arc<Component>)> = self.held.clone().into_iter().collect();
+        for chosen in largest_first(held.len()) {
+            let chosen = chosen.into_iter().map(|index| held[index].clone());
+            let changes: Components = chosen.collect();
+            let names: Vec<String> = changes.keys().cloned().collect();
+            match self.propose(changes) {
+                Ok(()) => {
+                    self.held.retain(|name, _| !names.contains(name));
+                    break;
                 }
-                debug!("held versions do not fit together: {together}");
+                Err(reason) => debug!(?names, "held versions do not fit together: {reason}"),
+            }
+        }
+        for (name, component) in self.held.clone() {
+            let digest = component.digest();
+            match self.propose([(name.clone(), component)].into()) {
+                Ok(()) => drop(self.held.remove(&name)),
+                Err(reason) => self.hold(&name, digest, &reason),
             }
         }
     }
@@ -297,6 +303,23 @@ impl Reloader {
     }
 }
 
+/// The ways to choose several of `count` things, those of most things first; beyond [`MAX_TOGETHER`] only
+/// all of them.
+fn largest_first(count: usize) -> Vec<Vec<usize>> {
+    if count > MAX_TOGETHER {
+        return vec![(0..count).collect()];
+    }
+    let chosen = |set: u32| {
+        (0..count)
+            .filter(move |index| set >> index & 1 == 1)
+            .collect()
+    };
+    let mut choices: Vec<Vec<usize>> = (0..1 << count).map(chosen).collect();
+    choices.retain(|chosen| chosen.len() > 1);
+    choices.sort_by_key(|chosen| std::cmp::Reverse(chosen.len()));
+    choices
+}
+
 /// Sends a hint for every event; none where the system cannot watch, and then looks are by [`RESCAN`] only.
 fn watch(dir: &Path, hints: SyncSender<()>) -> Option<notify::RecommendedWatcher> {
     let hint = move |_: notify::Result<notify::Event>| {
@@ -335,4 +358,20 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_chosen_together_the_most_first() {
+        let three = [vec![0, 1, 2], vec![0, 1], vec![0, 2], vec![1, 2]];
+        assert_eq!(largest_first(3), three);
+        assert_eq!(largest_first(1), [[0; 0]; 0]);
+        assert_eq!(
+            largest_first(MAX_TOGETHER + 1),
+            [(0..=MAX_TOGETHER).collect::<Vec<_>>()]
+        );
+    }
 }
