@@ -1,9 +1,9 @@
-//! dshost runs streaming jobs as a series of small, exact batches whose user functions are sandboxed
-//! WebAssembly components, replaced between two batches while the job runs.
+//! dshost runs streaming jobs as a series of small, exact batches whose user functions are
+//! sandboxed WebAssembly components, replaced between two batches while the job runs.
 //!
-//! In reading order, each layer using only those above it: [`batch`], [`topology`], then the siblings
-//! [`plugin`], [`dataflow`], [`source`], [`sink`], then [`driver`], [`observe`] and [`cli`].
-//! ARCHITECTURE.md is the map.
+//! In reading order, each layer using only those above it: [`batch`], [`topology`], then the
+//! siblings [`plugin`], [`dataflow`], [`source`], [`sink`], then [`driver`], [`observe`] and
+//! [`cli`]. ARCHITECTURE.md is the map.
 
 pub mod batch;
 pub mod cli;

@@ -1,7 +1,8 @@
 //! `cargo bench`: what a sandboxed function costs, as ratios to the same work written natively.
 //!
-//! Every figure comes from this one run on this one machine; compare ratios, not times. `cargo bench --
-//! NAME` runs only the parts whose name contains NAME: `words`, `filter`, `tcp`, `small`.
+//! Every figure comes from this one run on this one machine; compare ratios, not times.
+//! `cargo bench -- NAME` runs only the parts whose name contains NAME: `words`, `filter`, `tcp`,
+//! `small`.
 
 mod batches;
 mod generator;

@@ -1,4 +1,5 @@
-//! The same work with plain threads and no sandbox: the best we can write around the same functions.
+//! The same work with plain threads and no sandbox: the best we can write around the same
+//! functions.
 
 use std::hash::BuildHasher;
 use std::thread;
@@ -9,8 +10,8 @@ use memchr::memmem::Finder;
 /// Counts by word.
 pub type Counts = HashMap<Vec<u8>, i64>;
 
-/// `split_whitespace`, a pair, a sum per key: on `threads` threads, each with a table of its own, merged
-/// at the end.
+/// `split_whitespace`, a pair, a sum per key: on `threads` threads, each with a table of its own,
+/// merged at the end.
 pub fn word_count(text: &str, threads: usize) -> Counts {
     let pieces = pieces(text, threads);
     let tables: Vec<_> = thread::scope(|scope| {

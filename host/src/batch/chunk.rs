@@ -3,8 +3,8 @@
 use super::column::{Column, ColumnBuilder};
 use super::types::RecordType;
 
-/// How large chunks are made where they are made, in bytes. Large enough that a guest call costs nothing
-/// per record, small enough for the second-level cache.
+/// How large chunks are made where they are made, in bytes. Large enough that a guest call costs
+/// nothing per record, small enough for the second-level cache.
 pub const CHUNK_BYTES: usize = 128 * 1024;
 
 /// Records: a value column, and in a stream of pairs a key column of the same length.

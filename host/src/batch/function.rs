@@ -1,8 +1,8 @@
 //! What a user function is to the rest of the host.
 //!
-//! A [`Binding`] is a function (or a chain of them) of one plugin version, ready to be instantiated; a
-//! [`Function`] is one instance of it, which serves one operator for one partition of one attempt. The
-//! plugin layer implements both with wasm, tests with closures.
+//! A [`Binding`] is a function (or a chain of them) of one plugin version, ready to be
+//! instantiated; a [`Function`] is one instance of it, which serves one operator for one partition
+//! of one attempt. The plugin layer implements both with wasm, tests with closures.
 
 use std::fmt;
 use std::sync::Arc;
@@ -220,17 +220,17 @@ impl Trap {
     }
 }
 
-/// One instance of a function or chain, for one partition of one attempt. An operator's whole view of a
-/// user function.
+/// One instance of a function or chain, for one partition of one attempt. An operator's whole view
+/// of a user function.
 ///
-/// Inputs have the types that the binding was opened with; outputs have been checked: counts, offsets and
-/// types are as the signature says, or the call was a [`Trap`].
+/// Inputs have the types that the binding was opened with; outputs have been checked: counts,
+/// offsets and types are as the signature says, or the call was a [`Trap`].
 ///
 /// Implemented by the plugin layer and, in tests, by closures.
 pub trait Function: Send {
     /// Sends a chunk through the chain; rejected records are in the report, not an error. `skip`
-    /// (ascending) is left out as if it had not come. For `map_partitions` and `transform` the chunk is
-    /// the whole partition or batch.
+    /// (ascending) is left out as if it had not come. For `map_partitions` and `transform` the
+    /// chunk is the whole partition or batch.
     ///
     /// # Errors
     ///
@@ -259,8 +259,9 @@ pub trait Function: Send {
         ))
     }
 
-    /// Folds `count` groups from the left (`reduce`, `inverse`): `numbers` holds each value's group, a
-    /// group's first value is its start. Gives one record per group, in order of the numbers.
+    /// Folds `count` groups from the left (`reduce`, `inverse`): `numbers` holds each value's
+    /// group, a group's first value is its start. Gives one record per group, in order of the
+    /// numbers.
     ///
     /// # Errors
     ///
@@ -312,6 +313,6 @@ pub struct Segment {
     pub binding: Arc<dyn Binding>,
 }
 
-/// All that a stage of the dataflow runs for one round. Normally one segment; more where a value must be
-/// converted between two functions of a chain.
+/// All that a stage of the dataflow runs for one round. Normally one segment; more where a value
+/// must be converted between two functions of a chain.
 pub type Program = Vec<Segment>;

@@ -1,8 +1,9 @@
 //! The vocabulary: columns, chunks, slots, and the traits that join the layers.
 //!
-//! A batch is all input of one interval; it is cut into partitions, a partition into [`Chunk`]s, and a
-//! chunk is an optional key [`Column`] and a value column. What a user function, a source and a sink are
-//! to the rest of the host is said by the traits in [`function`], [`source`] and [`sink`].
+//! A batch is all input of one interval; it is cut into partitions, a partition into [`Chunk`]s,
+//! and a chunk is an optional key [`Column`] and a value column. What a user function, a source and
+//! a sink are to the rest of the host is said by the traits in [`function`], [`source`] and
+//! [`sink`].
 //!
 //! This layer is pure: no file, no socket, no thread, no wasm, no timely.
 //!

@@ -216,7 +216,8 @@ fn walk_to<'a>(
     }
 }
 
-/// Checks that `value` is one well-formed value, with `depth` arrays and maps within each other at most.
+/// Checks that `value` is one well-formed value, with `depth` arrays and maps within each other at
+/// most.
 ///
 /// # Errors
 ///

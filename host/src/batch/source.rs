@@ -1,7 +1,8 @@
 //! What a source is to the rest of the host.
 //!
-//! A source receives on its own (a task, a thread) into a bounded buffer; the driver cuts it once per
-//! interval. A cut is a list of partitions that nobody has decoded yet: workers do that, in parallel.
+//! A source receives on its own (a task, a thread) into a bounded buffer; the driver cuts it once
+//! per interval. A cut is a list of partitions that nobody has decoded yet: workers do that, in
+//! parallel.
 
 use std::sync::Arc;
 
@@ -9,23 +10,23 @@ use super::chunk::Chunk;
 
 /// One source of a running job.
 pub trait Source: Send {
-    /// Ends the open interval: what was received so far (up to `max_bytes_per_batch`) becomes a batch's
-    /// input; what exceeds it waits for the next cut. Never blocks.
+    /// Ends the open interval: what was received so far (up to `max_bytes_per_batch`) becomes a
+    /// batch's input; what exceeds it waits for the next cut. Never blocks.
     ///
     /// # Errors
     ///
     /// The source can never deliver again, and the job must end.
     fn cut(&mut self) -> Result<Cut, SourceError>;
 
-    /// Says that the batch of the oldest cut that was not yet committed is committed now. To be called once
-    /// per cut, also for an empty one.
+    /// Says that the batch of the oldest cut that was not yet committed is committed now. To be
+    /// called once per cut, also for an empty one.
     fn committed(&mut self) {}
 
     /// Stops receiving; what is received already is still cut. For a drain.
     fn stop(&mut self);
 
-    /// Calls `notice` once, from any thread, when the source has received all it ever will; at once if it
-    /// has already. A cut may still be due. Never called by a source without an end.
+    /// Calls `notice` once, from any thread, when the source has received all it ever will; at once
+    /// if it has already. A cut may still be due. Never called by a source without an end.
     fn on_end(&mut self, notice: EndNotice) {
         // Without an end by default.
         drop(notice);
@@ -49,12 +50,12 @@ pub struct Cut {
     pub ended: bool,
 }
 
-/// An ordered piece of a batch's input, decoded as often as the batch is attempted, always the same.
-/// Dropping the last reference frees its place in the source's buffer.
+/// An ordered piece of a batch's input, decoded as often as the batch is attempted, always the
+/// same. Dropping the last reference frees its place in the source's buffer.
 pub trait Partition: Send + Sync {
-    /// Decodes the partition, chunk by chunk ([`super::chunk::CHUNK_BYTES`] each, about). A partition
-    /// of nothing gives one empty chunk or none. The iterator outlives the borrow: workers keep it between
-    /// two chunks, so it holds the bytes by reference count.
+    /// Decodes the partition, chunk by chunk ([`super::chunk::CHUNK_BYTES`] each, about). A
+    /// partition of nothing gives one empty chunk or none. The iterator outlives the borrow:
+    /// workers keep it between two chunks, so it holds the bytes by reference count.
     fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>>>;
 }
 

@@ -1,6 +1,7 @@
 //! `dshost dev`: build and run, and build again at every save of a plugin's source.
 //!
-//! The running job takes what is built like any other new version: by watching its plugin directory.
+//! The running job takes what is built like any other new version: by watching its plugin
+//! directory.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};

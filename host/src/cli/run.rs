@@ -13,7 +13,8 @@ use crate::driver::cutter::Command;
 use crate::driver::{Job, JobOptions, Status};
 use crate::sink::print;
 
-/// Runs a topology until its sources end or a signal comes, then prints a summary to standard error.
+/// Runs a topology until its sources end or a signal comes, then prints a summary to standard
+/// error.
 pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
     let plan = load::plan(&args.topology)?;
     if args.once {

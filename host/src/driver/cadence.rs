@@ -1,8 +1,9 @@
 //! When batches are cut and what they are called.
 //!
-//! The cadence comes from the monotonic clock, labels from the wall clock at the start: a label is the
-//! previous one plus whole intervals. It is moved forward, never back, when the wall clock is ahead by more
-//! than an interval; after a pause of the whole process the missed intervals are skipped, not flooded.
+//! The cadence comes from the monotonic clock, labels from the wall clock at the start: a label is
+//! the previous one plus whole intervals. It is moved forward, never back, when the wall clock is
+//! ahead by more than an interval; after a pause of the whole process the missed intervals are
+//! skipped, not flooded.
 
 use std::time::{Duration, Instant};
 
@@ -63,8 +64,8 @@ impl Cadence {
         self.deadline
     }
 
-    /// Ends the open interval, at its deadline or (for a drain) before, and opens the next. Gives the
-    /// label of the interval that ended.
+    /// Ends the open interval, at its deadline or (for a drain) before, and opens the next. Gives
+    /// the label of the interval that ended.
     pub fn cut(&mut self, now: Now) -> BatchTime {
         self.catch_up(now);
         let label = self.label;

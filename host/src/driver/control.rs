@@ -1,7 +1,7 @@
 //! The control socket: how `dshost status` and `dshost plugins` reach a running job.
 //!
-//! A Unix socket with mode 0600 in the job's directory; a request is one JSON line, and so is its answer.
-//! The directory is locked by the process that runs the job.
+//! A Unix socket with mode 0600 in the job's directory; a request is one JSON line, and so is its
+//! answer. The directory is locked by the process that runs the job.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,7 +1,8 @@
 //! Cuts the sources once per interval, on a thread of its own.
 //!
-//! Cuts follow the clock, not the engine: a batch that takes long delays no cut. Cut batches queue towards
-//! the executor; sources bound what they buffer, so the queue holds little memory however long it is.
+//! Cuts follow the clock, not the engine: a batch that takes long delays no cut. Cut batches queue
+//! towards the executor; sources bound what they buffer, so the queue holds little memory however
+//! long it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,8 +16,8 @@ use super::status::StatusBoard;
 use crate::batch::BatchTime;
 use crate::batch::source::{Partition, Source, SourceError};
 
-/// Batches that may wait for the executor. Beyond it the open interval is not cut but grows, so that an
-/// executor that hangs does not collect empty batches for ever.
+/// Batches that may wait for the executor. Beyond it the open interval is not cut but grows, so
+/// that an executor that hangs does not collect empty batches for ever.
 pub const MAX_QUEUED_BATCHES: usize = 1024;
 
 /// How long a drain waits for a place in the queue before it looks again.
@@ -84,7 +85,8 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// Takes the sources; `queued` counts batches on their way to the executor, which counts them down.
+    /// Takes the sources; `queued` counts batches on their way to the executor, which counts them
+    /// down.
     #[must_use]
     pub fn new(
         sources: NamedSources,

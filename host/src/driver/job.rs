@@ -1,9 +1,9 @@
 //! A job from its plan to its end: everything is opened, then batches run until there are no more.
 //!
-//! Three threads beside the workers: the cutter ([`super::cutter`]) turns time into batches, the caller's
-//! thread runs them ([`super::executor`]), the publisher ([`super::publisher`]) makes them visible. The
-//! reloader ([`super::reload`]) proposes new plugin versions. They share no state but [`Versions`] and
-//! [`StatusBoard`]; they send messages.
+//! Three threads beside the workers: the cutter ([`super::cutter`]) turns time into batches, the
+//! caller's thread runs them ([`super::executor`]), the publisher ([`super::publisher`]) makes them
+//! visible. The reloader ([`super::reload`]) proposes new plugin versions. They share no state but
+//! [`Versions`] and [`StatusBoard`]; they send messages.
 //!
 //! Start reading at [`Job::open`] and [`Job::run`].
 
@@ -177,7 +177,8 @@ impl Job {
         &self.runtime
     }
 
-    /// Runs batches until the sources have ended or a command says so; then everything is published.
+    /// Runs batches until the sources have ended or a command says so; then everything is
+    /// published.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! How long an instance lives, where that is not one partition of one attempt.
 //!
-//! [`Kept`] is `instances = "job"`: an instance that has served a partition serves the next one. [`Fresh`]
-//! is the other end, for tests: an instance for every call.
+//! [`Kept`] is `instances = "job"`: an instance that has served a partition serves the next one.
+//! [`Fresh`] is the other end, for tests: an instance for every call.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,12 +1,13 @@
 //! Joins the layers: the batch loop, hot swap, the control socket, shutdown.
 //!
-//! A job is a few threads that send messages: the cutter turns time into batches, the executor runs them,
-//! the publisher makes them visible, the reloader proposes new plugin versions. Only here do plugins,
-//! dataflow, sources and sinks meet.
+//! A job is a few threads that send messages: the cutter turns time into batches, the executor runs
+//! them, the publisher makes them visible, the reloader proposes new plugin versions. Only here do
+//! plugins, dataflow, sources and sinks meet.
 //!
 //! **Invariant:** one batch runs at a time, and nothing of it is published before it is committed.
 //! **Invariant:** a batch runs one deployment; the next may run another.
-//! In memory for now: the journal will take its place between the executor's decision and the publisher.
+//! In memory for now: the journal will take its place between the executor's decision and the
+//! publisher.
 //!
 //! Start reading at [`job`].
 

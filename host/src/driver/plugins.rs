@@ -48,9 +48,9 @@ pub fn plugin_engine(plan: &Plan, workers: usize) -> Result<Engine, PluginsError
     })?)
 }
 
-/// How many functions a worker can have open at once, each in an instance of its own at worst (a chain is
-/// cut where a record must be converted). Sources are decoded side by side, so behind a union as many
-/// partitions are open as it joins.
+/// How many functions a worker can have open at once, each in an instance of its own at worst (a
+/// chain is cut where a record must be converted). Sources are decoded side by side, so behind a
+/// union as many partitions are open as it joins.
 fn open_functions(plan: &Plan) -> usize {
     let mut open: Vec<usize> = Vec::with_capacity(plan.streams.len());
     let mut functions = 0usize;

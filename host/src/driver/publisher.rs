@@ -1,7 +1,7 @@
 //! Makes committed batches visible, in order, on a thread of its own.
 //!
-//! Publishing is retried for ever with growing pauses. While a sink lags by more than [`MAX_LAG`] batches
-//! the executor waits, so that nothing more is run.
+//! Publishing is retried for ever with growing pauses. While a sink lags by more than [`MAX_LAG`]
+//! batches the executor waits, so that nothing more is run.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

@@ -1,7 +1,7 @@
 //! A topology run batch by batch on a virtual clock, with given input: what `dshost test` looks at.
 //!
-//! The executor, the dataflow and the guests are those of a job; only sources, sinks and the clock are not.
-//! No port is opened, no time passes, and files are written into a temporary directory.
+//! The executor, the dataflow and the guests are those of a job; only sources, sinks and the clock
+//! are not. No port is opened, no time passes, and files are written into a temporary directory.
 
 use std::collections::BTreeMap;
 use std::fs;

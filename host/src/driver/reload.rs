@@ -1,8 +1,9 @@
 //! Watches the plugin directory and proposes new versions, off the batch path.
 //!
-//! Events are hints: the directory is looked at when one comes and now and then anyway, and a file counts
-//! only when two readings give the same content. What is read is compiled, checked and composed with the
-//! versions in use; what does not fit alone is held, in case another plugin's change makes it fit.
+//! Events are hints: the directory is looked at when one comes and now and then anyway, and a file
+//! counts only when two readings give the same content. What is read is compiled, checked and
+//! composed with the versions in use; what does not fit alone is held, in case another plugin's
+//! change makes it fit.
 //!
 //! Start reading at [`Reloader::run`].
 
@@ -152,7 +153,8 @@ impl Reloader {
         let plan = Arc::clone(&self.plan);
         let roll_backs = self.versions.roll_backs();
         if std::mem::replace(&mut self.roll_backs, roll_backs) != roll_backs {
-            // A proposal that built on the version that failed was dropped: look at every file afresh.
+            // A proposal that built on the version that failed was dropped: look at every file
+            // afresh.
             self.seen.clear();
         }
         let mut news = false;
@@ -284,7 +286,8 @@ impl Reloader {
         });
     }
 
-    /// A file that cannot be read has no digest to refuse; it is told once, until something changes.
+    /// A file that cannot be read has no digest to refuse; it is told once, until something
+    /// changes.
     fn tell_trouble(&mut self, plugin: &PluginPlan, error: &LoadError) {
         let reason = with_causes(error);
         let seen = self.seen.entry(plugin.name.clone()).or_default();
@@ -303,8 +306,8 @@ impl Reloader {
     }
 }
 
-/// The ways to choose several of `count` things, those of most things first; beyond [`MAX_TOGETHER`] only
-/// all of them.
+/// The ways to choose several of `count` things, those of most things first; beyond
+/// [`MAX_TOGETHER`] only all of them.
 fn largest_first(count: usize) -> Vec<Vec<usize>> {
     if count > MAX_TOGETHER {
         return vec![(0..count).collect()];
@@ -320,7 +323,8 @@ fn largest_first(count: usize) -> Vec<Vec<usize>> {
     choices
 }
 
-/// Sends a hint for every event; none where the system cannot watch, and then looks are by [`RESCAN`] only.
+/// Sends a hint for every event; none where the system cannot watch, and then looks are by
+/// [`RESCAN`] only.
 fn watch(dir: &Path, hints: SyncSender<()>) -> Option<notify::RecommendedWatcher> {
     let hint = move |_: notify::Result<notify::Event>| {
         // One hint that waits is as good as many.

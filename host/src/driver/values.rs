@@ -40,7 +40,8 @@ fn element(column: &Column, index: usize) -> Value {
     }
 }
 
-/// Values of a source as a column of its type. Of other types only what the scenario's check let pass.
+/// Values of a source as a column of its type. Of other types only what the scenario's check let
+/// pass.
 #[must_use]
 pub fn column(column_type: ColumnType, values: &[Value]) -> Column {
     let texts = || {

@@ -1,7 +1,7 @@
 //! Functions of a component, bound to the types and parameters of a topology.
 //!
-//! A chain is opened once when it is bound, so that `dshost check` tells of parameters that do not fit, and
-//! again in each fresh instance.
+//! A chain is opened once when it is bound, so that `dshost check` tells of parameters that do not
+//! fit, and again in each fresh instance.
 
 use std::sync::Arc;
 

@@ -1,10 +1,10 @@
 //! Compiled code, kept by the digest of the component it was made from.
 //!
-//! Loading compiled code is as trusting as running a program: it must have been written by us. So the
-//! directory and every file must belong to this user and be writable by nobody else, and every entry
-//! starts with a checksum of the rest. What does not hold is compiled again. Entries lie in a directory
-//! named by everything that makes code incompatible: wasmtime's version and settings, the processor, and
-//! the way this crate makes a component of a core module.
+//! Loading compiled code is as trusting as running a program: it must have been written by us. So
+//! the directory and every file must belong to this user and be writable by nobody else, and every
+//! entry starts with a checksum of the rest. What does not hold is compiled again. Entries lie in a
+//! directory named by everything that makes code incompatible: wasmtime's version and settings, the
+//! processor, and the way this crate makes a component of a core module.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};

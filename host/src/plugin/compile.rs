@@ -24,8 +24,8 @@ const MAX_ABANDONED: usize = 2;
 /// The stack of a thread that compiles.
 const COMPILER_STACK_BYTES: usize = 16 * 1024 * 1024;
 
-/// What wasmtime says of a component that asks for more than the pool's instances have; the errors have
-/// no type of their own.
+/// What wasmtime says of a component that asks for more than the pool's instances have; the errors
+/// have no type of their own.
 const TOO_NEEDY: [&str; 2] = [
     "does not fit in pooling allocator requirements",
     "exceeds the configured maximum",
@@ -90,7 +90,8 @@ impl Form {
     }
 }
 
-/// The machine code of `binary` for `wasm`: from the cache of `engine`, or compiled now and kept there.
+/// The machine code of `binary` for `wasm`: from the cache of `engine`, or compiled now and kept
+/// there.
 ///
 /// # Errors
 ///
@@ -127,13 +128,14 @@ pub(super) fn code(
     reason = "compiled code cannot be checked, only be trusted"
 )]
 fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `code` comes from `Cache::get`, which gives only what `Component::serialize` gave: the
-    // file and its directory belong to this user, nobody else may write to them, and the checksum fits.
+    // SAFETY: `code` comes from `Cache::get`, which gives only what `Component::serialize` gave:
+    // the file and its directory belong to this user, nobody else may write to them, and the
+    // checksum fits.
     unsafe { Component::deserialize(engine, code) }
 }
 
-/// Compiles on a thread of its own, for at most `limit`. A compilation cannot be stopped: one that passes
-/// its time is left alone, and while too many of those go on, none is begun.
+/// Compiles on a thread of its own, for at most `limit`. A compilation cannot be stopped: one that
+/// passes its time is left alone, and while too many of those go on, none is begun.
 fn compile(
     engine: &wasmtime::Engine,
     binary: &Binary<'_>,
@@ -188,7 +190,8 @@ fn compile_now(
     })
 }
 
-/// Makes a component of a core module of `wasm32-wasip1`, which carries its world in a custom section.
+/// Makes a component of a core module of `wasm32-wasip1`, which carries its world in a custom
+/// section.
 fn componentise(module: &[u8]) -> Result<Vec<u8>, LoadErrorKind> {
     ComponentEncoder::default()
         .validate(true)

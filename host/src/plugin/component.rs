@@ -37,7 +37,8 @@ pub struct Component {
     _engine: Engine,
 }
 
-/// Where the functions of the contract stand in the component; those of shapes it does not have are none.
+/// Where the functions of the contract stand in the component; those of shapes it does not have are
+/// none.
 pub(super) struct Exports {
     describe: ComponentExportIndex,
     pub(super) open: ComponentExportIndex,

@@ -1,12 +1,12 @@
 //! The engine: one per process, with the clock that ends calls.
 //!
-//! Wasm code is interrupted by epochs: a thread raises the epoch every [`TICK`], and each call has a
-//! deadline in epochs. Stores come from a pool that is sized by the plan, whose address space is
-//! reserved once; where it cannot be (under `ulimit -v`), instances are made on demand, with explicit
-//! bounds checks, slower and smaller.
+//! Wasm code is interrupted by epochs: a thread raises the epoch every [`TICK`], and each call has
+//! a deadline in epochs. Stores come from a pool that is sized by the plan, whose address space is
+//! reserved once; where it cannot be (under `ulimit -v`), instances are made on demand, with
+//! explicit bounds checks, slower and smaller.
 //!
-//! The stack limit belongs to a whole wasmtime engine, so there is one of those for each limit in use;
-//! nearly always that is one.
+//! The stack limit belongs to a whole wasmtime engine, so there is one of those for each limit in
+//! use; nearly always that is one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -43,7 +43,8 @@ const TABLES: usize = 8;
 /// Elements of one table: functions that a module calls indirectly.
 const TABLE_ELEMENTS: usize = 128 * 1024;
 
-/// Bytes of an instance's memory that stay mapped for the next one, instead of being faulted in again.
+/// Bytes of an instance's memory that stay mapped for the next one, instead of being faulted in
+/// again.
 const RESIDENT_BYTES: usize = 256 * 1024;
 
 /// Frames of a guest's backtrace; of a Rust panic the first dozen are its own machinery.
@@ -148,8 +149,8 @@ impl Engine {
     }
 }
 
-/// Epochs after which a call of `limit` has had its time: rounded up, and one more because the first may
-/// end at once.
+/// Epochs after which a call of `limit` has had its time: rounded up, and one more because the
+/// first may end at once.
 pub(super) fn deadline(limit: Duration) -> u64 {
     let ticks = limit.as_nanos().div_ceil(TICK.as_nanos());
     u64::try_from(ticks)

@@ -1,7 +1,7 @@
 //! Text that a guest wrote, made fit to be printed.
 
-/// `text` in one line of at most `most` characters, control characters (which could paint a terminal or
-/// forge a log line) written as escapes. A cut is shown by `…`.
+/// `text` in one line of at most `most` characters, control characters (which could paint a
+/// terminal or forge a log line) written as escapes. A cut is shown by `…`.
 pub(super) fn escape(text: &str, most: usize) -> String {
     let mut escaped = String::with_capacity(text.len().min(most));
     for (count, character) in text.chars().enumerate() {
@@ -18,8 +18,8 @@ pub(super) fn escape(text: &str, most: usize) -> String {
     escaped
 }
 
-/// Whether a terminal or a log reader could take `character` for something else than text: controls, line
-/// separators, and the marks that turn the direction of writing.
+/// Whether a terminal or a log reader could take `character` for something else than text:
+/// controls, line separators, and the marks that turn the direction of writing.
 pub(super) fn is_unprintable(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')

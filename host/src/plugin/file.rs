@@ -71,7 +71,8 @@ impl ComponentFile {
 }
 
 impl Engine {
-    /// Compiles and checks what was read. Takes as long as a compilation does; not for the batch path.
+    /// Compiles and checks what was read. Takes as long as a compilation does; not for the batch
+    /// path.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! What the host keeps for one instance: its meter, its clock, its dice and its voice.
 //!
-//! This is the data of the instance's store. Nothing in it outlives the store but the [`Voice`], which
-//! counts log lines over a batch.
+//! This is the data of the instance's store. Nothing in it outlives the store but the [`Voice`],
+//! which counts log lines over a batch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -108,7 +108,8 @@ impl Guest {
         std::mem::take(&mut self.counters).into_iter().collect()
     }
 
-    /// The time that the guest is told, in milliseconds since the epoch: the batch's, which does not move.
+    /// The time that the guest is told, in milliseconds since the epoch: the batch's, which does
+    /// not move.
     pub(super) fn now_ms(&self) -> u64 {
         // A scenario's clock may be set before 1970, which no guest can be told; and an instance is
         // started without a time.
@@ -147,7 +148,8 @@ impl Guest {
 
     /// Adds to the counter of a [`counter_name`].
     pub(super) fn count(&mut self, name: String, amount: u64) {
-        // Names are guest-controlled and become names of metrics: those beyond the bound are not counted.
+        // Names are guest-controlled and become names of metrics: those beyond the bound are not
+        // counted.
         if self.counters.len() == MAX_COUNTERS && !self.counters.contains_key(&name) {
             return;
         }
@@ -243,7 +245,8 @@ impl ResourceLimiter for Meter {
     }
 }
 
-/// Seeded randomness: xxh3 of a counter, so that a seed means the same bytes in every version of dshost.
+/// Seeded randomness: xxh3 of a counter, so that a seed means the same bytes in every version of
+/// dshost.
 pub(super) struct Dice {
     seed: u64,
     thrown: u64,

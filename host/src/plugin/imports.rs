@@ -1,9 +1,9 @@
 //! What a component asks for, and what it gets.
 //!
-//! Imports are of three classes. *Inert* ones (WASI 0.2 as far as it holds nothing, [`super::wasi`]) and
-//! `dshost:plugin/host` are always linked, each under the exact name and version that the component
-//! imports. *Granted* ones would come from the topology's `allow`; there are none yet. Everything else
-//! refuses the component, by name.
+//! Imports are of three classes. *Inert* ones (WASI 0.2 as far as it holds nothing,
+//! [`super::wasi`]) and `dshost:plugin/host` are always linked, each under the exact name and
+//! version that the component imports. *Granted* ones would come from the topology's `allow`; there
+//! are none yet. Everything else refuses the component, by name.
 
 use tracing::Level;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};

@@ -1,7 +1,8 @@
 //! One instance of a chain: a store of its own, called chunk by chunk.
 //!
-//! An instance that has grown halfway to its memory limit is replaced between two calls: state is the
-//! host's, and what leaks in a guest (or in its language's runtime) then never adds up to a trap.
+//! An instance that has grown halfway to its memory limit is replaced between two calls: state is
+//! the host's, and what leaks in a guest (or in its language's runtime) then never adds up to a
+//! trap.
 
 use std::sync::Arc;
 
@@ -334,7 +335,8 @@ fn open_links(store: &mut Store<Guest>, open: &Open, links: &[Link]) -> Result<u
     }
 }
 
-/// A trap before the first call. What the guest did itself keeps its kind; else it could not be started.
+/// A trap before the first call. What the guest did itself keeps its kind; else it could not be
+/// started.
 fn start_trap(error: &wasmtime::Error, store: &mut Store<Guest>) -> StartError {
     let mut trap = trap(error, store.data_mut());
     if trap.kind == TrapKind::BrokenPromise {

@@ -1,8 +1,9 @@
 //! A file becomes a component, or is refused with the reason.
 //!
-//! In this order, each step failing as early as it can: read (size-capped) → told apart → taken from the
-//! cache, or compiled within a time → imports linked → exports looked up → described. Nothing here runs on
-//! the batch path; whoever calls [`Engine::load`] does so from a thread of its own.
+//! In this order, each step failing as early as it can: read (size-capped) → told apart → taken
+//! from the cache, or compiled within a time → imports linked → exports looked up → described.
+//! Nothing here runs on the batch path; whoever calls [`Engine::load`] does so from a thread of its
+//! own.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -195,8 +196,8 @@ impl LoadErrorKind {
 }
 
 impl Engine {
-    /// Loads a plugin's bytes; `path` is where they come from. Takes as long as a compilation does; not
-    /// for the batch path.
+    /// Loads a plugin's bytes; `path` is where they come from. Takes as long as a compilation does;
+    /// not for the batch path.
     ///
     /// # Errors
     ///

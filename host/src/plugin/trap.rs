@@ -10,8 +10,8 @@ use super::guest::{Guest, HostTrap};
 /// Characters of the message, and of each line of the backtrace, that are kept.
 const MAX_MESSAGE_CHARACTERS: usize = 1024;
 
-/// What wasmtime says when a guest returned more than its store's fuel for that; the error's type is
-/// private.
+/// What wasmtime says when a guest returned more than its store's fuel for that; the error's type
+/// is private.
 const RETURNED_TOO_MUCH: &str = "fuel allocated for hostcalls has been exhausted";
 
 /// Why a call into `guest` ended with `error`.

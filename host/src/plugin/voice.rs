@@ -47,8 +47,8 @@ impl Voice {
         }
     }
 
-    /// Writes a line to the log, or counts it where the batch has said enough. What is said before the
-    /// first call, while an instance starts, counts for the batch that spoke last.
+    /// Writes a line to the log, or counts it where the batch has said enough. What is said before
+    /// the first call, while an instance starts, counts for the batch that spoke last.
     pub(super) fn say(&self, batch: Option<BatchTime>, level: Level, message: &str) {
         let allowed = {
             // The figures are whole whatever happened to their holder.

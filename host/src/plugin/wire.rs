@@ -1,7 +1,7 @@
 //! The types of `wit/`, as they cross: borrowed on the way in, owned on the way out.
 //!
-//! Each mirrors the WIT type of its name, whose documentation says what it means. A byte list or a string
-//! is one copy, so a call costs one copy per column and direction.
+//! Each mirrors the WIT type of its name, whose documentation says what it means. A byte list or a
+//! string is one copy, so a call costs one copy per column and direction.
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 

@@ -1,8 +1,8 @@
 //! A checked topology: the shape of the job, before any plugin is looked at.
 //!
-//! Names are resolved to indices, streams stand in an order in which each comes after what it reads, and
-//! every setting has its value. Record types are not here, because they come from the plugins, which
-//! change while the job runs: see [`super::types`].
+//! Names are resolved to indices, streams stand in an order in which each comes after what it
+//! reads, and every setting has its value. Record types are not here, because they come from the
+//! plugins, which change while the job runs: see [`super::types`].
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -372,9 +372,9 @@ impl Plan {
         }
     }
 
-    /// The streams as the dataflow runs them: each stage is a chain of neighbouring narrow operators that
-    /// bind functions of one plugin, the streams between them read by nobody else, or a single stream.
-    /// In an order in which each comes after what it reads.
+    /// The streams as the dataflow runs them: each stage is a chain of neighbouring narrow
+    /// operators that bind functions of one plugin, the streams between them read by nobody else,
+    /// or a single stream. In an order in which each comes after what it reads.
     #[must_use]
     pub fn stages(&self) -> Vec<Vec<usize>> {
         let mut readers = vec![0usize; self.streams.len()];

@@ -115,11 +115,4 @@ impl Fixed<8> {
             .iter()
             .map(|element| i64::from_le_bytes(*element))
     }
-
-    /// The elements as doubles.
-    pub fn iter_f64(&self) -> impl DoubleEndedIterator<Item = f64> + ExactSizeIterator + '_ {
-        self.elements()
-            .iter()
-            .map(|element| f64::from_le_bytes(*element))
-    }
 }

@@ -1,9 +1,9 @@
 //! Columns: `n` values of one type, in buffers that are shared, never copied.
 //!
-//! A fixed-width column is one little-endian buffer ([`Fixed`]); a column of texts, bytes or `MessagePack`
-//! values is one buffer and `n` ranges of it ([`VarColumn`]), either Arrow's `n + 1` ascending offsets or
-//! a start and an end per element, so that a filter or a function that answers pieces of its input
-//! copies nothing.
+//! A fixed-width column is one little-endian buffer ([`Fixed`]); a column of texts, bytes or
+//! `MessagePack` values is one buffer and `n` ranges of it ([`VarColumn`]), either Arrow's `n + 1`
+//! ascending offsets or a start and an end per element, so that a filter or a function that answers
+//! pieces of its input copies nothing.
 //!
 //! **Invariant:** every range lies within its buffer, and in a text column on character boundaries.
 //! **Invariant:** a `bool` is a byte of 0 or 1.

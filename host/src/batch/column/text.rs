@@ -7,7 +7,8 @@ use super::{ColumnError, Ranges, U32s, VarBuilder, VarColumn};
 pub struct TextBuffer(pub(super) VarColumn);
 
 impl TextBuffer {
-    /// Checks that `column` is text: its whole data (gaps included) is UTF-8, its ranges are on boundaries.
+    /// Checks that `column` is text: its whole data (gaps included) is UTF-8, its ranges are on
+    /// boundaries.
     ///
     /// # Errors
     ///
@@ -19,7 +20,8 @@ impl TextBuffer {
         Self::on_boundaries(column)
     }
 
-    /// As [`TextBuffer::new`] for pieces of a buffer that is known as text, which is not checked again.
+    /// As [`TextBuffer::new`] for pieces of a buffer that is known as text, which is not checked
+    /// again.
     ///
     /// # Errors
     ///

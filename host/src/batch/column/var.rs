@@ -164,7 +164,8 @@ impl VarColumn {
         (0..self.len()).map(|index| self.get(index))
     }
 
-    /// Calls `each` with every element in order, without a branch on the form of the ranges per element.
+    /// Calls `each` with every element in order, without a branch on the form of the ranges per
+    /// element.
     pub fn for_each<'a>(&'a self, mut each: impl FnMut(&'a [u8])) {
         let data: &'a [u8] = &self.data;
         match &self.ranges {
@@ -229,8 +230,8 @@ impl VarColumn {
         }
     }
 
-    /// The same elements in Arrow's layout: offsets from 0 to the length of the data, nothing between.
-    /// Copies only if they are not so already.
+    /// The same elements in Arrow's layout: offsets from 0 to the length of the data, nothing
+    /// between. Copies only if they are not so already.
     #[must_use]
     pub fn compact(&self) -> Cow<'_, Self> {
         if let Ranges::Offsets(offsets) = &self.ranges

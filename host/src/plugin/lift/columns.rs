@@ -66,8 +66,8 @@ impl Promise {
         Ok(column)
     }
 
-    /// Pieces of `base`. Text may be cut from bytes and the other way round, as a borrowed `&str` or
-    /// `&[u8]` may.
+    /// Pieces of `base`. Text may be cut from bytes and the other way round, as a borrowed `&str`
+    /// or `&[u8]` may.
     fn slices(
         &self,
         name: &'static str,
@@ -109,8 +109,8 @@ impl Promise {
                 return broken(format!("its {name}s are pieces, not {column_type}"));
             }
         };
-        // Pieces may repeat, so that a few bytes would stand for any number of them: whoever copies the
-        // column must not run out of memory.
+        // Pieces may repeat, so that a few bytes would stand for any number of them: whoever copies
+        // the column must not run out of memory.
         self.room_for(column.size())?;
         self.nested(name, &column)?;
         Ok(column)
@@ -158,7 +158,8 @@ impl Promise {
         Ok(Column::Text(column))
     }
 
-    /// Checks that each element of a `MessagePack` column is one value, nested no deeper than allowed.
+    /// Checks that each element of a `MessagePack` column is one value, nested no deeper than
+    /// allowed.
     fn nested(&self, name: &str, column: &Column) -> Result<(), Trap> {
         let Column::Msgpack(values) = column else {
             return Ok(());
@@ -371,7 +372,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes back: it is refused, or every element of it can be read and is of its type.
+        /// Whatever comes back: it is refused, or every element of it can be read and is of its
+        /// type.
         #[test]
         fn what_passes_can_be_read(output in output_column(), gives in column_type(), keyed: bool) {
             let column = Column::text(["one", "zwölf", "three"]);

@@ -1,8 +1,9 @@
 //! What a guest answers, checked before anything uses it.
 //!
-//! Every number that comes back is guest-controlled: a count, an offset, an index, a length. Whatever does
-//! not hold is a [`TrapKind::BrokenPromise`] that says what; what would make the host hold more than the
-//! call may return is a [`TrapKind::Memory`]. Buffers are taken as they are, never copied again.
+//! Every number that comes back is guest-controlled: a count, an offset, an index, a length.
+//! Whatever does not hold is a [`TrapKind::BrokenPromise`] that says what; what would make the host
+//! hold more than the call may return is a [`TrapKind::Memory`]. Buffers are taken as they are,
+//! never copied again.
 //!
 //! A call's counts are checked in [`counts`], each of its columns in [`columns`].
 //!

@@ -1,4 +1,5 @@
-//! `wasi:cli`: a program without arguments, environment, input or terminal. What it prints goes to the log.
+//! `wasi:cli`: a program without arguments, environment, input or terminal. What it prints goes to
+//! the log.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Resource};

@@ -1,4 +1,5 @@
-//! `wasi:filesystem`: no directory is open, so no file can be. Only the question for them has an answer.
+//! `wasi:filesystem`: no directory is open, so no file can be. Only the question for them has an
+//! answer.
 
 use wasmtime::component::{LinkerInstance, Resource, Val};
 

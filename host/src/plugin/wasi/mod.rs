@@ -1,8 +1,9 @@
 //! The parts of WASI 0.2 that hold nothing: no arguments, no environment, no files, no waiting.
 //!
-//! Every guest that has a standard library imports some of them, so they are always linked, as far as the
-//! component imports them and under the version it names. A function that could only be reached through
-//! something that is not there (a file, a directory) is linked by its name and traps.
+//! Every guest that has a standard library imports some of them, so they are always linked, as far
+//! as the component imports them and under the version it names. A function that could only be
+//! reached through something that is not there (a file, a directory) is linked by its name and
+//! traps.
 //!
 //! Each file is one package; its `define` gives a function its meaning.
 
