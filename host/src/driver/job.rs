@@ -404,9 +404,7 @@ fn add(operator: &mut OperatorStatus, figures: &NodeReport) {
     operator.guest_us += figures.guest_ns / 1000;
     operator.host_us += figures.host_ns / 1000;
     for (name, amount) in &figures.counters {
-        let counter = operator.counters.entry(name.clone()).or_default();
-        // Amounts are guest-controlled.
-        *counter = counter.saturating_add(*amount);
+        operator.count(name, *amount);
     }
     for sample in &figures.samples {
         warn!(operator = operator.name, "rejected {sample}");

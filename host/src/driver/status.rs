@@ -15,6 +15,10 @@ const RECENT_BATCHES: usize = 20;
 /// Samples of rejected records kept per operator.
 const SAMPLES_KEPT: usize = 10;
 
+/// Counters of guests kept per operator: their names are guest-controlled, and may be new in every
+/// batch.
+const COUNTERS_KEPT: usize = 256;
+
 /// Swaps remembered per job.
 const HISTORY_KEPT: usize = 100;
 
@@ -104,6 +108,16 @@ impl OperatorStatus {
     /// Remembers a rejected record, forgetting the oldest.
     pub fn sample(&mut self, sample: String) {
         push_bounded(&mut self.samples, sample, SAMPLES_KEPT);
+    }
+
+    /// Adds to a guest's counter, unless that is new and there are enough.
+    pub fn count(&mut self, name: &str, amount: u64) {
+        if let Some(counter) = self.counters.get_mut(name) {
+            // Amounts are guest-controlled.
+            *counter = counter.saturating_add(amount);
+        } else if self.counters.len() < COUNTERS_KEPT {
+            self.counters.insert(name.to_owned(), amount);
+        }
     }
 }
 
@@ -277,5 +291,14 @@ mod tests {
         (0..50).for_each(|n| operator.sample(n.to_string()));
         assert_eq!(operator.samples.len(), SAMPLES_KEPT);
         assert_eq!(operator.samples.back().map(String::as_str), Some("49"));
+    }
+
+    #[test]
+    fn counters_with_new_names_in_every_batch_are_bounded() {
+        let mut operator = OperatorStatus::default();
+        (0..10_000).for_each(|n| operator.count(&format!("c{n}"), 1));
+        operator.count("c0", u64::MAX);
+        assert_eq!(operator.counters.len(), COUNTERS_KEPT);
+        assert_eq!(operator.counters["c0"], u64::MAX);
     }
 }
