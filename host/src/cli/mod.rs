@@ -35,12 +35,22 @@ use crate::observe::log;
 #[must_use]
 pub fn main() -> ExitCode {
     crate::driver::memory::keep_freed();
+    end_with_any_panic();
     // A command line that is wrong ends the process here, with exit code 2.
     let Cli { command, global } = Cli::parse();
     match set_up(&global).and_then(|()| dispatch(command)) {
         Ok(code) => code,
         Err(error) => error.report(),
     }
+}
+
+/// A job with a thread missing would be half alive: whichever thread panics, the process ends.
+fn end_with_any_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::exit(crate::dataflow::PANIC_EXIT_CODE);
+    }));
 }
 
 fn set_up(global: &GlobalArgs) -> Result<(), CliError> {
