@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
     end_with_any_panic();
     // A command line that is wrong ends the process here, with exit code 2.
     let Cli { command, global } = Cli::parse();
-    match set_up(&global).and_then(|()| dispatch(command)) {
+    match set_up(&global, &command).and_then(|()| dispatch(command)) {
         Ok(code) => code,
         Err(error) => error.report(),
     }
@@ -53,7 +53,7 @@ fn end_with_any_panic() {
     }));
 }
 
-fn set_up(global: &GlobalArgs) -> Result<(), CliError> {
+fn set_up(global: &GlobalArgs, command: &Command) -> Result<(), CliError> {
     let colors = match global.color {
         ColorWhen::Auto => ColorChoice::Auto,
         ColorWhen::Always => ColorChoice::Always,
@@ -74,7 +74,8 @@ fn set_up(global: &GlobalArgs) -> Result<(), CliError> {
         },
         LogFormat::Json => log::Format::Json,
     };
-    log::init(&global.log, format).map_err(|error| {
+    let usual = if command.runs_a_job() { "info" } else { "warn" };
+    log::init(global.log.as_deref().unwrap_or(usual), format).map_err(|error| {
         CliError::usage(&error).hint("`--log` takes a level (`debug`) or `target=level,…`")
     })
 }
