@@ -35,15 +35,9 @@ Exit codes: 0 done, 1 the job failed, 2 the command line or the topology is wron
 /// Settings of every command.
 #[derive(Args, Clone, Debug)]
 pub struct GlobalArgs {
-    /// Which log lines to show: a level, or `target=level,…`.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILTER",
-        env = "DSHOST_LOG",
-        default_value = "info"
-    )]
-    pub log: String,
+    /// Which log lines to show: a level, or `target=level,…` [default: `info` for a job, else `warn`].
+    #[arg(long, global = true, value_name = "FILTER", env = "DSHOST_LOG")]
+    pub log: Option<String>,
     /// How log lines look.
     #[arg(
         long,
@@ -121,6 +115,14 @@ pub enum Command {
     /// Go back to the plugin versions before the last swap (not yet available)
     #[command(hide = true)]
     Rollback(LaterArgs),
+}
+
+impl Command {
+    /// Whether a job runs, which tells what it does.
+    #[must_use]
+    pub const fn runs_a_job(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Dev(_) | Self::Demo)
+    }
 }
 
 const RUN_EXAMPLES: &str = "\

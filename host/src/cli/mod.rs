@@ -35,15 +35,25 @@ use crate::observe::log;
 #[must_use]
 pub fn main() -> ExitCode {
     crate::driver::memory::keep_freed();
+    end_with_any_panic();
     // A command line that is wrong ends the process here, with exit code 2.
     let Cli { command, global } = Cli::parse();
-    match set_up(&global).and_then(|()| dispatch(command)) {
+    match set_up(&global, &command).and_then(|()| dispatch(command)) {
         Ok(code) => code,
         Err(error) => error.report(),
     }
 }
 
-fn set_up(global: &GlobalArgs) -> Result<(), CliError> {
+/// A job with a thread missing would be half alive: whichever thread panics, the process ends.
+fn end_with_any_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::exit(crate::dataflow::PANIC_EXIT_CODE);
+    }));
+}
+
+fn set_up(global: &GlobalArgs, command: &Command) -> Result<(), CliError> {
     let colors = match global.color {
         ColorWhen::Auto => ColorChoice::Auto,
         ColorWhen::Always => ColorChoice::Always,
@@ -64,7 +74,8 @@ fn set_up(global: &GlobalArgs) -> Result<(), CliError> {
         },
         LogFormat::Json => log::Format::Json,
     };
-    log::init(&global.log, format).map_err(|error| {
+    let usual = if command.runs_a_job() { "info" } else { "warn" };
+    log::init(global.log.as_deref().unwrap_or(usual), format).map_err(|error| {
         CliError::usage(&error).hint("`--log` takes a level (`debug`) or `target=level,…`")
     })
 }

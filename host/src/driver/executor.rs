@@ -98,10 +98,16 @@ pub struct Executor {
 enum Next {
     /// The same again, after a pause.
     Again(Duration),
-    /// The proven versions try; the reason is kept in case they succeed.
-    FallBack(Arc<Deployment>, String),
+    /// The proven versions try; the suspect is refused if they succeed.
+    FallBack(Arc<Deployment>, Suspect),
     /// Nothing: the job ends.
     End,
+}
+
+/// A plugin on probation that may be at fault.
+struct Suspect {
+    plugin: String,
+    reason: String,
 }
 
 impl Executor {
@@ -144,13 +150,15 @@ impl Executor {
         let interval = whole_millis(self.plan.settings.batch);
         self.zero.get_or_insert(BatchTime(batch.time.0 - interval));
         let mut deployment = self.versions.bind(batch.time);
-        let mut trial: Option<String> = None;
+        let mut trial: Option<Suspect> = None;
         let mut tried = false;
         for attempt in 1.. {
             let trouble = match self.attempt(batch, attempt, &deployment) {
                 Ok((report, sinks)) => {
                     match trial {
-                        Some(reason) => self.versions.roll_back(batch.time, &reason),
+                        Some(Suspect { plugin, reason }) => {
+                            self.versions.roll_back(batch.time, &plugin, &reason);
+                        }
                         None if batch.has_input() => self.versions.passed(),
                         None => {}
                     }
@@ -173,14 +181,15 @@ impl Executor {
                     warn!(batch = %batch.time, attempt, "batch aborted, trying again: {trouble}");
                     std::thread::sleep(pause);
                 }
-                Next::FallBack(proven, reason) => {
+                Next::FallBack(proven, suspect) => {
                     warn!(
                         batch = %batch.time,
                         attempt,
-                        "batch aborted, trying the previous plugin version: {reason}"
+                        "batch aborted, trying the previous plugin version: {}",
+                        suspect.reason
                     );
                     deployment = proven;
-                    trial = Some(reason);
+                    trial = Some(suspect);
                     tried = true;
                 }
                 Next::End => {
@@ -214,7 +223,10 @@ impl Executor {
                 | FailureKind::TooLarge { .. } => Next::End,
                 FailureKind::Sink(_) => again(Next::Again(SINK_PAUSE * attempt.min(16))),
                 FailureKind::Trap(call) => match self.fallback(&call.functions) {
-                    Some(proven) if !tried => Next::FallBack(proven, trouble.to_string()),
+                    Some((proven, plugin)) if !tried => {
+                        let reason = trouble.to_string();
+                        Next::FallBack(proven, Suspect { plugin, reason })
+                    }
                     _ => again(Next::Again(Duration::ZERO)),
                 },
             },
@@ -232,11 +244,13 @@ impl Executor {
         Trouble::Dataflow { node, failure }
     }
 
-    /// The proven deployment, if the plugin that trapped is on probation.
-    fn fallback(&self, functions: &[FunctionName]) -> Option<Arc<Deployment>> {
-        functions
-            .iter()
-            .find_map(|function| self.versions.fallback(&function.plugin))
+    /// The proven deployment and the plugin that trapped, if that is on probation.
+    fn fallback(&self, functions: &[FunctionName]) -> Option<(Arc<Deployment>, String)> {
+        functions.iter().find_map(|FunctionName { plugin, .. }| {
+            self.versions
+                .fallback(plugin)
+                .map(|proven| (proven, plugin.clone()))
+        })
     }
 
     /// One attempt: a round of the dataflow and the sinks' vote.

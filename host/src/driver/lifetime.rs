@@ -169,3 +169,94 @@ impl Function for PerCall {
         self.0.instantiate()?.fold(context, groups, values, skip)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::batch::function::{Report, TrapKind};
+    use crate::batch::{BatchTime, Column};
+
+    /// Counts its instances; each counts its calls, and traps on an empty chunk.
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    struct Counted(usize);
+
+    impl Binding for Counting {
+        fn instantiate(&self) -> Result<Box<dyn Function>, Trap> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(Box::new(Counted(0)))
+        }
+
+        fn digest(&self) -> Digest {
+            Digest::of(b"counting")
+        }
+    }
+
+    impl Function for Counted {
+        fn process(
+            &mut self,
+            _: &Context,
+            input: &Chunk,
+            _: &[RecordRef],
+        ) -> Result<Outcome, Trap> {
+            self.0 += 1;
+            if input.is_empty() {
+                return Err(Trap {
+                    kind: TrapKind::Trapped,
+                    message: "nothing there".to_owned(),
+                    backtrace: Vec::new(),
+                });
+            }
+            let calls = i64::try_from(self.0).unwrap();
+            Ok(Outcome {
+                chunk: Chunk::single(Column::int64([calls])),
+                report: Report::default(),
+            })
+        }
+    }
+
+    fn call(instance: &mut dyn Function, records: usize) -> Option<Chunk> {
+        let context = Context {
+            batch_time: BatchTime(1000),
+            partition: 0,
+            sequence: 0,
+            seed: 0,
+        };
+        let input = Chunk::single(Column::int64(vec![0; records]));
+        instance
+            .process(&context, &input, &[])
+            .ok()
+            .map(|outcome| outcome.chunk)
+    }
+
+    fn calls(count: i64) -> Option<Chunk> {
+        Some(Chunk::single(Column::int64([count])))
+    }
+
+    #[test]
+    fn a_kept_instance_serves_one_partition_after_the_other_until_it_traps() {
+        let counting = Arc::new(Counting::default());
+        let kept = Kept::new(Arc::clone(&counting) as _);
+        assert_eq!(call(&mut *kept.instantiate().unwrap(), 1), calls(1));
+        assert_eq!(call(&mut *kept.instantiate().unwrap(), 1), calls(2));
+        let mut trapped = kept.instantiate().unwrap();
+        assert_eq!(call(&mut *trapped, 0), None);
+        assert_eq!(call(&mut *trapped, 1), None, "never called again");
+        drop(trapped);
+        assert_eq!(call(&mut *kept.instantiate().unwrap(), 1), calls(1));
+        assert_eq!(counting.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_fresh_instance_serves_one_call() {
+        let counting = Arc::new(Counting::default());
+        let fresh = Fresh::new(Arc::clone(&counting) as _);
+        let mut instance = fresh.instantiate().unwrap();
+        assert_eq!(call(&mut *instance, 1), calls(1));
+        assert_eq!(call(&mut *instance, 1), calls(1));
+        assert_eq!(counting.0.load(Ordering::Relaxed), 2);
+    }
+}

@@ -87,10 +87,22 @@ impl Versions {
         Arc::clone(&self.lock().current)
     }
 
-    /// The executor takes it at the next batch boundary.
+    /// The executor takes it at the next batch boundary. Not if it holds a version that was refused
+    /// meanwhile; then there was a roll back, after which every file is looked at again.
     pub fn propose(&self, deployment: Arc<Deployment>) {
+        let digests = deployment.digests();
+        {
+            let mut state = self.lock();
+            if digests
+                .iter()
+                .any(|(name, digest)| state.refused.get(name) == Some(digest))
+            {
+                return;
+            }
+            state.proposed = Some(deployment);
+        }
         self.board.update(|status| {
-            for (name, digest) in deployment.digests() {
+            for (name, digest) in digests {
                 let plugin = status.plugins.entry(name).or_default();
                 let digest = digest.to_string();
                 plugin.candidate = (plugin.digest != digest).then(|| CandidateStatus {
@@ -99,13 +111,16 @@ impl Versions {
                 });
             }
         });
-        self.lock().proposed = Some(deployment);
     }
 
     /// Remembers that a version is not taken, and why.
     pub fn refuse(&self, plugin: &str, digest: Digest, reason: &str) {
-        warn!(plugin, digest = digest.short(), "refused: {reason}");
         self.lock().refused.insert(plugin.to_owned(), digest);
+        self.tell_refused(plugin, digest, reason);
+    }
+
+    fn tell_refused(&self, plugin: &str, digest: Digest, reason: &str) {
+        warn!(plugin, digest = digest.short(), "refused: {reason}");
         let refused = SwapEvent::Refused {
             reason: reason.to_owned(),
         };
@@ -181,23 +196,24 @@ impl Versions {
         self.lock().roll_backs
     }
 
-    /// The current deployment failed its probation at a batch that the proven one ran: what is new in it is
-    /// refused, and the proven one is current again.
-    pub fn roll_back(&self, batch: BatchTime, reason: &str) {
+    /// The current deployment failed its probation, by `guilty`, at a batch that the proven one ran: the
+    /// guilty plugin's version is refused, and the proven deployment is current again. Innocent plugins that
+    /// were new in the failed one are proposed again by the reloader.
+    pub fn roll_back(&self, batch: BatchTime, guilty: &str, reason: &str) {
         let mut state = self.lock();
         let Some(proven) = state.proven.take() else {
             return;
         };
         let failed = std::mem::replace(&mut state.current, Arc::clone(&proven));
         state.probation = 0;
-        // What was proposed meanwhile may build on the versions that failed.
+        // What was proposed meanwhile may build on the version that failed.
         state.proposed = None;
         state.roll_backs += 1;
+        let digest = failed.components[guilty].digest();
+        state.refused.insert(guilty.to_owned(), digest);
         drop(state);
+        self.tell_refused(guilty, digest, reason);
         let changed = changed_plugins(&proven, &failed);
-        for plugin in &changed {
-            self.refuse(plugin, failed.components[plugin].digest(), reason);
-        }
         self.tell_live(&proven, &changed, batch);
         self.board.update(|status| {
             for plugin in &changed {
