@@ -21,8 +21,11 @@ use crate::dataflow::{
 };
 use crate::topology::plan::Plan;
 
-/// The pause after a sink failed; doubled with each further attempt.
+/// The pause after a sink failed at the first attempt; so much longer after each further one.
 const SINK_PAUSE: Duration = Duration::from_millis(200);
+
+/// The longest pause, in those of the first attempt.
+const MAX_SINK_PAUSES: u32 = 16;
 
 /// How long a round runs before the log says so.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(60);
@@ -70,6 +73,16 @@ pub enum Trouble {
     },
 }
 
+impl Trouble {
+    /// Whether a sink failed, and no function or source.
+    fn is_of_sink(&self) -> bool {
+        match self {
+            Self::Sink { .. } => true,
+            Self::Dataflow { failure, .. } => matches!(failure.kind, FailureKind::Sink(_)),
+        }
+    }
+}
+
 /// A committed batch.
 #[derive(Debug)]
 pub struct Committed {
@@ -111,7 +124,7 @@ struct Suspect {
 }
 
 impl Executor {
-    /// Starts the workers. `zero` is the job's zero time; none: one interval before the first batch.
+    /// Starts the workers. The job's zero time is one interval before the first batch.
     ///
     /// # Errors
     ///
@@ -172,7 +185,8 @@ impl Executor {
                 Err(trouble) => trouble,
             };
             self.board.update(|status| status.aborted += 1);
-            if trial.take().is_some() {
+            // A sink that fails says nothing of the versions: the proven ones go on trying.
+            if !trouble.is_of_sink() && trial.take().is_some() {
                 // Both versions fail: the record is at fault, and the new version stays.
                 deployment = self.versions.current();
             }
@@ -215,13 +229,15 @@ impl Executor {
             }
         };
         match trouble {
-            Trouble::Sink { .. } => again(Next::Again(SINK_PAUSE * attempt.min(16))),
+            Trouble::Sink { .. } => again(Next::Again(SINK_PAUSE * attempt.min(MAX_SINK_PAUSES))),
             Trouble::Dataflow { failure, .. } => match &failure.kind {
                 // It would be rejected, or be gone, again.
                 FailureKind::Rejected(_)
                 | FailureKind::Source(_)
                 | FailureKind::TooLarge { .. } => Next::End,
-                FailureKind::Sink(_) => again(Next::Again(SINK_PAUSE * attempt.min(16))),
+                FailureKind::Sink(_) => {
+                    again(Next::Again(SINK_PAUSE * attempt.min(MAX_SINK_PAUSES)))
+                }
                 FailureKind::Trap(call) => match self.fallback(&call.functions) {
                     Some((proven, plugin)) if !tried => {
                         let reason = trouble.to_string();
