@@ -44,12 +44,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A job with a thread missing would be half alive: whichever thread panics, the process ends.
+/// A job with a thread missing would be half alive: whichever thread panics, the process ends. Only a
+/// compiler that panics over a file is missed by nobody: the file is refused.
 fn end_with_any_panic() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         print(panic);
-        std::process::exit(crate::dataflow::PANIC_EXIT_CODE);
+        if std::thread::current().name() != Some(crate::plugin::COMPILER_THREAD) {
+            std::process::exit(crate::dataflow::PANIC_EXIT_CODE);
+        }
     }));
 }
 

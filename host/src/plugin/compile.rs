@@ -21,6 +21,10 @@ use super::load::LoadErrorKind;
 /// Compilations that passed their time and may go on: they cannot be stopped, only be left alone.
 const MAX_ABANDONED: usize = 2;
 
+/// The name of a thread that compiles. A panic of the compiler ends that thread only, and the plugin is
+/// refused.
+pub const COMPILER_THREAD: &str = "compile";
+
 /// The stack of a thread that compiles.
 const COMPILER_STACK_BYTES: usize = 16 * 1024 * 1024;
 
@@ -156,7 +160,7 @@ fn compile(
         }
     };
     thread::Builder::new()
-        .name("compile".to_owned())
+        .name(COMPILER_THREAD.to_owned())
         .stack_size(COMPILER_STACK_BYTES)
         .spawn(work)
         .map_err(|_| LoadErrorKind::Compiler)?;

@@ -36,6 +36,7 @@ mod wasi;
 mod wire;
 
 pub use bind::{BindError, ChainRequest, Link};
+pub use compile::COMPILER_THREAD;
 pub use component::Component;
 pub use engine::{CacheDir, Engine, EngineConfig, EngineError};
 pub use file::ComponentFile;
