@@ -101,7 +101,10 @@ impl fmt::Display for FailureKind {
                 let names = names.collect::<Vec<_>>().join(", ");
                 write!(f, "{names} trapped: {}", call.trap)
             }
-            Self::Rejected(sample) => write!(f, "rejected {sample}"),
+            Self::Rejected(Sample { record, reason, .. }) => match record {
+                Some(record) => write!(f, "record `{record}` was rejected: {reason}"),
+                None => write!(f, "a record was rejected: {reason}"),
+            },
             Self::Source(error) => error.fmt(f),
             Self::Sink(error) => error.fmt(f),
             Self::TooLarge { bytes, limit } => {
