@@ -212,7 +212,7 @@ mod tests {
         let mut out = Output::new(Node::Stream(0));
         let failure = chain.chunk(0, input().remove(0), &mut out).unwrap_err();
         assert_eq!(failure.node, Node::Stream(1));
-        assert_eq!(failure.to_string(), "rejected a record: ends");
+        assert_eq!(failure.to_string(), "a record was rejected: ends");
 
         job.plan.streams[1].on_error = OnError::Skip;
         let mut chain = Chain::new(job.caller(second, Half::Before));

@@ -87,7 +87,7 @@ fn a_rejected_record_fails_the_attempt_or_is_counted_and_sampled() {
     let decided = decide(&mut engine, &job, 1);
     assert_eq!(
         decided.failures[0].to_string(),
-        "rejected record `b?`: who knows"
+        "record `b?` was rejected: who knows"
     );
     drop(engine);
 
