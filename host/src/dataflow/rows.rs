@@ -17,7 +17,7 @@ use super::failure::FailureKind;
 use super::shelf::limited;
 
 /// The most that is sorted at once, in bytes.
-const ROWS_BYTES: usize = 8 * 1024 * 1024 * 1024;
+const ROWS_BYTES: usize = 1024 * 1024 * 1024;
 
 /// With a limit, records held beyond twice the limit before they are cut to it.
 const SLACK: usize = 64 * 1024;

@@ -19,7 +19,7 @@ use crate::batch::{BatchTime, FunctionName, Round};
 use crate::dataflow::{
     Decided, Engine, Failure, FailureKind, Node, RoundPlan, RoundReport, Skips, StartError, Verdict,
 };
-use crate::topology::plan::Plan;
+use crate::topology::plan::{Plan, Upstream};
 
 /// The pause after a sink failed at the first attempt; so much longer after each further one.
 const SINK_PAUSE: Duration = Duration::from_millis(200);
@@ -232,21 +232,31 @@ impl Executor {
             Trouble::Sink { .. } => again(Next::Again(SINK_PAUSE * attempt.min(MAX_SINK_PAUSES))),
             Trouble::Dataflow { failure, .. } => match &failure.kind {
                 // It would be rejected, or be gone, again.
-                FailureKind::Rejected(_)
-                | FailureKind::Source(_)
-                | FailureKind::TooLarge { .. } => Next::End,
+                FailureKind::Rejected(_) | FailureKind::Source(_) => Next::End,
                 FailureKind::Sink(_) => {
                     again(Next::Again(SINK_PAUSE * attempt.min(MAX_SINK_PAUSES)))
                 }
-                FailureKind::Trap(call) => match self.fallback(&call.functions) {
-                    Some((proven, plugin)) if !tried => {
-                        let reason = trouble.to_string();
-                        Next::FallBack(proven, Suspect { plugin, reason })
+                FailureKind::Trap(_) | FailureKind::TooLarge { .. } => {
+                    match self.fallback(failure) {
+                        Some((proven, plugin)) if !tried => {
+                            let reason = trouble.to_string();
+                            Next::FallBack(proven, Suspect { plugin, reason })
+                        }
+                        _ => again(Next::Again(Duration::ZERO)),
                     }
-                    _ => again(Next::Again(Duration::ZERO)),
-                },
+                }
             },
         }
+    }
+
+    /// The failure that says what follows: one that a version on probation may be to blame for, wherever
+    /// it stands among the others, else the first.
+    fn decisive(&self, mut failures: Vec<Failure>) -> Option<Failure> {
+        let suspect = failures
+            .iter()
+            .position(|failure| self.fallback(failure).is_some());
+        let index = suspect.unwrap_or_default();
+        (index < failures.len()).then(|| failures.swap_remove(index))
     }
 
     /// A failure with the name of where it happened.
@@ -260,13 +270,43 @@ impl Executor {
         Trouble::Dataflow { node, failure }
     }
 
-    /// The proven deployment and the plugin that trapped, if that is on probation.
-    fn fallback(&self, functions: &[FunctionName]) -> Option<(Arc<Deployment>, String)> {
-        functions.iter().find_map(|FunctionName { plugin, .. }| {
-            self.versions
-                .fallback(plugin)
-                .map(|proven| (proven, plugin.clone()))
-        })
+    /// The proven deployment and the plugin that may be to blame, if that is on probation: what trapped, or
+    /// what made more than can be held.
+    fn fallback(&self, failure: &Failure) -> Option<(Arc<Deployment>, String)> {
+        let functions = match &failure.kind {
+            FailureKind::Trap(call) => call.functions.clone(),
+            FailureKind::TooLarge { .. } => self.functions_before(failure.node),
+            FailureKind::Rejected(_) | FailureKind::Source(_) | FailureKind::Sink(_) => {
+                return None;
+            }
+        };
+        functions
+            .into_iter()
+            .find_map(|FunctionName { plugin, .. }| {
+                self.versions
+                    .fallback(&plugin)
+                    .map(|proven| (proven, plugin))
+            })
+    }
+
+    /// The functions whose records reach a node, its own first.
+    fn functions_before(&self, node: Node) -> Vec<FunctionName> {
+        let mut reached = match node {
+            Node::Source(_) => Vec::new(),
+            Node::Stream(index) => vec![index],
+            Node::Sink(index) => streams(&[self.plan.sinks[index].from]),
+        };
+        let mut next = 0;
+        while let Some(&stream) = reached.get(next) {
+            for before in streams(&self.plan.streams[stream].from) {
+                if !reached.contains(&before) {
+                    reached.push(before);
+                }
+            }
+            next += 1;
+        }
+        let function = |stream: usize| self.plan.streams[stream].function.clone();
+        reached.into_iter().filter_map(function).collect()
     }
 
     /// One attempt: a round of the dataflow and the sinks' vote.
@@ -307,7 +347,7 @@ impl Executor {
         });
         let decided = self.decided();
         debug!(batch = %batch.time, attempt, round = self.round, "round decided");
-        let vote = match decided.failures.into_iter().next() {
+        let vote = match self.decisive(decided.failures) {
             Some(failure) => Err(self.trouble(failure)),
             None => self.prepare(batch.time, &firing),
         };
@@ -357,6 +397,15 @@ impl Executor {
         let zero = self.zero.unwrap_or(batch);
         (batch.0 - zero.0) % whole_millis(slide) == 0
     }
+}
+
+/// The streams among what is read.
+fn streams(upstreams: &[Upstream]) -> Vec<usize> {
+    let stream = |upstream: &Upstream| match upstream {
+        Upstream::Stream(index) => Some(*index),
+        Upstream::Source(_) => None,
+    };
+    upstreams.iter().filter_map(stream).collect()
 }
 
 fn whole_millis(duration: Duration) -> i64 {

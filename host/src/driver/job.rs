@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::control::{ControlError, JobDirectory};
 use super::cutter::{Batch, Command, Cutter, Event, NamedSources};
@@ -21,7 +21,7 @@ use super::deployment::Deployment;
 use super::executor::{BatchError, Committed, Executor};
 use super::plugins::{PluginsError, load_plugins, plugin_engine};
 use super::publisher::{NamedSink, Publication, Publisher};
-use super::reload::Reloader;
+use super::reload::{Reloader, with_causes};
 use super::status::{BatchStatus, OperatorStatus, Status, StatusBoard};
 use super::versions::Versions;
 use crate::batch::sink::SinkError;
@@ -239,6 +239,10 @@ impl Job {
             queued,
         };
         let result = running.all(&events);
+        if let Err(error) = &result {
+            // Said now: what was committed before is still published, which may take as long as a sink does.
+            error!("the job fails: {}", with_causes(error));
+        }
         drop(reloader);
         let status = running.finish();
         // The cutter may be gone already.

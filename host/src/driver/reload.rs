@@ -64,11 +64,11 @@ struct Stamp {
     inode: u64,
 }
 
-/// Asks a running reloader to end, when dropped.
+/// Asks a running reloader to end, when dropped. It is not waited for: it may be compiling, and what it
+/// proposes then nobody takes.
 pub struct ReloaderHandle {
     hints: Option<SyncSender<()>>,
     stop: Arc<std::sync::atomic::AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Drop for ReloaderHandle {
@@ -77,9 +77,6 @@ impl Drop for ReloaderHandle {
         if let Some(hints) = self.hints.take() {
             // A full queue wakes it as well.
             let _ = hints.try_send(());
-        }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
         }
     }
 }
@@ -122,13 +119,12 @@ impl Reloader {
         let (hints, hinted) = sync_channel(1);
         let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let (ours, stopped) = (hints.clone(), Arc::clone(&stop));
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("reloader".to_owned())
             .spawn(move || self.run(ours, &hinted, &stopped))?;
         Ok(ReloaderHandle {
             hints: Some(hints),
             stop,
-            thread: Some(thread),
         })
     }
 
@@ -220,6 +216,12 @@ impl Reloader {
             Ok(component) => {
                 self.held.insert(name.clone(), component);
                 true
+            }
+            Err(error) if error.is_passing() => {
+                // Its own fault is not shown yet: the next look tries again.
+                self.seen.remove(name);
+                self.tell_trouble(plugin, &error);
+                false
             }
             Err(error) => {
                 self.versions

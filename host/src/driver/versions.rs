@@ -141,20 +141,29 @@ impl Versions {
     /// The deployment that the batch runs: at a boundary the proposed one becomes the current one.
     pub fn bind(&self, batch: BatchTime) -> Arc<Deployment> {
         let mut state = self.lock();
-        if let Some(next) = state.proposed.take() {
-            let changed = changed_plugins(&state.current, &next);
-            // Before anything is proven the fallback is what ran last without trouble.
-            if state.probation == 0 {
-                state.proven = Some(Arc::clone(&state.current));
-            }
-            state.probation = PROBATION_BATCHES;
-            state.current = next;
-            let current = Arc::clone(&state.current);
-            drop(state);
-            self.tell_live(&current, &changed, batch);
-            return current;
+        let Some(next) = state.proposed.take() else {
+            return Arc::clone(&state.current);
+        };
+        let changed = changed_plugins(&state.current, &next);
+        // Before anything is proven the fallback is what ran last without trouble.
+        if state.probation == 0 {
+            state.proven = Some(Arc::clone(&state.current));
         }
-        Arc::clone(&state.current)
+        state.probation = PROBATION_BATCHES;
+        state.current = Arc::clone(&next);
+        if state
+            .proven
+            .as_ref()
+            .is_some_and(|old| changed_plugins(old, &next).is_empty())
+        {
+            // Swapped back to what is proven already.
+            state.proven = None;
+            state.probation = 0;
+        }
+        let probation = state.probation;
+        drop(state);
+        self.tell_live(&next, &changed, batch, probation);
+        next
     }
 
     /// What ran before, if the current deployment is on probation and `plugin` is new in it.
@@ -214,15 +223,16 @@ impl Versions {
         drop(state);
         self.tell_refused(guilty, digest, reason);
         let changed = changed_plugins(&proven, &failed);
-        self.tell_live(&proven, &changed, batch);
-        self.board.update(|status| {
-            for plugin in &changed {
-                status.plugins.entry(plugin.clone()).or_default().probation = 0;
-            }
-        });
+        self.tell_live(&proven, &changed, batch, 0);
     }
 
-    fn tell_live(&self, deployment: &Deployment, changed: &BTreeSet<String>, batch: BatchTime) {
+    fn tell_live(
+        &self,
+        deployment: &Deployment,
+        changed: &BTreeSet<String>,
+        batch: BatchTime,
+        probation: u32,
+    ) {
         for plugin in changed {
             let digest = deployment.components[plugin].digest();
             info!(plugin, digest = digest.short(), %batch, "plugin is live");
@@ -230,7 +240,7 @@ impl Versions {
                 let status = status.plugins.entry(plugin.clone()).or_default();
                 status.digest = digest.to_string();
                 status.since = Some(batch);
-                status.probation = PROBATION_BATCHES;
+                status.probation = probation;
                 status.candidate = None;
             });
             self.board

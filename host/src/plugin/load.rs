@@ -146,6 +146,12 @@ impl LoadError {
         matches!(&*self.kind, LoadErrorKind::Unreadable(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
+    /// Whether it may go well the next time, with the same file.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(*self.kind, LoadErrorKind::CompilersBusy(_))
+    }
+
     /// What the user can do, if anything is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
