@@ -15,6 +15,7 @@ mod expect;
 mod failure;
 mod inspect;
 mod load;
+mod panic;
 mod run;
 mod show;
 mod status;
@@ -34,6 +35,7 @@ use crate::observe::log;
 /// The `dshost` command: reads the arguments of the process, does what they say.
 #[must_use]
 pub fn main() -> ExitCode {
+    panic::end_the_process();
     crate::driver::memory::keep_freed();
     // A command line that is wrong ends the process here, with exit code 2.
     let Cli { command, global } = Cli::parse();
