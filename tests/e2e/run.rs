@@ -476,6 +476,27 @@ fn with_input(command: &mut Command, input: &[u8]) -> std::process::Output {
 }
 
 #[test]
+fn a_job_whose_reader_has_gone_ends_and_says_so() {
+    let folder = Folder::new();
+    folder.install("wordcount", "wordcount");
+    let topology = folder.topology(&word_count("type = \"generate\"\nlines = true\nrate = 10"));
+    let mut child = dshost()
+        .arg("run")
+        .arg(&topology)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0u8; 1];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let output = finish(Running { child });
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("sink `out` failed: cannot print"), "{said}");
+    assert!(said.contains("whatever read the output has gone"), "{said}");
+}
+
+#[test]
 fn standard_output_that_is_closed_does_not_end_a_command_badly() {
     let mut child = dshost()
         .arg("--help")

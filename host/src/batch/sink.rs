@@ -30,7 +30,7 @@ pub trait Sink: Send + Sync {
     ///
     /// # Errors
     ///
-    /// It is tried again with growing pauses, for ever; nothing is lost.
+    /// It is tried again with growing pauses, for ever, and nothing is lost; a lasting error ends the job.
     fn publish(&self, batch: BatchTime) -> Result<(), SinkError>;
 
     /// Forgets what was staged for a batch.
@@ -45,4 +45,6 @@ pub struct SinkError {
     pub message: String,
     /// What the user can do.
     pub hint: Option<String>,
+    /// Whether it will never go better, so that there is no use in trying again.
+    pub lasting: bool,
 }

@@ -85,6 +85,7 @@ pub enum Command {
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
     /// Check everything that `run` would check before its first batch, plugins included
+    #[command(after_help = CHECK_EXAMPLES)]
     Check(TopologyArgs),
     /// Run scenarios: topologies batch by batch on a virtual clock, with given input
     #[command(after_help = TEST_EXAMPLES)]
@@ -93,18 +94,25 @@ pub enum Command {
     #[command(after_help = BUILD_EXAMPLES)]
     Build(BuildArgs),
     /// Begin a plugin or a topology: a folder that builds and runs as it is
+    #[command(after_help = NEW_EXAMPLES)]
     New(NewArgs),
     /// Build and run, building again at every save of a plugin's source
+    #[command(after_help = DEV_EXAMPLES)]
     Dev(RunArgs),
     /// Look into a component: functions, types, docs, imports, size
+    #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
     /// Show the plugin versions of a running job: in use, waiting, refused
+    #[command(after_help = PLUGINS_EXAMPLES)]
     Plugins(StatusArgs),
     /// Show how a running job is doing
+    #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusArgs),
     /// Build the sample plugin, count words over TCP, swap a plugin on the way
+    #[command(after_help = DEMO_EXAMPLES)]
     Demo,
     /// Print a completion script for a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell.
         shell: Shell,
@@ -131,6 +139,10 @@ Examples:
   dshost run topology.toml --workers 4
   cat access.log | dshost run topology.toml --once";
 
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  dshost check topology.toml && dshost run topology.toml";
+
 const TEST_EXAMPLES: &str = "\
 Examples:
   dshost test scenario.toml
@@ -141,6 +153,37 @@ const BUILD_EXAMPLES: &str = "\
 Examples:
   dshost build topology.toml
   dshost build --into plugins my-plugin other-plugin";
+
+const NEW_EXAMPLES: &str = "\
+Examples:
+  dshost new topology clicks
+  dshost new plugin my-plugin";
+
+const DEV_EXAMPLES: &str = "\
+Examples:
+  dshost dev topology.toml";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  dshost inspect plugins/wordcount.wasm";
+
+const PLUGINS_EXAMPLES: &str = "\
+Examples:
+  dshost plugins topology.toml
+  dshost plugins topology.toml --json";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  dshost status topology.toml
+  dshost status topology.toml --json";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  dshost demo";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  dshost completions bash > ~/.local/share/bash-completion/completions/dshost";
 
 /// A topology.
 #[derive(Args, Debug)]
@@ -205,11 +248,13 @@ pub struct NewArgs {
 #[derive(Debug, Subcommand)]
 pub enum NewWhat {
     /// A guest crate in Rust
+    #[command(after_help = NEW_EXAMPLES)]
     Plugin {
         /// The folder and the plugin's name.
         name: String,
     },
     /// A topology with a plugin, a scenario and made-up input
+    #[command(after_help = NEW_EXAMPLES)]
     Topology {
         /// The folder and the job's name.
         name: String,
@@ -260,6 +305,20 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_command_shows_examples() {
+        let commands: Vec<_> = Cli::command()
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+            .flat_map(|command| command.get_subcommands().chain([command]))
+            .cloned()
+            .collect();
+        for mut command in commands {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Examples:\n  dshost "), "{help}");
+        }
     }
 
     #[test]

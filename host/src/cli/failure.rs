@@ -20,7 +20,7 @@ pub(super) fn describe(error: &JobError, topology: &Path) -> CliError {
         JobError::OpenSource { error: cause, .. } | JobError::LostSource { error: cause, .. } => {
             CliError::job(error).maybe_hint(cause.hint.clone())
         }
-        JobError::OpenSink { error: cause, .. } => {
+        JobError::OpenSink { error: cause, .. } | JobError::LostSink { error: cause, .. } => {
             CliError::job(error).maybe_hint(cause.hint.clone())
         }
         JobError::Batch(error) => batch(error),
@@ -78,12 +78,11 @@ pub(super) fn build(error: &BuildError) -> CliError {
 
 /// A folder that cannot be begun.
 pub(super) fn new(error: &NewError) -> CliError {
-    match error {
-        NewError::Name { .. } => CliError::usage(error).maybe_hint(error.hint()),
-        NewError::Exists { .. } | NewError::Io { .. } => {
-            CliError::job(error).maybe_hint(error.hint())
-        }
-    }
+    let described = match error {
+        NewError::Name { .. } => CliError::usage(error),
+        NewError::Exists { .. } | NewError::Io { .. } => CliError::job(error),
+    };
+    described.maybe_hint(error.hint())
 }
 
 fn dataflow(described: CliError, failure: &Failure) -> CliError {

@@ -15,6 +15,7 @@ mod expect;
 mod failure;
 mod inspect;
 mod load;
+mod panic;
 mod run;
 mod show;
 mod status;
@@ -34,26 +35,14 @@ use crate::observe::log;
 /// The `dshost` command: reads the arguments of the process, does what they say.
 #[must_use]
 pub fn main() -> ExitCode {
+    panic::end_the_process();
     crate::driver::memory::keep_freed();
-    end_with_any_panic();
     // A command line that is wrong ends the process here, with exit code 2.
     let Cli { command, global } = Cli::parse();
     match set_up(&global, &command).and_then(|()| dispatch(command)) {
         Ok(code) => code,
         Err(error) => error.report(),
     }
-}
-
-/// A job with a thread missing would be half alive: whichever thread panics, the process ends. Only a
-/// compiler that panics over a file is missed by nobody: the file is refused.
-fn end_with_any_panic() {
-    let print = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        print(panic);
-        if std::thread::current().name() != Some(crate::plugin::COMPILER_THREAD) {
-            std::process::exit(crate::dataflow::PANIC_EXIT_CODE);
-        }
-    }));
 }
 
 fn set_up(global: &GlobalArgs, command: &Command) -> Result<(), CliError> {

@@ -20,7 +20,7 @@ use super::cutter::{Batch, Command, Cutter, Event, NamedSources};
 use super::deployment::Deployment;
 use super::executor::{BatchError, Committed, Executor};
 use super::plugins::{PluginsError, load_plugins, plugin_engine};
-use super::publisher::{NamedSink, Publication, Publisher};
+use super::publisher::{LostSink, NamedSink, Notice, Publication, Publisher};
 use super::reload::{Reloader, with_causes};
 use super::status::{BatchStatus, OperatorStatus, Status, StatusBoard};
 use super::versions::Versions;
@@ -81,6 +81,14 @@ pub enum JobError {
         source_name: String,
         /// Why.
         error: SourceError,
+    },
+    /// A sink can never publish again.
+    #[error("sink `{sink}` failed: {error}")]
+    LostSink {
+        /// The sink.
+        sink: String,
+        /// Why.
+        error: SinkError,
     },
     /// A batch cannot be committed.
     #[error(transparent)]
@@ -196,15 +204,17 @@ impl Job {
         } = self;
         let (commands, heard) = self.commands;
         let queued = Arc::new(AtomicUsize::new(0));
-        let published = {
+        let tell = {
             let commands = commands.clone();
-            move || {
+            move |notice| {
                 // The cutter may be gone already, a source of its having failed.
-                let _ = commands.send(Command::Published);
+                let _ = commands.send(match notice {
+                    Notice::Published => Command::Published,
+                    Notice::Lost => Command::Quit,
+                });
             }
         };
-        let publisher =
-            Publisher::start(self.sinks.clone(), published).map_err(JobError::Threads)?;
+        let publisher = Publisher::start(self.sinks.clone(), tell).map_err(JobError::Threads)?;
         let executor = Executor::start(
             Arc::clone(&plan),
             workers,
@@ -244,13 +254,15 @@ impl Job {
             error!("the job fails: {}", with_causes(error));
         }
         drop(reloader);
-        let status = running.finish();
+        let finished = running.finish();
         // The cutter may be gone already.
         let _ = commands.send(Command::Quit);
-        let _ = cutter.join();
+        if let Err(panic) = cutter.join() {
+            std::panic::resume_unwind(panic);
+        }
         runtime.shutdown_timeout(Duration::from_millis(100));
         drop(directory);
-        result.map(|()| status)
+        result.and(finished)
     }
 }
 
@@ -264,11 +276,15 @@ struct Running {
 }
 
 impl Running {
-    /// Until the end.
+    /// Until the end, or until nothing more can be published, which [`Running::finish`] tells.
     fn all(&mut self, events: &Receiver<Event>) -> Result<(), JobError> {
         for event in events {
             match event {
-                Event::Batch(batch) => self.batch(&batch)?,
+                Event::Batch(batch) => {
+                    if !self.batch(&batch)? {
+                        return Ok(());
+                    }
+                }
                 Event::End => return Ok(()),
                 Event::Lost { source, error } => {
                     return Err(JobError::LostSource {
@@ -281,7 +297,8 @@ impl Running {
         Ok(())
     }
 
-    fn batch(&mut self, batch: &Batch) -> Result<(), JobError> {
+    /// Runs a batch; whether it is going to be published.
+    fn batch(&mut self, batch: &Batch) -> Result<bool, JobError> {
         let queued = self.queued.fetch_sub(1, Ordering::Relaxed) - 1;
         let delay = batch.cut_at.elapsed();
         let Committed {
@@ -289,7 +306,7 @@ impl Running {
             processing,
             sinks,
         } = self.executor.run(batch)?;
-        self.publisher.publish(Publication {
+        let heard = self.publisher.publish(Publication {
             batch: batch.time,
             sinks,
         });
@@ -305,13 +322,15 @@ impl Running {
         if processing > interval && batch.has_input() {
             warn!(batch = %batch.time, elapsed = ?processing, limit = ?interval, "batch missed its interval");
         }
-        Ok(())
+        Ok(heard)
     }
 
     /// Everything committed is published; the last figures.
-    fn finish(self) -> Status {
-        self.publisher.finish();
-        self.board.read()
+    fn finish(self) -> Result<Status, JobError> {
+        match self.publisher.finish() {
+            Ok(()) => Ok(self.board.read()),
+            Err(LostSink { sink, error }) => Err(JobError::LostSink { sink, error }),
+        }
     }
 }
 

@@ -135,10 +135,11 @@ impl Sink for Print {
         result.map_err(|error| {
             self.batches()
                 .insert(batch, Staged::Block { text, written });
+            let gone = error.kind() == io::ErrorKind::BrokenPipe;
             SinkError {
                 message: format!("cannot print batch {batch}: {error}"),
-                hint: (error.kind() == io::ErrorKind::BrokenPipe)
-                    .then(|| "whatever read the output has gone".to_owned()),
+                hint: gone.then(|| "whatever read the output has gone".to_owned()),
+                lasting: gone,
             }
         })
     }
@@ -317,6 +318,7 @@ mod tests {
             error.to_string(),
             "cannot print batch 1550474364000: broken pipe"
         );
+        assert!(error.lasting, "a reader that has gone does not come back");
         while sink.publish(BATCH).is_err() {}
         let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         assert_eq!(

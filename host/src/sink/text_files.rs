@@ -160,6 +160,7 @@ impl Sink for TextFiles {
                     published.display()
                 ),
                 hint: Some("it is not from this sink; move it away".into()),
+                lasting: false,
             });
         }
         let dir = self.begin(batch, None)?;
@@ -224,6 +225,7 @@ fn failed(verb: &str, path: &Path, error: &io::Error) -> SinkError {
     SinkError {
         message: format!("cannot {verb} `{}`: {error}", path.display()),
         hint: (!hint.is_empty()).then(|| hint.to_owned()),
+        lasting: false,
     }
 }
 

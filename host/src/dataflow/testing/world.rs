@@ -104,6 +104,7 @@ impl Environment for World {
             return Err(SinkError {
                 message: "the disk is full".to_owned(),
                 hint: None,
+                lasting: false,
             });
         }
         let mut staged = self.staged.lock().unwrap();
