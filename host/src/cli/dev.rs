@@ -64,9 +64,12 @@ fn watch(crates: &[PathBuf]) -> Result<(notify::RecommendedWatcher, Receiver<()>
         watcher
             .watch(folder, RecursiveMode::NonRecursive)
             .map_err(fail)?;
-        watcher
-            .watch(&folder.join("src"), RecursiveMode::Recursive)
-            .map_err(fail)?;
+        let sources = folder.join("src");
+        if sources.is_dir() {
+            watcher
+                .watch(&sources, RecursiveMode::Recursive)
+                .map_err(fail)?;
+        }
     }
     Ok((watcher, saves))
 }

@@ -24,7 +24,9 @@ pub(super) fn describe(error: &JobError, topology: &Path) -> CliError {
             CliError::job(error).maybe_hint(cause.hint.clone())
         }
         JobError::Batch(error) => batch(error),
-        JobError::Control(_) | JobError::Threads(_) => CliError::job(error),
+        JobError::Control(_) | JobError::Threads(_) | JobError::TemporaryDirectory(_) => {
+            CliError::job(error)
+        }
     }
 }
 

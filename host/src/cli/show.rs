@@ -97,8 +97,8 @@ pub fn operators(operators: &[OperatorStatus]) -> String {
             grouped(operator.records),
             grouped(operator.output),
             grouped(operator.rejected),
-            micros(operator.guest_us),
-            micros(operator.host_us),
+            micros(operator.guest_ns / 1000),
+            micros(operator.host_ns / 1000),
         ]
     }));
     let mut out = table(&rows, 2);
@@ -304,7 +304,7 @@ mod tests {
             function: "wordcount/split".to_owned(),
             records: 1000,
             output: 10_000,
-            guest_us: 1500,
+            guest_ns: 1_500_000,
             ..OperatorStatus::default()
         };
         let shown = anstream::adapter::strip_str(&operators(&[operator])).to_string();

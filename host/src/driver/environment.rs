@@ -1,6 +1,6 @@
 //! What the workers ask of the driver while a batch runs: its input, its functions, its sinks.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::deployment::Deployment;
 use super::publisher::NamedSink;
@@ -14,11 +14,10 @@ use crate::topology::types::Types;
 /// The driver's side of the dataflow.
 pub struct JobEnvironment {
     sinks: Vec<NamedSink>,
-    bound: Mutex<Bound>,
+    bound: Mutex<Arc<Bound>>,
 }
 
 /// What the open round runs on.
-#[derive(Clone)]
 pub struct Bound {
     /// The partitions of each source.
     pub input: Vec<Vec<Arc<dyn Partition>>>,
@@ -32,32 +31,33 @@ impl JobEnvironment {
     pub fn new(sinks: Vec<NamedSink>, deployment: Arc<Deployment>) -> Self {
         Self {
             sinks,
-            bound: Mutex::new(Bound {
+            bound: Mutex::new(Arc::new(Bound {
                 input: Vec::new(),
                 deployment,
-            }),
+            })),
         }
     }
 
     /// Sets what the next round runs on; nothing may be running.
     pub fn bind(&self, bound: Bound) {
-        *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = bound;
+        *self.lock() = Arc::new(bound);
     }
 
     /// Lets go of the input, so that the sources have its place again.
     pub fn release(&self) {
-        self.bound
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .input
-            .clear();
+        let mut bound = self.lock();
+        let deployment = Arc::clone(&bound.deployment);
+        let input = Vec::new();
+        *bound = Arc::new(Bound { input, deployment });
     }
 
-    fn bound(&self) -> Bound {
-        self.bound
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn bound(&self) -> Arc<Bound> {
+        Arc::clone(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Bound>> {
+        // It is replaced whole, so a panic elsewhere does not matter here.
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

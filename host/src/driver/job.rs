@@ -96,6 +96,9 @@ pub enum JobError {
     /// The system gives no threads.
     #[error("cannot start the job's threads")]
     Threads(#[source] std::io::Error),
+    /// There is no place for the files of a rehearsal.
+    #[error("cannot make a temporary directory")]
+    TemporaryDirectory(#[source] std::io::Error),
 }
 
 /// A job with everything open, ready to run.
@@ -424,8 +427,8 @@ fn add(operator: &mut OperatorStatus, figures: &NodeReport) {
     operator.records += figures.records_in;
     operator.output += figures.records_out;
     operator.rejected += figures.rejected;
-    operator.guest_us += figures.guest_ns / 1000;
-    operator.host_us += figures.host_ns / 1000;
+    operator.guest_ns += figures.guest_ns;
+    operator.host_ns += figures.host_ns;
     for (name, amount) in &figures.counters {
         operator.count(name, *amount);
     }

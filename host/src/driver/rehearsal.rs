@@ -70,7 +70,7 @@ impl Rehearsal {
     ///
     /// As those of a job.
     pub fn start(mut plan: Plan, options: RehearsalOptions) -> Result<Self, JobError> {
-        let folder = tempfile::tempdir().map_err(JobError::Threads)?;
+        let folder = tempfile::tempdir().map_err(JobError::TemporaryDirectory)?;
         redirect_files(&mut plan, folder.path());
         let plan = Arc::new(plan);
         let engine = plugin_engine(&plan, options.workers)?;

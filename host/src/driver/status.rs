@@ -94,10 +94,10 @@ pub struct OperatorStatus {
     pub output: u64,
     /// Records rejected.
     pub rejected: u64,
-    /// Time in guests, all workers together, in microseconds.
-    pub guest_us: u64,
-    /// Time in the host, all workers together, in microseconds.
-    pub host_us: u64,
+    /// Time in guests, all workers together, in nanoseconds.
+    pub guest_ns: u64,
+    /// Time in the host, all workers together, in nanoseconds.
+    pub host_ns: u64,
     /// The guest's own counters.
     pub counters: BTreeMap<String, u64>,
     /// The last few rejected records with their reasons.
