@@ -334,6 +334,7 @@ fn a_trap_that_repeats_ends_the_job_and_names_function_digest_and_backtrace() {
     ] {
         assert!(said.contains(part), "`{part}` in:\n{said}");
     }
+    assert!(!said.contains("WARN  operator"), "an empty line:\n{said}");
     assert!(
         !stdout(&output).contains("fine"),
         "nothing of the batch is visible"
