@@ -334,6 +334,7 @@ fn a_trap_that_repeats_ends_the_job_and_names_function_digest_and_backtrace() {
     ] {
         assert!(said.contains(part), "`{part}` in:\n{said}");
     }
+    assert!(!said.contains("WARN  operator"), "an empty line:\n{said}");
     assert!(
         !stdout(&output).contains("fine"),
         "nothing of the batch is visible"
@@ -398,6 +399,26 @@ fn wrong_input_is_told_with_a_hint_and_an_exit_code() {
         "{}",
         stderr(&missing)
     );
+}
+
+#[test]
+fn plugins_that_do_not_fit_are_told_by_file_and_line() {
+    let folder = Folder::new();
+    folder.install("ops", "wordcount");
+    let topology = folder.topology(&word_count("type = \"stdin\""));
+    for command in ["check", "run"] {
+        let output = output(dshost().arg(command).arg(&topology));
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let place = format!("{}:13:12: stream `words`", topology.display());
+        assert!(said.contains(&place), "`{place}` in:\n{said}");
+    }
+}
+
+#[test]
+fn a_bad_name_is_a_wrong_command_line() {
+    let output = output(dshost().args(["new", "topology", "no name"]));
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
 }
 
 #[test]
@@ -498,12 +519,15 @@ fn a_job_whose_reader_has_gone_ends_and_says_so() {
 
 #[test]
 fn standard_output_that_is_closed_does_not_end_a_command_badly() {
-    let mut child = dshost()
-        .arg("--help")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = [0u8; 1];
-    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
-    assert!(finish(Running { child }).status.code().is_some());
+    for arguments in [&["--help"][..], &["completions", "bash"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = dshost()
+            .args(arguments)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::build::BuildError;
 use super::error::{CliError, Fault};
+use super::load;
 use super::new::NewError;
 use crate::dataflow::{Failure, FailureKind};
 use crate::driver::JobError;
@@ -36,8 +37,7 @@ pub(super) fn plugins(error: &PluginsError, topology: &Path) -> CliError {
         PluginsError::Engine(_) => CliError::job(error),
         PluginsError::Load(errors) => load_errors(errors, topology),
         PluginsError::Compose(ComposeError::Types(problems)) => {
-            let lines = problems.to_string();
-            CliError::new(Fault::Usage, lines)
+            load::problems(&problems.clone().in_file(topology))
         }
         PluginsError::Compose(ComposeError::Bind { .. }) => CliError::usage(error),
     }

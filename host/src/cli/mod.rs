@@ -85,7 +85,9 @@ fn dispatch(command: Command) -> Result<ExitCode, CliError> {
         Command::Status(args) => status::status(&args)?,
         Command::Demo => demo::demo()?,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "dshost", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "dshost", &mut script);
+            status::print(&String::from_utf8_lossy(&script))?;
         }
         Command::Graph(_) => return Err(later("graph")),
         Command::Rollback(_) => return Err(later("rollback")),

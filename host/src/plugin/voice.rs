@@ -50,6 +50,10 @@ impl Voice {
     /// Writes a line to the log, or counts it where the batch has said enough. What is said before
     /// the first call, while an instance starts, counts for the batch that spoke last.
     pub(super) fn say(&self, batch: Option<BatchTime>, level: Level, message: &str) {
+        if message.is_empty() {
+            // It tells nobody anything; Rust's panics begin with one.
+            return;
+        }
         let allowed = {
             // The figures are whole whatever happened to their holder.
             let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
