@@ -1,5 +1,5 @@
-//! The layers of the house: each uses only those above it, siblings do not know each other, and each
-//! outside crate stays where it belongs.
+//! The layers of the house: each uses only those above it, siblings do not know each other, and
+//! each outside crate stays where it belongs.
 
 use std::fs;
 use std::path::{Path, PathBuf};

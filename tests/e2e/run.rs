@@ -235,7 +235,8 @@ fn what_was_received_is_drained_on_sigterm() {
     peer.write_all(b"one two\ntwo\n").unwrap();
     crate::support::wait_for("the bytes to be received", || {
         let status = output(dshost().args(["status", "--json"]).arg(&topology));
-        // Sources tell their figures at a cut; before the first one the job is asked whether it runs.
+        // Sources tell their figures at a cut; before the first one the job is asked whether it
+        // runs.
         status.status.success().then_some(())
     });
     std::thread::sleep(std::time::Duration::from_millis(300));

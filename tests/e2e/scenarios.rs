@@ -1,4 +1,5 @@
-//! Every scenario, with the real binary: the same output, in the same order, with any number of workers.
+//! Every scenario, with the real binary: the same output, in the same order, with any number of
+//! workers.
 
 use std::fs;
 use std::path::PathBuf;

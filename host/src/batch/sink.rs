@@ -30,7 +30,8 @@ pub trait Sink: Send + Sync {
     ///
     /// # Errors
     ///
-    /// It is tried again with growing pauses, for ever, and nothing is lost; a lasting error ends the job.
+    /// It is tried again with growing pauses, for ever, and nothing is lost; a lasting error ends
+    /// the job.
     fn publish(&self, batch: BatchTime) -> Result<(), SinkError>;
 
     /// Forgets what was staged for a batch.

@@ -35,7 +35,8 @@ Exit codes: 0 done, 1 the job failed, 2 the command line or the topology is wron
 /// Settings of every command.
 #[derive(Args, Clone, Debug)]
 pub struct GlobalArgs {
-    /// Which log lines to show: a level, or `target=level,…` [default: `info` for a job, else `warn`].
+    /// Which log lines to show: a level, or `target=level,…` [default: `info` for a job, else
+    /// `warn`].
     #[arg(long, global = true, value_name = "FILTER", env = "DSHOST_LOG")]
     pub log: Option<String>,
     /// How log lines look.

@@ -1,7 +1,7 @@
 //! `dshost demo`: the whole story in half a minute.
 //!
-//! A word count runs over TCP; on the way its `split` is edited and built again, and the job takes it
-//! between two batches. Everything lives in a temporary directory.
+//! A word count runs over TCP; on the way its `split` is edited and built again, and the job takes
+//! it between two batches. Everything lives in a temporary directory.
 
 use std::fs;
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! The command line: arguments in, text and exit codes out.
 //!
-//! Every command is a function from its arguments to `Result<_, CliError>`; [`main`] parses, sets up logs and
-//! colours, and reports. Errors become text only here ([`error`]).
+//! Every command is a function from its arguments to `Result<_, CliError>`; [`main`] parses, sets
+//! up logs and colours, and reports. Errors become text only here ([`error`]).
 
 pub mod args;
 pub mod build;

@@ -187,7 +187,17 @@ pub fn ask_status(path: &Path) -> Result<Status, ControlError> {
             Answer::Error(message) => Err(std::io::Error::other(message)),
         }
     };
-    ask().map_err(|error| ControlError::NoAnswer(socket, error))
+    ask().map_err(|error| ControlError::NoAnswer(socket, patient(error)))
+}
+
+/// A time that ran out, in words.
+fn patient(error: std::io::Error) -> std::io::Error {
+    match error.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+            std::io::Error::other(format!("there was no answer within {PATIENCE:?}"))
+        }
+        _ => error,
+    }
 }
 
 #[cfg(test)]

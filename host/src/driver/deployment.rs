@@ -1,7 +1,8 @@
 //! One set of plugin versions, bound to the plan: what a batch runs.
 //!
-//! A deployment is composed whole, off the batch path: types are worked out from the signatures, every
-//! function is bound and opened once. What cannot be composed is refused, and nothing has changed.
+//! A deployment is composed whole, off the batch path: types are worked out from the signatures,
+//! every function is bound and opened once. What cannot be composed is refused, and nothing has
+//! changed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -99,7 +100,8 @@ struct Composer<'a> {
 }
 
 impl Composer<'_> {
-    /// The segments of a stage: a chain is cut wherever a record must be converted between two links.
+    /// The segments of a stage: a chain is cut wherever a record must be converted between two
+    /// links.
     fn program(&self, stage: &[usize]) -> Result<Program, ComposeError> {
         let bound: Vec<usize> = stage
             .iter()

@@ -1,7 +1,8 @@
-//! Runs one batch: bind, run, decide, and again after a failure, until it is committed or the job must end.
+//! Runs one batch: bind, run, decide, and again after a failure, until it is committed or the job
+//! must end.
 //!
-//! Nothing of a batch is visible before its commit, and an attempt that failed leaves nothing behind. What
-//! follows a failure is decided in [`Executor::after`].
+//! Nothing of a batch is visible before its commit, and an attempt that failed leaves nothing
+//! behind. What follows a failure is decided in [`Executor::after`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,7 +55,8 @@ fn times(attempts: u32) -> String {
 /// What is wrong with an attempt.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
-    /// In the dataflow: a trap, a rejected record, a source that cannot be read, a sink that cannot stage.
+    /// In the dataflow: a trap, a rejected record, a source that cannot be read, a sink that cannot
+    /// stage.
     #[error("{node}: {failure}")]
     Dataflow {
         /// Which source, stream or sink.
@@ -249,8 +251,8 @@ impl Executor {
         }
     }
 
-    /// The failure that says what follows: one that a version on probation may be to blame for, wherever
-    /// it stands among the others, else the first.
+    /// The failure that says what follows: one that a version on probation may be to blame for,
+    /// wherever it stands among the others, else the first.
     fn decisive(&self, mut failures: Vec<Failure>) -> Option<Failure> {
         let suspect = failures
             .iter()
@@ -270,8 +272,8 @@ impl Executor {
         Trouble::Dataflow { node, failure }
     }
 
-    /// The proven deployment and the plugin that may be to blame, if that is on probation: what trapped, or
-    /// what made more than can be held.
+    /// The proven deployment and the plugin that may be to blame, if that is on probation: what
+    /// trapped, or what made more than can be held.
     fn fallback(&self, failure: &Failure) -> Option<(Arc<Deployment>, String)> {
         let functions = match &failure.kind {
             FailureKind::Trap(call) => call.functions.clone(),
@@ -392,7 +394,8 @@ impl Executor {
         })
     }
 
-    /// Whether a stream with this slide fires at `batch`: at whole multiples of it after the zero time.
+    /// Whether a stream with this slide fires at `batch`: at whole multiples of it after the zero
+    /// time.
     fn fires(&self, slide: Duration, batch: BatchTime) -> bool {
         let zero = self.zero.unwrap_or(batch);
         (batch.0 - zero.0) % whole_millis(slide) == 0

@@ -253,7 +253,8 @@ impl Job {
         };
         let result = running.all(&events);
         if let Err(error) = &result {
-            // Said now: what was committed before is still published, which may take as long as a sink does.
+            // Said now: what was committed before is still published, which may take as long as a
+            // sink does.
             error!("the job fails: {}", with_causes(error));
         }
         drop(reloader);

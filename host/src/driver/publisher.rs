@@ -1,7 +1,8 @@
 //! Makes committed batches visible, in order, on a thread of its own.
 //!
-//! Publishing is retried for ever with growing pauses, unless the sink says that it will never go better.
-//! While a sink lags by more than [`MAX_LAG`] batches the executor waits, so that nothing more is run.
+//! Publishing is retried for ever with growing pauses, unless the sink says that it will never go
+//! better. While a sink lags by more than [`MAX_LAG`] batches the executor waits, so that nothing
+//! more is run.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -80,8 +81,8 @@ impl Publisher {
         Ok(Self { queue, thread })
     }
 
-    /// Hands a committed batch over; waits while the sinks lag by more than [`MAX_LAG`]. Whether it is
-    /// going to be published: false once a sink is lost.
+    /// Hands a committed batch over; waits while the sinks lag by more than [`MAX_LAG`]. Whether it
+    /// is going to be published: false once a sink is lost.
     #[must_use]
     pub fn publish(&self, publication: Publication) -> bool {
         self.queue.send(publication).is_ok()

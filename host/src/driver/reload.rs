@@ -64,8 +64,8 @@ struct Stamp {
     inode: u64,
 }
 
-/// Asks a running reloader to end, when dropped. It is not waited for: it may be compiling, and what it
-/// proposes then nobody takes.
+/// Asks a running reloader to end, when dropped. It is not waited for: it may be compiling, and
+/// what it proposes then nobody takes.
 pub struct ReloaderHandle {
     hints: Option<SyncSender<()>>,
     stop: Arc<std::sync::atomic::AtomicBool>,
@@ -172,7 +172,13 @@ impl Reloader {
         let seen = self.seen.entry(plugin.name.clone()).or_default();
         let Some(stamp) = stamp(&path) else {
             // Deleting a file changes nothing; it may come back.
-            seen.stamp = None;
+            if seen.stamp.take().is_some() {
+                let path = path.display();
+                warn!(
+                    plugin = plugin.name,
+                    "`{path}` is gone, the job runs on with what it has"
+                );
+            }
             return Ok(None);
         };
         if seen.stamp.as_ref() == Some(&stamp) {

@@ -1,7 +1,8 @@
 //! Which deployment the next batch runs, and which one it can fall back to.
 //!
-//! The reloader proposes, the executor takes at a batch boundary. A deployment that was swapped in is on
-//! probation for its first [`PROBATION_BATCHES`] batches with input; until then the last proven one is kept.
+//! The reloader proposes, the executor takes at a batch boundary. A deployment that was swapped in
+//! is on probation for its first [`PROBATION_BATCHES`] batches with input; until then the last
+//! proven one is kept.
 //!
 //! **Invariant:** a digest that was refused is not proposed again until the plugin's file changes.
 
@@ -36,7 +37,8 @@ struct State {
 }
 
 impl Versions {
-    /// Starts with what the job starts with, which is on no probation: there is nothing to fall back to.
+    /// Starts with what the job starts with, which is on no probation: there is nothing to fall
+    /// back to.
     #[must_use]
     pub fn new(first: Arc<Deployment>, board: StatusBoard) -> Self {
         board.update(|status| {
@@ -205,9 +207,9 @@ impl Versions {
         self.lock().roll_backs
     }
 
-    /// The current deployment failed its probation, by `guilty`, at a batch that the proven one ran: the
-    /// guilty plugin's version is refused, and the proven deployment is current again. Innocent plugins that
-    /// were new in the failed one are proposed again by the reloader.
+    /// The current deployment failed its probation, by `guilty`, at a batch that the proven one
+    /// ran: the guilty plugin's version is refused, and the proven deployment is current again.
+    /// Innocent plugins that were new in the failed one are proposed again by the reloader.
     pub fn roll_back(&self, batch: BatchTime, guilty: &str, reason: &str) {
         let mut state = self.lock();
         let Some(proven) = state.proven.take() else {

@@ -21,8 +21,8 @@ use super::load::LoadErrorKind;
 /// Compilations that passed their time and may go on: they cannot be stopped, only be left alone.
 const MAX_ABANDONED: usize = 2;
 
-/// The name of a thread that compiles. A panic of the compiler ends that thread only, and the plugin is
-/// refused.
+/// The name of a thread that compiles. A panic of the compiler ends that thread only, and the
+/// plugin is refused.
 pub const COMPILER_THREAD: &str = "compile";
 
 /// The stack of a thread that compiles.

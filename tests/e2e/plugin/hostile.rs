@@ -1,4 +1,5 @@
-//! Each function of the guest `hostile`: a trap that says what, or no harm; and a host that goes on.
+//! Each function of the guest `hostile`: a trap that says what, or no harm; and a host that goes
+//! on.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Guests for tests: all of them, built once for all tests, the way `dshost build` does.
 //!
-//! They have a target directory of their own, because the one of the tests is locked while cargo runs
-//! them, and a file lock, because other test binaries may run at the same time.
+//! They have a target directory of their own, because the one of the tests is locked while cargo
+//! runs them, and a file lock, because other test binaries may run at the same time.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

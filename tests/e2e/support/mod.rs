@@ -46,7 +46,8 @@ impl Folder {
         path
     }
 
-    /// Puts the guest crate `guest` into the plugin directory as plugin `name`, the way `dshost build` does.
+    /// Puts the guest crate `guest` into the plugin directory as plugin `name`, the way `dshost
+    /// build` does.
     pub fn install(&self, guest: &str, name: &str) {
         install(guest, &self.plugin(name));
     }

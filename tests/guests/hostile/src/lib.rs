@@ -1,5 +1,5 @@
-//! A guest that breaks promises, one function for each way. It speaks the contract without the SDK, which
-//! would not let it.
+//! A guest that breaks promises, one function for each way. It speaks the contract without the SDK,
+//! which would not let it.
 //!
 //! Each function is named after what it does; `tests/plugin.rs` has a test for every one.
 #![cfg(target_arch = "wasm32")]
