@@ -1,9 +1,13 @@
 //! The examples, as their READMEs say: built, tested, run.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::support::guests::root;
-use crate::support::{Folder, dshost, output, stderr, stdout};
+use crate::support::{Folder, Running, accept, dshost, finish, output, stderr, stdout};
 
 /// A copy of an example with its plugins beside it, so that tests do not write into the tree.
 fn copy(example: &str, plugins: &[&str]) -> Folder {
@@ -47,4 +51,65 @@ fn every_example_has_a_readme_and_a_scenario_that_holds() {
         let check = output(dshost().arg("check").arg(topology));
         assert!(check.status.success(), "{example}:\n{}", stderr(&check));
     }
+}
+
+/// Runs the copied example against `address` until a line of its output is `wanted`, then stops it.
+fn run_until(folder: &Folder, address: (&str, &str), wanted: impl Fn(&str) -> bool) {
+    let topology = folder.path.path().join("topology.toml");
+    let text = fs::read_to_string(&topology).unwrap();
+    assert!(text.contains(address.0), "the example reads {}", address.0);
+    fs::write(&topology, text.replace(address.0, address.1)).unwrap();
+    let mut child = dshost()
+        .arg("run")
+        .arg(&topology)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let running = Running { child };
+    assert!(
+        lines.any(|line| wanted(&line.unwrap())),
+        "the output ended without it"
+    );
+    running.signal(libc::SIGTERM);
+    let rest = std::thread::spawn(move || lines.count());
+    let ended = finish(running);
+    assert!(ended.status.success(), "{}", stderr(&ended));
+    rest.join().unwrap();
+}
+
+#[test]
+fn the_word_count_counts_what_a_socket_says() {
+    let folder = copy("wordcount", &["wordcount"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let peer = std::thread::spawn(move || {
+        let mut peer = accept(&listener);
+        peer.write_all(b"this is a test\n").unwrap();
+        // Open until the job has gone.
+        let _ = peer.read_to_end(&mut Vec::new());
+    });
+    run_until(&folder, ("127.0.0.1:9999", &address), |line| {
+        line == "(this,1)"
+    });
+    peer.join().unwrap();
+}
+
+#[test]
+fn the_errors_of_a_made_up_access_log_are_printed() {
+    let folder = copy("errors", &["lines"]);
+    let generator = Path::new(env!("CARGO_BIN_EXE_dshost")).with_file_name("examples/access-logs");
+    let mut child = Command::new(generator)
+        .args(["127.0.0.1:0", "200"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("`cargo test` builds the examples; so does `cargo build --examples`");
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let _generator = Running { child };
+    let serving = said.next().unwrap().unwrap();
+    let address = serving.rsplit(' ').next().unwrap();
+    run_until(&folder, ("127.0.0.1:7777", address), |line| {
+        line.contains("error: upstream")
+    });
 }

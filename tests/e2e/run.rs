@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use crate::support::{Folder, PATIENCE, Running, dshost, finish, output, stderr, stdout};
+use crate::support::{Folder, PATIENCE, Running, accept, dshost, finish, output, stderr, stdout};
 
 /// A word count of what a socket says, in batches of 100 ms.
 fn word_count(source: &str) -> String {
@@ -105,14 +105,6 @@ fn server() -> (TcpListener, String) {
     let port = listener.local_addr().unwrap().port();
     let source = format!("type = \"socket\"\naddress = \"127.0.0.1:{port}\"\nretry = \"50ms\"");
     (listener, source)
-}
-
-/// The job's connection; a job that failed never comes.
-fn accept(listener: &TcpListener) -> TcpStream {
-    listener.set_nonblocking(true).unwrap();
-    let (peer, _) = crate::support::wait_for("the job to connect", || listener.accept().ok());
-    peer.set_nonblocking(false).unwrap();
-    peer
 }
 
 #[test]
@@ -313,6 +305,45 @@ fn a_version_that_does_not_fit_is_refused_and_the_old_one_runs_on() {
         peer.write_all(b"c\n").unwrap();
         (job.next_count().starts_with("(C,")).then_some(())
     });
+    assert_eq!(job.stop().0, Some(0));
+}
+
+#[test]
+fn two_versions_that_only_fit_together_are_taken_together() {
+    let folder = Folder::new();
+    let plugins = ["words", "pairs", "sums"];
+    plugins
+        .iter()
+        .for_each(|plugin| folder.install("wordcount", plugin));
+    let (listener, source) = server();
+    let topology = word_count(&source)
+        .replace("wordcount/split", "words/split")
+        .replace("wordcount/pair", "pairs/pair")
+        .replace("wordcount/add", "sums/add");
+    let topology = folder.topology(&topology);
+    let job = Job::start(&topology);
+    let mut peer = accept(&listener);
+    peer.write_all(b"a\n").unwrap();
+    assert_eq!(job.next_count(), "(a,1)");
+    folder.install("retyped", "pairs");
+    crate::support::wait_for("the first version to wait for the other", || {
+        let shown = stdout(&output(dshost().args(["plugins", "--json"]).arg(&topology)));
+        shown.contains("float64").then_some(())
+    });
+    peer.write_all(b"b\n").unwrap();
+    assert_eq!(job.next_count(), "(b,1)", "alone it does not fit");
+    folder.install("retyped", "sums");
+    crate::support::wait_for("both versions", || {
+        peer.write_all(b"c\n").unwrap();
+        job.next_count().contains('.').then_some(())
+    });
+    let shown = output(dshost().args(["plugins", "--json"]).arg(&topology));
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let plugins = &shown["plugins"];
+    assert_eq!(
+        plugins["pairs"]["since"], plugins["sums"]["since"],
+        "at one boundary"
+    );
     assert_eq!(job.stop().0, Some(0));
 }
 

@@ -4,6 +4,7 @@ pub mod guests;
 
 use std::fs;
 use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -131,6 +132,14 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// The job's connection; a job that failed never comes.
+pub fn accept(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let (peer, _) = wait_for("the job to connect", || listener.accept().ok());
+    peer.set_nonblocking(false).unwrap();
+    peer
 }
 
 /// Standard error as text.
