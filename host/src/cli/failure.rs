@@ -1,6 +1,5 @@
 //! How the errors of a job read, each with its exit code, its details and a hint.
 
-use std::error::Error;
 use std::path::Path;
 
 use super::build::BuildError;
@@ -12,6 +11,7 @@ use crate::driver::JobError;
 use crate::driver::deployment::ComposeError;
 use crate::driver::executor::{BatchError, Trouble};
 use crate::driver::plugins::PluginsError;
+use crate::driver::reload::with_causes;
 use crate::plugin::LoadError;
 
 /// A job's error as the user sees it.
@@ -59,10 +59,6 @@ fn load_errors(errors: &[LoadError], topology: &Path) -> CliError {
     } else {
         error.maybe_hint(hint)
     }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    crate::driver::reload::with_causes(error)
 }
 
 pub(super) fn batch(error: &BatchError) -> CliError {
