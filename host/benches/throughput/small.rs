@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dshost::batch::function::Context;
+use dshost::batch::function::{Context, Request};
 use dshost::batch::{BatchTime, Chunk, Column, ColumnType, RecordType};
 use dshost::driver::rehearsal::{Rehearsal, RehearsalOptions};
 use dshost::driver::{Job, JobOptions};
@@ -65,7 +65,9 @@ fn instance_and_call(plugins: &Path) {
     };
     let chunk = Chunk::single(Column::text(["one line"]));
     let times = time(TIMES, || {
-        instance.process(&context, &chunk, &[]).expect("an answer");
+        instance
+            .call(&context, &Request::Chunk(chunk.clone()), &[])
+            .expect("an answer");
     });
     print("a call of a chain with one record", times);
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::chunk::Chunk;
-use super::column::U32s;
+use super::column::{Column, U32s};
 use super::types::{BatchTime, ColumnType, Digest, RecordType};
 
 // === Signatures ===
@@ -173,10 +173,54 @@ pub struct Report {
 /// A call's output and what is told beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// The records.
+    /// The records; none of [`Request::Update`], which only changes state.
     pub chunk: Chunk,
+    /// What becomes of the state of each key of the call, for [`Request::Update`] and
+    /// [`Request::Records`].
+    pub changes: Option<Changes>,
     /// Counts and rejections.
     pub report: Report,
+}
+
+impl Outcome {
+    /// Records, and no change of state.
+    #[must_use]
+    pub const fn records(chunk: Chunk, report: Report) -> Self {
+        Self {
+            chunk,
+            changes: None,
+            report,
+        }
+    }
+}
+
+/// States of some keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct States {
+    /// By key: whether it has a state.
+    pub present: Vec<bool>,
+    /// The states of the keys that have one, in their order.
+    pub values: Column,
+}
+
+/// What becomes of the states of a call's keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changes {
+    /// By key.
+    pub verdicts: Vec<Change>,
+    /// The new state of each key that is [`Change::Set`], in their order.
+    pub states: Column,
+}
+
+/// What becomes of a key's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is removed, or never was.
+    Remove,
+    /// It has a new one.
+    Set,
+    /// It stays as it is.
+    Keep,
 }
 
 /// Why a guest's instance cannot be used any more.
@@ -228,54 +272,39 @@ impl Trap {
 ///
 /// Implemented by the plugin layer and, in tests, by closures.
 pub trait Function: Send {
-    /// Sends a chunk through the chain; rejected records are in the report, not an error. `skip`
-    /// (ascending) is left out as if it had not come. For `map_partitions` and `transform` the
-    /// chunk is the whole partition or batch.
+    /// Calls it. Rejected records are in the report, not an error. `skip` (ascending) is left out
+    /// as if it had not come; only [`Request::Chunk`] and [`Request::Fold`] have records to skip.
     ///
     /// # Errors
     ///
-    /// A trap or a broken promise; `input` is intact.
-    fn process(
+    /// A trap or a broken promise (a request of another shape than the function's is one);
+    /// `request` is intact.
+    fn call(
         &mut self,
         context: &Context,
-        input: &Chunk,
+        request: &Request,
         skip: &[RecordRef],
     ) -> Result<Outcome, Trap>;
+}
 
-    /// Makes one batch of two (`transform_with`).
-    ///
-    /// # Errors
-    ///
-    /// As [`Function::process`].
-    fn process_pair(
-        &mut self,
-        context: &Context,
-        left: &Chunk,
-        right: &Chunk,
-    ) -> Result<Outcome, Trap> {
-        let _ = (context, left, right);
-        Err(Trap::broken_promise(
-            "the function does not take two batches",
-        ))
-    }
-
-    /// Folds `count` groups from the left (`reduce`, `inverse`): `numbers` holds each value's
-    /// group, a group's first value is its start. Gives one record per group, in order of the
-    /// numbers.
-    ///
-    /// # Errors
-    ///
-    /// As [`Function::process`].
-    fn fold(
-        &mut self,
-        context: &Context,
-        groups: &Groups,
-        values: &Chunk,
-        skip: &[RecordRef],
-    ) -> Result<Outcome, Trap> {
-        let _ = (context, groups, values, skip);
-        Err(Trap::broken_promise("the function does not fold"))
-    }
+/// What a function is called with; a variant per shape of call. Columns are shared, so a request is
+/// cheap to clone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Records for a chain; for `map_partitions` and `transform` the whole partition or batch.
+    Chunk(Chunk),
+    /// Two whole batches (`transform_with`).
+    Pair(Chunk, Chunk),
+    /// Values to fold from the left (`reduce`, `inverse`): a group's first value is its start.
+    /// Gives one record per group, in order of the numbers.
+    Fold(Groups, Chunk),
+    /// Keys whose states are brought up to date (`update_state`).
+    Update(Update),
+    /// Records that are called one by one, each with its key's state (`map_with_state`).
+    Records(Records),
+    /// Keys that get a last call, without a value (`map_with_state`). Gives outputs only: the keys
+    /// are removed, whatever the function does.
+    TimeOut(TimeOut),
 }
 
 /// Which group each value of a fold belongs to.
@@ -285,6 +314,55 @@ pub struct Groups {
     pub numbers: U32s,
     /// The number of groups.
     pub count: u32,
+}
+
+/// The values of some keys and their states.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// The keys, distinct.
+    pub keys: Column,
+    /// The values of key `i` are `values[offsets[i]..offsets[i + 1]]`; one more than keys.
+    pub offsets: U32s,
+    /// The values, by key.
+    pub values: Column,
+    /// The old states, by key.
+    pub old: States,
+}
+
+/// Records and the states of their keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Records {
+    /// The keys, distinct.
+    pub keys: Column,
+    /// The old states, by key.
+    pub old: States,
+    /// Each record's key, as index of `keys`.
+    pub numbers: U32s,
+    /// The records' values, in order.
+    pub values: Column,
+}
+
+/// Keys that time out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimeOut {
+    /// The keys, distinct.
+    pub keys: Column,
+    /// A state for each.
+    pub states: Column,
+}
+
+/// Which of a stream's functions.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Role {
+    /// `function`.
+    #[default]
+    Main,
+    /// `inverse` of a window.
+    Inverse,
+    /// `keep` of a window.
+    Keep,
 }
 
 /// A function, or a chain of them, of one plugin version with its types and parameters.

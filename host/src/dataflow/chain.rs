@@ -60,7 +60,7 @@ impl Operator for Chain {
 mod tests {
     use super::*;
     use crate::batch::function::{Binding, Context, Function, LinkCount, Outcome, RecordRef};
-    use crate::batch::function::{Rejection, Report, Trap};
+    use crate::batch::function::{Rejection, Report, Request, Trap};
     use crate::batch::{Chunk, Column, ColumnType, Digest, RecordType};
     use crate::dataflow::control::Half;
     use crate::dataflow::failure::Node;
@@ -171,12 +171,15 @@ mod tests {
     }
 
     impl Function for Two {
-        fn process(
+        fn call(
             &mut self,
             _: &Context,
-            input: &Chunk,
+            request: &Request,
             _: &[RecordRef],
         ) -> Result<Outcome, Trap> {
+            let Request::Chunk(input) = request else {
+                unreachable!("a chain is given chunks")
+            };
             let rejection = |link, index, reason: &str| Rejection {
                 at: RecordRef { link, index },
                 reason: reason.to_owned(),
@@ -185,14 +188,12 @@ mod tests {
                 records,
                 rejected: 1,
             };
-            Ok(Outcome {
-                chunk: input.slice(0..1),
-                report: Report {
-                    links: vec![count(3), count(2)],
-                    rejections: vec![rejection(0, 1, "starts"), rejection(1, 1, "ends")],
-                    counters: Vec::new(),
-                },
-            })
+            let report = Report {
+                links: vec![count(3), count(2)],
+                rejections: vec![rejection(0, 1, "starts"), rejection(1, 1, "ends")],
+                counters: Vec::new(),
+            };
+            Ok(Outcome::records(input.slice(0..1), report))
         }
     }
 

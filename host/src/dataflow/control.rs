@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::function::RecordRef;
+use crate::batch::function::{RecordRef, Role};
 use crate::batch::{BatchTime, Round};
+
+use super::partitions::Partitions;
 
 /// Records to leave out of calls that would trap on them, ascending within a call.
 pub type Skips = BTreeMap<CallSite, Vec<RecordRef>>;
@@ -56,6 +58,8 @@ pub enum Half {
 pub struct CallSite {
     /// `Plan::streams[stream]`: of a chain, the first stream of the segment that is called.
     pub stream: usize,
+    /// Which of its functions.
+    pub role: Role,
     /// Which half of it.
     pub half: Half,
     /// The partition of the input ([`Half::Before`]) or of the result ([`Half::After`]).
@@ -78,7 +82,7 @@ pub(super) enum Control {
 pub(super) struct Begin {
     /// The driver's plan.
     pub(super) plan: RoundPlan,
-    /// The number of partitions of each source's input. In the message and not asked for by each
-    /// worker, because partitions are numbered with it before the last of them was seen.
-    pub(super) inputs: Vec<u32>,
+    /// The number of partitions of every source and stream. In the message and not worked out by
+    /// each worker, because only the engine knows the history that windows hold.
+    pub(super) partitions: Partitions,
 }

@@ -11,13 +11,14 @@ use std::time::Duration;
 use timely::communication::WorkerGuards;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 
-use crate::batch::Round;
+use crate::batch::{BatchTime, Round};
 use crate::topology::plan::Plan;
 
 use super::control::{Begin, RoundPlan, Verdict};
 use super::environment::Environment;
 use super::failure::Failure;
 use super::local::Shared;
+use super::partitions::{History, Partitions};
 use super::report::RoundReport;
 use super::worker::{self, Command, Link, Setup};
 
@@ -80,14 +81,16 @@ pub struct Decided {
 
 /// The running dataflow. Dropping it stops the workers and waits for them.
 pub struct Engine {
-    sources: usize,
-    streams: usize,
+    plan: Arc<Plan>,
+    history: History,
     environment: Arc<dyn Environment>,
     shared: Arc<Shared>,
     commands: Sender<Command>,
     decided: Receiver<Decided>,
     /// The round that was begun last, and how far it is.
     last: Option<(Round, Phase)>,
+    /// The batch that is open, and its partitions.
+    open: Option<(BatchTime, Partitions)>,
     guards: Option<WorkerGuards<()>>,
 }
 
@@ -131,8 +134,9 @@ impl Engine {
         let (commands, receive_commands) = channel();
         let (send_decided, decided) = channel();
         let shared = Arc::new(Shared::new());
+        let plan = Arc::new(plan.clone());
         let setup = Setup {
-            plan: Arc::new(plan.clone()),
+            plan: Arc::clone(&plan),
             environment: Arc::clone(&environment),
             shared: Arc::clone(&shared),
             engine: Mutex::new(Some(Link {
@@ -158,13 +162,14 @@ impl Engine {
             message,
         })?;
         Ok(Self {
-            sources: plan.sources.len(),
-            streams: plan.streams.len(),
+            plan,
+            history: History::default(),
             environment,
             shared,
             commands,
             decided,
             last: None,
+            open: None,
             guards: Some(guards),
         })
     }
@@ -180,13 +185,17 @@ impl Engine {
             assert_eq!(phase, Phase::Over, "round {last} has a verdict");
             assert!(plan.round > last, "round {} is used again", plan.round);
         }
-        assert_eq!(plan.fires.len(), self.streams, "streams fire or not");
+        let streams = self.plan.streams.len();
+        assert_eq!(plan.fires.len(), streams, "streams fire or not");
         self.last = Some((plan.round, Phase::Running));
-        let inputs = (0..self.sources)
+        let inputs: Vec<u32> = (0..self.plan.sources.len())
             .map(|source| self.environment.input(plan.round, source).len())
             .map(|partitions| u32::try_from(partitions).expect("a cut has few partitions"))
             .collect();
-        self.command(Command::Begin(Begin { plan, inputs }));
+        let batch = (plan.batch, plan.fires.as_slice());
+        let partitions = Partitions::new(&self.plan, &inputs, batch, &self.history);
+        self.open = Some((plan.batch, partitions.clone()));
+        self.command(Command::Begin(Begin { plan, partitions }));
     }
 
     /// Waits until the open round is decided, at most for `timeout`.
@@ -208,6 +217,9 @@ impl Engine {
             "a verdict follows a decision"
         );
         self.last = Some((round, Phase::Over));
+        if let (Some((batch, partitions)), Verdict::Commit) = (self.open.take(), verdict) {
+            self.history.commit(&self.plan, batch, &partitions);
+        }
         self.command(Command::Verdict(verdict));
     }
 

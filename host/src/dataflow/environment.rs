@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::batch::function::Program;
+use crate::batch::function::{Program, Role};
 use crate::batch::sink::SinkError;
 use crate::batch::source::Partition;
 use crate::batch::{BatchTime, Chunk, Round};
@@ -17,9 +17,9 @@ pub trait Environment: Send + Sync {
     /// workers`, which drops it once it is decoded; the environment keeps it for the next attempt.
     fn input(&self, round: Round, source: usize) -> Vec<Arc<dyn Partition>>;
 
-    /// What `Plan::stages()[stage]` runs; nothing for a stage that binds no function. Segments of a
-    /// chain cover its streams in order; other stages have one segment.
-    fn program(&self, round: Round, stage: usize) -> Program;
+    /// What `Plan::stages()[stage]` runs in a role; nothing for a stage that binds no such function.
+    /// Segments of a chain cover its streams in order; other stages have one segment.
+    fn program(&self, round: Round, stage: usize, role: Role) -> Program;
 
     /// The record types under the plugin versions of `round`.
     fn types(&self, round: Round) -> Arc<Types>;

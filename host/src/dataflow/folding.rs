@@ -109,12 +109,12 @@ impl Folding {
         numbers.iter().for_each(|number| sizes[index(number)] += 1);
         let several = sizes.iter().filter(|size| **size > 1).count();
         if several == groups {
-            return caller.fold(&mut self.run, &as_groups(numbers, groups), &values, out);
+            return caller.fold(&mut self.run, as_groups(numbers, groups), &values, out);
         }
         let split = Split::new(&numbers, &sizes);
         let folded = caller.fold(
             &mut self.run,
-            &as_groups(split.numbers, several),
+            as_groups(split.numbers, several),
             &values.take(&split.records),
             out,
         )?;

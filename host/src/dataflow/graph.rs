@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::batch::function::Role;
 use crate::topology::plan::{Op, Upstream};
 
 use super::calls::Caller;
@@ -79,7 +80,12 @@ impl<'scope> Graph<'_, 'scope> {
         };
         let caller = |half| {
             let environment = Arc::clone(&local.environment);
-            Caller::new(&local.plan, (stage, streams), half, environment)
+            Caller::new(
+                &local.plan,
+                (stage, streams),
+                (Role::Main, half),
+                environment,
+            )
         };
         let before = || caller(Half::Before);
         let single = self.targets(1);
@@ -136,6 +142,21 @@ impl<'scope> Graph<'_, 'scope> {
                 let inlet = exchanged(self.outlet(stream.from[0]), 1);
                 self.site.operator(node, Box::new(operator), vec![inlet])
             }
+            Op::Glom
+            | Op::CountByValue
+            | Op::GroupByKey
+            | Op::Join(_)
+            | Op::Cogroup
+            | Op::TransformWith
+            | Op::Window(_)
+            | Op::CountByWindow(_)
+            | Op::ReduceByWindow(_)
+            | Op::ReduceByKeyAndWindow(_)
+            | Op::GroupByKeyAndWindow(_)
+            | Op::CountByValueAndWindow(_)
+            | Op::UpdateStateByKey(_)
+            | Op::MapWithState(_)
+            | Op::Snapshots => todo!("operator {}", stream.op.name()),
         };
         self.streams[last] = Some(outlet);
     }

@@ -13,7 +13,6 @@ use super::control::Begin;
 use super::environment::Environment;
 use super::failure::Failure;
 use super::operator::Attempt;
-use super::partitions::Partitions;
 use super::report::{RoundReport, Tally, WorkerReport};
 
 /// Bytes of chunks between the operators of one worker that make its sources wait.
@@ -108,7 +107,7 @@ impl Local {
         }
         let attempt = Arc::new(Attempt {
             types: self.environment.types(begin.plan.round),
-            partitions: Partitions::new(&self.plan, &begin.inputs, &begin.plan.fires),
+            partitions: begin.partitions.clone(),
             plan: begin.plan.clone(),
         });
         *round = Some(OpenRound {

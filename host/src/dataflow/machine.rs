@@ -60,7 +60,7 @@ impl<C> Machine<C> {
     pub(super) fn begin(&mut self, begin: &Begin, token: C) {
         debug_assert!(self.open.is_none(), "one attempt is open at a time");
         let attempt = self.local.attempt(begin);
-        let state = if self.fires(&attempt) {
+        let state = if self.works(&attempt) {
             self.operator.begin(&attempt);
             State::Pulling
         } else {
@@ -181,11 +181,15 @@ impl<C> Machine<C> {
         }
     }
 
-    fn fires(&self, attempt: &Attempt) -> bool {
-        match self.node {
-            Node::Stream(stream) => attempt.plan.fires[stream],
-            Node::Source(_) | Node::Sink(_) => true,
-        }
+    /// Whether the operator has work in a round: a window takes what it reads also when it gives
+    /// nothing itself.
+    fn works(&self, attempt: &Attempt) -> bool {
+        let Node::Stream(index) = self.node else {
+            return true;
+        };
+        let stream = &self.local.plan.streams[index];
+        let reads = || stream.from.iter().any(|from| attempt.fires(*from));
+        attempt.plan.fires[index] || (stream.op.window().is_some() && reads())
     }
 }
 
@@ -254,7 +258,7 @@ mod tests {
         fn begin(&mut self, round: Round) {
             let begin = Begin {
                 plan: Job::new().round(round),
-                inputs: Vec::new(),
+                partitions: Job::new().attempt(&[]).partitions.clone(),
             };
             self.closed.set(false);
             self.machine.begin(&begin, Token(Rc::clone(&self.closed)));

@@ -21,7 +21,8 @@ use super::report::Tally;
 /// and later `verdict`. After an error neither `chunk` nor `finish` is called until the next
 /// `begin`, which therefore starts from nothing.
 pub trait Operator {
-    /// A round starts. What an attempt left behind is forgotten.
+    /// A round starts. What an attempt left behind is forgotten. An operator with a window takes
+    /// part whenever what it reads fires, and must ask whether its own stream does.
     fn begin(&mut self, attempt: &Arc<Attempt>);
 
     /// Makes a chunk's worth of output out of nothing (sources only), and says whether there is
@@ -49,7 +50,9 @@ pub trait Operator {
     /// The attempt fails.
     fn finish(&mut self, out: &mut Output) -> Result<(), Failure>;
 
-    /// The round is decided; memory held for it can go.
+    /// The round is decided: memory held for it can go, and changes of what is kept from batch to
+    /// batch take effect or vanish. Called for every round, also for one in which the operator had
+    /// no work or failed.
     fn verdict(&mut self, verdict: Verdict);
 }
 
@@ -74,6 +77,15 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Whether a source or stream gives anything at this batch.
+    #[must_use]
+    pub fn fires(&self, upstream: Upstream) -> bool {
+        match upstream {
+            Upstream::Source(_) => true,
+            Upstream::Stream(stream) => self.plan.fires[stream],
+        }
+    }
+
     /// The type of the records of a source or stream.
     #[must_use]
     pub fn record_type(&self, upstream: Upstream) -> RecordType {

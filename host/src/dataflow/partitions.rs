@@ -1,32 +1,50 @@
 //! How many partitions every stream has in a round, known before the first record flows.
 //!
-//! The driver's plan says how many partitions each source's input has; the rest follows from the
-//! operators: a narrow one has those of its input, `union` the sum, a wide one what it was told. So
-//! `union` can number its partitions from the start, and every worker numbers them the same.
+//! The driver says how many partitions each source's input has; the rest follows from the
+//! operators: a narrow one has those of its input, `union` the sum, a wide one what it was told, a
+//! `window` those of all its batches. So `union` can number its partitions from the start, and every
+//! worker numbers them the same.
 
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use crate::batch::BatchTime;
 use crate::topology::plan::{Op, Plan, Upstream};
 
 /// The number of partitions of every source and stream in one round.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partitions {
     sources: Vec<u32>,
     streams: Vec<u32>,
 }
 
 impl Partitions {
-    /// Works them out; `inputs` are the sources', `fires` says which streams fire.
+    /// Works them out for `batch`; `inputs` are the sources', `fires` says which streams fire.
     #[must_use]
-    pub fn new(plan: &Plan, inputs: &[u32], fires: &[bool]) -> Self {
+    pub fn new(
+        plan: &Plan,
+        inputs: &[u32],
+        (batch, fires): (BatchTime, &[bool]),
+        history: &History,
+    ) -> Self {
         let mut partitions = Self {
             sources: inputs.to_vec(),
             streams: Vec::with_capacity(plan.streams.len()),
         };
         for (index, stream) in plan.streams.iter().enumerate() {
+            let read = || -> u32 { stream.from.iter().map(|from| partitions.of(*from)).sum() };
             let count = if fires[index] {
                 match shape(&stream.op) {
-                    Shape::Kept => stream.from.iter().map(|from| partitions.of(*from)).sum(),
+                    Shape::Kept => read(),
                     Shape::Single => 1,
                     Shape::Ranges => stream.partitions,
+                    Shape::Retained => {
+                        let opens = stream.op.window().map_or(batch.0, |window| {
+                            batch.0.saturating_sub(millis(window.length))
+                        });
+                        history.since(index, opens) + read()
+                    }
                 }
             } else {
                 0
@@ -36,7 +54,7 @@ impl Partitions {
         partitions
     }
 
-    /// Those of one source or stream.
+    /// Those of one source or stream; 0 where it does not fire.
     #[must_use]
     pub fn of(&self, upstream: Upstream) -> u32 {
         match upstream {
@@ -46,11 +64,53 @@ impl Partitions {
     }
 }
 
+/// How many partitions the committed batches had that windows still hold.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// By `window` stream: what it read, in time order.
+    windows: BTreeMap<usize, VecDeque<(BatchTime, u32)>>,
+}
+
+impl History {
+    /// Takes a committed batch in, and lets go of what no window will hold again.
+    pub fn commit(&mut self, plan: &Plan, batch: BatchTime, partitions: &Partitions) {
+        for (index, stream) in plan.streams.iter().enumerate() {
+            let Op::Window(window) = &stream.op else {
+                continue;
+            };
+            let held = self.windows.entry(index).or_default();
+            let count = stream.from.iter().map(|from| partitions.of(*from)).sum();
+            held.push_back((batch, count));
+            let opens = batch.0.saturating_sub(millis(window.length));
+            while held.front().is_some_and(|(time, _)| time.0 <= opens) {
+                held.pop_front();
+            }
+        }
+    }
+
+    /// Partitions of the batches after `opens`.
+    fn since(&self, stream: usize, opens: i64) -> u32 {
+        let held = self.windows.get(&stream).into_iter().flatten();
+        held.filter(|(time, _)| time.0 > opens)
+            .map(|(_, count)| count)
+            .sum()
+    }
+}
+
+fn millis(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// What becomes of the partitions of the input.
 enum Shape {
+    /// They stay.
     Kept,
+    /// One.
     Single,
+    /// A number of its own.
     Ranges,
+    /// Those of several batches, one after the other.
+    Retained,
 }
 
 const fn shape(op: &Op) -> Shape {
@@ -61,8 +121,27 @@ const fn shape(op: &Op) -> Shape {
         | Op::MapValues
         | Op::FlatMapValues
         | Op::MapPartitions
+        | Op::Glom
         | Op::Union => Shape::Kept,
-        Op::Count | Op::Reduce | Op::Sort(_) | Op::Transform => Shape::Single,
-        Op::Repartition | Op::ReduceByKey => Shape::Ranges,
+        Op::Count
+        | Op::Reduce
+        | Op::Sort(_)
+        | Op::Transform
+        | Op::TransformWith
+        | Op::CountByWindow(_)
+        | Op::ReduceByWindow(_) => Shape::Single,
+        Op::Repartition
+        | Op::CountByValue
+        | Op::ReduceByKey
+        | Op::GroupByKey
+        | Op::Join(_)
+        | Op::Cogroup
+        | Op::ReduceByKeyAndWindow(_)
+        | Op::GroupByKeyAndWindow(_)
+        | Op::CountByValueAndWindow(_)
+        | Op::UpdateStateByKey(_)
+        | Op::MapWithState(_)
+        | Op::Snapshots => Shape::Ranges,
+        Op::Window(_) => Shape::Retained,
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::lifetime::{Fresh, Kept};
 use crate::batch::Digest;
-use crate::batch::function::{Program, Segment};
+use crate::batch::function::{Program, Role, Segment};
 use crate::plugin::{BindError, ChainRequest, Component, Link};
 use crate::topology::plan::{Instances, Op, Plan, StreamPlan};
 use crate::topology::problem::Problems;
@@ -24,8 +24,8 @@ pub struct Deployment {
     pub components: Components,
     /// The record types of the plan's streams under these versions.
     pub types: Arc<Types>,
-    /// What each stage of the plan runs, in the order of [`Plan::stages`].
-    pub programs: Vec<Program>,
+    /// What each stage of the plan ([`Plan::stages`]) runs in each role.
+    pub programs: BTreeMap<(usize, Role), Program>,
 }
 
 /// Versions that do not fit the plan or each other.
@@ -62,11 +62,10 @@ impl Deployment {
             types: &types,
             components: &components,
         };
-        let programs = plan
-            .stages()
-            .iter()
-            .map(|stage| composer.program(stage))
-            .collect::<Result<_, _>>()?;
+        let mut programs = BTreeMap::new();
+        for (stage, streams) in plan.stages().iter().enumerate() {
+            programs.insert((stage, Role::Main), composer.program(streams)?);
+        }
         Ok(Self {
             components,
             types: Arc::new(types),
@@ -77,7 +76,7 @@ impl Deployment {
     /// The same, with every call in an instance of its own.
     #[must_use]
     pub fn with_fresh_instances(mut self) -> Self {
-        for segment in self.programs.iter_mut().flatten() {
+        for segment in self.programs.values_mut().flatten() {
             segment.binding = Arc::new(Fresh::new(Arc::clone(&segment.binding)));
         }
         self

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::deployment::Deployment;
 use super::publisher::NamedSink;
-use crate::batch::function::Program;
+use crate::batch::function::{Program, Role};
 use crate::batch::sink::SinkError;
 use crate::batch::source::Partition;
 use crate::batch::{BatchTime, Chunk, Round};
@@ -66,8 +66,14 @@ impl Environment for JobEnvironment {
         self.bound().input.get(source).cloned().unwrap_or_default()
     }
 
-    fn program(&self, _round: Round, stage: usize) -> Program {
-        self.bound().deployment.programs[stage].clone()
+    fn program(&self, _round: Round, stage: usize, role: Role) -> Program {
+        let program = self
+            .bound()
+            .deployment
+            .programs
+            .get(&(stage, role))
+            .cloned();
+        program.unwrap_or_default()
     }
 
     fn types(&self, _round: Round) -> Arc<Types> {

@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::batch::function::{Binding, Context, Function, Groups, Outcome, RecordRef, Trap};
-use crate::batch::{Chunk, Digest};
+use crate::batch::Digest;
+use crate::batch::function::{Binding, Context, Function, Outcome, RecordRef, Request, Trap};
 
 /// Idle instances of one binding that are kept; there are never more in use than workers.
 const MAX_IDLE: usize = 64;
@@ -58,24 +58,6 @@ struct Lent {
     home: Pool,
 }
 
-impl Lent {
-    fn call(
-        &mut self,
-        call: impl FnOnce(&mut dyn Function) -> Result<Outcome, Trap>,
-    ) -> Result<Outcome, Trap> {
-        let Some(instance) = &mut self.instance else {
-            return Err(Trap::broken_promise(
-                "the instance was called again after a trap",
-            ));
-        };
-        let outcome = call(&mut **instance);
-        if outcome.is_err() {
-            self.instance = None;
-        }
-        outcome
-    }
-}
-
 impl Drop for Lent {
     fn drop(&mut self) {
         let mut idle = self.home.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,32 +68,22 @@ impl Drop for Lent {
 }
 
 impl Function for Lent {
-    fn process(
+    fn call(
         &mut self,
         context: &Context,
-        input: &Chunk,
+        request: &Request,
         skip: &[RecordRef],
     ) -> Result<Outcome, Trap> {
-        self.call(|instance| instance.process(context, input, skip))
-    }
-
-    fn process_pair(
-        &mut self,
-        context: &Context,
-        left: &Chunk,
-        right: &Chunk,
-    ) -> Result<Outcome, Trap> {
-        self.call(|instance| instance.process_pair(context, left, right))
-    }
-
-    fn fold(
-        &mut self,
-        context: &Context,
-        groups: &Groups,
-        values: &Chunk,
-        skip: &[RecordRef],
-    ) -> Result<Outcome, Trap> {
-        self.call(|instance| instance.fold(context, groups, values, skip))
+        let Some(instance) = &mut self.instance else {
+            return Err(Trap::broken_promise(
+                "the instance was called again after a trap",
+            ));
+        };
+        let outcome = instance.call(context, request, skip);
+        if outcome.is_err() {
+            self.instance = None;
+        }
+        outcome
     }
 }
 
@@ -141,32 +113,13 @@ impl Binding for Fresh {
 struct PerCall(Arc<dyn Binding>);
 
 impl Function for PerCall {
-    fn process(
+    fn call(
         &mut self,
         context: &Context,
-        input: &Chunk,
+        request: &Request,
         skip: &[RecordRef],
     ) -> Result<Outcome, Trap> {
-        self.0.instantiate()?.process(context, input, skip)
-    }
-
-    fn process_pair(
-        &mut self,
-        context: &Context,
-        left: &Chunk,
-        right: &Chunk,
-    ) -> Result<Outcome, Trap> {
-        self.0.instantiate()?.process_pair(context, left, right)
-    }
-
-    fn fold(
-        &mut self,
-        context: &Context,
-        groups: &Groups,
-        values: &Chunk,
-        skip: &[RecordRef],
-    ) -> Result<Outcome, Trap> {
-        self.0.instantiate()?.fold(context, groups, values, skip)
+        self.0.instantiate()?.call(context, request, skip)
     }
 }
 
@@ -176,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::batch::function::{Report, TrapKind};
-    use crate::batch::{BatchTime, Column};
+    use crate::batch::{BatchTime, Chunk, Column};
 
     /// Counts its instances; each counts its calls, and traps on an empty chunk.
     #[derive(Default)]
@@ -196,14 +149,14 @@ mod tests {
     }
 
     impl Function for Counted {
-        fn process(
+        fn call(
             &mut self,
             _: &Context,
-            input: &Chunk,
+            request: &Request,
             _: &[RecordRef],
         ) -> Result<Outcome, Trap> {
             self.0 += 1;
-            if input.is_empty() {
+            if *request == Request::Chunk(Chunk::single(Column::int64([]))) {
                 return Err(Trap {
                     kind: TrapKind::Trapped,
                     message: "nothing there".to_owned(),
@@ -211,10 +164,8 @@ mod tests {
                 });
             }
             let calls = i64::try_from(self.0).unwrap();
-            Ok(Outcome {
-                chunk: Chunk::single(Column::int64([calls])),
-                report: Report::default(),
-            })
+            let chunk = Chunk::single(Column::int64([calls]));
+            Ok(Outcome::records(chunk, Report::default()))
         }
     }
 
@@ -227,7 +178,7 @@ mod tests {
         };
         let input = Chunk::single(Column::int64(vec![0; records]));
         instance
-            .process(&context, &input, &[])
+            .call(&context, &Request::Chunk(input), &[])
             .ok()
             .map(|outcome| outcome.chunk)
     }

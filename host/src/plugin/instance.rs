@@ -9,7 +9,9 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::TypedFunc;
 
-use crate::batch::function::{Context, Function, Groups, Outcome, RecordRef, Trap, TrapKind};
+use crate::batch::function::{
+    Context, Function, Groups, Outcome, RecordRef, Request, Trap, TrapKind,
+};
 use crate::batch::{Chunk, RecordType};
 use crate::topology::plan::Limits;
 
@@ -236,6 +238,24 @@ impl Instance {
 }
 
 impl Function for Instance {
+    fn call(
+        &mut self,
+        context: &Context,
+        request: &Request,
+        skip: &[RecordRef],
+    ) -> Result<Outcome, Trap> {
+        match request {
+            Request::Chunk(input) => self.process(context, input, skip),
+            Request::Pair(left, right) => self.process_pair(context, left, right),
+            Request::Fold(groups, values) => self.fold(context, groups, values, skip),
+            Request::Update(_) | Request::Records(_) | Request::TimeOut(_) => Err(
+                Trap::broken_promise("functions with state are not yet available"),
+            ),
+        }
+    }
+}
+
+impl Instance {
     fn process(
         &mut self,
         context: &Context,

@@ -459,6 +459,8 @@ fn stream_plan(
         op: stream.op.clone()?,
         from,
         function: stream.function.clone(),
+        inverse: None,
+        keep: None,
         params: stream.params.clone(),
         on_error: stream.on_error,
         partitions: stream.partitions,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::batch::FunctionName;
+use crate::batch::function::Role;
 
 /// The most worker threads of a process.
 pub const MAX_WORKERS: usize = 1024;
@@ -251,7 +252,11 @@ pub struct StreamPlan {
     pub from: Vec<Upstream>,
     /// The function it binds, if its operator takes one.
     pub function: Option<FunctionName>,
-    /// The function's parameters: one `MessagePack` map.
+    /// The `inverse` of a window.
+    pub inverse: Option<FunctionName>,
+    /// The `keep` of a window.
+    pub keep: Option<FunctionName>,
+    /// The parameters, for those of its functions that take any: one `MessagePack` map.
     pub params: Option<Vec<u8>>,
     /// What becomes of rejected records.
     pub on_error: OnError,
@@ -287,20 +292,82 @@ pub enum Op {
     FlatMapValues,
     /// A call per partition.
     MapPartitions,
+    /// A list per partition.
+    Glom,
     /// Exactly `partitions` partitions, dealt round-robin.
     Repartition,
     /// All of its inputs.
     Union,
     /// How many records.
     Count,
+    /// How many of each record.
+    CountByValue,
     /// One value of all.
     Reduce,
     /// One value per key.
     ReduceByKey,
+    /// All values of each key.
+    GroupByKey,
+    /// Every combination of two streams' values of a key.
+    Join(Join),
+    /// All values of each key, of two streams.
+    Cogroup,
     /// The whole batch in order.
     Sort(Sort),
     /// The whole batch in one call.
     Transform,
+    /// The whole batches of two streams in one call.
+    TransformWith,
+    /// All records of a window.
+    Window(Window),
+    /// How many records a window has.
+    CountByWindow(Window),
+    /// One value of all in a window.
+    ReduceByWindow(Window),
+    /// One value per key of a window.
+    ReduceByKeyAndWindow(Window),
+    /// All values of each key of a window.
+    GroupByKeyAndWindow(Window),
+    /// How many of each record a window has.
+    CountByValueAndWindow(Window),
+    /// State per key, brought up to date once per batch; gives all of it.
+    UpdateStateByKey(State),
+    /// State per key, brought up to date record by record.
+    MapWithState(State),
+    /// The whole state of the `map_with_state` that it reads.
+    Snapshots,
+}
+
+/// Which pairs a join gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// Of keys that both sides have.
+    Inner,
+    /// Of all keys of the first, with null for what the second lacks.
+    LeftOuter,
+    /// Of all keys of the second, with null for what the first lacks.
+    RightOuter,
+    /// Of all keys.
+    FullOuter,
+}
+
+/// The batches that a window holds: at `t`, those in `(t - length, t]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// A multiple of the slide of what is read.
+    pub length: Duration,
+    /// With an inverse over float64: reduced anew at slides whose number since the zero time is a
+    /// multiple of it.
+    pub refresh: u32,
+}
+
+/// A stateful operator's own settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Where the first state is read, at the very first start: a JSON array `[key, state]` a line.
+    pub initial: Option<PathBuf>,
+    /// `map_with_state`: batch time without a record after which a key is removed.
+    pub timeout: Option<Duration>,
 }
 
 /// How a `sort` orders.
@@ -419,6 +486,26 @@ impl Plan {
     }
 }
 
+impl StreamPlan {
+    /// Its function in a role.
+    #[must_use]
+    pub const fn function_as(&self, role: Role) -> Option<&FunctionName> {
+        match role {
+            Role::Main => self.function.as_ref(),
+            Role::Inverse => self.inverse.as_ref(),
+            Role::Keep => self.keep.as_ref(),
+        }
+    }
+
+    /// All its functions.
+    pub fn functions(&self) -> impl Iterator<Item = (Role, &FunctionName)> {
+        let roles = [Role::Main, Role::Inverse, Role::Keep];
+        roles
+            .into_iter()
+            .filter_map(|role| Some((role, self.function_as(role)?)))
+    }
+}
+
 impl Transport {
     /// The value of `type` in the topology.
     #[must_use]
@@ -443,13 +530,46 @@ impl Op {
             Self::MapValues => "map_values",
             Self::FlatMapValues => "flat_map_values",
             Self::MapPartitions => "map_partitions",
+            Self::Glom => "glom",
             Self::Repartition => "repartition",
             Self::Union => "union",
             Self::Count => "count",
+            Self::CountByValue => "count_by_value",
             Self::Reduce => "reduce",
             Self::ReduceByKey => "reduce_by_key",
+            Self::GroupByKey => "group_by_key",
+            Self::Join(Join::Inner) => "join",
+            Self::Join(Join::LeftOuter) => "left_outer_join",
+            Self::Join(Join::RightOuter) => "right_outer_join",
+            Self::Join(Join::FullOuter) => "full_outer_join",
+            Self::Cogroup => "cogroup",
             Self::Sort(_) => "sort",
             Self::Transform => "transform",
+            Self::TransformWith => "transform_with",
+            Self::Window(_) => "window",
+            Self::CountByWindow(_) => "count_by_window",
+            Self::ReduceByWindow(_) => "reduce_by_window",
+            Self::ReduceByKeyAndWindow(_) => "reduce_by_key_and_window",
+            Self::GroupByKeyAndWindow(_) => "group_by_key_and_window",
+            Self::CountByValueAndWindow(_) => "count_by_value_and_window",
+            Self::UpdateStateByKey(_) => "update_state_by_key",
+            Self::MapWithState(_) => "map_with_state",
+            Self::Snapshots => "snapshots",
+        }
+    }
+
+    /// The window that it looks at. Such an operator takes what it reads also when it does not fire
+    /// itself.
+    #[must_use]
+    pub const fn window(&self) -> Option<&Window> {
+        match self {
+            Self::Window(window)
+            | Self::CountByWindow(window)
+            | Self::ReduceByWindow(window)
+            | Self::ReduceByKeyAndWindow(window)
+            | Self::GroupByKeyAndWindow(window)
+            | Self::CountByValueAndWindow(window) => Some(window),
+            _ => None,
         }
     }
 

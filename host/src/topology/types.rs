@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::batch::function::{Kind, Signature};
+use crate::batch::function::{Kind, Signature, StateSignature};
 use crate::batch::{ColumnType, FunctionName, RecordType};
 
 use super::plan::{Format, Op, Plan, SortBy, StreamPlan, Upstream};
@@ -27,6 +27,10 @@ pub struct Types {
     /// empty where no function is bound. Where it differs from what the stream reads, records are
     /// converted.
     pub takes: Vec<Vec<RecordType>>,
+    /// What each stream's `keep` takes, keys included.
+    pub keeps: Vec<Option<RecordType>>,
+    /// The state that each stateful stream's function has.
+    pub states: Vec<Option<StateSignature>>,
 }
 
 /// Works out the types of all streams. The problems are of no named file: see
@@ -69,6 +73,8 @@ pub fn infer(plan: &Plan, signatures: &Signatures) -> Result<Types, Problems> {
         sources,
         streams: streams
             .expect("a stream without a type has a problem, or reads from one that has"),
+        keeps: vec![None; takes.len()],
+        states: vec![None; takes.len()],
         takes,
     })
 }
@@ -347,7 +353,24 @@ impl Op {
             Self::MapPartitions => Kind::MapPartitions,
             Self::Reduce | Self::ReduceByKey => Kind::Reduce,
             Self::Transform => Kind::Transform,
-            Self::Repartition | Self::Union | Self::Count | Self::Sort(_) => return None,
+            Self::TransformWith => Kind::TransformWith,
+            Self::ReduceByWindow(_) | Self::ReduceByKeyAndWindow(_) => Kind::Reduce,
+            Self::UpdateStateByKey(_) => Kind::UpdateState,
+            Self::MapWithState(_) => Kind::MapWithState,
+            Self::Glom
+            | Self::Repartition
+            | Self::Union
+            | Self::Count
+            | Self::CountByValue
+            | Self::GroupByKey
+            | Self::Join(_)
+            | Self::Cogroup
+            | Self::Sort(_)
+            | Self::Window(_)
+            | Self::CountByWindow(_)
+            | Self::GroupByKeyAndWindow(_)
+            | Self::CountByValueAndWindow(_)
+            | Self::Snapshots => return None,
         })
     }
 

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use dshost::batch::column::U32s;
-use dshost::batch::function::{Groups, RecordRef, TrapKind};
+use dshost::batch::function::{Groups, RecordRef, Request, TrapKind};
 use dshost::batch::{Chunk, Column};
 use expect_test::expect;
 
-use super::{bind, call, context, hostile, limits, link, start, texts};
+use super::{Process as _, bind, call, context, hostile, limits, link, start, texts};
 
 /// Functions of text whose call ends in a trap.
 const TRAPS: [&str; 43] = [
@@ -263,7 +263,11 @@ fn a_fold_gives_a_record_for_each_group() {
     let values = Chunk::single(Column::int64([1, 2, 3]));
     let fold = |function| {
         start(&component, vec![link(&component, function)])
-            .fold(&context(0), &groups, &values, &[])
+            .call(
+                &context(0),
+                &Request::Fold(groups.clone(), values.clone()),
+                &[],
+            )
             .map(|outcome| outcome.chunk)
     };
     assert_eq!(fold("fold-sum"), Ok(Chunk::single(Column::int64([4, 2]))));
@@ -276,7 +280,7 @@ fn a_function_of_two_batches_points_into_neither() {
     let component = hostile();
     let pair = |function| {
         start(&component, vec![link(&component, function)])
-            .process_pair(&context(0), &texts(), &texts())
+            .call(&context(0), &Request::Pair(texts(), texts()), &[])
             .map(|outcome| outcome.chunk)
     };
     assert_eq!(pair("pair-count"), Ok(Chunk::single(Column::int64([6]))));

@@ -11,7 +11,7 @@ use dshost::plugin::{Engine, EngineConfig};
 use dshost::topology::plan::Limits;
 use expect_test::{Expect, expect};
 
-use super::{context, engine, guests, limits, link, load, path, start};
+use super::{Process as _, context, engine, guests, limits, link, load, path, start};
 
 /// The refusal of `bytes`: each cause in a line, then the hint.
 fn refused(bytes: &[u8], limits: &Limits) -> String {

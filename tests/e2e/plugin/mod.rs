@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::support::guests;
-use dshost::batch::function::{Binding, Context, Function, Outcome, Trap};
+use dshost::batch::function::{Binding, Context, Function, Outcome, RecordRef, Request, Trap};
 use dshost::batch::{BatchTime, Chunk, Column, RecordType};
 use dshost::plugin::engine::CacheDir;
 use dshost::plugin::{
@@ -18,6 +18,27 @@ use dshost::plugin::{
 use dshost::topology::plan::Limits;
 
 const MIB: usize = 1024 * 1024;
+
+/// The commonest call.
+trait Process {
+    fn process(
+        &mut self,
+        context: &Context,
+        input: &Chunk,
+        skip: &[RecordRef],
+    ) -> Result<Outcome, Trap>;
+}
+
+impl Process for Box<dyn Function> {
+    fn process(
+        &mut self,
+        context: &Context,
+        input: &Chunk,
+        skip: &[RecordRef],
+    ) -> Result<Outcome, Trap> {
+        self.call(context, &Request::Chunk(input.clone()), skip)
+    }
+}
 
 /// Limits that a test can wait for.
 fn limits() -> Limits {

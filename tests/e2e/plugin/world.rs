@@ -10,7 +10,7 @@ use dshost::plugin::{Engine, EngineConfig};
 use expect_test::expect;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{call, context, guests, hostile, link, load, start, texts};
+use super::{Process as _, call, context, guests, hostile, link, load, start, texts};
 
 #[test]
 fn a_guest_sees_batch_time_and_nothing_else() {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::batch::function::{
-    Binding, Context, Function, Groups, LinkCount, Outcome, RecordRef, Rejection, Report, Trap,
-    TrapKind,
+    Binding, Context, Function, Groups, LinkCount, Outcome, RecordRef, Rejection, Report, Request,
+    Trap, TrapKind,
 };
 use crate::batch::{Chunk, Column, Digest};
 
@@ -104,64 +104,62 @@ impl Binding for Double {
 }
 
 impl Function for Double {
-    fn process(
+    fn call(
         &mut self,
         context: &Context,
-        input: &Chunk,
+        request: &Request,
         skip: &[RecordRef],
     ) -> Result<Outcome, Trap> {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let Body::Process(process) = &self.body else {
-            return Err(Trap::broken_promise("it folds"));
-        };
-        let kept: Vec<u32> = (0..input.len() as u32)
-            .filter(|index| !skip.iter().any(|record| record.index == *index))
-            .collect();
-        let (chunk, rejected) = process(context, &input.take(&kept))?;
-        let rejection = |(index, reason): &(u32, &str)| Rejection {
-            at: RecordRef {
-                link: 0,
-                index: *index,
-            },
-            reason: (*reason).to_owned(),
-        };
-        Ok(Outcome {
-            chunk,
-            report: Report {
-                links: vec![LinkCount {
-                    records: input.len() as u64,
-                    rejected: rejected.len() as u64,
-                }],
-                rejections: rejected.iter().map(rejection).collect(),
-                counters: vec![("calls".to_owned(), 1)],
-            },
-        })
-    }
-
-    fn fold(
-        &mut self,
-        _: &Context,
-        groups: &Groups,
-        values: &Chunk,
-        _: &[RecordRef],
-    ) -> Result<Outcome, Trap> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        let Body::Fold(fold) = &self.body else {
-            return Err(Trap::broken_promise("it does not fold"));
-        };
-        let mut folded: Vec<Option<String>> = vec![None; groups.count as usize];
-        for (number, value) in groups.numbers.iter().zip(records(values)) {
-            let group = &mut folded[number as usize];
-            *group = Some(match group.take() {
-                None => value,
-                Some(_) if value == "!" => return Err(trap()),
-                Some(before) => fold(&before, &value),
-            });
+        match (&self.body, request) {
+            (Body::Process(process), Request::Chunk(input)) => {
+                run(&**process, context, input, skip)
+            }
+            (Body::Fold(fold), Request::Fold(groups, values)) => run_fold(&**fold, groups, values),
+            _ => Err(Trap::broken_promise("it has another shape")),
         }
-        let folded: Vec<String> = folded.into_iter().map(Option::unwrap).collect();
-        Ok(Outcome {
-            chunk: chunk(values.record_type(), &folded),
-            report: Report::default(),
-        })
     }
+}
+
+fn run(
+    process: &Process,
+    context: &Context,
+    input: &Chunk,
+    skip: &[RecordRef],
+) -> Result<Outcome, Trap> {
+    let kept: Vec<u32> = (0..input.len() as u32)
+        .filter(|index| !skip.iter().any(|record| record.index == *index))
+        .collect();
+    let (chunk, rejected) = process(context, &input.take(&kept))?;
+    let rejection = |(index, reason): &(u32, &str)| Rejection {
+        at: RecordRef {
+            link: 0,
+            index: *index,
+        },
+        reason: (*reason).to_owned(),
+    };
+    let report = Report {
+        links: vec![LinkCount {
+            records: input.len() as u64,
+            rejected: rejected.len() as u64,
+        }],
+        rejections: rejected.iter().map(rejection).collect(),
+        counters: vec![("calls".to_owned(), 1)],
+    };
+    Ok(Outcome::records(chunk, report))
+}
+
+fn run_fold(fold: &Fold, groups: &Groups, values: &Chunk) -> Result<Outcome, Trap> {
+    let mut folded: Vec<Option<String>> = vec![None; groups.count as usize];
+    for (number, value) in groups.numbers.iter().zip(records(values)) {
+        let group = &mut folded[number as usize];
+        *group = Some(match group.take() {
+            None => value,
+            Some(_) if value == "!" => return Err(trap()),
+            Some(before) => fold(&before, &value),
+        });
+    }
+    let folded: Vec<String> = folded.into_iter().map(Option::unwrap).collect();
+    let folded = chunk(values.record_type(), &folded);
+    Ok(Outcome::records(folded, Report::default()))
 }

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::batch::function::{Binding, Program, Segment};
+use crate::batch::function::{Binding, Program, Role, Segment};
 use crate::batch::{BatchTime, FunctionName, RecordType, Round};
 use crate::dataflow::calls::Caller;
 use crate::dataflow::control::{Half, RoundPlan, Skips};
 use crate::dataflow::operator::Attempt;
-use crate::dataflow::partitions::Partitions;
+use crate::dataflow::partitions::{History, Partitions};
 use crate::topology::plan::{
     Format, GenerateUnit, OnError, Op, Place, Plan, Plugins, Settings, SinkPlan, SourcePlan,
     StreamPlan, Target, Transport, Upstream,
@@ -35,6 +35,8 @@ impl Job {
                 sources: Vec::new(),
                 streams: Vec::new(),
                 takes: Vec::new(),
+                keeps: Vec::new(),
+                states: Vec::new(),
             },
             functions: Vec::new(),
             chain: None,
@@ -65,6 +67,8 @@ impl Job {
             op,
             from: from.to_vec(),
             function: None,
+            inverse: None,
+            keep: None,
             params: None,
             on_error: OnError::Fail,
             partitions: 4,
@@ -73,6 +77,8 @@ impl Job {
         });
         self.types.streams.push(gives);
         self.types.takes.push(Vec::new());
+        self.types.keeps.push(None);
+        self.types.states.push(None);
         self.functions.push(None);
         Upstream::Stream(index)
     }
@@ -161,7 +167,12 @@ impl Job {
         let plan = self.round(1);
         Arc::new(Attempt {
             types: Arc::new(self.types.clone()),
-            partitions: Partitions::new(&self.plan, inputs, &plan.fires),
+            partitions: Partitions::new(
+                &self.plan,
+                inputs,
+                (plan.batch, &plan.fires),
+                &History::default(),
+            ),
             plan,
         })
     }
@@ -217,6 +228,11 @@ impl Job {
             .iter()
             .position(|streams| ends(streams) == Some(stream))
             .unwrap();
-        Caller::new(&self.plan, (stage, &stages[stage]), half, self.world())
+        Caller::new(
+            &self.plan,
+            (stage, &stages[stage]),
+            (Role::Main, half),
+            self.world(),
+        )
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use crate::batch::function::Program;
+use crate::batch::function::{Program, Role};
 use crate::batch::sink::SinkError;
 use crate::batch::source::{Decoded, Partition, SourceError};
 use crate::batch::{BatchTime, Chunk, Round};
@@ -83,8 +83,11 @@ impl Environment for World {
             .collect()
     }
 
-    fn program(&self, _: Round, stage: usize) -> Program {
-        self.programs[stage].clone()
+    fn program(&self, _: Round, stage: usize, role: Role) -> Program {
+        match role {
+            Role::Main => self.programs[stage].clone(),
+            Role::Inverse | Role::Keep => Program::new(),
+        }
     }
 
     fn types(&self, _: Round) -> Arc<Types> {

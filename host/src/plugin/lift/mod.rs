@@ -65,7 +65,7 @@ impl Promise {
             }
         };
         due.check("it gave", chunk.len() as u64)?;
-        Ok(Outcome { chunk, report })
+        Ok(Outcome::records(chunk, report))
     }
 
     /// Checks what a fold made of the `values` of `count` groups.
@@ -83,7 +83,7 @@ impl Promise {
         let (report, _) = report(&self.kinds, values.len(), skip, outcome.report)?;
         let chunk = self.chunk(values, outcome.output)?;
         Records::Exactly(count.into()).check("it gave", chunk.len() as u64)?;
-        Ok(Outcome { chunk, report })
+        Ok(Outcome::records(chunk, report))
     }
 
     /// Checks what a function made of two batches of `records` together.
@@ -114,7 +114,7 @@ impl Promise {
             Keys::Lowered,
         );
         let chunk = self.chunk(&nothing, outcome.output)?;
-        Ok(Outcome { chunk, report })
+        Ok(Outcome::records(chunk, report))
     }
 
     fn chunk(&self, input: &Input, output: wire::OutputChunk) -> Result<Chunk, Trap> {

@@ -10,18 +10,18 @@ use std::time::Instant;
 use crate::batch::canonical::canonical_column;
 use crate::batch::convert::{NOT_EXACT, convert, without};
 use crate::batch::function::{
-    Context, Function, Groups, Outcome, Program, RecordRef, Report, Segment, Trap,
+    Context, Function, Groups, Outcome, Program, Report, Request, Role, Segment,
 };
 use crate::batch::text::{excerpt, record_excerpt};
 use crate::batch::{Chunk, Column, FunctionName, RecordType};
 use crate::topology::plan::{OnError, Op, Plan};
 
-use super::control::{CallSite, Half};
-use super::environment::Environment;
-use super::failure::{Failure, FailureKind, Node, Trapped};
-use super::operator::{Attempt, Output};
-use super::rejects::{NO_REASON, Rejects};
-use super::seed::seed;
+use crate::dataflow::control::{CallSite, Half};
+use crate::dataflow::environment::Environment;
+use crate::dataflow::failure::{Failure, FailureKind, Node, Trapped};
+use crate::dataflow::operator::{Attempt, Output};
+use crate::dataflow::rejects::{NO_REASON, Rejects};
+use crate::dataflow::seed::seed;
 
 /// The most that one call may be given or may give, in bytes. A column must stay below 4 GiB, and
 /// slices that repeat can stand for far more than a guest's memory holds.
@@ -49,6 +49,7 @@ struct Link {
 /// The functions of one half of a stage.
 pub(super) struct Caller {
     stage: usize,
+    role: Role,
     half: Half,
     empty: Empty,
     links: Vec<Link>,
@@ -99,7 +100,7 @@ impl Caller {
     pub(super) fn new(
         plan: &Plan,
         (stage, streams): (usize, &[usize]),
-        half: Half,
+        (role, half): (Role, Half),
         environment: Arc<dyn Environment>,
     ) -> Self {
         let link = |&stream: &usize| {
@@ -107,12 +108,13 @@ impl Caller {
             Link {
                 stream,
                 on_error: of.on_error,
-                function: of.function.clone(),
+                function: of.function_as(role).cloned(),
                 makes_keys: !matches!(of.op, Op::Filter | Op::MapValues | Op::FlatMapValues),
             }
         };
         Self {
             stage,
+            role,
             half,
             empty: Empty::Skip,
             links: streams.iter().map(link).collect(),
@@ -131,7 +133,9 @@ impl Caller {
 
     /// A round begins.
     pub(super) fn begin(&mut self, attempt: &Arc<Attempt>) {
-        let program = self.environment.program(attempt.plan.round, self.stage);
+        let program = self
+            .environment
+            .program(attempt.plan.round, self.stage, self.role);
         self.open = Some((Arc::clone(attempt), program));
     }
 
@@ -174,9 +178,8 @@ impl Caller {
                 chunk = Chunk::empty(segment.gives);
                 continue;
             }
-            let outcome = self.call(part, run, out, |function, context, skip| {
-                function.process(context, &chunk, skip)
-            })?;
+            let request = Request::Chunk(chunk.clone());
+            let outcome = self.call(part, run, &request, out)?;
             for (link, count) in links.iter().zip(&outcome.report.links) {
                 out.tally().node(Node::Stream(link.stream)).records_in += count.records;
             }
@@ -201,21 +204,13 @@ impl Caller {
     pub(super) fn fold(
         &self,
         run: &mut Run,
-        groups: &Groups,
+        groups: Groups,
         values: &Chunk,
         out: &mut Output,
     ) -> Result<Chunk, Failure> {
         let part = self.only();
-        let outcome = self.call(part, run, out, |function, context, skip| {
-            let outcome = function.fold(context, groups, values, skip)?;
-            let expected = (values.record_type(), groups.count as usize);
-            if (outcome.chunk.record_type(), outcome.chunk.len()) != expected {
-                return Err(Trap::broken_promise(
-                    "a fold did not give one record per group, of the type of its values",
-                ));
-            }
-            Ok(outcome)
-        })?;
+        let request = Request::Fold(groups, values.clone());
+        let outcome = self.call(part, run, &request, out)?;
         self.account(part, run, (values, &outcome.report), out)?;
         run.calls += 1;
         Ok(outcome.chunk)
@@ -266,13 +261,14 @@ impl Caller {
         &self,
         part: Part<'_>,
         run: &mut Run,
+        request: &Request,
         out: &mut Output,
-        call: impl FnOnce(&mut dyn Function, &Context, &[RecordRef]) -> Result<Outcome, Trap>,
     ) -> Result<Outcome, Failure> {
         let (attempt, program) = self.open.as_ref().expect("calls happen in an open round");
         let plan = &attempt.plan;
         let site = CallSite {
             stream: part.links[0].stream,
+            role: self.role,
             half: self.half,
             partition: run.partition,
             sequence: run.calls,
@@ -288,10 +284,10 @@ impl Caller {
         let binding = &part.segment.binding;
         let start = Instant::now();
         let result = match &mut run.instances[part.index] {
-            Some(function) => call(&mut **function, &context, skip),
+            Some(function) => function.call(&context, request, skip),
             slot => binding
                 .instantiate()
-                .and_then(|function| call(&mut **slot.insert(function), &context, skip)),
+                .and_then(|function| slot.insert(function).call(&context, request, skip)),
         };
         out.tally().guest(part.node(), start.elapsed());
         let kind = match result {
