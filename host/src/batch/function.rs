@@ -376,6 +376,27 @@ pub trait Binding: Send + Sync {
 
     /// The plugin version.
     fn digest(&self) -> Digest;
+
+    /// Brings states of version `from` of its (stateful) function to today's version.
+    ///
+    /// # Errors
+    ///
+    /// As [`Function::call`]; also where the plugin has no migration from that version.
+    fn migrate(&self, from: u32, states: &Column) -> Result<Migrated, Trap> {
+        let _ = states;
+        Err(Trap::broken_promise(format!(
+            "the plugin has no migration from state version {from}"
+        )))
+    }
+}
+
+/// States of an older version brought to today's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Migrated {
+    /// By state: whether its key stays.
+    pub kept: Vec<bool>,
+    /// The new states of those that stay, in their order.
+    pub states: Column,
 }
 
 /// A part of a stage that one instance runs: a chain, or a single function.

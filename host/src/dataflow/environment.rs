@@ -21,6 +21,14 @@ pub trait Environment: Send + Sync {
     /// Segments of a chain cover its streams in order; other stages have one segment.
     fn program(&self, round: Round, stage: usize, role: Role) -> Program;
 
+    /// The pairs (key, state) that the stateful `Plan::streams[stream]` starts with, at the very
+    /// first start; none: no state. Types are those of the stream's state, keys canonical and
+    /// distinct.
+    fn initial(&self, stream: usize) -> Option<Arc<Chunk>> {
+        let _ = stream;
+        None
+    }
+
     /// The record types under the plugin versions of `round`.
     fn types(&self, round: Round) -> Arc<Types>;
 

@@ -5,8 +5,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::batch::Digest;
-use crate::batch::function::{Binding, Context, Function, Outcome, RecordRef, Request, Trap};
+use crate::batch::function::{
+    Binding, Context, Function, Migrated, Outcome, RecordRef, Request, Trap,
+};
+use crate::batch::{Column, Digest};
 
 /// Idle instances of one binding that are kept; there are never more in use than workers.
 const MAX_IDLE: usize = 64;
@@ -49,6 +51,10 @@ impl Binding for Kept {
 
     fn digest(&self) -> Digest {
         self.binding.digest()
+    }
+
+    fn migrate(&self, from: u32, states: &Column) -> Result<Migrated, Trap> {
+        self.binding.migrate(from, states)
     }
 }
 
@@ -108,6 +114,10 @@ impl Binding for Fresh {
     fn digest(&self) -> Digest {
         self.binding.digest()
     }
+
+    fn migrate(&self, from: u32, states: &Column) -> Result<Migrated, Trap> {
+        self.binding.migrate(from, states)
+    }
 }
 
 struct PerCall(Arc<dyn Binding>);
@@ -129,7 +139,7 @@ mod tests {
 
     use super::*;
     use crate::batch::function::{Report, TrapKind};
-    use crate::batch::{BatchTime, Chunk, Column};
+    use crate::batch::{BatchTime, Chunk};
 
     /// Counts its instances; each counts its calls, and traps on an empty chunk.
     #[derive(Default)]
