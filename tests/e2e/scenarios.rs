@@ -2,22 +2,25 @@
 //! workers.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::support::guests::{self, root};
 use crate::support::{dshost, output, stdout};
 
+/// The scenarios in a folder and in those below it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = paths.partition(|path| path.is_dir());
+    let is_scenario = |path: &PathBuf| path.extension().is_some_and(|one| one == "toml");
+    let below = folders.iter().flat_map(|folder| self::files(folder));
+    files.into_iter().filter(is_scenario).chain(below).collect()
+}
+
 #[test]
 fn every_scenario_holds_with_1_2_3_and_7_workers() {
     guests::components();
-    let mut scenarios: Vec<PathBuf> = fs::read_dir(root().join("tests/scenarios"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        })
-        .collect();
+    let mut scenarios = files(&root().join("tests/scenarios"));
     scenarios.sort();
     let output = output(
         dshost()
