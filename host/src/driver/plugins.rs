@@ -60,9 +60,7 @@ fn open_functions(plan: &Plan) -> usize {
             Upstream::Stream(stream) => open[*stream],
         });
         let joined = joined.fold(0, usize::saturating_add);
-        if stream.function.is_some() {
-            functions = functions.saturating_add(joined);
-        }
+        functions = functions.saturating_add(joined.saturating_mul(stream.functions().count()));
         // What comes out of an exchange comes partition by partition.
         let kept = stream.op.chains() || matches!(stream.op, Op::MapPartitions | Op::Union);
         open.push(if kept { joined } else { 1 });
