@@ -22,7 +22,8 @@ pub(super) fn check(args: &TopologyArgs) -> Result<(), CliError> {
 
 fn deployment(plan: &Plan) -> Result<Deployment, PluginsError> {
     let engine = plugin_engine(plan, 1)?;
-    Ok(Deployment::compose(plan, load_plugins(plan, &engine)?)?)
+    let deployment = Deployment::compose(plan, load_plugins(plan, &engine)?)?;
+    Ok(deployment.with_initial(plan)?)
 }
 
 fn describe(topology: &Path, plan: &Plan, types: &Types) -> String {

@@ -174,8 +174,7 @@ impl Executor {
                         Some(Suspect { plugin, reason }) => {
                             self.versions.roll_back(batch.time, &plugin, &reason);
                         }
-                        None if batch.has_input() => self.versions.passed(),
-                        None => {}
+                        None => self.versions.committed(batch.has_input()),
                     }
                     self.environment.release();
                     return Ok(Committed {

@@ -136,10 +136,13 @@ impl Job {
         let plan = Arc::new(plan);
         let plugins = plugin_engine(&plan, options.workers)?;
         let components = load_plugins(&plan, &plugins)?;
-        let deployment = Deployment::compose(&plan, components).map_err(PluginsError::from)?;
+        let deployment = Deployment::compose(&plan, components)
+            .map_err(PluginsError::from)?
+            .with_initial(&plan)
+            .map_err(PluginsError::from)?;
         let mut directory = JobDirectory::lock(&job_directory(&plan, &options.folder))?;
         let board = StatusBoard::new(first_status(&plan, options.workers));
-        let versions = Versions::new(Arc::new(deployment), board.clone());
+        let versions = Versions::new(Arc::clone(&plan), Arc::new(deployment), board.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(IO_THREADS)
             .thread_name("io")

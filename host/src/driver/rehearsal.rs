@@ -75,9 +75,11 @@ impl Rehearsal {
         let plan = Arc::new(plan);
         let engine = plugin_engine(&plan, options.workers)?;
         let components = load_plugins(&plan, &engine)?;
-        let deployment = compose(&plan, components, options)?;
+        let deployment = compose(&plan, components, options)?
+            .with_initial(&plan)
+            .map_err(PluginsError::from)?;
         let board = StatusBoard::new(Status::default());
-        let versions = Versions::new(Arc::new(deployment), board.clone());
+        let versions = Versions::new(Arc::clone(&plan), Arc::new(deployment), board.clone());
         let observed = Observed::default();
         let mut sinks = Vec::new();
         let mut printed = BTreeMap::new();
@@ -137,8 +139,11 @@ impl Rehearsal {
                 .map_err(|error| PluginsError::Load(vec![error]))?;
             components.insert(name.clone(), component);
         }
-        self.versions
-            .propose(Arc::new(compose(&self.plan, components, options)?));
+        let mut deployment = compose(&self.plan, components, options)?;
+        if !self.versions.are_holding() {
+            deployment = deployment.with_initial(&self.plan)?;
+        }
+        self.versions.propose(Arc::new(deployment))?;
         Ok(())
     }
 

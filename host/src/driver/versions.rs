@@ -4,6 +4,11 @@
 //! is on probation for its first [`PROBATION_BATCHES`] batches with input; until then the last
 //! proven one is kept.
 //!
+//! Once a batch is committed, operators hold states and windows: a deployment that cannot go on with
+//! what the current one left is not taken ([`super::continuity`]). One that migrates states is on
+//! probation for its first batch alone: when that is committed the old states are gone, and there
+//! is nothing to fall back to.
+//!
 //! **Invariant:** a digest that was refused is not proposed again until the plugin's file changes.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +17,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{info, warn};
 
 use super::cadence::Now;
+use super::continuity::{Breaks, migrates};
 use super::deployment::{Components, Deployment};
 use super::status::{CandidateStatus, PluginStatus, StatusBoard, SwapEvent, SwapRecord};
 use crate::batch::{BatchTime, Digest};
+use crate::topology::plan::Plan;
 
 /// Batches with input that a new version must pass before it is trusted.
 pub const PROBATION_BATCHES: u32 = 3;
@@ -22,6 +29,7 @@ pub const PROBATION_BATCHES: u32 = 3;
 /// Shared by the reloader and the executor.
 #[derive(Clone)]
 pub struct Versions {
+    plan: Arc<Plan>,
     state: Arc<Mutex<State>>,
     board: StatusBoard,
 }
@@ -31,16 +39,20 @@ struct State {
     /// What `current` replaced, while `current` is on probation.
     proven: Option<Arc<Deployment>>,
     probation: u32,
+    /// Whether `current` migrates states, and no batch of it is committed yet.
+    migrating: bool,
+    /// Whether a batch was committed, so that operators hold something.
+    holding: bool,
     proposed: Option<Arc<Deployment>>,
     refused: BTreeMap<String, Digest>,
-    roll_backs: u64,
+    dropped: u64,
 }
 
 impl Versions {
     /// Starts with what the job starts with, which is on no probation: there is nothing to fall
     /// back to.
     #[must_use]
-    pub fn new(first: Arc<Deployment>, board: StatusBoard) -> Self {
+    pub fn new(plan: Arc<Plan>, first: Arc<Deployment>, board: StatusBoard) -> Self {
         board.update(|status| {
             status.plugins = first
                 .digests()
@@ -61,11 +73,14 @@ impl Versions {
             current: first,
             proven: None,
             probation: 0,
+            migrating: false,
+            holding: false,
             proposed: None,
             refused: BTreeMap::new(),
-            roll_backs: 0,
+            dropped: 0,
         };
         Self {
+            plan,
             state: Arc::new(Mutex::new(state)),
             board,
         }
@@ -89,17 +104,30 @@ impl Versions {
         Arc::clone(&self.lock().current)
     }
 
+    /// Whether a batch was committed, so that operators hold something.
+    #[must_use]
+    pub fn are_holding(&self) -> bool {
+        self.lock().holding
+    }
+
     /// The executor takes it at the next batch boundary. Not if it holds a version that was refused
     /// meanwhile; then there was a roll back, after which every file is looked at again.
-    pub fn propose(&self, deployment: Arc<Deployment>) {
+    ///
+    /// # Errors
+    ///
+    /// It cannot go on with what operators hold.
+    pub fn propose(&self, deployment: Arc<Deployment>) -> Result<(), Breaks> {
         let digests = deployment.digests();
         {
             let mut state = self.lock();
+            if state.holding {
+                deployment.check_follows(&self.plan, &state.current)?;
+            }
             if digests
                 .iter()
                 .any(|(name, digest)| state.refused.get(name) == Some(digest))
             {
-                return;
+                return Ok(());
             }
             state.proposed = Some(deployment);
         }
@@ -113,6 +141,7 @@ impl Versions {
                 });
             }
         });
+        Ok(())
     }
 
     /// Remembers that a version is not taken, and why.
@@ -151,7 +180,11 @@ impl Versions {
         if state.probation == 0 {
             state.proven = Some(Arc::clone(&state.current));
         }
-        state.probation = PROBATION_BATCHES;
+        state.migrating = state.holding && migrates(&state.current.types, &next.types);
+        state.probation = match state.migrating {
+            true => 1,
+            false => PROBATION_BATCHES,
+        };
         state.current = Arc::clone(&next);
         if state
             .proven
@@ -178,10 +211,12 @@ impl Versions {
             .then(|| Arc::clone(proven))
     }
 
-    /// A batch with input was committed by the current deployment.
-    pub fn passed(&self) {
+    /// A batch, with input or without, was committed by the current deployment.
+    pub fn committed(&self, has_input: bool) {
         let mut state = self.lock();
-        if state.probation == 0 {
+        state.hold(&self.plan);
+        let migrated = std::mem::take(&mut state.migrating);
+        if state.probation == 0 || !(has_input || migrated) {
             return;
         }
         state.probation -= 1;
@@ -201,10 +236,11 @@ impl Versions {
         });
     }
 
-    /// How often a deployment was rolled back so far.
+    /// How often a proposal was dropped so far, by a roll back or because it cannot go on with what
+    /// the first batch left: the files may hold versions that nobody knows of any more.
     #[must_use]
-    pub fn roll_backs(&self) -> u64 {
-        self.lock().roll_backs
+    pub fn dropped(&self) -> u64 {
+        self.lock().dropped
     }
 
     /// The current deployment failed its probation, by `guilty`, at a batch that the proven one
@@ -217,9 +253,11 @@ impl Versions {
         };
         let failed = std::mem::replace(&mut state.current, Arc::clone(&proven));
         state.probation = 0;
+        state.migrating = false;
+        state.hold(&self.plan);
         // What was proposed meanwhile may build on the version that failed.
         state.proposed = None;
-        state.roll_backs += 1;
+        state.dropped += 1;
         let digest = failed.components[guilty].digest();
         state.refused.insert(guilty.to_owned(), digest);
         drop(state);
@@ -253,6 +291,21 @@ impl Versions {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A thread that panics ends the process, so a poisoned state is never used for long.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// From now on operators hold what was committed.
+    fn hold(&mut self, plan: &Plan) {
+        if std::mem::replace(&mut self.holding, true) {
+            return;
+        }
+        self.current.initial.forget();
+        // It was proposed when nothing was held that it would have to go on with.
+        let proposed = self.proposed.take();
+        let count = usize::from(proposed.is_some());
+        self.proposed = proposed.filter(|next| next.check_follows(plan, &self.current).is_ok());
+        self.dropped += (count - usize::from(self.proposed.is_some())) as u64;
     }
 }
 
