@@ -195,6 +195,31 @@ impl Caller {
         Ok(chunk)
     }
 
+    /// Makes one batch of two (`transform_with`), which may be empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Caller::process`].
+    pub(super) fn process_pair(
+        &self,
+        run: &mut Run,
+        (left, right): (&Chunk, &Chunk),
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        let part = self.only();
+        let takes = &part.segment.takes;
+        let left = self.convert_to(part, run, (left, takes[0]), out)?;
+        let right = self.convert_to(part, run, (right, takes[1]), out)?;
+        let records = (left.len() + right.len()) as u64;
+        out.tally().node(part.node()).records_in += records;
+        let request = Request::Pair(left.clone(), right);
+        let outcome = self.call(part, run, &request, out)?;
+        self.account(part, run, (&left, &outcome.report), out)?;
+        let chunk = self.canonical(part, run, outcome.chunk, out)?;
+        run.calls += 1;
+        Ok(chunk)
+    }
+
     /// Folds `values` with the one function of the stage: a record per group, of the type of
     /// `values`.
     ///
