@@ -5,7 +5,7 @@ use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::group::{Grouper, Numbers};
 use crate::batch::lists::Lists;
 use crate::batch::members::Members;
-use crate::batch::{Chunk, Column, ColumnType, RecordType};
+use crate::batch::{Chunk, Column};
 
 use super::calls::CALL_BYTES;
 use super::failure::{Failure, FailureKind};
@@ -80,15 +80,10 @@ impl Groups {
     }
 }
 
-/// The type of the pairs that [`grouped`] gives.
-#[must_use]
-pub(super) const fn grouped_type(key: ColumnType) -> RecordType {
-    RecordType::pair(key, ColumnType::Msgpack)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::{ColumnType, RecordType};
     use crate::dataflow::gather::Gather;
     use crate::dataflow::parcel::Parcel;
     use crate::dataflow::testing::{Job, PAIR, all, chunk, parcel, round};
@@ -98,7 +93,8 @@ mod tests {
     fn values_stand_in_order_under_keys_in_order_of_appearance() {
         let mut job = Job::new();
         let pairs = job.source(PAIR);
-        job.stream(Op::GroupByKey, &[pairs], grouped_type(ColumnType::Text));
+        let lists = RecordType::pair(ColumnType::Text, ColumnType::Msgpack);
+        job.stream(Op::GroupByKey, &[pairs], lists);
         let arrive = |target, partition, pairs: &[&str]| Parcel {
             target,
             ..parcel(partition, 0, false, chunk(PAIR, pairs))

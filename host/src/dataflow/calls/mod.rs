@@ -144,9 +144,9 @@ impl Caller {
         self.open = None;
     }
 
-    /// What the first function takes.
+    /// What the first function takes of its first input.
     pub(super) fn takes(&self) -> RecordType {
-        self.program()[0].takes
+        self.program()[0].takes[0]
     }
 
     /// Sends a chunk through all functions of the stage.
@@ -171,7 +171,7 @@ impl Caller {
                 links,
             };
             let given = chunk.len();
-            chunk = self.convert_to(part, run, (&chunk, segment.takes), out)?;
+            chunk = self.convert_to(part, run, (&chunk, segment.takes[0]), out)?;
             // The function counts those that reach it.
             out.tally().node(part.node()).records_in += (given - chunk.len()) as u64;
             if chunk.is_empty() && self.empty == Empty::Skip {
@@ -207,7 +207,7 @@ impl Caller {
         out: &mut Output,
     ) -> Result<Chunk, Failure> {
         let part = self.only();
-        let takes = &part.segment.takes;
+        let takes = part.segment.takes.clone();
         let left = self.convert_to(part, run, (left, takes[0]), out)?;
         let right = self.convert_to(part, run, (right, takes[1]), out)?;
         let records = (left.len() + right.len()) as u64;
