@@ -1,9 +1,10 @@
 //! Which operators a plan becomes, and how they are joined.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::batch::function::Role;
-use crate::topology::plan::{Op, Upstream};
+use crate::topology::plan::{Op, StreamPlan, Upstream};
 
 use super::calls::Caller;
 use super::chain::Chain;
@@ -11,6 +12,7 @@ use super::control::Half;
 use super::count::{Count, Total};
 use super::drive::{Inlet, Outlet, Route, Site};
 use super::failure::Node;
+use super::local::Local;
 use super::map_partitions::MapPartitions;
 use super::operator::Operator;
 use super::reduce::{Last, Reduce};
@@ -19,6 +21,7 @@ use super::repartition::{Deal, Dealer};
 use super::sink::Sink;
 use super::sort::{self, Sort};
 use super::source::Source;
+use super::state::{MapWithState, Scatter, Shared, Snapshots, Store, Timing, UpdateStateByKey};
 use super::targets::Targets;
 use super::transform::Transform;
 use super::union::Union;
@@ -31,6 +34,12 @@ pub(super) fn build(site: &Site<'_>) {
         site,
         sources: Vec::with_capacity(plan.sources.len()),
         streams: vec![None; plan.streams.len()],
+        stores: plan
+            .streams
+            .iter()
+            .enumerate()
+            .map(|(index, stream)| store(local, index, stream))
+            .collect(),
     };
     for (index, source) in plan.sources.iter().enumerate() {
         let environment = Arc::clone(&local.environment);
@@ -62,6 +71,24 @@ struct Graph<'a, 'scope> {
     sources: Vec<Outlet<'scope>>,
     /// Of a chain only the last stream has an outlet; nobody reads the others.
     streams: Vec<Option<Outlet<'scope>>>,
+    /// The tables of stateful streams.
+    stores: Vec<Option<Shared>>,
+}
+
+/// The tables of a stateful stream on this worker.
+fn store(local: &Local, index: usize, stream: &StreamPlan) -> Option<Shared> {
+    let timing = match &stream.op {
+        Op::MapWithState(state) if state.timeout.is_some() => Timing::Timed,
+        Op::MapWithState(_) | Op::UpdateStateByKey(_) => Timing::Untimed,
+        _ => return None,
+    };
+    let targets = Targets {
+        partitions: stream.partitions,
+        worker: local.index,
+        workers: local.peers,
+    };
+    let environment = Arc::clone(&local.environment);
+    Some(Store::shared(index, targets, timing, environment))
 }
 
 impl<'scope> Graph<'_, 'scope> {
@@ -142,6 +169,22 @@ impl<'scope> Graph<'_, 'scope> {
                 let inlet = exchanged(self.outlet(stream.from[0]), 1);
                 self.site.operator(node, Box::new(operator), vec![inlet])
             }
+            Op::UpdateStateByKey(_) => {
+                let operator = UpdateStateByKey::new(first, self.store(first), caller(Half::After));
+                self.stateful(first, (inlets(), before()), Box::new(operator))
+            }
+            Op::MapWithState(state) => {
+                let (store, caller) = (self.store(first), caller(Half::After));
+                let operator = MapWithState::new(first, state.timeout, store, caller);
+                self.stateful(first, (inlets(), before()), Box::new(operator))
+            }
+            Op::Snapshots => {
+                let Upstream::Stream(of) = stream.from[0] else {
+                    unreachable!("a source has no snapshots")
+                };
+                let operator = Snapshots::new(first, self.store(of));
+                self.site.operator(node, Box::new(operator), inlets())
+            }
             Op::Glom
             | Op::CountByValue
             | Op::GroupByKey
@@ -153,10 +196,7 @@ impl<'scope> Graph<'_, 'scope> {
             | Op::ReduceByWindow(_)
             | Op::ReduceByKeyAndWindow(_)
             | Op::GroupByKeyAndWindow(_)
-            | Op::CountByValueAndWindow(_)
-            | Op::UpdateStateByKey(_)
-            | Op::MapWithState(_)
-            | Op::Snapshots => todo!("operator {}", stream.op.name()),
+            | Op::CountByValueAndWindow(_) => todo!("operator {}", stream.op.name()),
         };
         self.streams[last] = Some(outlet);
     }
@@ -172,6 +212,24 @@ impl<'scope> Graph<'_, 'scope> {
         let combined = self.site.operator(node, before, inlets);
         self.site
             .operator(node, after, vec![exchanged(combined, partitions)])
+    }
+
+    /// Adds the two halves of a stateful operator.
+    fn stateful(
+        &self,
+        stream: usize,
+        (inlets, before): (Vec<Inlet<'scope>>, Caller),
+        after: Box<dyn Operator>,
+    ) -> Outlet<'scope> {
+        let partitions = self.site.local.plan.streams[stream].partitions;
+        let scatter = Scatter::new(stream, partitions, before);
+        self.wide(stream, (inlets, Box::new(scatter)), (partitions, after))
+    }
+
+    /// The tables of a stateful stream.
+    fn store(&self, stream: usize) -> Shared {
+        let store = self.stores[stream].as_ref();
+        Rc::clone(store.expect("a stateful stream has tables"))
     }
 
     fn targets(&self, partitions: u32) -> Targets {
