@@ -36,10 +36,10 @@ fn describe(topology: &Path, plan: &Plan, types: &Types) -> String {
             .iter()
             .map(|&upstream| plan.name_of(upstream))
             .collect();
-        let function = stream
-            .function
-            .as_ref()
-            .map_or_else(String::new, |name| format!(" {name}"));
+        let function: String = stream
+            .functions()
+            .map(|(_, name)| format!(" {name}"))
+            .collect();
         out.push_str(&format!(
             "  stream {}: {record} = {}{function} of {}\n",
             stream.name,

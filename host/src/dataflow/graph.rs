@@ -8,22 +8,30 @@ use crate::topology::plan::{Op, StreamPlan, Upstream};
 
 use super::calls::Caller;
 use super::chain::Chain;
+use super::cogroup::Cogroup;
 use super::control::Half;
 use super::count::{Count, Total};
+use super::count_by_value::{CountByValue, Sum};
 use super::drive::{Inlet, Outlet, Route, Site};
 use super::failure::Node;
+use super::gather::{Gather, Make};
+use super::glom::Glom;
+use super::group_by_key::GroupByKey;
+use super::join::Join;
 use super::local::Local;
 use super::map_partitions::MapPartitions;
 use super::operator::Operator;
 use super::reduce::{Last, Reduce};
 use super::reduce_by_key::{Combine, Merge};
 use super::repartition::{Deal, Dealer};
+use super::scatter::Scatter;
 use super::sink::Sink;
 use super::sort::{self, Sort};
 use super::source::Source;
-use super::state::{MapWithState, Scatter, Shared, Snapshots, Store, Timing, UpdateStateByKey};
+use super::state::{Admit, MapWithState, Shared, Snapshots, Store, Timing, UpdateStateByKey};
 use super::targets::Targets;
 use super::transform::Transform;
+use super::transform_with::TransformWith;
 use super::union::Union;
 
 /// Adds all operators of the plan to the dataflow; the same on every worker.
@@ -185,13 +193,32 @@ impl<'scope> Graph<'_, 'scope> {
                 let operator = Snapshots::new(first, self.store(of));
                 self.site.operator(node, Box::new(operator), inlets())
             }
-            Op::Glom
-            | Op::CountByValue
-            | Op::GroupByKey
-            | Op::Join(_)
-            | Op::Cogroup
-            | Op::TransformWith
-            | Op::Window(_)
+            Op::Glom => self
+                .site
+                .operator(node, Box::new(Glom::new(first)), inlets()),
+            Op::CountByValue => {
+                let before = CountByValue::new(first, stream.on_error, stream.partitions);
+                let after = Gather::new(first, self.targets(stream.partitions), 1, Sum);
+                self.wide(
+                    first,
+                    (inlets(), Box::new(before)),
+                    (stream.partitions, Box::new(after)),
+                )
+            }
+            Op::GroupByKey => self.keyed(first, GroupByKey),
+            Op::Join(kind) => self.keyed(first, Join(*kind)),
+            Op::Cogroup => self.keyed(first, Cogroup),
+            Op::TransformWith => {
+                let make =
+                    TransformWith::new([stream.from[0], stream.from[1]], caller(Half::After));
+                let gather = Gather::new(first, single, 2, make);
+                let inlets = stream.from.iter();
+                let inlets = inlets
+                    .map(|from| exchanged(self.outlet(*from), 1))
+                    .collect();
+                self.site.operator(node, Box::new(gather), inlets)
+            }
+            Op::Window(_)
             | Op::CountByWindow(_)
             | Op::ReduceByWindow(_)
             | Op::ReduceByKeyAndWindow(_)
@@ -222,14 +249,30 @@ impl<'scope> Graph<'_, 'scope> {
         after: Box<dyn Operator>,
     ) -> Outlet<'scope> {
         let partitions = self.site.local.plan.streams[stream].partitions;
-        let scatter = Scatter::new(stream, partitions, before);
-        self.wide(stream, (inlets, Box::new(scatter)), (partitions, after))
+        let admit = Admit::new(stream, partitions, before);
+        self.wide(stream, (inlets, Box::new(admit)), (partitions, after))
     }
 
     /// The tables of a stateful stream.
     fn store(&self, stream: usize) -> Shared {
         let store = self.stores[stream].as_ref();
         Rc::clone(store.expect("a stateful stream has tables"))
+    }
+
+    /// Adds an operator by key that combines nothing before the exchange: each of its inputs is
+    /// scattered, and what comes is gathered.
+    fn keyed(&self, stream: usize, make: impl Make + 'static) -> Outlet<'scope> {
+        let plan = &self.site.local.plan.streams[stream];
+        let (node, partitions) = (Node::Stream(stream), plan.partitions);
+        let scattered = plan.from.iter().map(|from| {
+            let scatter = Scatter::new(stream, partitions);
+            let inlet = self.straight(*from);
+            let outlet = self.site.operator(node, Box::new(scatter), vec![inlet]);
+            exchanged(outlet, partitions)
+        });
+        let inlets: Vec<Inlet<'scope>> = scattered.collect();
+        let gather = Gather::new(stream, self.targets(partitions), inlets.len(), make);
+        self.site.operator(node, Box::new(gather), inlets)
     }
 
     fn targets(&self, partitions: u32) -> Targets {

@@ -31,15 +31,21 @@
 
 mod calls;
 mod chain;
+mod cogroup;
 mod container;
 mod control;
 mod count;
+mod count_by_value;
 mod drive;
 mod engine;
 mod environment;
 mod failure;
 mod folding;
+mod gather;
+mod glom;
 mod graph;
+mod group_by_key;
+mod join;
 mod local;
 mod machine;
 mod map_partitions;
@@ -52,6 +58,7 @@ mod rejects;
 mod repartition;
 mod report;
 mod rows;
+mod scatter;
 mod seed;
 mod shelf;
 mod sink;
@@ -60,6 +67,7 @@ mod source;
 mod state;
 mod targets;
 mod transform;
+mod transform_with;
 mod union;
 mod worker;
 

@@ -307,8 +307,12 @@ impl Executor {
             }
             next += 1;
         }
-        let function = |stream: usize| self.plan.streams[stream].function.clone();
-        reached.into_iter().filter_map(function).collect()
+        let functions = |stream: usize| self.plan.streams[stream].functions();
+        reached
+            .into_iter()
+            .flat_map(functions)
+            .map(|(_, name)| name.clone())
+            .collect()
     }
 
     /// One attempt: a round of the dataflow and the sinks' vote.

@@ -348,9 +348,10 @@ fn first_status(plan: &Plan, workers: usize) -> Status {
     let stream = |stream: &StreamPlan| OperatorStatus {
         name: stream.name.clone(),
         function: stream
-            .function
-            .as_ref()
-            .map_or_else(String::new, ToString::to_string),
+            .functions()
+            .map(|(_, name)| name.to_string())
+            .collect::<Vec<_>>()
+            .join(" "),
         ..OperatorStatus::default()
     };
     let sources = plan.sources.iter().map(source);

@@ -60,11 +60,14 @@ fn open_functions(plan: &Plan) -> usize {
             Upstream::Stream(stream) => open[*stream],
         });
         let joined = joined.fold(0, usize::saturating_add);
-        if stream.function.is_some() {
-            functions = functions.saturating_add(joined);
-        }
+        let bound = stream.functions().count();
+        functions = functions.saturating_add(joined.saturating_mul(bound));
         // What comes out of an exchange comes partition by partition.
-        let kept = stream.op.chains() || matches!(stream.op, Op::MapPartitions | Op::Union);
+        let kept = stream.op.chains()
+            || matches!(
+                stream.op,
+                Op::MapPartitions | Op::Glom | Op::Union | Op::Window(_)
+            );
         open.push(if kept { joined } else { 1 });
     }
     functions

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::operators::SNAPSHOTS;
-use super::plan::{Plan, SinkPlan, SourcePlan, StreamPlan, Target, Upstream};
+use super::plan::{Op, Plan, SinkPlan, SourcePlan, StreamPlan, Target, Upstream};
 use super::plugins::PluginsSpec;
 use super::problem::quoted;
 use super::reader::{Located, Offset, Reader, Text};
@@ -57,7 +57,13 @@ enum Node {
 
 /// Checks the graph and makes the plan; of a file with errors there is none. `observe` names
 /// streams that count as read.
-pub(super) fn plan(spec: Spec<'_>, observe: &[String], reader: &mut Reader<'_>) -> Option<Plan> {
+pub(super) fn plan(
+    mut spec: Spec<'_>,
+    observe: &[String],
+    reader: &mut Reader<'_>,
+) -> Option<Plan> {
+    add_snapshots(&mut spec, observe);
+    let spec = spec;
     let names = Names::new(&spec, reader);
     let observed: Vec<usize> = observe
         .iter()
@@ -109,6 +115,27 @@ fn check_ends(reader: &mut Reader<'_>, spec: &Spec<'_>, is_observed: bool) {
     }
 }
 
+// === Snapshots ===
+
+/// Adds the streams of whole states that something reads or observes: each is a stream of its own,
+/// which reads the one that keeps the state.
+fn add_snapshots(spec: &mut Spec<'_>, observe: &[String]) {
+    let read = spec.streams.iter().flat_map(|stream| &stream.from);
+    let read = read.chain(spec.sinks.iter().filter_map(|sink| sink.from.as_ref()));
+    let wanted: BTreeSet<&str> = read
+        .map(|name| name.value.as_ref())
+        .chain(observe.iter().map(String::as_str))
+        .collect();
+    let snapshots: Vec<StreamSpec<'_>> = spec
+        .streams
+        .iter()
+        .filter(|stream| matches!(stream.op, Some(Op::MapWithState(_))))
+        .filter(|stream| wanted.contains(format!("{}{SNAPSHOTS}", stream.name).as_str()))
+        .map(StreamSpec::snapshots)
+        .collect();
+    spec.streams.extend(snapshots);
+}
+
 // === Names ===
 
 /// What every name stands for.
@@ -128,7 +155,7 @@ impl<'s, 't> Names<'s, 't> {
         let sinks = sinks.map(|one| (&one.name, one.at, Node::Sink));
         let mut nodes: HashMap<&str, Node> = HashMap::new();
         for (name, at, node) in sources.chain(streams).chain(sinks) {
-            if !units::is_name(name) {
+            if !units::is_name(name) && !is_snapshots(spec, node) {
                 bad_name(reader, at, name, node.what());
             }
             if let Some(first) = nodes.get(name.as_str()) {
@@ -167,7 +194,14 @@ impl<'s, 't> Names<'s, 't> {
         }
         let of_state = wanted.strip_suffix(SNAPSHOTS);
         if let Some(Node::Stream(stream)) = of_state.and_then(|name| self.nodes.get(name)) {
-            return self.snapshots(reader, *stream, name);
+            let stream = &self.spec.streams[*stream];
+            // An unknown operator was told already.
+            if let Some(operator) = stream.operator {
+                let (name_of, operator) = (quoted(&stream.name), quoted(operator.name));
+                let message = format!("stream {name_of} has no snapshots, as it is a {operator}");
+                reader.wrong_hint(name.at, &message, "only `map_with_state` has them");
+            }
+            return None;
         }
         if self.spec.is_whole {
             let raw = quoted(name.raw);
@@ -179,25 +213,10 @@ impl<'s, 't> Names<'s, 't> {
         }
         None
     }
+}
 
-    /// The stream of a stream's whole state.
-    fn snapshots(
-        &self,
-        reader: &mut Reader<'_>,
-        index: usize,
-        name: &Text<'_>,
-    ) -> Option<Upstream> {
-        let stream = &self.spec.streams[index];
-        // An unknown operator was told already.
-        let operator = stream.operator?;
-        if operator.has_snapshots() {
-            return Some(Upstream::Stream(index));
-        }
-        let (name_of, operator) = (quoted(&stream.name), quoted(operator.name));
-        let message = format!("stream {name_of} has no snapshots, as it is a {operator}");
-        reader.wrong_hint(name.at, &message, "only `map_with_state` has them");
-        None
-    }
+fn is_snapshots(spec: &Spec<'_>, node: Node) -> bool {
+    matches!(node, Node::Stream(stream) if spec.streams[stream].op == Some(Op::Snapshots))
 }
 
 impl Node {
@@ -312,11 +331,19 @@ fn slide(
     let parent = *parents.first()?;
     let name = quoted(&stream.name);
     let parent_raw = quoted(&parent.raw);
-    if let Some(other) = parents.iter().find(|one| one.duration != parent.duration) {
-        let other = quoted(&other.raw);
-        let message = format!("stream {name} reads streams that slide by {parent_raw} and {other}");
-        let at = stream.from.first().map_or(stream.at, |name| name.at);
-        reader.wrong_hint(at, &message, "streams that meet have the same slide");
+    let other = parents
+        .iter()
+        .position(|one| one.duration != parent.duration);
+    if let Some(other) = other {
+        let end = |index: usize| {
+            let read = stream.from.get(index);
+            let read = read.map_or_else(String::new, |read| quoted(read.raw));
+            format!("{read}, which slides by {}", quoted(&parents[index].raw))
+        };
+        let message = format!("stream {name} reads {}, and {}", end(0), end(other));
+        let at = stream.from.get(other).map_or(stream.at, |name| name.at);
+        let hint = "streams that meet have the same slide; a `window` can bring one to the other's";
+        reader.wrong_hint(at, &message, hint);
         return None;
     }
     let own = [("window", &stream.window), ("slide", &stream.slide)];
@@ -325,7 +352,7 @@ fn slide(
             continue;
         };
         let (own, parent) = (located.duration.as_millis(), parent.duration.as_millis());
-        if !own.is_multiple_of(parent.max(1)) {
+        if own == 0 || !own.is_multiple_of(parent.max(1)) {
             let raw = quoted(&located.raw);
             let message =
                 format!("`{key}` of stream {name} is {raw}, which is no multiple of {parent_raw}");
@@ -431,10 +458,8 @@ fn assemble(
         from: Upstream::Stream(indices[*stream]),
         target: Target::Observe,
     }));
-    let plugins = streams
-        .iter()
-        .filter_map(|stream: &StreamPlan| stream.function.as_ref());
-    let plugins: BTreeSet<String> = plugins.map(|function| function.plugin.clone()).collect();
+    let functions = streams.iter().flat_map(StreamPlan::functions);
+    let plugins: BTreeSet<String> = functions.map(|(_, name)| name.plugin.clone()).collect();
     let sources: Option<Vec<SourcePlan>> = spec.sources.into_iter().map(|one| one.plan).collect();
     Some(Plan {
         name: spec.topology.name,
@@ -456,17 +481,26 @@ fn stream_plan(
 ) -> Option<StreamPlan> {
     Some(StreamPlan {
         name: stream.name.clone(),
-        op: stream.op.clone()?,
+        op: op(stream)?,
         from,
         function: stream.function.clone(),
-        inverse: None,
-        keep: None,
+        inverse: stream.inverse.clone(),
+        keep: stream.keep.clone(),
         params: stream.params.clone(),
         on_error: stream.on_error,
         partitions: stream.partitions,
         slide,
         at: reader.place(stream.bound_at),
     })
+}
+
+/// The operator with the length of its window, if it has one.
+fn op(stream: &StreamSpec<'_>) -> Option<Op> {
+    let mut op = stream.op.clone()?;
+    if let Some(window) = op.window_mut() {
+        window.length = stream.window.as_ref()?.duration;
+    }
+    Some(op)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Every operator there is, one row each: what it reads, which keys it has, and how it becomes a
 //! plan.
-//!
-//! A row without `op` is known and checked, but not yet available.
 
-use super::plan::{Op, Sort};
+use std::time::Duration;
+
+use super::plan::{Join, Op, Sort, State, Window};
 
 /// One operator.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub(super) struct Operator {
     pub keys: &'static [&'static str],
     /// Whether it needs a checkpoint directory.
     pub stateful: bool,
-    /// What the dataflow runs; none if it is not yet available.
-    pub op: Option<Op>,
+    /// What the dataflow runs, its settings at their defaults.
+    pub op: Op,
 }
 
 /// How many streams an operator reads.
@@ -59,6 +59,17 @@ const SORT: Op = Op::Sort(Sort {
     limit: None,
 });
 
+/// A window of no length yet.
+const HELD: Window = Window {
+    length: Duration::ZERO,
+    refresh: None,
+};
+
+const STATE: State = State {
+    initial: None,
+    timeout: None,
+};
+
 /// A function on records where they are.
 const NARROW: Operator = Operator {
     name: "",
@@ -67,7 +78,7 @@ const NARROW: Operator = Operator {
     partitions: Partitions::Kept,
     keys: &[],
     stateful: false,
-    op: None,
+    op: Op::Map,
 };
 
 /// Several streams, their partitions one after the other.
@@ -113,36 +124,36 @@ const STATEFUL: Operator = Operator {
 /// In the order of the reference.
 #[rustfmt::skip] // a table: a row per operator
 pub(super) static OPERATORS: &[Operator] = &[
-    Operator { name: "map", op: Some(Op::Map), ..NARROW },
-    Operator { name: "flat_map", op: Some(Op::FlatMap), ..NARROW },
-    Operator { name: "filter", op: Some(Op::Filter), ..NARROW },
-    Operator { name: "map_partitions", op: Some(Op::MapPartitions), ..NARROW },
-    Operator { name: "glom", function: false, ..NARROW },
-    Operator { name: "map_values", op: Some(Op::MapValues), ..NARROW },
-    Operator { name: "flat_map_values", op: Some(Op::FlatMapValues), ..NARROW },
-    Operator { name: "repartition", op: Some(Op::Repartition), ..DEALT },
-    Operator { name: "union", op: Some(Op::Union), ..UNITED },
-    Operator { name: "count", function: false, op: Some(Op::Count), ..SINGLE },
-    Operator { name: "count_by_value", ..KEYED },
-    Operator { name: "reduce", op: Some(Op::Reduce), ..SINGLE },
-    Operator { name: "reduce_by_key", function: true, op: Some(Op::ReduceByKey), ..KEYED },
-    Operator { name: "group_by_key", ..KEYED },
-    Operator { name: "join", ..JOIN },
-    Operator { name: "left_outer_join", ..JOIN },
-    Operator { name: "right_outer_join", ..JOIN },
-    Operator { name: "full_outer_join", ..JOIN },
-    Operator { name: "cogroup", ..JOIN },
-    Operator { name: "sort", function: false, op: Some(SORT), keys: SORTED, ..SINGLE },
-    Operator { name: "transform", op: Some(Op::Transform), ..SINGLE },
-    Operator { name: "transform_with", inputs: Inputs::Two, ..SINGLE },
-    Operator { name: "window", function: false, keys: WINDOW, ..NARROW },
-    Operator { name: "count_by_window", function: false, keys: WINDOW, ..SINGLE },
-    Operator { name: "reduce_by_window", keys: INVERTIBLE, ..SINGLE },
-    Operator { name: "reduce_by_key_and_window", function: true, keys: KEEPING, ..KEYED },
-    Operator { name: "group_by_key_and_window", keys: WINDOW, ..KEYED },
-    Operator { name: "count_by_value_and_window", keys: WINDOW, ..KEYED },
-    Operator { name: "update_state_by_key", keys: &["initial"], ..STATEFUL },
-    Operator { name: "map_with_state", keys: &["timeout", "initial"], ..STATEFUL },
+    Operator { name: "map", op: Op::Map, ..NARROW },
+    Operator { name: "flat_map", op: Op::FlatMap, ..NARROW },
+    Operator { name: "filter", op: Op::Filter, ..NARROW },
+    Operator { name: "map_partitions", op: Op::MapPartitions, ..NARROW },
+    Operator { name: "glom", op: Op::Glom, function: false, ..NARROW },
+    Operator { name: "map_values", op: Op::MapValues, ..NARROW },
+    Operator { name: "flat_map_values", op: Op::FlatMapValues, ..NARROW },
+    Operator { name: "repartition", op: Op::Repartition, ..DEALT },
+    Operator { name: "union", op: Op::Union, ..UNITED },
+    Operator { name: "count", function: false, op: Op::Count, ..SINGLE },
+    Operator { name: "count_by_value", op: Op::CountByValue, ..KEYED },
+    Operator { name: "reduce", op: Op::Reduce, ..SINGLE },
+    Operator { name: "reduce_by_key", function: true, op: Op::ReduceByKey, ..KEYED },
+    Operator { name: "group_by_key", op: Op::GroupByKey, ..KEYED },
+    Operator { name: "join", op: Op::Join(Join::Inner), ..JOIN },
+    Operator { name: "left_outer_join", op: Op::Join(Join::LeftOuter), ..JOIN },
+    Operator { name: "right_outer_join", op: Op::Join(Join::RightOuter), ..JOIN },
+    Operator { name: "full_outer_join", op: Op::Join(Join::FullOuter), ..JOIN },
+    Operator { name: "cogroup", op: Op::Cogroup, ..JOIN },
+    Operator { name: "sort", function: false, op: SORT, keys: SORTED, ..SINGLE },
+    Operator { name: "transform", op: Op::Transform, ..SINGLE },
+    Operator { name: "transform_with", op: Op::TransformWith, inputs: Inputs::Two, ..SINGLE },
+    Operator { name: "window", op: Op::Window(HELD), function: false, keys: WINDOW, ..NARROW },
+    Operator { name: "count_by_window", op: Op::CountByWindow(HELD), function: false, keys: WINDOW, ..SINGLE },
+    Operator { name: "reduce_by_window", op: Op::ReduceByWindow(HELD), keys: INVERTIBLE, ..SINGLE },
+    Operator { name: "reduce_by_key_and_window", op: Op::ReduceByKeyAndWindow(HELD), function: true, keys: KEEPING, ..KEYED },
+    Operator { name: "group_by_key_and_window", op: Op::GroupByKeyAndWindow(HELD), keys: WINDOW, ..KEYED },
+    Operator { name: "count_by_value_and_window", op: Op::CountByValueAndWindow(HELD), keys: WINDOW, ..KEYED },
+    Operator { name: "update_state_by_key", op: Op::UpdateStateByKey(STATE), keys: &["initial"], ..STATEFUL },
+    Operator { name: "map_with_state", op: Op::MapWithState(STATE), keys: &["timeout", "initial"], ..STATEFUL },
 ];
 
 /// The stream of the whole state that `map_with_state` has besides its own: `NAME.snapshots`.
@@ -158,10 +169,5 @@ impl Operator {
     pub(super) fn with_key(key: &str) -> impl Iterator<Item = &'static str> {
         let has = move |operator: &&Self| operator.keys.contains(&key);
         OPERATORS.iter().filter(has).map(|operator| operator.name)
-    }
-
-    /// Whether it has a stream of snapshots.
-    pub(super) fn has_snapshots(&self) -> bool {
-        self.name == "map_with_state"
     }
 }

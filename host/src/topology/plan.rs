@@ -351,14 +351,17 @@ pub enum Join {
     FullOuter,
 }
 
+/// Slides between two reductions anew, where nothing is said.
+pub const DEFAULT_REFRESH: u32 = 100;
+
 /// The batches that a window holds: at `t`, those in `(t - length, t]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// A multiple of the slide of what is read.
     pub length: Duration,
     /// With an inverse over float64: reduced anew at slides whose number since the zero time is a
-    /// multiple of it.
-    pub refresh: u32,
+    /// multiple of it; none: of [`DEFAULT_REFRESH`].
+    pub refresh: Option<u32>,
 }
 
 /// A stateful operator's own settings.
@@ -499,8 +502,7 @@ impl StreamPlan {
 
     /// All its functions.
     pub fn functions(&self) -> impl Iterator<Item = (Role, &FunctionName)> {
-        let roles = [Role::Main, Role::Inverse, Role::Keep];
-        roles
+        Role::ALL
             .into_iter()
             .filter_map(|role| Some((role, self.function_as(role)?)))
     }
@@ -562,6 +564,19 @@ impl Op {
     /// itself.
     #[must_use]
     pub const fn window(&self) -> Option<&Window> {
+        match self {
+            Self::Window(window)
+            | Self::CountByWindow(window)
+            | Self::ReduceByWindow(window)
+            | Self::ReduceByKeyAndWindow(window)
+            | Self::GroupByKeyAndWindow(window)
+            | Self::CountByValueAndWindow(window) => Some(window),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) const fn window_mut(&mut self) -> Option<&mut Window> {
         match self {
             Self::Window(window)
             | Self::CountByWindow(window)

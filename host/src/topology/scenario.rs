@@ -14,7 +14,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use toml::de::DeValue;
 
-use super::operators::SNAPSHOTS;
 use super::plan::{Format, Place, Plan, SinkPlan, Target};
 use super::problem::{Problem, Problems, quoted};
 use super::reader::{Environment, Offset, Reader, type_name};
@@ -377,10 +376,6 @@ fn check_expect(expect: &Named<Expected>, plan: &Plan, problems: &mut Problems) 
             );
             problem.hint("expect its text, or the elements of the stream it reads")
         }
-        (None, _) if expect.name.ends_with(SNAPSHOTS) => Problem::error(
-            Some(expect.place),
-            &format!("{name} does not exist, as snapshots are not yet available"),
-        ),
         (None, _) => {
             let streams = plan.streams.iter().map(|stream| stream.name.as_str());
             let sinks = plan.sinks.iter();

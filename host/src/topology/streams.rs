@@ -5,20 +5,14 @@
 
 use crate::batch::FunctionName;
 
-use super::operators::{Inputs, Operator, Partitions};
-use super::plan::{Op, Sort, SortBy};
+use super::operators::{Inputs, Operator, SNAPSHOTS};
+use super::plan::Op;
 use super::plugins::RESERVED;
-use super::problem::{listed, quoted};
+use super::problem::quoted;
 use super::reader::{Located, Offset, Reader, Text};
-use super::settings::{PARTITIONS, TopologySpec};
+use super::settings::TopologySpec;
 use super::table::{Item, Table};
 use super::{operators::OPERATORS, plan::OnError, settings, units};
-
-/// Records that a `sort` keeps.
-const LIMIT: std::ops::RangeInclusive<u64> = 1..=u32::MAX as u64;
-
-/// Slides between two reductions anew.
-const REFRESH: std::ops::RangeInclusive<u64> = 1..=u32::MAX as u64;
 
 /// One stream, as far as it can be read.
 pub(super) struct StreamSpec<'t> {
@@ -30,12 +24,16 @@ pub(super) struct StreamSpec<'t> {
     pub bound_at: Offset,
     /// None if it is unknown.
     pub operator: Option<&'static Operator>,
-    /// What the dataflow runs; none if it is unknown or not yet available.
+    /// What the dataflow runs; none if it is unknown.
     pub op: Option<Op>,
     /// The names of what it reads.
     pub from: Vec<Text<'t>>,
     /// Its function, if it has one.
     pub function: Option<FunctionName>,
+    /// The `inverse` of a window.
+    pub inverse: Option<FunctionName>,
+    /// The `keep` of a window.
+    pub keep: Option<FunctionName>,
     /// The function's parameters: one `MessagePack` map.
     pub params: Option<Vec<u8>>,
     /// What becomes of rejected records.
@@ -46,6 +44,32 @@ pub(super) struct StreamSpec<'t> {
     pub window: Option<Located>,
     /// A window's slide, if it is said.
     pub slide: Option<Located>,
+}
+
+impl<'t> StreamSpec<'t> {
+    /// The stream of the whole state that this one keeps.
+    pub(super) fn snapshots(&self) -> Self {
+        Self {
+            name: format!("{}{SNAPSHOTS}", self.name),
+            at: self.at,
+            bound_at: self.bound_at,
+            operator: None,
+            op: Some(Op::Snapshots),
+            from: vec![Text {
+                raw: "",
+                value: self.name.clone().into(),
+                at: self.at,
+            }],
+            function: None,
+            inverse: None,
+            keep: None,
+            params: None,
+            on_error: self.on_error,
+            partitions: self.partitions,
+            window: None,
+            slide: None,
+        }
+    }
 }
 
 /// Reads `[stream.NAME]` of one name.
@@ -62,6 +86,8 @@ pub(super) fn read<'t>(
         op: None,
         from: Vec::new(),
         function: None,
+        inverse: None,
+        keep: None,
         params: None,
         on_error: topology.on_error,
         partitions: topology.settings.partitions,
@@ -73,18 +99,18 @@ pub(super) fn read<'t>(
         return spec;
     };
     spec.operator = operator(reader, &mut table, &mut spec.bound_at);
-    spec.op = spec.operator.and_then(|operator| operator.op.clone());
+    spec.op = spec.operator.map(|operator| operator.op.clone());
     spec.from = from(reader, &mut table, spec.operator);
     function(reader, &mut table, &mut spec);
-    partitions(reader, &mut table, &mut spec);
+    own::partitions(reader, &mut table, &mut spec);
     if let Some(on_error) = settings::on_error(reader, &mut table) {
         spec.on_error = on_error;
     }
     if let Some(operator) = spec.operator {
-        own_keys(reader, &mut table, operator, &mut spec);
-        check_state(reader, operator, &spec, topology);
+        own::keys(reader, &mut table, operator, &mut spec);
+        own::check_state(reader, operator, &spec, topology);
     }
-    refuse_foreign_keys(reader, &mut table, spec.operator);
+    own::refuse_foreign_keys(reader, &mut table, spec.operator);
     table.finish(reader);
     spec
 }
@@ -98,21 +124,14 @@ fn operator(
     *bound_at = item.at;
     let name = reader.text(&item)?;
     let operator = Operator::named(&name.value);
-    match operator {
-        None => {
-            let message = format!(
-                "{} has an unknown operator {}",
-                table.label,
-                quoted(name.raw)
-            );
-            let names = OPERATORS.iter().map(|operator| operator.name);
-            reader.unknown(name.at, &message, name.raw, names);
-        }
-        Some(operator) if operator.op.is_none() => {
-            let what = format!("operator {} of {}", quoted(operator.name), table.label);
-            reader.later(name.at, &what);
-        }
-        Some(_) => {}
+    if operator.is_none() {
+        let message = format!(
+            "{} has an unknown operator {}",
+            table.label,
+            quoted(name.raw)
+        );
+        let names = OPERATORS.iter().map(|operator| operator.name);
+        reader.unknown(name.at, &message, name.raw, names);
     }
     operator
 }
@@ -226,128 +245,6 @@ fn function_name(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<FunctionNam
     name
 }
 
-// === Keys of single operators ===
-
-fn partitions(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut StreamSpec<'_>) {
-    let of_operator = spec.operator.map(|operator| operator.partitions);
-    let item = match of_operator {
-        Some(Partitions::Exact) => {
-            table.require(reader, "partitions", "say how many: `partitions = 4`")
-        }
-        _ => table.take("partitions"),
-    };
-    let Some(item) = item else {
-        return;
-    };
-    if let Some(given) = reader.integer(&item, PARTITIONS) {
-        spec.partitions = given;
-    }
-    let gives = match of_operator {
-        Some(Partitions::Kept) => "keeps the partitions of what it reads",
-        Some(Partitions::Single) => "gives one partition",
-        Some(Partitions::Many | Partitions::Exact) | None => return,
-    };
-    let name = quoted(spec.operator.map_or("", |operator| operator.name));
-    let message = format!("{} cannot have `partitions`", table.label);
-    reader.wrong_hint(item.key_at, &message, &format!("{name} {gives}"));
-}
-
-fn own_keys(
-    reader: &mut Reader<'_>,
-    table: &mut Table<'_>,
-    operator: &Operator,
-    spec: &mut StreamSpec<'_>,
-) {
-    let mut has_inverse = false;
-    for key in operator.keys {
-        let Some(item) = table.take(key) else {
-            if *key == "window" {
-                table.require(reader, key, "its length, such as `window = \"30s\"`");
-            }
-            continue;
-        };
-        match *key {
-            "window" => spec.window = reader.located(&item),
-            "slide" => spec.slide = reader.located(&item),
-            "inverse" => {
-                has_inverse = true;
-                function_name(reader, &item);
-            }
-            "keep" => _ = function_name(reader, &item),
-            "refresh" => _ = reader.integer::<u32>(&item, REFRESH),
-            "timeout" => _ = reader.duration(&item),
-            "initial" => _ = reader.path(&item),
-            "by" | "descending" | "limit" => sort_key(reader, &item, &mut spec.op),
-            _ => {}
-        }
-        if matches!(*key, "keep" | "refresh") && !has_inverse {
-            let message = format!("{} has {} without `inverse`", table.label, quoted(key));
-            reader.wrong_hint(
-                item.key_at,
-                &message,
-                "without it, a key leaves with its last batch",
-            );
-        }
-    }
-}
-
-fn sort_key(reader: &mut Reader<'_>, item: &Item<'_>, op: &mut Option<Op>) {
-    let Some(Op::Sort(Sort {
-        by,
-        descending,
-        limit,
-    })) = op
-    else {
-        return;
-    };
-    match item.key {
-        "by" => *by = reader.choice(item, &[("key", SortBy::Key), ("value", SortBy::Value)]),
-        "descending" => *descending = reader.boolean(item).unwrap_or(false),
-        _ => *limit = reader.integer(item, LIMIT),
-    }
-}
-
-/// Tells of keys that only other operators have; of an unknown operator, nobody knows.
-fn refuse_foreign_keys(
-    reader: &mut Reader<'_>,
-    table: &mut Table<'_>,
-    operator: Option<&'static Operator>,
-) {
-    let own = operator.map_or(&[][..], |operator| operator.keys);
-    let foreign = OPERATORS.iter().flat_map(|operator| operator.keys);
-    for key in foreign.filter(|key| !own.contains(key)) {
-        let Some(item) = table.take_foreign(key) else {
-            continue;
-        };
-        if let Some(operator) = operator {
-            let name = quoted(operator.name);
-            let message = format!(
-                "{} has {}, which {name} does not take",
-                table.label,
-                quoted(key)
-            );
-            let hint = format!("it belongs to {}", listed(Operator::with_key(key)));
-            reader.wrong_hint(item.key_at, &message, &hint);
-        }
-    }
-}
-
-fn check_state(
-    reader: &mut Reader<'_>,
-    operator: &Operator,
-    spec: &StreamSpec<'_>,
-    topology: &TopologySpec,
-) {
-    let settings = &topology.settings;
-    if operator.stateful && settings.checkpoint.is_none() && !settings.allow_state_loss {
-        let message = format!(
-            "stream {} keeps state, but `checkpoint` is `false`",
-            quoted(&spec.name)
-        );
-        let hint = "give a directory, or say `allow_state_loss = true`";
-        reader.wrong_hint(spec.bound_at, &message, hint);
-    }
-}
-
+mod own;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,12 @@
 //! What the tests of all elements share, and tests of whole files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
+
+use crate::batch::function::Role;
 
 use super::plan::{OnError, Op, Plan, SortBy, Target, Upstream};
 use super::problem::Problems;
@@ -276,7 +279,7 @@ fn an_empty_file_is_told_what_it_lacks() {
 }
 
 #[test]
-fn all_operators_of_a_later_issue_are_known_and_their_keys_checked() {
+fn operators_have_their_own_keys_and_snapshots_are_a_stream() {
     let text = r#"[topology]
 batch = "1s"
 [source.a]
@@ -317,17 +320,47 @@ initial = "state.json"
 from = "state.snapshots"
 type = "print"
 "#;
-    check_rejected(
-        text,
-        &expect![[r#"
-        7:6: operator `glom` of stream `glom` is not yet available
-        10:6: operator `count_by_value` of stream `by_value` is not yet available
-        14:6: operator `group_by_key` of stream `groups` is not yet available
-        17:6: operator `full_outer_join` of stream `joined` is not yet available
-        20:6: operator `transform_with` of stream `both` is not yet available
-        24:6: operator `reduce_by_key_and_window` of stream `windowed` is not yet available
-        33:6: operator `map_with_state` of stream `state` is not yet available"#]],
-    );
+    let plan = parsed(text, &["state"]).unwrap().plan;
+    let names = plan.streams.iter().map(|stream| stream.name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["state", "state.snapshots"]);
+    let (state, snapshots) = (&plan.streams[0], &plan.streams[1]);
+    let Op::MapWithState(settings) = &state.op else {
+        panic!("{:?}", state.op);
+    };
+    assert_eq!(settings.timeout, Some(Duration::from_secs(60)));
+    assert_eq!(settings.initial, Some(PathBuf::from("dir/state.json")));
+    assert_eq!(snapshots.op, Op::Snapshots);
+    assert_eq!(snapshots.from, [Upstream::Stream(0)]);
+    assert_eq!(plan.sinks[0].from, Upstream::Stream(1));
+
+    let observe = [
+        "glom",
+        "by_value",
+        "joined",
+        "both",
+        "windowed",
+        "state.snapshots",
+    ];
+    let plan = parsed(text, &observe).unwrap().plan;
+    let windowed = plan
+        .streams
+        .iter()
+        .find(|one| one.name == "windowed")
+        .unwrap();
+    let window = windowed.op.window().unwrap();
+    assert_eq!(window.length, Duration::from_secs(10));
+    assert_eq!(window.refresh, Some(100));
+    assert_eq!(windowed.slide, Duration::from_secs(2));
+    let functions = windowed
+        .functions()
+        .map(|(role, name)| (role, name.to_string()));
+    let expected = [
+        (Role::Main, "p/f"),
+        (Role::Inverse, "p/g"),
+        (Role::Keep, "p/h"),
+    ];
+    assert!(functions.eq(expected.map(|(role, name)| (role, name.to_owned()))));
+    assert_eq!(plan.sinks.len(), 1 + observe.len());
 }
 
 #[test]

@@ -155,9 +155,9 @@ impl Caller {
         self.open = None;
     }
 
-    /// What the first function takes.
+    /// What the first function takes of its first input.
     pub(super) fn takes(&self) -> RecordType {
-        self.program()[0].takes
+        self.program()[0].takes[0]
     }
 
     /// Sends a chunk through all functions of the stage.
@@ -182,7 +182,7 @@ impl Caller {
                 links,
             };
             let given = chunk.len();
-            chunk = self.convert_to(part, run, (&chunk, segment.takes), out)?;
+            chunk = self.convert_to(part, run, (&chunk, segment.takes[0]), out)?;
             // The function counts those that reach it.
             out.tally().node(part.node()).records_in += (given - chunk.len()) as u64;
             if chunk.is_empty() && self.empty == Empty::Skip {
@@ -202,6 +202,31 @@ impl Caller {
             let last = Node::Stream(links[links.len() - 1].stream);
             out.tally().node(last).records_out += chunk.len() as u64;
         }
+        run.calls += 1;
+        Ok(chunk)
+    }
+
+    /// Makes one batch of two (`transform_with`), which may be empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Caller::process`].
+    pub(super) fn process_pair(
+        &self,
+        run: &mut Run,
+        (left, right): (&Chunk, &Chunk),
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        let part = self.only();
+        let takes = part.segment.takes.clone();
+        let left = self.convert_to(part, run, (left, takes[0]), out)?;
+        let right = self.convert_to(part, run, (right, takes[1]), out)?;
+        let records = (left.len() + right.len()) as u64;
+        out.tally().node(part.node()).records_in += records;
+        let request = Request::Pair(left.clone(), right);
+        let outcome = self.call(part, run, &request, out)?;
+        self.account(part, run, (&left, &outcome.report), out)?;
+        let chunk = self.canonical(part, run, outcome.chunk, out)?;
         run.calls += 1;
         Ok(chunk)
     }

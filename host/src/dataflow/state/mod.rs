@@ -13,9 +13,10 @@
 //! | `table`, `frozen` | a table, open or frozen |
 //! | `rows`, `page`, `cells` | a version of its rows, a page of them, the states of a page |
 //! | `index` | which row a key has |
-//! | `store`, `scatter`, `grouped` | the tables of a worker; pairs on their way to them; values by row |
+//! | `store`, `admit`, `grouped` | the tables of a worker; pairs on their way to them; values by row |
 //! | the rest | an operator per file |
 
+mod admit;
 mod cells;
 mod frozen;
 mod grouped;
@@ -23,7 +24,7 @@ mod index;
 mod map_with_state;
 mod page;
 mod rows;
-mod scatter;
+
 mod snapshots;
 mod store;
 mod table;
@@ -32,9 +33,10 @@ mod update_state_by_key;
 #[cfg(test)]
 mod tests;
 
+pub(super) use admit::Admit;
 pub use frozen::{Frozen, Stretch};
 pub(super) use map_with_state::MapWithState;
-pub(super) use scatter::Scatter;
+
 pub(super) use snapshots::Snapshots;
 pub(super) use store::{Shared, Store};
 pub use table::{Shape, Table, Timing};

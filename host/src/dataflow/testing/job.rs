@@ -150,7 +150,7 @@ impl Job {
     fn program(&self, stage: &[usize]) -> Program {
         if let Some(binding) = &self.chain {
             return vec![Segment {
-                takes: self.types.takes[stage[0]][0],
+                takes: self.types.takes[stage[0]].clone(),
                 gives: self.types.streams[stage[stage.len() - 1]],
                 links: stage.len(),
                 binding: Arc::clone(binding),
@@ -159,7 +159,7 @@ impl Job {
         let segments = stage.iter().filter_map(|&stream| {
             let (takes, double) = self.functions[stream].clone()?;
             Some(Segment {
-                takes,
+                takes: vec![takes],
                 gives: self.types.streams[stream],
                 links: 1,
                 binding: Arc::new(double),

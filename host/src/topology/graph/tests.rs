@@ -123,10 +123,8 @@ fn windows_are_multiples_of_what_they_read() {
     check_rejected(
         &with(text),
         &expect![[r#"
-            3:6: operator `window` of stream `w` is not yet available
             4:10: `window` of stream `w` is `1500ms`, which is no multiple of `1s`
               hint: that is how often the stream fires that it reads
-            8:6: operator `window` of stream `v` is not yet available
             9:10: `window` of stream `v` is `6s`, which is no multiple of `4s`
               hint: that is how often the stream fires that it reads"#]],
     );
@@ -139,9 +137,8 @@ fn streams_that_meet_have_the_same_slide() {
     check_rejected(
         &with(text),
         &expect![[r#"
-            3:6: operator `window` of stream `w` is not yet available
-            7:9: stream `u` reads streams that slide by `1s` and `2s`
-              hint: streams that meet have the same slide"#]],
+            7:18: stream `u` reads `lines`, which slides by `1s`, and `w`, which slides by `2s`
+              hint: streams that meet have the same slide; a `window` can bring one to the other's"#]],
     );
 }
 

@@ -218,17 +218,18 @@ fn names_of_a_batch_are_those_of_the_topology() {
     check_rejected(
         &with(text),
         &expect![[r#"
-        2:7: the topology has no source `line`
-          hint: did you mean `lines`?
-        3:8: the topology has no stream or sink `word`
-          hint: did you mean `words`?
-        4:6: the topology has no plugin `wordcnt`
-          hint: did you mean `wordcount`?
-        5:10: the topology has no stream `wrds`
-          hint: did you mean `words`?
-        6:8: the topology has no stream or sink `lines`
-          hint: one of `words`, `console`
-        7:8: `words.snapshots` does not exist, as snapshots are not yet available"#]],
+            2:7: the topology has no source `line`
+              hint: did you mean `lines`?
+            3:8: the topology has no stream or sink `word`
+              hint: did you mean `words`?
+            4:6: the topology has no plugin `wordcnt`
+              hint: did you mean `wordcount`?
+            5:10: the topology has no stream `wrds`
+              hint: did you mean `words`?
+            6:8: the topology has no stream or sink `lines`
+              hint: one of `words`, `console`
+            7:8: the topology has no stream or sink `words.snapshots`
+              hint: one of `words`, `console`"#]],
     );
 }
 

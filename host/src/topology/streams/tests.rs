@@ -34,15 +34,6 @@ fn an_operator_is_needed_and_known() {
 }
 
 #[test]
-fn an_operator_of_a_later_issue_is_told_as_such() {
-    let text = "from = \"lines\"\nop = \"window\"\nwindow = \"10s\"";
-    check_rejected(
-        &with(text),
-        &expect!["3:6: operator `window` of stream `s` is not yet available"],
-    );
-}
-
-#[test]
 fn keys_are_known() {
     check_rejected(
         &with("form = \"lines\"\nop = \"count\""),
@@ -114,9 +105,8 @@ fn from_names_as_many_streams_as_the_operator_takes() {
     check_rejected(
         &with(keys),
         &expect![[r#"
-        2:8: stream `s` reads a list of 3, but `join` takes two streams
-          hint: name them in order: `from = ["a", "b"]`
-        3:6: operator `join` of stream `s` is not yet available"#]],
+            2:8: stream `s` reads a list of 3, but `join` takes two streams
+              hint: name them in order: `from = ["a", "b"]`"#]],
     );
 }
 
@@ -242,14 +232,21 @@ fn state_needs_a_checkpoint() {
     check_rejected(
         &lossy,
         &expect![[r#"
-        3:6: operator `update_state_by_key` of stream `s` is not yet available
-        4:12: stream `s` keeps state, but `checkpoint` is `false`
-          hint: give a directory, or say `allow_state_loss = true`"#]],
+            4:12: stream `s` keeps state, but `checkpoint` is `false`
+              hint: give a directory, or say `allow_state_loss = true`"#]],
     );
     let allowed = lossy.replace("batch =", "allow_state_loss = true\nbatch =");
+    accepted(&allowed.replace("from = \"lines\"\ntype", "from = \"s\"\ntype"));
+}
+
+#[test]
+fn a_timeout_is_some_time() {
+    let keys = "from = \"lines\"\nop = \"map_with_state\"\nfunction = \"p/f\"\ntimeout = \"0s\"";
     check_rejected(
-        &allowed,
-        &expect!["3:6: operator `update_state_by_key` of stream `s` is not yet available"],
+        &with(keys),
+        &expect![[r#"
+        5:11: `timeout` of stream `s` is `0s`, which is zero
+          hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
     );
 }
 
@@ -261,7 +258,6 @@ fn a_window_has_a_length_and_what_undoes_it() {
         &expect![[r#"
             1:1: stream `s` has no `window`
               hint: its length, such as `window = "30s"`
-            3:6: operator `count_by_window` of stream `s` is not yet available
             4:9: `slide` of stream `s` is `5`, which has no unit
               hint: write a duration such as `"500ms"`, `"30s"`, `"10m"` or `"1h"`"#]],
     );
@@ -270,12 +266,11 @@ fn a_window_has_a_length_and_what_undoes_it() {
     check_rejected(
         &with(keys),
         &expect![[r#"
-        3:6: operator `reduce_by_key_and_window` of stream `s` is not yet available
-        6:1: stream `s` has `keep` without `inverse`
-          hint: without it, a key leaves with its last batch
-        7:1: stream `s` has `refresh` without `inverse`
-          hint: without it, a key leaves with its last batch
-        7:11: `refresh` of stream `s` is `0`, which is out of range
-          hint: it is 1 to 4294967295"#]],
+            6:1: stream `s` has `keep` without `inverse`
+              hint: without it, a key leaves with its last batch
+            7:1: stream `s` has `refresh` without `inverse`
+              hint: without it, a key leaves with its last batch
+            7:11: `refresh` of stream `s` is `0`, which is out of range
+              hint: it is 1 to 4294967295"#]],
     );
 }

@@ -26,6 +26,12 @@ fn function(name: &str, kind: Kind, input: RecordType, output: RecordType) -> Si
     }
 }
 
+const STATE: StateSignature = StateSignature {
+    column_type: Float64,
+    version: 1,
+    only_changed: false,
+};
+
 fn signatures() -> Signatures {
     let functions = vec![
         function("split", Kind::FlatMap, single(Text), single(Text)),
@@ -43,6 +49,42 @@ fn signatures() -> Signatures {
         function("bad_reduce", Kind::Reduce, single(Int64), single(Text)),
         function("double", Kind::MapValues, single(Int64), single(Float64)),
         function("top", Kind::Transform, pair(Text, Int64), single(Text)),
+        function("sub", Kind::Inverse, single(Int64), single(Int64)),
+        function("minus", Kind::Inverse, single(Float64), single(Float64)),
+        function("any_left", Kind::Filter, pair(Text, Int64), single(Bool)),
+        function("any_key", Kind::Filter, pair(Int64, Int64), single(Bool)),
+        Signature {
+            input: vec![pair(Text, Int64), single(Text)],
+            ..function("zip", Kind::TransformWith, single(Text), single(Text))
+        },
+        Signature {
+            state: Some(STATE),
+            ..function("running", Kind::UpdateState, single(Int64), single(Float64))
+        },
+        Signature {
+            state: Some(STATE),
+            ..function(
+                "by_name",
+                Kind::UpdateState,
+                pair(Msgpack, Int64),
+                single(Float64),
+            )
+        },
+        Signature {
+            state: Some(STATE),
+            ..function(
+                "session",
+                Kind::MapWithState,
+                pair(Text, Int64),
+                pair(Text, Bool),
+            )
+        },
+        function(
+            "stateless",
+            Kind::UpdateState,
+            single(Int64),
+            single(Float64),
+        ),
         Signature {
             params: true,
             ..function("grep", Kind::Filter, single(Text), single(Bool))
@@ -65,7 +107,10 @@ fn inferred(steps: &[&str]) -> Result<Types, Problems> {
         };
         let (op, keys) = step.split_once(' ').unwrap_or((step, ""));
         let keys = match keys.strip_prefix("p/") {
-            Some(function) => format!("function = \"p/{function}\""),
+            Some(function) => {
+                let (function, rest) = function.split_once(['\n', ' ']).unwrap_or((function, ""));
+                format!("function = \"p/{function}\"\n{rest}")
+            }
             None => keys.to_owned(),
         };
         text.push_str(&format!("[stream.s{index}]\nop = \"{op}\"\n{keys}\n"));
@@ -229,7 +274,7 @@ fn a_mismatch_names_both_ends() {
     check(
         &["map p/length", "flat_map p/split"],
         &expect![[r#"
-            11:12: stream `s1` calls `p/split`, which takes text, but `s0` gives int64
+            12:12: stream `s1` calls `p/split`, which takes text, but `s0` gives int64
               hint: int64 feeds float64 and all feeds msgpack; else a `map` has to convert"#]],
     );
     check(
@@ -241,13 +286,13 @@ fn a_mismatch_names_both_ends() {
     check(
         &["map p/pair", "map p/pair"],
         &expect![[r#"
-            11:12: stream `s1` calls `p/pair`, which takes text, but `s0` gives (text, int64)
+            12:12: stream `s1` calls `p/pair`, which takes text, but `s0` gives (text, int64)
               hint: the function is given pairs; let it take a 2-tuple"#]],
     );
     check(
         &["map p/pair", "map p/swap", "map_values p/double"],
         &expect![[r#"
-            15:12: stream `s2` calls `p/double`, which takes values of int64, but `s1` gives (int64, text)
+            17:12: stream `s2` calls `p/double`, which takes values of int64, but `s1` gives (int64, text)
               hint: int64 feeds float64 and all feeds msgpack; else a `map` has to convert"#]],
     );
 }
@@ -257,7 +302,7 @@ fn keys_are_there_where_they_are_needed() {
     check(
         &["map p/length", "reduce_by_key p/add"],
         &expect![[r#"
-            11:12: stream `s1` works by key, but `s0` gives int64, which has no keys
+            12:12: stream `s1` works by key, but `s0` gives int64, which has no keys
               hint: let a `map` give pairs"#]],
     );
     check(
@@ -275,7 +320,7 @@ fn keys_are_there_where_they_are_needed() {
     check(
         &["map p/pair", "reduce_by_key p/best"],
         &expect![[r#"
-            11:12: stream `s1` calls `p/best`, which takes (text, int64), but it is given values only
+            12:12: stream `s1` calls `p/best`, which takes (text, int64), but it is given values only
               hint: let the function take the value without its key"#]],
     );
 }
@@ -285,7 +330,7 @@ fn what_is_united_is_equal() {
     check(
         &["map p/pair", "union from = ['lines', 's0']"],
         &expect![[r#"
-            10:6: stream `s1` unites `lines`, which gives text, with `s0`, which gives (text, int64)
+            11:6: stream `s1` unites `lines`, which gives text, with `s0`, which gives (text, int64)
               hint: only equal types unite; let a `map` bring one to the other"#]],
     );
 }
@@ -295,8 +340,8 @@ fn a_reduce_gives_what_it_takes() {
     check(
         &["map p/length", "reduce p/bad_reduce"],
         &expect![[r#"
-        11:12: stream `s1` reduces with `p/bad_reduce`, which takes int64 but gives text
-          hint: a `reduce` function gives what it takes"#]],
+            12:12: stream `s1` reduces with `p/bad_reduce`, which takes int64 but gives text
+              hint: a `reduce` function gives what it takes"#]],
     );
 }
 
@@ -334,7 +379,178 @@ fn what_follows_from_a_mismatch_is_not_told_but_a_missing_function_is() {
         &expect![[r#"
             7:12: stream `s0` calls `p/swap`, which takes (text, int64), but `lines` gives text
               hint: the function wants pairs; let a `map` give them
-            15:12: stream `s2` calls `p/nothing`, but the plugin has no such function
+            17:12: stream `s2` calls `p/nothing`, but the plugin has no such function
               hint: one of `split`, `pair`, `length`, `half`, `any`, `swap`, `swap_any`, `by_float`, `is_long`, `add`, `mean`, `best`, …"#]],
+    );
+}
+
+#[test]
+fn lists_counts_and_windows_have_types_of_their_own() {
+    let cases: [(&[&str], _); 14] = [
+        (&["glom"], single(Msgpack)),
+        (&["count_by_value"], pair(Text, Int64)),
+        (&["map p/pair", "count_by_value"], pair(Msgpack, Int64)),
+        (&["map p/pair", "group_by_key"], pair(Text, Msgpack)),
+        (
+            &[
+                "map p/pair",
+                "map p/pair from = \"lines\"",
+                "join from = [\"s0\", \"s1\"]",
+            ],
+            pair(Text, Msgpack),
+        ),
+        (
+            &[
+                "map p/pair",
+                "map_values p/double",
+                "cogroup from = [\"s0\", \"s1\"]",
+            ],
+            pair(Text, Msgpack),
+        ),
+        (&["map p/pair", "window window = \"2s\""], pair(Text, Int64)),
+        (&["count_by_window window = \"2s\""], single(Int64)),
+        (
+            &["count_by_value_and_window window = \"2s\""],
+            pair(Text, Int64),
+        ),
+        (
+            &["map p/pair", "group_by_key_and_window window = \"2s\""],
+            pair(Text, Msgpack),
+        ),
+        (
+            &["map p/pair", "reduce_by_window p/best\nwindow = \"2s\""],
+            pair(Text, Int64),
+        ),
+        (
+            &[
+                "map p/pair",
+                "reduce_by_key_and_window p/add\nwindow = \"2s\"\ninverse = \"p/sub\"\nkeep = \"p/any_left\"",
+            ],
+            pair(Text, Int64),
+        ),
+        (
+            &["map p/pair", "update_state_by_key p/running"],
+            pair(Text, Float64),
+        ),
+        (
+            &["map p/pair", "update_state_by_key p/by_name"],
+            pair(Msgpack, Float64),
+        ),
+    ];
+    for (steps, gives) in cases {
+        assert_eq!(last(steps).0, gives, "{steps:?}");
+    }
+}
+
+#[test]
+fn state_and_its_snapshots_have_the_type_of_the_state() {
+    let types = inferred(&[
+        "map p/pair",
+        "map_with_state p/session",
+        "sort from = \"s1.snapshots\"",
+    ]);
+    let types = types.unwrap();
+    assert_eq!(types.streams[1], pair(Text, Bool));
+    assert_eq!(types.streams[2], pair(Text, Float64));
+    assert_eq!(types.states, [None, Some(STATE), None, None]);
+    let keep = "reduce_by_key_and_window p/add\nwindow = \"2s\"\ninverse = \"p/sub\"\nkeep = \"p/any_left\"";
+    let types = inferred(&["map p/pair", keep]).unwrap();
+    assert_eq!(types.keeps, [None, Some(pair(Text, Int64))]);
+}
+
+#[test]
+fn what_does_not_meet_is_told_with_both_ends() {
+    check(
+        &["map p/pair", "map p/swap", "join from = [\"s0\", \"s1\"]"],
+        &expect![[r#"
+            16:6: stream `s2` joins `s0`, whose keys are text, with `s1`, whose keys are int64
+              hint: only equal keys meet; let a `map` bring one to the other"#]],
+    );
+    check(
+        &["group_by_key"],
+        &expect![[r#"
+        6:6: stream `s0` works by key, but `lines` gives text, which has no keys
+          hint: let a `map` give pairs"#]],
+    );
+    check(
+        &["map p/pair", "cogroup from = [\"s0\", \"lines\"]"],
+        &expect![[r#"
+            11:6: stream `s1` works by key, but `lines` gives text, which has no keys
+              hint: let a `map` give pairs"#]],
+    );
+    check(
+        &["map p/length", "map p/half", "count_by_value"],
+        &expect![[r#"
+            16:6: stream `s2` counts values, but `s1` gives float64, which is no key
+              hint: let a `map` round it to an integer or a text"#]],
+    );
+    check(
+        &[
+            "map p/length",
+            "transform_with p/zip\nfrom = [\"s0\", \"lines\"]",
+        ],
+        &expect![[r#"
+            12:12: stream `s1` calls `p/zip`, which takes (text, int64), but `s0` gives int64
+              hint: the function wants pairs; let a `map` give them"#]],
+    );
+    check(
+        &["update_state_by_key p/running"],
+        &expect![[r#"
+        7:12: stream `s0` works by key, but `lines` gives text, which has no keys
+          hint: let a `map` give pairs"#]],
+    );
+    check(
+        &["map p/pair", "update_state_by_key p/stateless"],
+        &expect![[r#"
+            12:12: stream `s1` calls `p/stateless`, which says that it has no state
+              hint: rebuild the plugin with this SDK"#]],
+    );
+    check(
+        &["map p/pair", "map p/swap", "map_with_state p/session"],
+        &expect![[r#"
+            17:12: stream `s2` calls `p/session`, which takes (text, int64), but `s1` gives (int64, text)
+              hint: int64 feeds float64 and all feeds msgpack; else a `map` has to convert"#]],
+    );
+}
+
+#[test]
+fn an_inverse_and_a_keep_fit_their_reduce() {
+    let window = |keys: &str| format!("reduce_by_key_and_window p/add\nwindow = \"2s\"\n{keys}");
+    let tell = |keys: &str, told: &Expect| check(&["map p/pair", &window(keys)], told);
+    tell(
+        "inverse = \"p/minus\"",
+        &expect![[r#"
+        12:12: stream `s1` reduces with `p/add`, which takes int64, but its inverse `p/minus` takes float64
+          hint: an `inverse` function takes exactly what its `reduce` function takes"#]],
+    );
+    tell(
+        "inverse = \"p/add\"",
+        &expect![[r#"
+        12:12: stream `s1` calls `p/add`, which is a `reduce` function
+          hint: `inverse` is a `inverse` function"#]],
+    );
+    tell(
+        "inverse = \"p/sub\"\nkeep = \"p/any_key\"",
+        &expect![[r#"
+        12:12: stream `s1` keeps with `p/any_key`, which takes (int64, int64), but it holds (text, int64)
+          hint: let it take a 2-tuple of the key and the reduced value"#]],
+    );
+    tell(
+        "inverse = \"p/sub\"\nkeep = \"p/sub\"",
+        &expect![[r#"
+        12:12: stream `s1` calls `p/sub`, which is a `inverse` function
+          hint: `keep` is a `filter` function of pairs"#]],
+    );
+    tell(
+        "inverse = \"p/sub\"\nrefresh = 10",
+        &expect![[r#"
+        12:12: stream `s1` calls `p/add`, which takes int64, and has `refresh`
+          hint: leave it out: only float64 drifts under an inverse"#]],
+    );
+    tell(
+        "params = { a = 1 }",
+        &expect![[r#"
+        12:12: stream `s1` calls `p/add`, which takes no parameters
+          hint: leave `params` out"#]],
     );
 }
