@@ -1,9 +1,10 @@
 //! Which operators a plan becomes, and how they are joined.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::batch::function::Role;
-use crate::topology::plan::{Op, Upstream};
+use crate::topology::plan::{Op, StreamPlan, Upstream};
 
 use super::calls::Caller;
 use super::chain::Chain;
@@ -17,6 +18,7 @@ use super::gather::{Gather, Make};
 use super::glom::Glom;
 use super::group_by_key::GroupByKey;
 use super::join::Join;
+use super::local::Local;
 use super::map_partitions::MapPartitions;
 use super::operator::Operator;
 use super::reduce::{Last, Reduce};
@@ -26,6 +28,7 @@ use super::scatter::Scatter;
 use super::sink::Sink;
 use super::sort::{self, Sort};
 use super::source::Source;
+use super::state::{Admit, MapWithState, Shared, Snapshots, Store, Timing, UpdateStateByKey};
 use super::targets::Targets;
 use super::transform::Transform;
 use super::transform_with::TransformWith;
@@ -39,6 +42,12 @@ pub(super) fn build(site: &Site<'_>) {
         site,
         sources: Vec::with_capacity(plan.sources.len()),
         streams: vec![None; plan.streams.len()],
+        stores: plan
+            .streams
+            .iter()
+            .enumerate()
+            .map(|(index, stream)| store(local, index, stream))
+            .collect(),
     };
     for (index, source) in plan.sources.iter().enumerate() {
         let environment = Arc::clone(&local.environment);
@@ -70,6 +79,24 @@ struct Graph<'a, 'scope> {
     sources: Vec<Outlet<'scope>>,
     /// Of a chain only the last stream has an outlet; nobody reads the others.
     streams: Vec<Option<Outlet<'scope>>>,
+    /// The tables of stateful streams.
+    stores: Vec<Option<Shared>>,
+}
+
+/// The tables of a stateful stream on this worker.
+fn store(local: &Local, index: usize, stream: &StreamPlan) -> Option<Shared> {
+    let timing = match &stream.op {
+        Op::MapWithState(state) if state.timeout.is_some() => Timing::Timed,
+        Op::MapWithState(_) | Op::UpdateStateByKey(_) => Timing::Untimed,
+        _ => return None,
+    };
+    let targets = Targets {
+        partitions: stream.partitions,
+        worker: local.index,
+        workers: local.peers,
+    };
+    let environment = Arc::clone(&local.environment);
+    Some(Store::shared(index, targets, timing, environment))
 }
 
 impl<'scope> Graph<'_, 'scope> {
@@ -157,6 +184,22 @@ impl<'scope> Graph<'_, 'scope> {
                 let inlet = exchanged(self.outlet(stream.from[0]), 1);
                 self.site.operator(node, Box::new(gather), vec![inlet])
             }
+            Op::UpdateStateByKey(_) => {
+                let operator = UpdateStateByKey::new(first, self.store(first), caller(Half::After));
+                self.stateful(first, (inlets(), before()), Box::new(operator))
+            }
+            Op::MapWithState(state) => {
+                let (store, caller) = (self.store(first), caller(Half::After));
+                let operator = MapWithState::new(first, state.timeout, store, caller);
+                self.stateful(first, (inlets(), before()), Box::new(operator))
+            }
+            Op::Snapshots => {
+                let Upstream::Stream(of) = stream.from[0] else {
+                    unreachable!("a source has no snapshots")
+                };
+                let operator = Snapshots::new(first, self.store(of));
+                self.site.operator(node, Box::new(operator), inlets())
+            }
             Op::Glom => self
                 .site
                 .operator(node, Box::new(Glom::new(first)), inlets()),
@@ -187,10 +230,7 @@ impl<'scope> Graph<'_, 'scope> {
             | Op::ReduceByWindow(_)
             | Op::ReduceByKeyAndWindow(_)
             | Op::GroupByKeyAndWindow(_)
-            | Op::CountByValueAndWindow(_)
-            | Op::UpdateStateByKey(_)
-            | Op::MapWithState(_)
-            | Op::Snapshots => todo!("operator {}", stream.op.name()),
+            | Op::CountByValueAndWindow(_) => todo!("operator {}", stream.op.name()),
         };
         self.streams[last] = Some(outlet);
     }
@@ -206,6 +246,24 @@ impl<'scope> Graph<'_, 'scope> {
         let combined = self.site.operator(node, before, inlets);
         self.site
             .operator(node, after, vec![exchanged(combined, partitions)])
+    }
+
+    /// Adds the two halves of a stateful operator.
+    fn stateful(
+        &self,
+        stream: usize,
+        (inlets, before): (Vec<Inlet<'scope>>, Caller),
+        after: Box<dyn Operator>,
+    ) -> Outlet<'scope> {
+        let partitions = self.site.local.plan.streams[stream].partitions;
+        let admit = Admit::new(stream, partitions, before);
+        self.wide(stream, (inlets, Box::new(admit)), (partitions, after))
+    }
+
+    /// The tables of a stateful stream.
+    fn store(&self, stream: usize) -> Shared {
+        let store = self.stores[stream].as_ref();
+        Rc::clone(store.expect("a stateful stream has tables"))
     }
 
     /// Adds an operator by key that combines nothing before the exchange: each of its inputs is

@@ -4,6 +4,8 @@
 //! Instances belong to a [`Run`]: one partition of one attempt. One is made when the first chunk
 //! with records needs it, and dropped with the run.
 
+mod state;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -72,6 +74,15 @@ impl Run {
     pub(super) fn new(partition: u32) -> Self {
         Self {
             partition,
+            ..Self::default()
+        }
+    }
+
+    /// At a chunk of a partition whose calls are made elsewhere.
+    pub(super) fn at(partition: u32, sequence: u32) -> Self {
+        Self {
+            partition,
+            calls: sequence,
             ..Self::default()
         }
     }
@@ -324,9 +335,9 @@ impl Caller {
         };
         out.tally().guest(part.node(), start.elapsed());
         let kind = match result {
-            Ok(outcome) if outcome.chunk.size() <= CALL_BYTES => return Ok(outcome),
+            Ok(outcome) if size(&outcome) <= CALL_BYTES => return Ok(outcome),
             Ok(outcome) => FailureKind::TooLarge {
-                bytes: outcome.chunk.size() as u64,
+                bytes: size(&outcome) as u64,
                 limit: CALL_BYTES as u64,
             },
             Err(trap) => {
@@ -434,6 +445,12 @@ impl Caller {
         let (_, value) = without(&chunk, &rejected).into_columns();
         Ok(Chunk::pairs(Column::Msgpack(canonical.values), value))
     }
+}
+
+/// Bytes that a call gave.
+fn size(outcome: &Outcome) -> usize {
+    let states = outcome.changes.as_ref();
+    outcome.chunk.size() + states.map_or(0, |changes| changes.states.size())
 }
 
 impl Link {
