@@ -126,16 +126,15 @@ pub fn check(
     }
 }
 
-/// Whether any state changes its version.
+/// The streams whose states change their version.
 #[must_use]
-pub fn migrates(held: &Types, next: &Types) -> bool {
-    let versions = |types: &Types| -> Vec<Option<u32>> {
-        let states = types.states.iter();
-        states
-            .map(|state| state.map(|state| state.version))
-            .collect()
-    };
-    versions(held) != versions(next)
+pub fn migrating(held: &Types, next: &Types) -> Vec<usize> {
+    let version = |state: &Option<StateSignature>| state.map(|state| state.version);
+    let states = held.states.iter().zip(&next.states).enumerate();
+    states
+        .filter(|(_, (old, new))| version(old) != version(new))
+        .map(|(stream, _)| stream)
+        .collect()
 }
 
 fn state_break(
@@ -329,7 +328,7 @@ mod tests {
     #[test]
     fn only_another_version_is_a_migration() {
         let held = types(Text, (Int64, 1));
-        assert!(!migrates(&held, &types(Text, (Int64, 1))));
-        assert!(migrates(&held, &types(Text, (Int64, 2))));
+        assert_eq!(migrating(&held, &types(Text, (Int64, 1))), [0; 0]);
+        assert_eq!(migrating(&held, &types(Text, (Int64, 2))), [1]);
     }
 }

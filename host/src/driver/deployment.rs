@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::continuity::{self, Breaks};
-use super::initial::{Initial, InitialError};
+use super::initial::{Initial, InitialError, Waiting};
 use super::lifetime::{Fresh, Kept};
 use crate::batch::function::{Program, Role, Segment};
 use crate::batch::{Digest, RecordType};
@@ -29,7 +29,7 @@ pub struct Deployment {
     /// What each stage of the plan ([`Plan::stages`]) runs in each role; nothing where it binds no
     /// function.
     pub programs: BTreeMap<(usize, Role), Program>,
-    /// The states that streams start with; none but for a job's first batch.
+    /// The states that streams start with, until they have fired.
     pub initial: Initial,
 }
 
@@ -86,13 +86,13 @@ impl Deployment {
         })
     }
 
-    /// The same, with the states that the plan's streams start with: for a job's first batch.
+    /// The same, with the states that the streams in `waiting` start with.
     ///
     /// # Errors
     ///
     /// A file of states that does not fit.
-    pub fn with_initial(mut self, plan: &Plan) -> Result<Self, InitialError> {
-        self.initial = Initial::read(plan, &self.types)?;
+    pub fn with_initial(mut self, plan: &Plan, waiting: &Waiting) -> Result<Self, InitialError> {
+        self.initial = Initial::read(plan, &self.types, waiting)?;
         Ok(self)
     }
 

@@ -264,13 +264,10 @@ impl Reloader {
     fn propose(&self, changes: Components) -> Result<(), String> {
         let mut components = self.versions.latest();
         components.extend(changes);
-        let mut deployment =
-            Deployment::compose(&self.plan, components).map_err(|error| with_causes(&error))?;
-        if !self.versions.are_holding() {
-            deployment = deployment
-                .with_initial(&self.plan)
-                .map_err(|error| with_causes(&error))?;
-        }
+        let deployment = Deployment::compose(&self.plan, components)
+            .map_err(|error| with_causes(&error))?
+            .with_initial(&self.plan, &self.versions.waiting())
+            .map_err(|error| with_causes(&error))?;
         self.versions
             .propose(Arc::new(deployment))
             .map_err(|error| error.to_string())

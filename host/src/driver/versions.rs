@@ -6,8 +6,8 @@
 //!
 //! Once a batch is committed, operators hold states and windows: a deployment that cannot go on with
 //! what the current one left is not taken ([`super::continuity`]). One that migrates states is on
-//! probation for its first batch alone: when that is committed the old states are gone, and there
-//! is nothing to fall back to.
+//! probation for the batch that migrates them, its first with a firing of their stream, alone: when
+//! that is committed the old states are gone, and there is nothing to fall back to.
 //!
 //! **Invariant:** a digest that was refused is not proposed again until the plugin's file changes.
 
@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{info, warn};
 
 use super::cadence::Now;
-use super::continuity::{Breaks, migrates};
+use super::continuity::{Breaks, migrating};
 use super::deployment::{Components, Deployment};
+use super::initial::{self, Waiting};
 use super::status::{CandidateStatus, PluginStatus, StatusBoard, SwapEvent, SwapRecord};
 use crate::batch::{BatchTime, Digest};
 use crate::topology::plan::Plan;
@@ -39,13 +40,23 @@ struct State {
     /// What `current` replaced, while `current` is on probation.
     proven: Option<Arc<Deployment>>,
     probation: u32,
-    /// Whether `current` migrates states, and no batch of it is committed yet.
-    migrating: bool,
+    migration: Migration,
     /// Whether a batch was committed, so that operators hold something.
     holding: bool,
+    waiting: Waiting,
     proposed: Option<Arc<Deployment>>,
     refused: BTreeMap<String, Digest>,
     dropped: u64,
+}
+
+/// What becomes of the states that the current deployment found.
+enum Migration {
+    /// They stay as they are.
+    None,
+    /// Those of these streams are brought to another version, when they next fire.
+    Ahead(Vec<usize>),
+    /// Some were, and that is committed.
+    Done,
 }
 
 impl Versions {
@@ -73,8 +84,9 @@ impl Versions {
             current: first,
             proven: None,
             probation: 0,
-            migrating: false,
+            migration: Migration::None,
             holding: false,
+            waiting: initial::waiting(&plan),
             proposed: None,
             refused: BTreeMap::new(),
             dropped: 0,
@@ -104,10 +116,10 @@ impl Versions {
         Arc::clone(&self.lock().current)
     }
 
-    /// Whether a batch was committed, so that operators hold something.
+    /// The streams that have not taken the states they start with.
     #[must_use]
-    pub fn are_holding(&self) -> bool {
-        self.lock().holding
+    pub fn waiting(&self) -> Waiting {
+        self.lock().waiting.clone()
     }
 
     /// The executor takes it at the next batch boundary. Not if it holds a version that was refused
@@ -121,7 +133,7 @@ impl Versions {
         {
             let mut state = self.lock();
             if state.holding {
-                deployment.check_follows(&self.plan, &state.current)?;
+                deployment.check_follows(&self.plan, state.held())?;
             }
             if digests
                 .iter()
@@ -180,12 +192,16 @@ impl Versions {
         if state.probation == 0 {
             state.proven = Some(Arc::clone(&state.current));
         }
-        state.migrating = state.holding && migrates(&state.current.types, &next.types);
-        state.probation = match state.migrating {
-            true => 1,
-            false => PROBATION_BATCHES,
+        let migrating = match state.holding {
+            true => migrating(&state.held().types, &next.types),
+            false => Vec::new(),
+        };
+        (state.migration, state.probation) = match migrating.is_empty() {
+            true => (Migration::None, PROBATION_BATCHES),
+            false => (Migration::Ahead(migrating), 1),
         };
         state.current = Arc::clone(&next);
+        next.initial.keep(&state.waiting);
         if state
             .proven
             .as_ref()
@@ -211,14 +227,37 @@ impl Versions {
             .then(|| Arc::clone(proven))
     }
 
-    /// A batch, with input or without, was committed by the current deployment.
-    pub fn committed(&self, has_input: bool) {
+    /// A batch was committed in which those streams fired: operators hold what it left.
+    pub fn hold(&self, fired: impl Fn(usize) -> bool) {
         let mut state = self.lock();
-        state.hold(&self.plan);
-        let migrated = std::mem::take(&mut state.migrating);
-        if state.probation == 0 || !(has_input || migrated) {
+        state.waiting.retain(|stream| !fired(*stream));
+        let running = [Some(&state.current), state.proven.as_ref()];
+        for deployment in running.into_iter().flatten() {
+            deployment.initial.keep(&state.waiting);
+        }
+        if let Migration::Ahead(streams) = &state.migration
+            && streams.iter().any(|stream| fired(*stream))
+        {
+            state.migration = Migration::Done;
+        }
+        if !std::mem::replace(&mut state.holding, true) {
+            state.check_proposed(&self.plan);
+        }
+    }
+
+    /// The current deployment committed a batch, with input or without.
+    pub fn passed(&self, has_input: bool) {
+        let mut state = self.lock();
+        let counts = match &state.migration {
+            Migration::None => has_input,
+            // The batch that it is all about is still to come.
+            Migration::Ahead(_) => false,
+            Migration::Done => true,
+        };
+        if state.probation == 0 || !counts {
             return;
         }
+        state.migration = Migration::None;
         state.probation -= 1;
         let left = state.probation;
         let changed = state
@@ -253,8 +292,7 @@ impl Versions {
         };
         let failed = std::mem::replace(&mut state.current, Arc::clone(&proven));
         state.probation = 0;
-        state.migrating = false;
-        state.hold(&self.plan);
+        state.migration = Migration::None;
         // What was proposed meanwhile may build on the version that failed.
         state.proposed = None;
         state.dropped += 1;
@@ -295,17 +333,21 @@ impl Versions {
 }
 
 impl State {
-    /// From now on operators hold what was committed.
-    fn hold(&mut self, plan: &Plan) {
-        if std::mem::replace(&mut self.holding, true) {
-            return;
+    /// The deployment that left what operators hold.
+    fn held(&self) -> &Deployment {
+        match (&self.migration, &self.proven) {
+            (Migration::Ahead(_), Some(proven)) => proven,
+            _ => &self.current,
         }
-        self.current.initial.forget();
-        // It was proposed when nothing was held that it would have to go on with.
-        let proposed = self.proposed.take();
-        let count = usize::from(proposed.is_some());
-        self.proposed = proposed.filter(|next| next.check_follows(plan, &self.current).is_ok());
-        self.dropped += (count - usize::from(self.proposed.is_some())) as u64;
+    }
+
+    /// Drops a proposal, made when nothing was held, that cannot go on with what is held now.
+    fn check_proposed(&mut self, plan: &Plan) {
+        let follows = |next: &Arc<Deployment>| next.check_follows(plan, self.held()).is_ok();
+        if self.proposed.as_ref().is_some_and(|next| !follows(next)) {
+            self.proposed = None;
+            self.dropped += 1;
+        }
     }
 }
 
