@@ -144,12 +144,18 @@ impl<'scope> Graph<'_, 'scope> {
             Op::Reduce => self.wide(
                 first,
                 (inlets(), Box::new(Reduce::new(first, before()))),
-                (1, Box::new(Last::new(first, single, caller(Half::After)))),
+                (
+                    1,
+                    Box::new(Gather::new(first, single, 1, Last(caller(Half::After)))),
+                ),
             ),
             Op::Sort(settings) => self.wide(
                 first,
                 (inlets(), Box::new(Sort::new(first, *settings))),
-                (1, Box::new(sort::Merge::new(first, *settings, single))),
+                (
+                    1,
+                    Box::new(Gather::new(first, single, 1, sort::Merge(*settings))),
+                ),
             ),
             Op::ReduceByKey => {
                 let targets = self.targets(stream.partitions);
@@ -173,9 +179,10 @@ impl<'scope> Graph<'_, 'scope> {
                 self.site.operator(node, Box::new(Deal), vec![inlet])
             }
             Op::Transform => {
-                let operator = Transform::new(first, stream.from[0], single, caller(Half::After));
+                let make = Transform::new(stream.from[0], caller(Half::After));
+                let gather = Gather::new(first, single, 1, make);
                 let inlet = exchanged(self.outlet(stream.from[0]), 1);
-                self.site.operator(node, Box::new(operator), vec![inlet])
+                self.site.operator(node, Box::new(gather), vec![inlet])
             }
             Op::UpdateStateByKey(_) => {
                 let operator = UpdateStateByKey::new(first, self.store(first), caller(Half::After));

@@ -160,7 +160,13 @@ impl Caller {
         self.program()[0].takes[0]
     }
 
-    /// Sends a chunk through all functions of the stage.
+    /// The last stream of the stage.
+    pub(super) fn last(&self) -> Node {
+        Node::Stream(self.links[self.links.len() - 1].stream)
+    }
+
+    /// Sends a chunk through all functions of the stage. What comes out of the last is counted by
+    /// the operator that sends it on.
     ///
     /// # Errors
     ///
@@ -199,8 +205,10 @@ impl Caller {
             }
             self.account(part, run, (&chunk, &outcome.report), out)?;
             chunk = self.canonical(part, run, outcome.chunk, out)?;
-            let last = Node::Stream(links[links.len() - 1].stream);
-            out.tally().node(last).records_out += chunk.len() as u64;
+            if first < self.links.len() {
+                let last = Node::Stream(links[links.len() - 1].stream);
+                out.tally().node(last).records_out += chunk.len() as u64;
+            }
         }
         run.calls += 1;
         Ok(chunk)
