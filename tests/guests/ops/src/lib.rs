@@ -5,9 +5,15 @@
     reason = "functions are written as authors write them"
 )]
 
+mod one_batch;
+
 use std::collections::HashMap;
 
 use dshost_guest::prelude::*;
+use one_batch::{
+    by_double, by_length, by_map, by_single, double_value, mean_of_both, missing, single,
+    sizes_of_both, total, zip,
+};
 use serde::{Deserialize, Serialize};
 
 // === map ===
@@ -324,5 +330,16 @@ plugin!(
     larger,
     add_to_ten,
     merge,
-    or
+    or,
+    by_length,
+    by_single,
+    by_double,
+    single,
+    double_value,
+    by_map,
+    total,
+    missing,
+    zip,
+    sizes_of_both,
+    mean_of_both
 );
