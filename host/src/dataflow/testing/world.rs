@@ -15,7 +15,8 @@ use super::records;
 /// An environment of plain vectors.
 pub(in crate::dataflow) struct World {
     types: Arc<Types>,
-    programs: Vec<Program>,
+    /// By stage and role.
+    programs: BTreeMap<(usize, Role), Program>,
     /// By source, partition and chunk.
     inputs: Mutex<Vec<Vec<Vec<Chunk>>>>,
     staged: Mutex<BTreeMap<(usize, u32), Vec<String>>>,
@@ -48,7 +49,11 @@ impl Partition for Plain {
 
 impl World {
     /// No input yet, for so many sources.
-    pub(in crate::dataflow) fn new(types: Types, programs: Vec<Program>, sources: usize) -> Self {
+    pub(in crate::dataflow) fn new(
+        types: Types,
+        programs: BTreeMap<(usize, Role), Program>,
+        sources: usize,
+    ) -> Self {
         Self {
             types: Arc::new(types),
             programs,
@@ -84,10 +89,10 @@ impl Environment for World {
     }
 
     fn program(&self, _: Round, stage: usize, role: Role) -> Program {
-        match role {
-            Role::Main => self.programs[stage].clone(),
-            Role::Inverse | Role::Keep => Program::new(),
-        }
+        self.programs
+            .get(&(stage, role))
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn types(&self, _: Round) -> Arc<Types> {
