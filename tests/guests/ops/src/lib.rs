@@ -5,6 +5,7 @@
     reason = "functions are written as authors write them"
 )]
 
+#[macro_use]
 mod one_batch;
 
 use std::collections::HashMap;
