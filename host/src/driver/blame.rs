@@ -109,7 +109,7 @@ fn tell(batch: BatchTime, blamed: &Blamed) {
         operator = blamed.stream,
         key = blamed.key.as_deref(),
         function = %blamed.function,
-        plugin = %blamed.plugin,
+        digest = %blamed.plugin,
         record = blamed.record.as_deref(),
         records = blamed.units,
         %batch,

@@ -5,6 +5,8 @@
     reason = "functions are written as authors write them"
 )]
 
+mod poison;
+
 use std::collections::HashMap;
 
 use dshost_guest::prelude::*;
@@ -324,5 +326,16 @@ plugin!(
     larger,
     add_to_ten,
     merge,
-    or
+    or,
+    poison::fussy,
+    poison::picky,
+    poison::fussy_filter,
+    poison::fussy_words,
+    poison::fussy_value,
+    poison::endless,
+    poison::greedy,
+    poison::fussy_add,
+    poison::fussy_partition,
+    poison::fussy_batch,
+    poison::never_empty
 );
