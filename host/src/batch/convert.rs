@@ -140,7 +140,7 @@ fn pair(key: &Column, value: &Column) -> Column {
 }
 
 /// Appends element `index` as one msgpack value.
-fn write_element(column: &Column, index: usize, out: &mut Vec<u8>) {
+pub(super) fn write_element(column: &Column, index: usize, out: &mut Vec<u8>) {
     match column {
         Column::Text(texts) => written(encode::write_str(out, texts.get(index))),
         Column::Bytes(values) => written(encode::write_bin(out, values.get(index))),

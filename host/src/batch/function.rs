@@ -365,6 +365,21 @@ pub enum Role {
     Keep,
 }
 
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Main, Self::Inverse, Self::Keep];
+
+    /// The key of the stream that names the function.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Main => "function",
+            Self::Inverse => "inverse",
+            Self::Keep => "keep",
+        }
+    }
+}
+
 /// A function, or a chain of them, of one plugin version with its types and parameters.
 pub trait Binding: Send + Sync {
     /// A fresh instance.
@@ -412,8 +427,9 @@ pub struct Migrated {
 /// A part of a stage that one instance runs: a chain, or a single function.
 #[derive(Clone)]
 pub struct Segment {
-    /// What the functions take; records of another type are converted first.
-    pub takes: RecordType,
+    /// What the functions take, per input (two for `transform_with`); records of another type are
+    /// converted first.
+    pub takes: Vec<RecordType>,
     /// What they give.
     pub gives: RecordType,
     /// Links of the stage that it covers.

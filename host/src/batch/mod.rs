@@ -16,6 +16,8 @@ pub mod convert;
 pub mod function;
 pub mod group;
 pub mod hash;
+pub mod lists;
+pub mod members;
 pub mod msgpack;
 pub mod sink;
 pub mod source;

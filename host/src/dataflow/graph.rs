@@ -1,26 +1,37 @@
 //! Which operators a plan becomes, and how they are joined.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::batch::function::Role;
-use crate::topology::plan::{Op, Upstream};
+use crate::topology::plan::{Op, StreamPlan, Upstream};
 
 use super::calls::Caller;
 use super::chain::Chain;
+use super::cogroup::Cogroup;
 use super::control::Half;
 use super::count::{Count, Total};
+use super::count_by_value::{CountByValue, Sum};
 use super::drive::{Inlet, Outlet, Route, Site};
 use super::failure::Node;
+use super::gather::{Gather, Make};
+use super::glom::Glom;
+use super::group_by_key::GroupByKey;
+use super::join::Join;
+use super::local::Local;
 use super::map_partitions::MapPartitions;
 use super::operator::Operator;
 use super::reduce::{Last, Reduce};
 use super::reduce_by_key::{Combine, Merge};
 use super::repartition::{Deal, Dealer};
+use super::scatter::Scatter;
 use super::sink::Sink;
 use super::sort::{self, Sort};
 use super::source::Source;
+use super::state::{Admit, MapWithState, Shared, Snapshots, Store, Timing, UpdateStateByKey};
 use super::targets::Targets;
 use super::transform::Transform;
+use super::transform_with::TransformWith;
 use super::union::Union;
 
 /// Adds all operators of the plan to the dataflow; the same on every worker.
@@ -31,6 +42,12 @@ pub(super) fn build(site: &Site<'_>) {
         site,
         sources: Vec::with_capacity(plan.sources.len()),
         streams: vec![None; plan.streams.len()],
+        stores: plan
+            .streams
+            .iter()
+            .enumerate()
+            .map(|(index, stream)| store(local, index, stream))
+            .collect(),
     };
     for (index, source) in plan.sources.iter().enumerate() {
         let environment = Arc::clone(&local.environment);
@@ -62,6 +79,24 @@ struct Graph<'a, 'scope> {
     sources: Vec<Outlet<'scope>>,
     /// Of a chain only the last stream has an outlet; nobody reads the others.
     streams: Vec<Option<Outlet<'scope>>>,
+    /// The tables of stateful streams.
+    stores: Vec<Option<Shared>>,
+}
+
+/// The tables of a stateful stream on this worker.
+fn store(local: &Local, index: usize, stream: &StreamPlan) -> Option<Shared> {
+    let timing = match &stream.op {
+        Op::MapWithState(state) if state.timeout.is_some() => Timing::Timed,
+        Op::MapWithState(_) | Op::UpdateStateByKey(_) => Timing::Untimed,
+        _ => return None,
+    };
+    let targets = Targets {
+        partitions: stream.partitions,
+        worker: local.index,
+        workers: local.peers,
+    };
+    let environment = Arc::clone(&local.environment);
+    Some(Store::shared(index, targets, timing, environment))
 }
 
 impl<'scope> Graph<'_, 'scope> {
@@ -109,12 +144,18 @@ impl<'scope> Graph<'_, 'scope> {
             Op::Reduce => self.wide(
                 first,
                 (inlets(), Box::new(Reduce::new(first, before()))),
-                (1, Box::new(Last::new(first, single, caller(Half::After)))),
+                (
+                    1,
+                    Box::new(Gather::new(first, single, 1, Last(caller(Half::After)))),
+                ),
             ),
             Op::Sort(settings) => self.wide(
                 first,
                 (inlets(), Box::new(Sort::new(first, *settings))),
-                (1, Box::new(sort::Merge::new(first, *settings, single))),
+                (
+                    1,
+                    Box::new(Gather::new(first, single, 1, sort::Merge(*settings))),
+                ),
             ),
             Op::ReduceByKey => {
                 let targets = self.targets(stream.partitions);
@@ -138,25 +179,58 @@ impl<'scope> Graph<'_, 'scope> {
                 self.site.operator(node, Box::new(Deal), vec![inlet])
             }
             Op::Transform => {
-                let operator = Transform::new(first, stream.from[0], single, caller(Half::After));
+                let make = Transform::new(stream.from[0], caller(Half::After));
+                let gather = Gather::new(first, single, 1, make);
                 let inlet = exchanged(self.outlet(stream.from[0]), 1);
-                self.site.operator(node, Box::new(operator), vec![inlet])
+                self.site.operator(node, Box::new(gather), vec![inlet])
             }
-            Op::Glom
-            | Op::CountByValue
-            | Op::GroupByKey
-            | Op::Join(_)
-            | Op::Cogroup
-            | Op::TransformWith
-            | Op::Window(_)
+            Op::UpdateStateByKey(_) => {
+                let operator = UpdateStateByKey::new(first, self.store(first), caller(Half::After));
+                self.stateful(first, (inlets(), before()), Box::new(operator))
+            }
+            Op::MapWithState(state) => {
+                let (store, caller) = (self.store(first), caller(Half::After));
+                let operator = MapWithState::new(first, state.timeout, store, caller);
+                self.stateful(first, (inlets(), before()), Box::new(operator))
+            }
+            Op::Snapshots => {
+                let Upstream::Stream(of) = stream.from[0] else {
+                    unreachable!("a source has no snapshots")
+                };
+                let operator = Snapshots::new(first, self.store(of));
+                self.site.operator(node, Box::new(operator), inlets())
+            }
+            Op::Glom => self
+                .site
+                .operator(node, Box::new(Glom::new(first)), inlets()),
+            Op::CountByValue => {
+                let before = CountByValue::new(first, stream.on_error, stream.partitions);
+                let after = Gather::new(first, self.targets(stream.partitions), 1, Sum);
+                self.wide(
+                    first,
+                    (inlets(), Box::new(before)),
+                    (stream.partitions, Box::new(after)),
+                )
+            }
+            Op::GroupByKey => self.keyed(first, GroupByKey),
+            Op::Join(kind) => self.keyed(first, Join(*kind)),
+            Op::Cogroup => self.keyed(first, Cogroup),
+            Op::TransformWith => {
+                let make =
+                    TransformWith::new([stream.from[0], stream.from[1]], caller(Half::After));
+                let gather = Gather::new(first, single, 2, make);
+                let inlets = stream.from.iter();
+                let inlets = inlets
+                    .map(|from| exchanged(self.outlet(*from), 1))
+                    .collect();
+                self.site.operator(node, Box::new(gather), inlets)
+            }
+            Op::Window(_)
             | Op::CountByWindow(_)
             | Op::ReduceByWindow(_)
             | Op::ReduceByKeyAndWindow(_)
             | Op::GroupByKeyAndWindow(_)
-            | Op::CountByValueAndWindow(_)
-            | Op::UpdateStateByKey(_)
-            | Op::MapWithState(_)
-            | Op::Snapshots => todo!("operator {}", stream.op.name()),
+            | Op::CountByValueAndWindow(_) => todo!("operator {}", stream.op.name()),
         };
         self.streams[last] = Some(outlet);
     }
@@ -172,6 +246,40 @@ impl<'scope> Graph<'_, 'scope> {
         let combined = self.site.operator(node, before, inlets);
         self.site
             .operator(node, after, vec![exchanged(combined, partitions)])
+    }
+
+    /// Adds the two halves of a stateful operator.
+    fn stateful(
+        &self,
+        stream: usize,
+        (inlets, before): (Vec<Inlet<'scope>>, Caller),
+        after: Box<dyn Operator>,
+    ) -> Outlet<'scope> {
+        let partitions = self.site.local.plan.streams[stream].partitions;
+        let admit = Admit::new(stream, partitions, before);
+        self.wide(stream, (inlets, Box::new(admit)), (partitions, after))
+    }
+
+    /// The tables of a stateful stream.
+    fn store(&self, stream: usize) -> Shared {
+        let store = self.stores[stream].as_ref();
+        Rc::clone(store.expect("a stateful stream has tables"))
+    }
+
+    /// Adds an operator by key that combines nothing before the exchange: each of its inputs is
+    /// scattered, and what comes is gathered.
+    fn keyed(&self, stream: usize, make: impl Make + 'static) -> Outlet<'scope> {
+        let plan = &self.site.local.plan.streams[stream];
+        let (node, partitions) = (Node::Stream(stream), plan.partitions);
+        let scattered = plan.from.iter().map(|from| {
+            let scatter = Scatter::new(stream, partitions);
+            let inlet = self.straight(*from);
+            let outlet = self.site.operator(node, Box::new(scatter), vec![inlet]);
+            exchanged(outlet, partitions)
+        });
+        let inlets: Vec<Inlet<'scope>> = scattered.collect();
+        let gather = Gather::new(stream, self.targets(partitions), inlets.len(), make);
+        self.site.operator(node, Box::new(gather), inlets)
     }
 
     fn targets(&self, partitions: u32) -> Targets {

@@ -8,7 +8,7 @@ use super::parcel::Parcel;
 
 /// The most that one operator of a worker holds in a round, in bytes. Guests decide how much they
 /// make of a batch, so there is a bound.
-const SHELF_BYTES: usize = 1024 * 1024 * 1024;
+pub(super) const SHELF_BYTES: usize = 1024 * 1024 * 1024;
 
 /// Parcels of an exchanged edge, which come in any order.
 #[derive(Debug, Default)]

@@ -7,9 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::continuity::{self, Breaks};
+use super::initial::{Initial, InitialError, Waiting};
 use super::lifetime::{Fresh, Kept};
-use crate::batch::Digest;
 use crate::batch::function::{Program, Role, Segment};
+use crate::batch::{Digest, RecordType};
 use crate::plugin::{BindError, ChainRequest, Component, Link};
 use crate::topology::plan::{Instances, Op, Plan, StreamPlan};
 use crate::topology::problem::Problems;
@@ -24,8 +26,11 @@ pub struct Deployment {
     pub components: Components,
     /// The record types of the plan's streams under these versions.
     pub types: Arc<Types>,
-    /// What each stage of the plan ([`Plan::stages`]) runs in each role.
+    /// What each stage of the plan ([`Plan::stages`]) runs in each role; nothing where it binds no
+    /// function.
     pub programs: BTreeMap<(usize, Role), Program>,
+    /// The states that streams start with, until they have fired.
+    pub initial: Initial,
 }
 
 /// Versions that do not fit the plan or each other.
@@ -35,10 +40,12 @@ pub enum ComposeError {
     #[error("{0}")]
     Types(Problems),
     /// A function cannot be opened.
-    #[error("stream `{stream}` cannot bind its function")]
+    #[error("stream `{stream}` cannot bind its {}", role.name())]
     Bind {
         /// The stream.
         stream: String,
+        /// Which of its functions.
+        role: Role,
         /// Why.
         #[source]
         error: BindError,
@@ -64,12 +71,41 @@ impl Deployment {
         };
         let mut programs = BTreeMap::new();
         for (stage, streams) in plan.stages().iter().enumerate() {
-            programs.insert((stage, Role::Main), composer.program(streams)?);
+            for role in Role::ALL {
+                let program = composer.program(role, streams)?;
+                if !program.is_empty() {
+                    programs.insert((stage, role), program);
+                }
+            }
         }
         Ok(Self {
             components,
             types: Arc::new(types),
             programs,
+            initial: Initial::default(),
+        })
+    }
+
+    /// The same, with the states that the streams in `waiting` start with.
+    ///
+    /// # Errors
+    ///
+    /// A file of states that does not fit.
+    pub fn with_initial(mut self, plan: &Plan, waiting: &Waiting) -> Result<Self, InitialError> {
+        self.initial = Initial::read(plan, &self.types, waiting)?;
+        Ok(self)
+    }
+
+    /// Checks that it can go on with what `held` left behind.
+    ///
+    /// # Errors
+    ///
+    /// The streams that cannot.
+    pub fn check_follows(&self, plan: &Plan, held: &Self) -> Result<(), Breaks> {
+        continuity::check(plan, (&held.types, &self.types), |function, from| {
+            let plugin = &self.components[&function.plugin];
+            let migration = plugin.migration(&function.function, from)?;
+            Some(migration.column_type)
         })
     }
 
@@ -101,22 +137,22 @@ struct Composer<'a> {
 impl Composer<'_> {
     /// The segments of a stage: a chain is cut wherever a record must be converted between two
     /// links.
-    fn program(&self, stage: &[usize]) -> Result<Program, ComposeError> {
+    fn program(&self, role: Role, stage: &[usize]) -> Result<Program, ComposeError> {
         let bound: Vec<usize> = stage
             .iter()
             .copied()
-            .filter(|&link| self.stream(link).function.is_some())
+            .filter(|&link| self.stream(link).function_as(role).is_some())
             .collect();
         let fits = |before: &usize, link: &usize| {
             self.types.streams[*before] == self.types.takes[*link][0]
         };
         bound
             .chunk_by(fits)
-            .map(|links| self.segment(links))
+            .map(|links| self.segment(role, links))
             .collect()
     }
 
-    fn segment(&self, links: &[usize]) -> Result<Segment, ComposeError> {
+    fn segment(&self, role: Role, links: &[usize]) -> Result<Segment, ComposeError> {
         let first = self.stream(links[0]);
         let plan_of = |plugin: &str| {
             self.plan
@@ -126,50 +162,67 @@ impl Composer<'_> {
                 .find(|used| used.name == plugin)
         };
         let function = first
-            .function
-            .as_ref()
+            .function_as(role)
             .expect("only bound streams are in a program");
         let component = &self.components[&function.plugin];
         let settings = plan_of(&function.plugin).expect("every bound plugin is in the plan");
         let request = ChainRequest {
             operator: first.name.clone(),
-            links: links.iter().map(|&link| self.link(link)).collect(),
+            links: links.iter().map(|&link| self.link(role, link)).collect(),
             limits: settings.limits.clone(),
         };
         let binding = component
             .bind(request)
             .map_err(|error| ComposeError::Bind {
                 stream: first.name.clone(),
+                role,
                 error,
             })?;
         let binding = match settings.instances {
             Instances::Partition => binding,
             Instances::Job => Arc::new(Kept::new(binding)),
         };
-        let last = links[links.len() - 1];
+        let takes = self.takes(role, links[0]);
+        let gives = match role {
+            Role::Main | Role::Inverse => self.types.streams[links[links.len() - 1]],
+            // It only chooses.
+            Role::Keep => takes[0],
+        };
         Ok(Segment {
-            takes: self.types.takes[links[0]][0],
-            gives: self.types.streams[last],
+            takes,
+            gives,
             links: links.len(),
             binding,
         })
     }
 
-    fn link(&self, stream: usize) -> Link {
+    /// What the function of a stream takes, keys included.
+    fn takes(&self, role: Role, stream: usize) -> Vec<RecordType> {
+        match role {
+            Role::Main | Role::Inverse => self.types.takes[stream].clone(),
+            Role::Keep => self.types.keeps[stream].into_iter().collect(),
+        }
+    }
+
+    fn link(&self, role: Role, stream: usize) -> Link {
         let plan = self.stream(stream);
-        let mut input = self.types.takes[stream].clone();
-        if plan.op == Op::ReduceByKey {
+        let name = plan
+            .function_as(role)
+            .expect("only bound streams are in a program");
+        let mut input = self.takes(role, stream);
+        let by_key = matches!(plan.op, Op::ReduceByKey | Op::ReduceByKeyAndWindow(_));
+        if by_key && role != Role::Keep {
             // The host groups by key; the function folds values and never sees one.
             input.iter_mut().for_each(|record| record.key = None);
         }
+        // They are for those of the stream's functions that take any.
+        let takes_params = self.components[&name.plugin]
+            .signature(&name.function)
+            .is_some_and(|signature| signature.params);
         Link {
-            function: plan
-                .function
-                .as_ref()
-                .map(|name| name.function.clone())
-                .unwrap_or_default(),
+            function: name.function.clone(),
             input,
-            params: plan.params.clone(),
+            params: plan.params.clone().filter(|_| takes_params),
         }
     }
 

@@ -99,6 +99,10 @@ impl Environment for JobEnvironment {
         }
     }
 
+    fn initial(&self, stream: usize) -> Option<Arc<Chunk>> {
+        self.bound().deployment.initial.of(stream)
+    }
+
     fn types(&self, _round: Round) -> Arc<Types> {
         Arc::clone(&self.bound().deployment.types)
     }

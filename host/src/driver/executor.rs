@@ -93,12 +93,13 @@ impl Executor {
         loop {
             let trouble = match self.attempt(batch, &course) {
                 Ok((report, sinks)) => {
+                    self.versions
+                        .hold(|stream| self.fires(self.plan.streams[stream].slide, batch.time));
                     match course.convicted() {
                         Some(Suspect { plugin, reason }) => {
                             self.versions.roll_back(batch.time, &plugin, &reason);
                         }
-                        None if batch.has_input() => self.versions.passed(),
-                        None => {}
+                        None => self.versions.passed(batch.has_input()),
                     }
                     self.environment.release();
                     return Ok(Committed {

@@ -13,6 +13,7 @@
 
 pub mod blame;
 pub mod cadence;
+pub mod continuity;
 pub mod control;
 pub mod course;
 pub mod cutter;
@@ -20,6 +21,7 @@ pub mod deployment;
 pub mod environment;
 pub mod executor;
 pub mod guilty;
+pub mod initial;
 pub mod job;
 pub mod lifetime;
 pub mod memory;

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use crate::batch::function::{Binding, Function, Kind, Signature, Trap};
-use crate::batch::{Digest, RecordType};
+use crate::batch::function::{Binding, Function, Kind, Migrated, Signature, Trap};
+use crate::batch::{Column, Digest, RecordType};
 use crate::topology::plan::Limits;
 
 use super::component::Component;
-use super::instance::{Instance, StartError};
+use super::instance::{Instance, StartError, migrate};
 use super::lift::Promise;
 use super::lower::Keys;
 use super::voice::Voice;
@@ -72,9 +72,6 @@ pub enum BindErrorKind {
         /// Its kind.
         kind: Kind,
     },
-    /// A kind that this dshost does not run yet.
-    #[error("functions of kind {0} are not yet available")]
-    NotYet(Kind),
     /// The streams are not what the function takes.
     #[error("function `{function}` takes {takes}, not {given}")]
     Input {
@@ -134,6 +131,8 @@ pub(super) enum Shape {
     Chunks,
     BatchPairs,
     Groups,
+    State,
+    Records,
 }
 
 /// What all instances of one binding share.
@@ -162,6 +161,10 @@ impl Binding for Bound {
     fn links(&self) -> Result<Vec<Arc<dyn Binding>>, Trap> {
         let link = |link| -> Arc<dyn Binding> { Arc::new(Self(Arc::new(self.0.alone(link)))) };
         Ok((0..self.0.links.len()).map(link).collect())
+    }
+
+    fn migrate(&self, from: u32, states: &Column) -> Result<Migrated, Trap> {
+        migrate(&self.0, from, states)
     }
 }
 
@@ -226,6 +229,7 @@ impl Component {
             promise: Promise {
                 kinds,
                 gives,
+                state: signatures[0].state.map(|state| state.column_type),
                 returned: limits.returned,
                 depth: limits.depth,
             },
@@ -262,8 +266,10 @@ impl Component {
         if signature.params && link.params.is_none() {
             return Err(BindErrorKind::NoParams(function()));
         }
+        let any_keys = signature.kind.values_only() || signature.kind == Kind::UpdateState;
         let fits = |takes: &RecordType, given: &RecordType| {
-            takes.value == given.value && (signature.kind.values_only() || takes.key == given.key)
+            let key = (any_keys && takes.key.is_none()) || takes.key == given.key;
+            key && takes.value == given.value
         };
         let same = signature.input.len() == link.input.len()
             && std::iter::zip(&signature.input, &link.input)
@@ -283,7 +289,13 @@ impl Component {
         let (shape, interface, export) = match kind {
             Kind::TransformWith => (Shape::BatchPairs, "batch-pairs", exports.batch_pairs),
             Kind::Reduce | Kind::Inverse => (Shape::Groups, "groups", exports.groups),
-            Kind::UpdateState | Kind::MapWithState => return Err(BindErrorKind::NotYet(kind)),
+            Kind::UpdateState => (Shape::State, "state", exports.state),
+            // The interface comes whole.
+            Kind::MapWithState => (
+                Shape::Records,
+                "records",
+                exports.records.and(exports.time_out),
+            ),
             Kind::Map
             | Kind::FlatMap
             | Kind::Filter
@@ -314,7 +326,7 @@ fn gives(links: &[Link], signatures: &[&Signature]) -> Result<RecordType, BindEr
             });
         }
         given = Some(match signature.kind {
-            kind if kind.values_only() => RecordType {
+            kind if kind.values_only() || kind == Kind::UpdateState => RecordType {
                 key: takes.key,
                 value: signature.output.value,
             },

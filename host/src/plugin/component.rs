@@ -42,9 +42,13 @@ pub struct Component {
 pub(super) struct Exports {
     describe: ComponentExportIndex,
     pub(super) open: ComponentExportIndex,
+    pub(super) migrate: Option<ComponentExportIndex>,
     pub(super) chunks: Option<ComponentExportIndex>,
     pub(super) batch_pairs: Option<ComponentExportIndex>,
     pub(super) groups: Option<ComponentExportIndex>,
+    pub(super) state: Option<ComponentExportIndex>,
+    pub(super) records: Option<ComponentExportIndex>,
+    pub(super) time_out: Option<ComponentExportIndex>,
 }
 
 impl Component {
@@ -122,6 +126,14 @@ impl Component {
         &self.description.migrations
     }
 
+    /// The conversion of states of version `from` of `function`.
+    #[must_use]
+    pub fn migration(&self, function: &str, from: u32) -> Option<&Migration> {
+        self.migrations()
+            .iter()
+            .find(|migration| migration.function == function && migration.from_version == from)
+    }
+
     /// What else it says of itself, as names and values.
     #[must_use]
     pub fn info(&self) -> &[(String, String)] {
@@ -154,9 +166,13 @@ impl Exports {
         Ok(Self {
             describe: required("describe")?,
             open: required("open")?,
+            migrate: function(PLUGIN, "migrate"),
             chunks: function("dshost:plugin/chunks", "process"),
             batch_pairs: function("dshost:plugin/batch-pairs", "process"),
             groups: function("dshost:plugin/groups", "fold"),
+            state: function("dshost:plugin/state", "update"),
+            records: function("dshost:plugin/records", "process"),
+            time_out: function("dshost:plugin/records", "time-out"),
         })
     }
 }

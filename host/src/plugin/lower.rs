@@ -1,7 +1,7 @@
 //! Columns on their way into a guest: Arrow's layout, one copy per buffer.
 
 use crate::batch::column::Ranges;
-use crate::batch::function::Kind;
+use crate::batch::function::{Kind, States};
 use crate::batch::{Chunk, Column, VarColumn};
 
 use super::wire;
@@ -80,7 +80,32 @@ impl Input {
     }
 }
 
-fn column(column: &Column) -> wire::Column<'_> {
+/// States in the layout in which they cross.
+pub(super) struct Held {
+    present: Vec<u8>,
+    values: Column,
+}
+
+impl Held {
+    /// Compacts what is not yet so.
+    pub(super) fn new(states: &States) -> Self {
+        Self {
+            present: states.present.iter().copied().map(u8::from).collect(),
+            values: states.values.compact(),
+        }
+    }
+
+    /// The states as they cross.
+    pub(super) fn lower(&self) -> wire::States<'_> {
+        wire::States {
+            present: &self.present,
+            values: column(&self.values),
+        }
+    }
+}
+
+/// A column as it crosses, which must be compact.
+pub(super) fn column(column: &Column) -> wire::Column<'_> {
     match column {
         Column::Text(text) => wire::Column::Text(wire::TextColumn {
             offsets: offsets(text.column()),

@@ -71,6 +71,16 @@ pub enum DescriptionError {
     /// A migration for a function that has no state, or is not there.
     #[error("it migrates the state of `{0}`, which has none")]
     Migration(String),
+    /// A migration from a version that cannot be an old one.
+    #[error("it migrates the state of `{function}` from version {from}, {problem}")]
+    MigrationFrom {
+        /// The stateful function.
+        function: String,
+        /// The version.
+        from: u32,
+        /// What does not fit.
+        problem: &'static str,
+    },
 }
 
 /// Takes what `describe` answered.
@@ -103,21 +113,24 @@ pub(super) fn check(description: wire::Description) -> Result<Description, Descr
             return Err(DescriptionError::Duplicate(signature.name.clone()));
         }
     }
+    let mut taken = BTreeSet::new();
     let migrations = migrations
         .into_iter()
-        .map(|migration| {
-            let stateful = functions
-                .iter()
-                .any(|signature| signature.name == migration.function && signature.state.is_some());
-            if !stateful {
-                let name = escape(&migration.function, MAX_NAME_CHARACTERS);
-                return Err(DescriptionError::Migration(name));
+        .map(|one| {
+            let migration = migration(one, &functions)?;
+            let Migration {
+                function,
+                from_version: from,
+                ..
+            } = &migration;
+            match taken.insert((function.clone(), *from)) {
+                true => Ok(migration),
+                false => Err(DescriptionError::MigrationFrom {
+                    function: function.clone(),
+                    from: *from,
+                    problem: "twice",
+                }),
             }
-            Ok(Migration {
-                function: migration.function,
-                from_version: migration.from_version,
-                column_type: migration.column_type.into(),
-            })
         })
         .collect::<Result<_, _>>()?;
     let info = info
@@ -129,6 +142,36 @@ pub(super) fn check(description: wire::Description) -> Result<Description, Descr
         migrations,
         info,
     })
+}
+
+fn migration(
+    migration: wire::Migration,
+    functions: &[Signature],
+) -> Result<Migration, DescriptionError> {
+    let wire::Migration {
+        function,
+        from_version: from,
+        column_type,
+    } = migration;
+    let named = functions.iter().find(|known| known.name == function);
+    let Some(state) = named.and_then(|known| known.state) else {
+        let name = escape(&function, MAX_NAME_CHARACTERS);
+        return Err(DescriptionError::Migration(name));
+    };
+    let wrong = |problem| DescriptionError::MigrationFrom {
+        function: function.clone(),
+        from,
+        problem,
+    };
+    match from {
+        0 => Err(wrong("but versions count from 1")),
+        _ if from == state.version => Err(wrong("which is today's")),
+        _ => Ok(Migration {
+            function,
+            from_version: from,
+            column_type: column_type.into(),
+        }),
+    }
 }
 
 fn function(function: wire::Function) -> Result<Signature, DescriptionError> {
@@ -189,6 +232,13 @@ fn problem(signature: &Signature) -> Option<&'static str> {
         Kind::Filter | Kind::Reduce | Kind::Inverse if *output != input[0] => {
             Some("must give what it takes")
         }
+        Kind::UpdateState
+            if output.key != input[0].key
+                || state.is_some_and(|state| state.column_type != output.value) =>
+        {
+            Some("must give the key it takes and its state")
+        }
+        Kind::MapWithState if input[0].key.is_none() => Some("must take keys"),
         Kind::MapValues | Kind::FlatMapValues if input[0].key.or(output.key).is_some() => {
             Some("cannot have keys in its types")
         }
@@ -218,119 +268,4 @@ fn text(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use expect_test::{Expect, expect};
-
-    use super::*;
-
-    const TEXT: wire::RecordType = wire::RecordType {
-        key: None,
-        value: wire::ColumnType::Text,
-    };
-
-    fn upper() -> wire::Function {
-        wire::Function {
-            name: "upper".to_owned(),
-            kind: wire::Kind::Map,
-            input: vec![TEXT],
-            output: TEXT,
-            state: None,
-            params: false,
-            doc: "Shouts.\nLoud \u{1b}[1m".to_owned(),
-        }
-    }
-
-    fn described(functions: Vec<wire::Function>) -> Result<Description, DescriptionError> {
-        check(wire::Description {
-            functions,
-            migrations: Vec::new(),
-            info: Vec::new(),
-        })
-    }
-
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "expectations are written in place"
-    )]
-    fn check_refused(change: impl FnOnce(&mut wire::Function), expected: Expect) {
-        let mut function = upper();
-        change(&mut function);
-        let error = described(vec![function]).expect_err("refused");
-        expected.assert_eq(&error.to_string());
-    }
-
-    #[test]
-    fn a_description_is_made_printable() {
-        let description = described(vec![upper()]).unwrap();
-        assert_eq!(description.functions[0].doc, "Shouts.\nLoud \\u{1b}[1m");
-    }
-
-    #[test]
-    fn names_are_fit_to_be_written_in_a_topology() {
-        for name in [
-            "",
-            "a/b",
-            "a b",
-            "\u{1b}[31mred",
-            "a\u{202e}b",
-            &"x".repeat(129),
-        ] {
-            let function = wire::Function {
-                name: name.to_owned(),
-                ..upper()
-            };
-            let error = described(vec![function]).expect_err("refused");
-            assert!(matches!(error, DescriptionError::Name(_)), "{error}");
-        }
-        assert_eq!(
-            described(vec![upper(), upper()]),
-            Err(DescriptionError::Duplicate("upper".to_owned()))
-        );
-    }
-
-    #[test]
-    fn signatures_fit_their_kinds() {
-        check_refused(
-            |function| function.input.clear(),
-            expect!["function `upper` of kind map must take one input"],
-        );
-        check_refused(
-            |function| function.kind = wire::Kind::TransformWith,
-            expect!["function `upper` of kind transform_with must take two inputs"],
-        );
-        check_refused(
-            |function| function.output.key = Some(wire::ColumnType::Float64),
-            expect!["function `upper` of kind map has keys of float64, which is no key"],
-        );
-        check_refused(
-            |function| function.kind = wire::Kind::UpdateState,
-            expect!["function `upper` of kind update_state must say what its state is"],
-        );
-        check_refused(
-            |function| {
-                function.kind = wire::Kind::Filter;
-                function.output.value = wire::ColumnType::Int64;
-            },
-            expect!["function `upper` of kind filter must give what it takes"],
-        );
-        check_refused(
-            |function| {
-                function.kind = wire::Kind::MapValues;
-                function.input[0].key = Some(wire::ColumnType::Text);
-            },
-            expect!["function `upper` of kind map_values cannot have keys in its types"],
-        );
-    }
-
-    #[test]
-    fn the_number_of_entries_is_bounded() {
-        let many = vec![upper(); MAX_ENTRIES + 1];
-        assert_eq!(
-            described(many),
-            Err(DescriptionError::TooMany {
-                what: "functions",
-                count: MAX_ENTRIES + 1
-            })
-        );
-    }
-}
+mod tests;

@@ -502,8 +502,7 @@ impl StreamPlan {
 
     /// All its functions.
     pub fn functions(&self) -> impl Iterator<Item = (Role, &FunctionName)> {
-        let roles = [Role::Main, Role::Inverse, Role::Keep];
-        roles
+        Role::ALL
             .into_iter()
             .filter_map(|role| Some((role, self.function_as(role)?)))
     }

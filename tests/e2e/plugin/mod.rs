@@ -2,6 +2,7 @@
 
 mod hostile;
 mod kept_out;
+mod states;
 mod world;
 
 use std::path::Path;

@@ -6,6 +6,7 @@
 
 mod failed;
 mod left_out;
+mod state;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -84,6 +85,15 @@ impl Run {
         }
     }
 
+    /// At a chunk of a partition whose calls are made elsewhere.
+    pub(super) fn at(partition: u32, sequence: u32) -> Self {
+        Self {
+            partition,
+            calls: sequence,
+            ..Self::default()
+        }
+    }
+
     pub(super) const fn partition(&self) -> u32 {
         self.partition
     }
@@ -156,12 +166,18 @@ impl Caller {
         self.open = None;
     }
 
-    /// What the first function takes.
+    /// What the first function takes of its first input.
     pub(super) fn takes(&self) -> RecordType {
-        self.program()[0].takes
+        self.program()[0].takes[0]
     }
 
-    /// Sends a chunk through all functions of the stage.
+    /// The last stream of the stage.
+    pub(super) fn last(&self) -> Node {
+        Node::Stream(self.links[self.links.len() - 1].stream)
+    }
+
+    /// Sends a chunk through all functions of the stage. What comes out of the last is counted by
+    /// the operator that sends it on.
     ///
     /// # Errors
     ///
@@ -183,7 +199,7 @@ impl Caller {
                 links,
             };
             let given = chunk.len();
-            chunk = self.convert_to(part, run, (&chunk, segment.takes), out)?;
+            chunk = self.convert_to(part, run, (&chunk, segment.takes[0]), out)?;
             // The function counts those that reach it.
             out.tally().node(part.node()).records_in += (given - chunk.len()) as u64;
             if chunk.is_empty() && self.empty == Empty::Skip {
@@ -200,9 +216,36 @@ impl Caller {
             }
             self.account(part, run, (&chunk, &outcome.report), out)?;
             chunk = self.canonical(part, run, outcome.chunk, out)?;
-            let last = Node::Stream(links[links.len() - 1].stream);
-            out.tally().node(last).records_out += chunk.len() as u64;
+            if first < self.links.len() {
+                let last = Node::Stream(links[links.len() - 1].stream);
+                out.tally().node(last).records_out += chunk.len() as u64;
+            }
         }
+        run.calls += 1;
+        Ok(chunk)
+    }
+
+    /// Makes one batch of two (`transform_with`), which may be empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Caller::process`].
+    pub(super) fn process_pair(
+        &self,
+        run: &mut Run,
+        (left, right): (&Chunk, &Chunk),
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        let part = self.only();
+        let takes = part.segment.takes.clone();
+        let left = self.convert_to(part, run, (left, takes[0]), out)?;
+        let right = self.convert_to(part, run, (right, takes[1]), out)?;
+        let records = (left.len() + right.len()) as u64;
+        out.tally().node(part.node()).records_in += records;
+        let request = Request::Pair(left.clone(), right);
+        let outcome = self.call(part, run, &request, out)?;
+        self.account(part, run, (&left, &outcome.report), out)?;
+        let chunk = self.canonical(part, run, outcome.chunk, out)?;
         run.calls += 1;
         Ok(chunk)
     }
@@ -326,9 +369,9 @@ impl Caller {
         };
         out.tally().guest(part.node(), start.elapsed());
         let kind = match result {
-            Ok(outcome) if outcome.chunk.size() <= CALL_BYTES => return Ok(asked.told(outcome)),
+            Ok(outcome) if size(&outcome) <= CALL_BYTES => return Ok(asked.told(outcome)),
             Ok(outcome) => FailureKind::TooLarge {
-                bytes: outcome.chunk.size() as u64,
+                bytes: size(&outcome) as u64,
                 limit: CALL_BYTES as u64,
             },
             Err(trap) => {
@@ -468,6 +511,12 @@ impl Caller {
         let (_, value) = without(&chunk, &rejected).into_columns();
         Ok(Chunk::pairs(Column::Msgpack(canonical.values), value))
     }
+}
+
+/// Bytes that a call gave.
+fn size(outcome: &Outcome) -> usize {
+    let states = outcome.changes.as_ref();
+    outcome.chunk.size() + states.map_or(0, |changes| changes.states.size())
 }
 
 impl Link {

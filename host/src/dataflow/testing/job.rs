@@ -1,11 +1,12 @@
 //! Plans with their functions and types.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::batch::function::{Binding, Program, Role, Segment};
-use crate::batch::{BatchTime, FunctionName, RecordType, Round};
+use crate::batch::function::{Binding, Program, Role, Segment, StateSignature};
+use crate::batch::{BatchTime, Chunk, ColumnType, FunctionName, RecordType, Round};
 use crate::dataflow::calls::Caller;
 use crate::dataflow::control::{Half, RoundPlan, Skips};
 use crate::dataflow::operator::Attempt;
@@ -25,6 +26,8 @@ pub(in crate::dataflow) struct Job {
     functions: Vec<Option<(RecordType, Double)>>,
     /// What runs as the whole of the only stage, instead of a segment per stream.
     chain: Option<Arc<dyn Binding>>,
+    /// First states, by stream.
+    pub(in crate::dataflow) initial: BTreeMap<usize, Arc<Chunk>>,
 }
 
 impl Job {
@@ -40,6 +43,7 @@ impl Job {
             },
             functions: Vec::new(),
             chain: None,
+            initial: BTreeMap::new(),
         }
     }
 
@@ -102,6 +106,23 @@ impl Job {
         stream
     }
 
+    /// A stream with state in a column of `state`, whose function takes `takes`.
+    pub(in crate::dataflow) fn stateful(
+        &mut self,
+        op: Op,
+        from: Upstream,
+        (takes, gives, state): (RecordType, RecordType, ColumnType),
+        double: &Double,
+    ) -> Upstream {
+        let stream = self.function(op, from, (takes, gives), double);
+        self.types.states[self.functions.len() - 1] = Some(StateSignature {
+            column_type: state,
+            version: 1,
+            only_changed: false,
+        });
+        stream
+    }
+
     pub(in crate::dataflow) fn sink(&mut self, from: Upstream) {
         self.plan.sinks.push(SinkPlan {
             name: format!("sink{}", self.plan.sinks.len()),
@@ -121,18 +142,15 @@ impl Job {
     pub(in crate::dataflow) fn world(&self) -> Arc<World> {
         let programs = self.plan.stages();
         let programs = programs.iter().map(|stage| self.program(stage)).collect();
-        Arc::new(World::new(
-            self.types.clone(),
-            programs,
-            self.plan.sources.len(),
-        ))
+        let world = World::new(self.types.clone(), programs, self.plan.sources.len());
+        Arc::new(world.starting(self.initial.clone()))
     }
 
     /// A segment per stream, or one for all.
     fn program(&self, stage: &[usize]) -> Program {
         if let Some(binding) = &self.chain {
             return vec![Segment {
-                takes: self.types.takes[stage[0]][0],
+                takes: self.types.takes[stage[0]].clone(),
                 gives: self.types.streams[stage[stage.len() - 1]],
                 links: stage.len(),
                 binding: Arc::clone(binding),
@@ -141,7 +159,7 @@ impl Job {
         let segments = stage.iter().filter_map(|&stream| {
             let (takes, double) = self.functions[stream].clone()?;
             Some(Segment {
-                takes,
+                takes: vec![takes],
                 gives: self.types.streams[stream],
                 links: 1,
                 binding: Arc::new(double),

@@ -14,8 +14,10 @@ use super::records;
 
 /// An environment of plain vectors.
 pub(in crate::dataflow) struct World {
-    types: Arc<Types>,
-    programs: Vec<Program>,
+    /// Types and programs of the rounds to come.
+    bound: Mutex<(Arc<Types>, Vec<Program>)>,
+    /// By stream.
+    initial: BTreeMap<usize, Arc<Chunk>>,
     /// By source, partition and chunk.
     inputs: Mutex<Vec<Vec<Vec<Chunk>>>>,
     staged: Mutex<BTreeMap<(usize, u32), Vec<String>>>,
@@ -50,11 +52,21 @@ impl World {
     /// No input yet, for so many sources.
     pub(in crate::dataflow) fn new(types: Types, programs: Vec<Program>, sources: usize) -> Self {
         Self {
-            types: Arc::new(types),
-            programs,
+            bound: Mutex::new((Arc::new(types), programs)),
+            initial: BTreeMap::new(),
             inputs: Mutex::new(vec![Vec::new(); sources]),
             staged: Mutex::default(),
         }
+    }
+
+    /// The same with first states of some streams.
+    pub(in crate::dataflow) fn starting(self, initial: BTreeMap<usize, Arc<Chunk>>) -> Self {
+        Self { initial, ..self }
+    }
+
+    /// Swaps types and functions for those of `other`, from the next round on.
+    pub(in crate::dataflow) fn swap(&self, other: &Self) {
+        *self.bound.lock().unwrap() = other.bound.lock().unwrap().clone();
     }
 
     /// Sets the partitions of a source for the rounds to come, each cut into chunks of `length`
@@ -85,13 +97,17 @@ impl Environment for World {
 
     fn program(&self, _: Round, stage: usize, role: Role) -> Program {
         match role {
-            Role::Main => self.programs[stage].clone(),
+            Role::Main => self.bound.lock().unwrap().1[stage].clone(),
             Role::Inverse | Role::Keep => Program::new(),
         }
     }
 
     fn types(&self, _: Round) -> Arc<Types> {
-        Arc::clone(&self.types)
+        Arc::clone(&self.bound.lock().unwrap().0)
+    }
+
+    fn initial(&self, stream: usize) -> Option<Arc<Chunk>> {
+        self.initial.get(&stream).cloned()
     }
 
     fn stage(

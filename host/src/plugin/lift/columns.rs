@@ -24,12 +24,7 @@ impl Promise {
             ))
         };
         let column = match output {
-            wire::OutputColumn::Columns(column) => {
-                let column = owned(name, column)?;
-                same_type(name, column_type, &column)?;
-                self.nested(name, &column)?;
-                column
-            }
+            wire::OutputColumn::Columns(column) => self.owned(name, column_type, column)?,
             wire::OutputColumn::Slices(slices) => {
                 let Some(base) = input.seen(slices.side) else {
                     return missing();
@@ -63,6 +58,19 @@ impl Promise {
                 base.clone()
             }
         };
+        Ok(column)
+    }
+
+    /// A column of the guest's own, of type `column_type`.
+    pub(super) fn owned(
+        &self,
+        name: &'static str,
+        column_type: ColumnType,
+        column: wire::OwnedColumn,
+    ) -> Result<Column, Trap> {
+        let column = owned(name, column)?;
+        same_type(name, column_type, &column)?;
+        self.nested(name, &column)?;
         Ok(column)
     }
 
@@ -264,6 +272,7 @@ mod tests {
         Promise {
             kinds: vec![Kind::FlatMap],
             gives: RecordType::single(gives),
+            state: None,
             returned: RETURNED,
             depth: 4,
         }

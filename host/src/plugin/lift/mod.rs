@@ -5,13 +5,15 @@
 //! hold more than the call may return is a [`TrapKind::Memory`]. Buffers are taken as they are,
 //! never copied again.
 //!
-//! A call's counts are checked in [`counts`], each of its columns in [`columns`].
+//! A call's counts are checked in [`counts`], each of its columns in [`columns`], what becomes of
+//! states in [`state`].
 //!
 //! [`TrapKind::BrokenPromise`]: crate::batch::function::TrapKind::BrokenPromise
 //! [`TrapKind::Memory`]: crate::batch::function::TrapKind::Memory
 
 mod columns;
 mod counts;
+mod state;
 
 use crate::batch::function::{Kind, Outcome, RecordRef, Trap};
 use crate::batch::{Chunk, ColumnType, RecordType};
@@ -28,6 +30,8 @@ pub(super) struct Promise {
     pub(super) kinds: Vec<Kind>,
     /// The type of the last link's records.
     pub(super) gives: RecordType,
+    /// The type of the states, if there are any.
+    pub(super) state: Option<ColumnType>,
     /// Bytes that a call may return.
     pub(super) returned: usize,
     /// Levels that a `MessagePack` value may nest.
@@ -97,7 +101,12 @@ impl Promise {
         outcome: wire::ChunkOutcome,
     ) -> Result<Outcome, Trap> {
         let (report, _) = report(&self.kinds, records, &[], outcome.report)?;
-        let wire::OutputChunk { key, value } = &outcome.output;
+        let chunk = self.own_chunk(outcome.output)?;
+        Ok(Outcome::records(chunk, report))
+    }
+
+    /// The records of a call that has no one input to point into.
+    fn own_chunk(&self, output: wire::OutputChunk) -> Result<Chunk, Trap> {
         let refers = |column: &wire::OutputColumn| {
             matches!(
                 column,
@@ -106,15 +115,14 @@ impl Promise {
                     | wire::OutputColumn::Same(_)
             )
         };
-        if key.as_ref().is_some_and(refers) || refers(value) {
-            return broken("what it gave points into an input, of which there are two");
+        if output.key.as_ref().is_some_and(refers) || refers(&output.value) {
+            return broken("what it gave points into an input, of which there are several");
         }
         let nothing = Input::new(
             &Chunk::empty(RecordType::single(ColumnType::Bytes)),
             Keys::Lowered,
         );
-        let chunk = self.chunk(&nothing, outcome.output)?;
-        Ok(Outcome::records(chunk, report))
+        self.chunk(&nothing, output)
     }
 
     fn chunk(&self, input: &Input, output: wire::OutputChunk) -> Result<Chunk, Trap> {
@@ -194,6 +202,7 @@ mod tests {
         let promise = Promise {
             kinds: kinds.to_vec(),
             gives: RecordType::single(ColumnType::Text),
+            state: None,
             returned: 1000,
             depth: 4,
         };

@@ -338,18 +338,18 @@ impl batch_pairs::Guest for Hostile {
 
 // === Values ===
 
-fn values(value: OutputColumn) -> OutputChunk {
+pub fn values(value: OutputColumn) -> OutputChunk {
     OutputChunk { key: None, value }
 }
 
-fn pairs(both: OutputColumn) -> OutputChunk {
+pub fn pairs(both: OutputColumn) -> OutputChunk {
     OutputChunk {
         key: Some(both.clone()),
         value: both,
     }
 }
 
-fn columns(column: Column) -> OutputColumn {
+pub fn columns(column: Column) -> OutputColumn {
     OutputColumn::Columns(column)
 }
 
@@ -380,7 +380,7 @@ fn u32s(numbers: &[u32]) -> Vec<u8> {
     numbers.iter().copied().flat_map(u32::to_le_bytes).collect()
 }
 
-fn len(column: &Column) -> u32 {
+pub fn len(column: &Column) -> u32 {
     let bytes = match column {
         Column::Text(text) => text.offsets.len() / 4 - 1,
         Column::Bytes(column) | Column::Msgpack(column) => column.offsets.len() / 4 - 1,
@@ -390,7 +390,7 @@ fn len(column: &Column) -> u32 {
     bytes as u32
 }
 
-fn counted(links: usize, records: u32) -> Report {
+pub fn counted(links: usize, records: u32) -> Report {
     let link = LinkCount {
         records,
         rejected: 0,

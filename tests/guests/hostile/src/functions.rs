@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use super::Hostile;
 use super::dshost::plugin::types::{Column, ColumnType, RecordType};
 use super::exports::dshost::plugin::plugin::{
-    Binding, Description, Function, Guest, Info, Kind, Migrated,
+    Binding, Description, Function, Guest, Info, Kind, Migrated, Migration, StateSignature,
 };
+use super::states;
 
 /// The chains that are open; a handle is an index.
 static CHAINS: Mutex<Vec<Vec<String>>> = Mutex::new(Vec::new());
@@ -94,6 +95,90 @@ fn others() -> Vec<Function> {
     ]
 }
 
+/// Those that bring an int64 up to date by integers.
+const UPDATES: [&str; 14] = [
+    "update-changes-rejected",
+    "update-counts-wrong",
+    "update-fine",
+    "update-keeps-nothing",
+    "update-loops",
+    "update-other-type",
+    "update-panics",
+    "update-ragged-states",
+    "update-refuses",
+    "update-rejects-many",
+    "update-too-few-states",
+    "update-too-few-verdicts",
+    "update-too-many-states",
+    "update-verdict-of-3",
+];
+
+/// Those that are called record by record, and when keys time out.
+const RECORDS: [&str; 10] = [
+    "records-emitted-of-2",
+    "records-fine",
+    "records-other-output",
+    "records-output-uncounted",
+    "records-pairs",
+    "records-rejected-and-emitted",
+    "records-same",
+    "records-too-few-emitted",
+    "records-too-few-states",
+    "records-too-few-verdicts",
+];
+
+/// Those whose state of version 1, a text, becomes an int64 of version 2.
+const MIGRATIONS: [&str; 8] = [
+    "migrate-fine",
+    "migrate-kept-of-2",
+    "migrate-loops",
+    "migrate-other-type",
+    "migrate-panics",
+    "migrate-refuses",
+    "migrate-too-few",
+    "migrate-too-few-states",
+];
+
+/// Those with state.
+fn stateful() -> Vec<Function> {
+    let named = |names: &[&'static str], kind, key, version| -> Vec<Function> {
+        let record = RecordType {
+            key,
+            value: ColumnType::Int64,
+        };
+        let state = |name: &str| {
+            let mut function = function(name, kind, record, record);
+            if kind == Kind::MapWithState {
+                function.output = INT64;
+            }
+            function.state = Some(StateSignature {
+                column_type: ColumnType::Int64,
+                version,
+                only_changed: false,
+            });
+            function
+        };
+        names.iter().map(|name| state(name)).collect()
+    };
+    let mut all = named(&UPDATES, Kind::UpdateState, None, 1);
+    all.extend(named(
+        &RECORDS,
+        Kind::MapWithState,
+        Some(ColumnType::Text),
+        1,
+    ));
+    all.extend(named(&MIGRATIONS, Kind::UpdateState, None, 2));
+    let mut nested = function("update-msgpack-trailing", Kind::UpdateState, INT64, INT64);
+    nested.output = single(ColumnType::Msgpack);
+    nested.state = Some(StateSignature {
+        column_type: ColumnType::Msgpack,
+        version: 1,
+        only_changed: false,
+    });
+    all.push(nested);
+    all
+}
+
 const fn single(value: ColumnType) -> RecordType {
     RecordType { key: None, value }
 }
@@ -121,8 +206,15 @@ impl Guest for Hostile {
             .iter()
             .map(|(name, kind)| function(name, *kind, TEXT, TEXT));
         Description {
-            functions: texts.chain(others()).collect(),
-            migrations: Vec::new(),
+            functions: texts.chain(others()).chain(stateful()).collect(),
+            migrations: MIGRATIONS
+                .iter()
+                .map(|name| Migration {
+                    function: (*name).to_owned(),
+                    from_version: 1,
+                    column_type: ColumnType::Text,
+                })
+                .collect(),
             info: vec![Info {
                 name: "language".to_owned(),
                 value: "rust \u{1b}[31m".to_owned(),
@@ -144,7 +236,7 @@ impl Guest for Hostile {
         Ok(chains.len() as u32 - 1)
     }
 
-    fn migrate(_: String, _: u32, _: Column) -> Result<Migrated, String> {
-        Err("there is no state".to_owned())
+    fn migrate(function: String, from: u32, old: Column) -> Result<Migrated, String> {
+        states::migrate(&function, from, &old)
     }
 }

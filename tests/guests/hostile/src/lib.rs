@@ -1,11 +1,12 @@
 //! A guest that breaks promises, one function for each way. It speaks the contract without the SDK,
 //! which would not let it.
 //!
-//! Each function is named after what it does; `tests/plugin.rs` has a test for every one.
+//! Each function is named after what it does; `tests/e2e/plugin` has a test for every one.
 #![cfg(target_arch = "wasm32")]
 
 mod calls;
 mod functions;
+mod states;
 
 wit_bindgen::generate!({
     inline: "
@@ -16,6 +17,8 @@ wit_bindgen::generate!({
             export dshost:plugin/chunks@0.1.0;
             export dshost:plugin/groups@0.1.0;
             export dshost:plugin/batch-pairs@0.1.0;
+            export dshost:plugin/state@0.1.0;
+            export dshost:plugin/records@0.1.0;
         }
     ",
     path: "../../../wit",

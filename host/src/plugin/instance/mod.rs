@@ -3,26 +3,33 @@
 //! An instance that has grown halfway to its memory limit is replaced between two calls: state is
 //! the host's, and what leaks in a guest (or in its language's runtime) then never adds up to a
 //! trap.
+//!
+//! What it is called with and through stands in `call`, `chunks`, `state` and `migrate`.
+
+mod call;
+mod chunks;
+mod migrate;
+mod state;
 
 use std::sync::Arc;
 
 use wasmtime::Store;
 use wasmtime::component::TypedFunc;
 
-use crate::batch::function::{
-    Context, Function, Groups, Outcome, RecordRef, Request, Trap, TrapKind,
-};
-use crate::batch::{Chunk, RecordType};
+use crate::batch::RecordType;
+use crate::batch::function::{Context, Function, Outcome, RecordRef, Request, Trap, TrapKind};
 use crate::topology::plan::Limits;
 
-use super::bind::{Chain, Link, Shape};
+use self::call::{Call, Typed};
+use super::bind::{Chain, Link};
 use super::engine::deadline;
 use super::escape::escape;
 use super::guest::Guest;
-use super::lower::{Input, Keys};
 use super::trap::trap;
 use super::voice::Voice;
 use super::wire;
+
+pub(super) use self::migrate::migrate;
 
 /// Handles to streams, events and errors that an instance may hold at once.
 const MAX_HANDLES: usize = 10_000;
@@ -31,38 +38,6 @@ const MAX_HANDLES: usize = 10_000;
 const MAX_WORDS: usize = 1024;
 
 type Open = TypedFunc<(&'static [wire::Binding<'static>],), (Result<u32, String>,)>;
-
-type Process = TypedFunc<
-    (
-        u32,
-        wire::Context,
-        wire::Chunk<'static>,
-        &'static [wire::RecordRef],
-    ),
-    (Result<wire::Outcome, String>,),
->;
-
-type ProcessPair = TypedFunc<
-    (
-        u32,
-        wire::Context,
-        wire::Chunk<'static>,
-        wire::Chunk<'static>,
-    ),
-    (Result<wire::ChunkOutcome, String>,),
->;
-
-type Fold = TypedFunc<
-    (
-        u32,
-        wire::Context,
-        &'static [u8],
-        u32,
-        wire::Chunk<'static>,
-        &'static [wire::RecordRef],
-    ),
-    (Result<wire::ChunkOutcome, String>,),
->;
 
 /// An instance of a chain.
 pub(super) struct Instance {
@@ -78,14 +53,6 @@ pub(super) struct OpenChain {
     call: Call,
     /// Bytes of memory beyond which it is replaced: halfway from what it started with to its limit.
     replace_beyond: usize,
-}
-
-/// The function through which the chain is called.
-#[derive(Clone, Copy)]
-enum Call {
-    Chunks(Process),
-    BatchPairs(ProcessPair),
-    Groups(Fold),
 }
 
 /// Why an instance could not be started.
@@ -151,32 +118,12 @@ impl Instance {
             .pre
             .instantiate(&mut store)
             .map_err(|error| start_trap(&error, &mut store))?;
-        let wrong = |function| {
-            move |error: wasmtime::Error| StartError::Export {
-                function,
-                detail: format!("{error:#}"),
-            }
+        let mut typed = Typed {
+            instance: &instance,
+            store: &mut store,
         };
-        let exports = &component.exports;
-        let open: Open = instance
-            .get_typed_func(&mut store, exports.open)
-            .map_err(wrong("open"))?;
-        // `Component::shape` has seen the export.
-        let missing = "a chain is bound only to exports that are there";
-        let call = match chain.shape {
-            Shape::Chunks => instance
-                .get_typed_func(&mut store, exports.chunks.expect(missing))
-                .map(Call::Chunks)
-                .map_err(wrong("chunks.process"))?,
-            Shape::BatchPairs => instance
-                .get_typed_func(&mut store, exports.batch_pairs.expect(missing))
-                .map(Call::BatchPairs)
-                .map_err(wrong("batch-pairs.process"))?,
-            Shape::Groups => instance
-                .get_typed_func(&mut store, exports.groups.expect(missing))
-                .map(Call::Groups)
-                .map_err(wrong("groups.fold"))?,
-        };
+        let open: Open = typed.named("open", Some(component.exports.open))?;
+        let call = Call::find(chain.shape, &component.exports, &mut typed)?;
         let handle = open_links(&mut store, &open, &chain.links)?;
         store.data_mut().end();
         let started_with = store.data().meter.used();
@@ -215,21 +162,7 @@ impl Instance {
         answer: wasmtime::Result<(Result<T, String>,)>,
         check: impl FnOnce(&Chain, T) -> Result<Outcome, Trap>,
     ) -> Result<Outcome, Trap> {
-        let answer = match answer {
-            Ok((Ok(answer),)) => answer,
-            Ok((Err(words),)) => {
-                let mut trap = Trap {
-                    kind: TrapKind::Trapped,
-                    message: escape(&words, MAX_WORDS),
-                    backtrace: Vec::new(),
-                };
-                open.store.data_mut().end();
-                trap.backtrace = open.store.data_mut().last_words.take();
-                return Err(trap);
-            }
-            Err(error) => return Err(trap(&error, open.store.data_mut())),
-        };
-        let counters = open.store.data_mut().end();
+        let (answer, counters) = answered(&mut open.store, answer)?;
         let mut outcome = check(&self.chain, answer)?;
         outcome.report.counters = counters;
         self.open = Some(open);
@@ -248,91 +181,29 @@ impl Function for Instance {
             Request::Chunk(input) => self.process(context, input, skip),
             Request::Pair(left, right) => self.process_pair(context, left, right),
             Request::Fold(groups, values) => self.fold(context, groups, values, skip),
-            Request::Update(_) | Request::Records(_) | Request::TimeOut(_) => Err(
-                Trap::broken_promise("functions with state are not yet available"),
-            ),
+            Request::Update(update) => self.update(context, update),
+            Request::Records(records) => self.process_records(context, records),
+            Request::TimeOut(timed_out) => self.time_out(context, timed_out),
         }
     }
 }
 
-impl Instance {
-    fn process(
-        &mut self,
-        context: &Context,
-        input: &Chunk,
-        skip: &[RecordRef],
-    ) -> Result<Outcome, Trap> {
-        let input = Input::new(input, self.chain.keys);
-        let mut open = self.begin(context)?;
-        let Call::Chunks(process) = open.call else {
-            return Err(Trap::broken_promise("the function does not take chunks"));
-        };
-        let skipped = records(skip);
-        let params = (
-            open.handle,
-            wire_context(context),
-            input.lower(),
-            skipped.as_slice(),
-        );
-        let answer = process.call(&mut open.store, params);
-        self.end(open, answer, |chain, outcome| {
-            chain.promise.process(&input, skip, outcome)
-        })
-    }
-
-    fn process_pair(
-        &mut self,
-        context: &Context,
-        left: &Chunk,
-        right: &Chunk,
-    ) -> Result<Outcome, Trap> {
-        let (left, right) = (
-            Input::new(left, Keys::Lowered),
-            Input::new(right, Keys::Lowered),
-        );
-        let mut open = self.begin(context)?;
-        let Call::BatchPairs(process) = open.call else {
-            return Err(Trap::broken_promise(
-                "the function does not take two batches",
-            ));
-        };
-        let params = (
-            open.handle,
-            wire_context(context),
-            left.lower(),
-            right.lower(),
-        );
-        let answer = process.call(&mut open.store, params);
-        self.end(open, answer, |chain, outcome| {
-            chain.promise.pair(left.len() + right.len(), outcome)
-        })
-    }
-
-    fn fold(
-        &mut self,
-        context: &Context,
-        groups: &Groups,
-        values: &Chunk,
-        skip: &[RecordRef],
-    ) -> Result<Outcome, Trap> {
-        let values = Input::new(values, Keys::Lowered);
-        let mut open = self.begin(context)?;
-        let Call::Groups(fold) = open.call else {
-            return Err(Trap::broken_promise("the function does not fold"));
-        };
-        let skipped = records(skip);
-        let params = (
-            open.handle,
-            wire_context(context),
-            &groups.numbers.bytes()[..],
-            groups.count,
-            values.lower(),
-            skipped.as_slice(),
-        );
-        let answer = fold.call(&mut open.store, params);
-        self.end(open, answer, |chain, outcome| {
-            chain.promise.fold(&values, groups.count, skip, outcome)
-        })
+/// What the guest answered, and its counters; or why it did not.
+fn answered<T>(
+    store: &mut Store<Guest>,
+    answer: wasmtime::Result<(Result<T, String>,)>,
+) -> Result<(T, Vec<(String, u64)>), Trap> {
+    match answer {
+        Ok((Ok(answer),)) => Ok((answer, store.data_mut().end())),
+        Ok((Err(words),)) => {
+            store.data_mut().end();
+            Err(Trap {
+                kind: TrapKind::Trapped,
+                message: escape(&words, MAX_WORDS),
+                backtrace: store.data_mut().last_words.take(),
+            })
+        }
+        Err(error) => Err(trap(&error, store.data_mut())),
     }
 }
 
@@ -363,19 +234,4 @@ fn start_trap(error: &wasmtime::Error, store: &mut Store<Guest>) -> StartError {
         trap.kind = TrapKind::Start;
     }
     StartError::Trap(trap)
-}
-
-fn wire_context(context: &Context) -> wire::Context {
-    wire::Context {
-        batch_time_ms: context.batch_time.0,
-        partition: context.partition,
-        sequence: context.sequence,
-        // The two halves.
-        seed_low: context.seed as u32,
-        seed_high: (context.seed >> 32) as u32,
-    }
-}
-
-fn records(skip: &[RecordRef]) -> Vec<wire::RecordRef> {
-    skip.iter().copied().map(Into::into).collect()
 }

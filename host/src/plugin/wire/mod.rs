@@ -3,7 +3,15 @@
 //! Each mirrors the WIT type of its name, whose documentation says what it means. A byte list or a
 //! string is one copy, so a call costs one copy per column and direction.
 
+mod description;
+mod state;
+
 use wasmtime::component::{ComponentType, Lift, Lower};
+
+pub(super) use self::description::{Description, Function, Migration};
+#[cfg(test)]
+pub(super) use self::description::{Kind, StateSignature};
+pub(super) use self::state::{Migrated, RecordsOutcome, States, UpdateOutcome};
 
 /// The package and its version, up to the patch level, which changes nothing that crosses.
 pub(super) const PACKAGE: &str = "dshost:plugin";
@@ -241,86 +249,6 @@ pub(super) struct ChunkOutcome {
     pub(super) report: Report,
 }
 
-// === The description ===
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift)]
-#[component(enum)]
-#[repr(u8)]
-#[expect(dead_code, reason = "only lifting makes them")]
-pub(super) enum Kind {
-    #[component(name = "map")]
-    Map,
-    #[component(name = "flat-map")]
-    FlatMap,
-    #[component(name = "filter")]
-    Filter,
-    #[component(name = "map-values")]
-    MapValues,
-    #[component(name = "flat-map-values")]
-    FlatMapValues,
-    #[component(name = "map-partitions")]
-    MapPartitions,
-    #[component(name = "transform")]
-    Transform,
-    #[component(name = "transform-with")]
-    TransformWith,
-    #[component(name = "reduce")]
-    Reduce,
-    #[component(name = "inverse")]
-    Inverse,
-    #[component(name = "update-state")]
-    UpdateState,
-    #[component(name = "map-with-state")]
-    MapWithState,
-}
-
-#[derive(Clone, Copy, Debug, ComponentType, Lift)]
-#[component(record)]
-pub(super) struct StateSignature {
-    #[component(name = "column-type")]
-    pub(super) column_type: ColumnType,
-    pub(super) version: u32,
-    #[component(name = "only-changed")]
-    pub(super) only_changed: bool,
-}
-
-#[derive(Clone, Debug, ComponentType, Lift)]
-#[component(record)]
-pub(super) struct Function {
-    pub(super) name: String,
-    pub(super) kind: Kind,
-    pub(super) input: Vec<RecordType>,
-    pub(super) output: RecordType,
-    pub(super) state: Option<StateSignature>,
-    pub(super) params: bool,
-    pub(super) doc: String,
-}
-
-#[derive(Clone, Debug, ComponentType, Lift)]
-#[component(record)]
-pub(super) struct Migration {
-    pub(super) function: String,
-    #[component(name = "from-version")]
-    pub(super) from_version: u32,
-    #[component(name = "column-type")]
-    pub(super) column_type: ColumnType,
-}
-
-#[derive(Clone, Debug, ComponentType, Lift)]
-#[component(record)]
-pub(super) struct Info {
-    pub(super) name: String,
-    pub(super) value: String,
-}
-
-#[derive(Clone, Debug, ComponentType, Lift)]
-#[component(record)]
-pub(super) struct Description {
-    pub(super) functions: Vec<Function>,
-    pub(super) migrations: Vec<Migration>,
-    pub(super) info: Vec<Info>,
-}
-
 // === Names ===
 
 impl From<ColumnType> for crate::batch::ColumnType {
@@ -364,25 +292,6 @@ impl From<crate::batch::RecordType> for RecordType {
         Self {
             key: record_type.key.map(Into::into),
             value: record_type.value.into(),
-        }
-    }
-}
-
-impl From<Kind> for crate::batch::function::Kind {
-    fn from(wire: Kind) -> Self {
-        match wire {
-            Kind::Map => Self::Map,
-            Kind::FlatMap => Self::FlatMap,
-            Kind::Filter => Self::Filter,
-            Kind::MapValues => Self::MapValues,
-            Kind::FlatMapValues => Self::FlatMapValues,
-            Kind::MapPartitions => Self::MapPartitions,
-            Kind::Transform => Self::Transform,
-            Kind::TransformWith => Self::TransformWith,
-            Kind::Reduce => Self::Reduce,
-            Kind::Inverse => Self::Inverse,
-            Kind::UpdateState => Self::UpdateState,
-            Kind::MapWithState => Self::MapWithState,
         }
     }
 }

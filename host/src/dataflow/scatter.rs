@@ -1,0 +1,83 @@
+//! The half of a keyed operator before the exchange, where nothing is combined: every pair goes to
+//! the partition of the result that has its slot.
+
+use std::sync::Arc;
+
+use crate::batch::Chunk;
+use crate::batch::hash::split;
+
+use super::control::Verdict;
+use super::failure::{Failure, Node};
+use super::operator::{Attempt, Operator, Output};
+use super::parcel::Parcel;
+
+/// The pairs of a chunk that go to one partition of the result, for each that gets any.
+pub(super) fn scattered(pairs: &Chunk, partitions: u32) -> impl Iterator<Item = (u32, Chunk)> {
+    let (records, starts) = match pairs.key() {
+        Some(keys) => split(keys, partitions),
+        None => (Vec::new(), Vec::new()),
+    };
+    (0..)
+        .zip(0..starts.len().saturating_sub(1))
+        .filter_map(move |(target, index)| {
+            let records = &records[starts[index]..starts[index + 1]];
+            (!records.is_empty()).then(|| (target, pairs.take(records)))
+        })
+}
+
+/// Scatters the pairs of one input.
+pub(super) struct Scatter {
+    stream: usize,
+    /// Of the result.
+    partitions: u32,
+}
+
+impl Scatter {
+    pub(super) const fn new(stream: usize, partitions: u32) -> Self {
+        Self { stream, partitions }
+    }
+}
+
+impl Operator for Scatter {
+    fn begin(&mut self, _: &Arc<Attempt>) {}
+
+    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+        let pairs = &parcel.chunk;
+        out.tally().node(Node::Stream(self.stream)).records_in += pairs.len() as u64;
+        for (target, chunk) in scattered(pairs, self.partitions) {
+            // A chunk gives a target at most one parcel, so its number serves again.
+            out.send(Parcel {
+                target,
+                last: false,
+                ..parcel.with(chunk)
+            });
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn verdict(&mut self, _: Verdict) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::testing::{Job, PAIR, cut, round};
+
+    #[test]
+    fn pairs_go_where_their_slots_are_and_keep_their_order() {
+        let input = cut(
+            PAIR,
+            &[&["(b,1)", "(a,2)", "(c,3)", "(b,4)"], &[], &["(c,5)"]],
+            3,
+        );
+        let (sent, _) = round(&mut Scatter::new(0, 2), &Job::new().attempt(&[]), input);
+        assert_eq!(
+            sent,
+            "0.0>0 [(b,1)]\n0.0>1 [(a,2) (c,3)]\n0.1>0 [(b,4)]\n2.0>1 [(c,5)]\n"
+        );
+    }
+}
