@@ -20,7 +20,8 @@ pub(super) fn check(args: &TopologyArgs) -> Result<(), CliError> {
     print(&describe(&args.topology, &plan, &deployment))
 }
 
-fn deployment(plan: &Plan) -> Result<Deployment, PluginsError> {
+/// The plan's plugins, bound to it.
+pub(super) fn deployment(plan: &Plan) -> Result<Deployment, PluginsError> {
     let engine = plugin_engine(plan, 1)?;
     let deployment = Deployment::compose(plan, load_plugins(plan, &engine)?)?;
     Ok(deployment.with_initial(plan, &waiting(plan))?)

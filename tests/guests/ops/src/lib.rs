@@ -5,6 +5,9 @@
     reason = "functions are written as authors write them"
 )]
 
+mod one_batch;
+mod poison;
+
 use std::collections::HashMap;
 
 use dshost_guest::prelude::*;
@@ -324,5 +327,27 @@ plugin!(
     larger,
     add_to_ten,
     merge,
-    or
+    or,
+    one_batch::by_length,
+    one_batch::by_single,
+    one_batch::by_double,
+    one_batch::single,
+    one_batch::double_value,
+    one_batch::by_map,
+    one_batch::total,
+    one_batch::missing,
+    one_batch::zip,
+    one_batch::sizes_of_both,
+    one_batch::mean_of_both,
+    poison::fussy,
+    poison::picky,
+    poison::fussy_filter,
+    poison::fussy_words,
+    poison::fussy_value,
+    poison::endless,
+    poison::greedy,
+    poison::fussy_add,
+    poison::fussy_partition,
+    poison::fussy_batch,
+    poison::never_empty
 );
