@@ -5,6 +5,7 @@
     reason = "functions are written as authors write them"
 )]
 
+mod context;
 mod one_batch;
 mod poison;
 
@@ -349,5 +350,18 @@ plugin!(
     poison::fussy_add,
     poison::fussy_partition,
     poison::fussy_batch,
-    poison::never_empty
+    poison::never_empty,
+    context::stamped_map,
+    context::stamped_words,
+    context::is_stamp,
+    context::stamped_value,
+    context::stamped_values,
+    context::stamped_partition,
+    context::stamped_batch,
+    context::stamped_pair,
+    context::add_in_ring,
+    context::sub_in_ring,
+    context::any_in_ring,
+    context::stamped_total,
+    context::stamped_session
 );
