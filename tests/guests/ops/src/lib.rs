@@ -5,6 +5,8 @@
     reason = "functions are written as authors write them"
 )]
 
+mod state;
+
 use std::collections::HashMap;
 
 use dshost_guest::prelude::*;
@@ -324,5 +326,28 @@ plugin!(
     larger,
     add_to_ten,
     merge,
-    or
+    or,
+    state::total,
+    state::calls,
+    state::calls_with_values,
+    state::total_of_changed,
+    state::total_while_busy,
+    state::total_of_positive,
+    state::trace,
+    state::sentence,
+    state::raw_trace,
+    state::drifting_mean,
+    state::again,
+    state::span,
+    state::named,
+    state::last_seen,
+    state::capped,
+    state::sums,
+    state::session,
+    state::reader,
+    state::misused,
+    state::sums_of_positive,
+    state::collected,
+    state::occurrences,
+    state::stamps
 );
