@@ -8,6 +8,7 @@ use super::status::print;
 use super::{failure, load};
 use crate::driver::JobError;
 use crate::driver::deployment::Deployment;
+use crate::driver::initial::waiting;
 use crate::driver::plugins::{PluginsError, load_plugins, plugin_engine};
 use crate::topology::plan::{Instances, Plan, Transport, Upstream};
 use crate::topology::types::Types;
@@ -20,9 +21,11 @@ pub(super) fn check(args: &TopologyArgs) -> Result<(), CliError> {
     print(&describe(&args.topology, &plan, &deployment.types))
 }
 
-fn deployment(plan: &Plan) -> Result<Deployment, PluginsError> {
+/// The plan's plugins, bound to it.
+pub(super) fn deployment(plan: &Plan) -> Result<Deployment, PluginsError> {
     let engine = plugin_engine(plan, 1)?;
-    Ok(Deployment::compose(plan, load_plugins(plan, &engine)?)?)
+    let deployment = Deployment::compose(plan, load_plugins(plan, &engine)?)?;
+    Ok(deployment.with_initial(plan, &waiting(plan))?)
 }
 
 fn describe(topology: &Path, plan: &Plan, types: &Types) -> String {

@@ -10,6 +10,7 @@ use crate::dataflow::{Failure, FailureKind};
 use crate::driver::JobError;
 use crate::driver::deployment::ComposeError;
 use crate::driver::executor::{BatchError, Trouble};
+use crate::driver::initial::InitialErrorKind;
 use crate::driver::plugins::PluginsError;
 use crate::driver::reload::with_causes;
 use crate::plugin::LoadError;
@@ -39,7 +40,13 @@ pub(super) fn plugins(error: &PluginsError, topology: &Path) -> CliError {
         PluginsError::Compose(ComposeError::Types(problems)) => {
             load::problems(&problems.clone().in_file(topology))
         }
-        PluginsError::Compose(ComposeError::Bind { .. }) => CliError::usage(error),
+        PluginsError::Compose(ComposeError::Bind { .. }) | PluginsError::Broken(_) => {
+            CliError::usage(error)
+        }
+        PluginsError::Initial(error) => match &error.kind {
+            InitialErrorKind::Lines(problems) => load::problems(problems),
+            other => CliError::usage(error).maybe_hint(other.hint()),
+        },
     }
 }
 

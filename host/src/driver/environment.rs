@@ -76,6 +76,10 @@ impl Environment for JobEnvironment {
         program.unwrap_or_default()
     }
 
+    fn initial(&self, stream: usize) -> Option<Arc<Chunk>> {
+        self.bound().deployment.initial.of(stream)
+    }
+
     fn types(&self, _round: Round) -> Arc<Types> {
         Arc::clone(&self.bound().deployment.types)
     }

@@ -170,12 +170,13 @@ impl Executor {
         for attempt in 1.. {
             let trouble = match self.attempt(batch, attempt, &deployment) {
                 Ok((report, sinks)) => {
+                    self.versions
+                        .hold(|stream| self.fires(self.plan.streams[stream].slide, batch.time));
                     match trial {
                         Some(Suspect { plugin, reason }) => {
                             self.versions.roll_back(batch.time, &plugin, &reason);
                         }
-                        None if batch.has_input() => self.versions.passed(),
-                        None => {}
+                        None => self.versions.passed(batch.has_input()),
                     }
                     self.environment.release();
                     return Ok(Committed {
@@ -346,6 +347,7 @@ impl Executor {
         self.engine.begin(RoundPlan {
             round: self.round,
             batch: batch.time,
+            zero: self.zero.unwrap_or(batch.time),
             attempt,
             seed: self.job_seed,
             fires,

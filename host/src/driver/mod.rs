@@ -12,11 +12,13 @@
 //! Start reading at [`job`].
 
 pub mod cadence;
+pub mod continuity;
 pub mod control;
 pub mod cutter;
 pub mod deployment;
 pub mod environment;
 pub mod executor;
+pub mod initial;
 pub mod job;
 pub mod lifetime;
 pub mod memory;

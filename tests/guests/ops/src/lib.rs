@@ -5,11 +5,17 @@
     reason = "functions are written as authors write them"
 )]
 
+#[macro_use]
+mod one_batch;
 mod state;
 
 use std::collections::HashMap;
 
 use dshost_guest::prelude::*;
+use one_batch::{
+    by_double, by_length, by_map, by_single, double_value, mean_of_both, missing, single,
+    sizes_of_both, total, zip,
+};
 use serde::{Deserialize, Serialize};
 
 // === map ===
@@ -327,7 +333,18 @@ plugin!(
     add_to_ten,
     merge,
     or,
-    state::total,
+    by_length,
+    by_single,
+    by_double,
+    single,
+    double_value,
+    by_map,
+    total,
+    missing,
+    zip,
+    sizes_of_both,
+    mean_of_both,
+    state::running,
     state::calls,
     state::calls_with_values,
     state::total_of_changed,

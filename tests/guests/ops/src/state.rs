@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A sum; a key whose sum is 0 goes.
 #[update_state]
-pub fn total(values: &[i64], state: Option<i64>) -> Option<i64> {
+pub fn running(values: &[i64], state: Option<i64>) -> Option<i64> {
     let total = state.unwrap_or(0) + values.iter().sum::<i64>();
     (total != 0).then_some(total)
 }

@@ -40,4 +40,4 @@ fn strokes(count: i64) -> String {
     "|".repeat(usize::try_from(count).unwrap_or(0))
 }
 
-plugin!(tally, visits);
+plugin!(tally, visits, tally_of_one, visits_of_one);
