@@ -2,12 +2,13 @@
 //!
 //! Every figure comes from this one run on this one machine; compare ratios, not times.
 //! `cargo bench -- NAME` runs only the parts whose name contains NAME: `words`, `filter`, `tcp`,
-//! `small`.
+//! `small`, `state`.
 
 mod batches;
 mod generator;
 mod native;
 mod small;
+mod state;
 mod tcp;
 mod text;
 mod topologies;
@@ -39,10 +40,11 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let parts: [Part; 4] = [
+    let parts: [Part; 5] = [
         ("words", batches::word_count),
         ("filter", batches::filter),
         ("small", small::all),
+        ("state", state::all),
         ("tcp", tcp::word_count),
     ];
     for (name, part) in parts {
@@ -59,7 +61,8 @@ fn plugins() -> Result<PathBuf, dshost::cli::build::BuildError> {
         .parent()
         .unwrap_or(Path::new("."));
     let into = root.join("target/guests");
-    let crates = ["plugins/wordcount", "plugins/lines"].map(|name| root.join(name));
+    let crates =
+        ["plugins/wordcount", "plugins/lines", "tests/guests/ops"].map(|name| root.join(name));
     build(&crates, &into, &BuildOptions::default())?;
     Ok(into)
 }

@@ -48,3 +48,38 @@ params = {{ word = "{needle}" }}
 "#
     )
 }
+
+/// A running count of words by `function`, the pairs made by a guest.
+pub fn running_count(plugins: &Path, function: &str) -> String {
+    let operator = format!("op = \"update_state_by_key\"\nfunction = \"{function}\"");
+    by_word(plugins, &operator)
+}
+
+/// Sums word by word, with a timeout of a day.
+pub fn sessions(plugins: &Path) -> String {
+    let operator = "op = \"map_with_state\"\nfunction = \"ops/sums\"\ntimeout = \"24h\"";
+    by_word(plugins, operator)
+}
+
+fn by_word(plugins: &Path, operator: &str) -> String {
+    let plugins = plugins.display();
+    format!(
+        r#"
+[topology]
+batch = "1s"
+checkpoint = false
+allow_state_loss = true
+[plugins]
+dir = "{plugins}"
+[source.words]
+type = "stdin"
+[stream.pairs]
+from = "words"
+op = "map"
+function = "wordcount/pair"
+[stream.counts]
+from = "pairs"
+{operator}
+"#
+    )
+}

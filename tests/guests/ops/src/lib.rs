@@ -8,6 +8,7 @@
 mod context;
 mod one_batch;
 mod poison;
+mod state;
 
 use std::collections::HashMap;
 
@@ -363,5 +364,28 @@ plugin!(
     context::sub_in_ring,
     context::any_in_ring,
     context::stamped_total,
-    context::stamped_session
+    context::stamped_session,
+    state::running,
+    state::calls,
+    state::calls_with_values,
+    state::total_of_changed,
+    state::total_while_busy,
+    state::total_of_positive,
+    state::trace,
+    state::sentence,
+    state::raw_trace,
+    state::drifting_mean,
+    state::again,
+    state::span,
+    state::named,
+    state::last_seen,
+    state::capped,
+    state::sums,
+    state::session,
+    state::reader,
+    state::misused,
+    state::sums_of_positive,
+    state::collected,
+    state::occurrences,
+    state::stamps
 );
