@@ -8,4 +8,5 @@ mod layers;
 mod plugin;
 mod run;
 mod scenarios;
+mod state;
 mod support;
