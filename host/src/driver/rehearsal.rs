@@ -11,12 +11,13 @@ use std::time::Instant;
 
 use super::cutter::Batch;
 use super::deployment::Deployment;
-use super::executor::{BatchError, Committed, Executor};
+use super::executor::{Committed, Executor};
 use super::initial::waiting;
 use super::job::{JobError, open_sinks};
 use super::plugins::{PluginsError, load_plugins, plugin_engine};
 use super::publisher::NamedSink;
 use super::status::{Status, StatusBoard};
+use super::trouble::BatchError;
 use super::values;
 use super::versions::Versions;
 use crate::batch::source::Partition;

@@ -5,17 +5,13 @@
     reason = "functions are written as authors write them"
 )]
 
-#[macro_use]
 mod one_batch;
+mod poison;
 mod state;
 
 use std::collections::HashMap;
 
 use dshost_guest::prelude::*;
-use one_batch::{
-    by_double, by_length, by_map, by_single, double_value, mean_of_both, missing, single,
-    sizes_of_both, total, zip,
-};
 use serde::{Deserialize, Serialize};
 
 // === map ===
@@ -333,17 +329,28 @@ plugin!(
     add_to_ten,
     merge,
     or,
-    by_length,
-    by_single,
-    by_double,
-    single,
-    double_value,
-    by_map,
-    total,
-    missing,
-    zip,
-    sizes_of_both,
-    mean_of_both,
+    one_batch::by_length,
+    one_batch::by_single,
+    one_batch::by_double,
+    one_batch::single,
+    one_batch::double_value,
+    one_batch::by_map,
+    one_batch::total,
+    one_batch::missing,
+    one_batch::zip,
+    one_batch::sizes_of_both,
+    one_batch::mean_of_both,
+    poison::fussy,
+    poison::picky,
+    poison::fussy_filter,
+    poison::fussy_words,
+    poison::fussy_value,
+    poison::endless,
+    poison::greedy,
+    poison::fussy_add,
+    poison::fussy_partition,
+    poison::fussy_batch,
+    poison::never_empty,
     state::running,
     state::calls,
     state::calls_with_values,
