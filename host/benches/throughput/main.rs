@@ -2,7 +2,7 @@
 //!
 //! Every figure comes from this one run on this one machine; compare ratios, not times.
 //! `cargo bench -- NAME` runs only the parts whose name contains NAME: `words`, `filter`, `tcp`,
-//! `small`, `state`.
+//! `small`, `state`, `state-changed`, `state-records`.
 
 mod batches;
 mod generator;
@@ -40,11 +40,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let parts: [Part; 5] = [
+    let parts: [Part; 7] = [
         ("words", batches::word_count),
         ("filter", batches::filter),
         ("small", small::all),
-        ("state", state::all),
+        ("state", state::running_count),
+        ("state-changed", state::changed),
+        ("state-records", state::records),
         ("tcp", tcp::word_count),
     ];
     for (name, part) in parts {

@@ -373,5 +373,6 @@ plugin!(
     state::sums_of_positive,
     state::collected,
     state::occurrences,
-    state::stamps
+    state::stamps,
+    state::labels
 );
