@@ -39,6 +39,7 @@ impl Operator for Chain {
             .entry(partition)
             .or_insert_with(|| Run::new(partition));
         let chunk = self.caller.process(run, &parcel.chunk, out)?;
+        out.tally().node(self.caller.last()).records_out += chunk.len() as u64;
         if parcel.last {
             self.open.remove(&partition);
         }

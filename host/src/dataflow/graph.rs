@@ -1,9 +1,12 @@
 //! Which operators a plan becomes, and how they are joined.
 
+mod windows;
+
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::batch::function::Role;
-use crate::topology::plan::{DEFAULT_REFRESH, Op, Upstream, Window as Settings};
+use crate::topology::plan::{Op, StreamPlan, Upstream};
 
 use super::calls::Caller;
 use super::chain::Chain;
@@ -17,6 +20,7 @@ use super::gather::{Gather, Make};
 use super::glom::Glom;
 use super::group_by_key::GroupByKey;
 use super::join::Join;
+use super::local::Local;
 use super::map_partitions::MapPartitions;
 use super::operator::Operator;
 use super::reduce::{Last, Reduce};
@@ -26,14 +30,11 @@ use super::scatter::Scatter;
 use super::sink::Sink;
 use super::sort::{self, Sort};
 use super::source::Source;
+use super::state::{Admit, MapWithState, Shared, Snapshots, Store, Timing, UpdateStateByKey};
 use super::targets::Targets;
 use super::transform::Transform;
 use super::transform_with::TransformWith;
 use super::union::Union;
-use super::windows::{
-    Aggregate, CountByWindow, Frame, Functions, GroupByKeyAndWindow, Ones, Partaking,
-    ReduceByKeyAndWindow, ReduceByWindow, Running, RunningTotal, Sliding, Window,
-};
 
 /// Adds all operators of the plan to the dataflow; the same on every worker.
 pub(super) fn build(site: &Site<'_>) {
@@ -43,6 +44,12 @@ pub(super) fn build(site: &Site<'_>) {
         site,
         sources: Vec::with_capacity(plan.sources.len()),
         streams: vec![None; plan.streams.len()],
+        stores: plan
+            .streams
+            .iter()
+            .enumerate()
+            .map(|(index, stream)| store(local, index, stream))
+            .collect(),
     };
     for (index, source) in plan.sources.iter().enumerate() {
         let environment = Arc::clone(&local.environment);
@@ -74,6 +81,24 @@ struct Graph<'a, 'scope> {
     sources: Vec<Outlet<'scope>>,
     /// Of a chain only the last stream has an outlet; nobody reads the others.
     streams: Vec<Option<Outlet<'scope>>>,
+    /// The tables of stateful streams.
+    stores: Vec<Option<Shared>>,
+}
+
+/// The tables of a stateful stream on this worker.
+fn store(local: &Local, index: usize, stream: &StreamPlan) -> Option<Shared> {
+    let timing = match &stream.op {
+        Op::MapWithState(state) if state.timeout.is_some() => Timing::Timed,
+        Op::MapWithState(_) | Op::UpdateStateByKey(_) => Timing::Untimed,
+        _ => return None,
+    };
+    let targets = Targets {
+        partitions: stream.partitions,
+        worker: local.index,
+        workers: local.peers,
+    };
+    let environment = Arc::clone(&local.environment);
+    Some(Store::shared(index, targets, timing, environment))
 }
 
 impl<'scope> Graph<'_, 'scope> {
@@ -121,12 +146,18 @@ impl<'scope> Graph<'_, 'scope> {
             Op::Reduce => self.wide(
                 first,
                 (inlets(), Box::new(Reduce::new(first, before()))),
-                (1, Box::new(Last::new(first, single, caller(Half::After)))),
+                (
+                    1,
+                    Box::new(Gather::new(first, single, 1, Last(caller(Half::After)))),
+                ),
             ),
             Op::Sort(settings) => self.wide(
                 first,
                 (inlets(), Box::new(Sort::new(first, *settings))),
-                (1, Box::new(sort::Merge::new(first, *settings, single))),
+                (
+                    1,
+                    Box::new(Gather::new(first, single, 1, sort::Merge(*settings))),
+                ),
             ),
             Op::ReduceByKey => {
                 let targets = self.targets(stream.partitions);
@@ -150,9 +181,26 @@ impl<'scope> Graph<'_, 'scope> {
                 self.site.operator(node, Box::new(Deal), vec![inlet])
             }
             Op::Transform => {
-                let operator = Transform::new(first, stream.from[0], single, caller(Half::After));
+                let make = Transform::new(stream.from[0], caller(Half::After));
+                let gather = Gather::new(first, single, 1, make);
                 let inlet = exchanged(self.outlet(stream.from[0]), 1);
-                self.site.operator(node, Box::new(operator), vec![inlet])
+                self.site.operator(node, Box::new(gather), vec![inlet])
+            }
+            Op::UpdateStateByKey(_) => {
+                let operator = UpdateStateByKey::new(first, self.store(first), caller(Half::After));
+                self.stateful(first, (inlets(), before()), Box::new(operator))
+            }
+            Op::MapWithState(state) => {
+                let (store, caller) = (self.store(first), caller(Half::After));
+                let operator = MapWithState::new(first, state.timeout, store, caller);
+                self.stateful(first, (inlets(), before()), Box::new(operator))
+            }
+            Op::Snapshots => {
+                let Upstream::Stream(of) = stream.from[0] else {
+                    unreachable!("a source has no snapshots")
+                };
+                let operator = Snapshots::new(first, self.store(of));
+                self.site.operator(node, Box::new(operator), inlets())
             }
             Op::Glom => self
                 .site
@@ -179,61 +227,12 @@ impl<'scope> Graph<'_, 'scope> {
                     .collect();
                 self.site.operator(node, Box::new(gather), inlets)
             }
-            Op::Window(_) => {
-                let window = Window::new(first, stream.from[0], Frame::new(first, stream));
-                self.site.operator(node, Box::new(window), inlets())
-            }
-            Op::CountByWindow(_) => {
-                // It counts from the first record on, also from one that no window holds.
-                let before = Box::new(Count::new(first));
-                self.window(first, before, CountByWindow::default())
-            }
-            Op::ReduceByWindow(window) => {
-                let before = self.partaking(first, Reduce::new(first, before()));
-                let reduce = self.caller(stage, first, (Role::Main, Half::After));
-                match self.inverse(stage, first) {
-                    Some(inverse) => {
-                        let total = RunningTotal::new(reduce, inverse, refresh(window));
-                        self.window(first, before, total)
-                    }
-                    None => self.window(first, before, ReduceByWindow::new(reduce)),
-                }
-            }
-            Op::ReduceByKeyAndWindow(window) => {
-                let before = Combine::new(first, stream.partitions, before());
-                let before = self.partaking(first, before);
-                let reduce = self.caller(stage, first, (Role::Main, Half::After));
-                match self.inverse(stage, first) {
-                    Some(inverse) => {
-                        let keep = stream.keep.as_ref();
-                        let keep =
-                            keep.map(|_| self.caller(stage, first, (Role::Keep, Half::After)));
-                        let functions = Functions {
-                            reduce,
-                            inverse,
-                            keep,
-                        };
-                        self.window(
-                            first,
-                            before,
-                            Running::new(first, functions, refresh(window)),
-                        )
-                    }
-                    None => self.window(first, before, ReduceByKeyAndWindow::new(first, reduce)),
-                }
-            }
-            Op::GroupByKeyAndWindow(_) => {
-                let before = self.partaking(first, Scatter::new(first, stream.partitions));
-                self.window(first, before, GroupByKeyAndWindow::new(first))
-            }
-            Op::CountByValueAndWindow(window) => {
-                let before = CountByValue::new(first, stream.on_error, stream.partitions);
-                let before = self.partaking(first, before);
-                self.window(first, before, Running::new(first, Ones, refresh(window)))
-            }
-            Op::UpdateStateByKey(_) | Op::MapWithState(_) | Op::Snapshots => {
-                todo!("operator {}", stream.op.name())
-            }
+            Op::Window(_)
+            | Op::CountByWindow(_)
+            | Op::ReduceByWindow(_)
+            | Op::ReduceByKeyAndWindow(_)
+            | Op::GroupByKeyAndWindow(_)
+            | Op::CountByValueAndWindow(_) => self.window(stage, first),
         };
         self.streams[last] = Some(outlet);
     }
@@ -251,6 +250,24 @@ impl<'scope> Graph<'_, 'scope> {
             .operator(node, after, vec![exchanged(combined, partitions)])
     }
 
+    /// Adds the two halves of a stateful operator.
+    fn stateful(
+        &self,
+        stream: usize,
+        (inlets, before): (Vec<Inlet<'scope>>, Caller),
+        after: Box<dyn Operator>,
+    ) -> Outlet<'scope> {
+        let partitions = self.site.local.plan.streams[stream].partitions;
+        let admit = Admit::new(stream, partitions, before);
+        self.wide(stream, (inlets, Box::new(admit)), (partitions, after))
+    }
+
+    /// The tables of a stateful stream.
+    fn store(&self, stream: usize) -> Shared {
+        let store = self.stores[stream].as_ref();
+        Rc::clone(store.expect("a stateful stream has tables"))
+    }
+
     /// Adds an operator by key that combines nothing before the exchange: each of its inputs is
     /// scattered, and what comes is gathered.
     fn keyed(&self, stream: usize, make: impl Make + 'static) -> Outlet<'scope> {
@@ -265,46 +282,6 @@ impl<'scope> Graph<'_, 'scope> {
         let inlets: Vec<Inlet<'scope>> = scattered.collect();
         let gather = Gather::new(stream, self.targets(partitions), inlets.len(), make);
         self.site.operator(node, Box::new(gather), inlets)
-    }
-
-    /// Adds the two halves of a window.
-    fn window(
-        &self,
-        stream: usize,
-        before: Box<dyn Operator>,
-        aggregate: impl Aggregate + 'static,
-    ) -> Outlet<'scope> {
-        let plan = &self.site.local.plan.streams[stream];
-        let partitions = match plan.op {
-            Op::CountByWindow(_) | Op::ReduceByWindow(_) => 1,
-            _ => plan.partitions,
-        };
-        let frame = Frame::new(stream, plan);
-        let after = Sliding::new(stream, self.targets(partitions), frame, aggregate);
-        self.wide(
-            stream,
-            (vec![self.straight(plan.from[0])], before),
-            (partitions, Box::new(after)),
-        )
-    }
-
-    /// The half of a window before the exchange, resting at batches that no window holds.
-    fn partaking(&self, stream: usize, before: impl Operator + 'static) -> Box<dyn Operator> {
-        let frame = Frame::new(stream, &self.site.local.plan.streams[stream]);
-        Box::new(Partaking::new(frame, before))
-    }
-
-    /// Calls a function of a stage that is a single stream.
-    fn caller(&self, stage: usize, stream: usize, function: (Role, Half)) -> Caller {
-        let local = &self.site.local;
-        let environment = Arc::clone(&local.environment);
-        Caller::new(&local.plan, (stage, &[stream]), function, environment)
-    }
-
-    /// Calls the inverse of a window, if it has one.
-    fn inverse(&self, stage: usize, stream: usize) -> Option<Caller> {
-        let inverse = self.site.local.plan.streams[stream].inverse.as_ref();
-        inverse.map(|_| self.caller(stage, stream, (Role::Inverse, Half::After)))
     }
 
     fn targets(&self, partitions: u32) -> Targets {
@@ -336,9 +313,4 @@ fn exchanged(from: Outlet<'_>, partitions: u32) -> Inlet<'_> {
         from,
         route: Route::Exchange(partitions),
     }
-}
-
-/// Slides between two reductions anew.
-fn refresh(window: &Settings) -> u32 {
-    window.refresh.unwrap_or(DEFAULT_REFRESH)
 }

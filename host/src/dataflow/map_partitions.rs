@@ -58,6 +58,7 @@ impl Operator for MapPartitions {
         let whole = pile.take(input);
         self.open.remove(&partition);
         let made = self.caller.process(&mut Run::new(partition), &whole, out)?;
+        out.tally().node(self.caller.last()).records_out += made.len() as u64;
         let pieces: Vec<Chunk> = made.pieces(CHUNK_BYTES).collect();
         parcels(partition, result, pieces).for_each(|parcel| out.send(parcel));
         Ok(())

@@ -24,6 +24,7 @@
 //! | `control`, `report`, `failure` | what goes in and out beside data |
 //! | `operator`, `machine`, `drive`, `local` | what an operator is, its life, its timely shell, what those of a worker share |
 //! | `parcel`, `container` | chunks on their way |
+//! | `state/` | what is kept per key from batch to batch, and the operators that keep it |
 //! | the rest | an operator per file, named by its method, and what several of them share |
 //!
 //! Start reading at `operator`, then `machine`, then `worker::run`.
@@ -63,6 +64,7 @@ mod shelf;
 mod sink;
 mod sort;
 mod source;
+mod state;
 mod targets;
 mod transform;
 mod transform_with;
@@ -81,3 +83,4 @@ pub use environment::Environment;
 pub use failure::{Failure, FailureKind, Node, Sample, Trapped};
 pub use report::{COUNTERS, NodeReport, RoundReport, SAMPLES};
 pub use seed::seed;
+pub use state::{Frozen, Shape, Stretch, Table, Timing};

@@ -6,16 +6,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::batch::{Chunk, RecordType};
+use crate::batch::Chunk;
 
 use super::calls::Caller;
 use super::control::Verdict;
 use super::failure::{Failure, Node};
 use super::folding::Folding;
+use super::gather::Make;
 use super::operator::{Attempt, Operator, Output};
-use super::parcel::{Parcel, parcels};
-use super::shelf::Shelf;
-use super::targets::Targets;
+use super::parcel::Parcel;
 
 /// The records of one partition on their way to one.
 struct Folded(Folding);
@@ -97,56 +96,29 @@ impl Operator for Reduce {
     }
 }
 
-/// The half after the exchange.
-pub(super) struct Last {
-    stream: usize,
-    targets: Targets,
-    caller: Caller,
-    shelf: Shelf,
-    record_type: Option<RecordType>,
-}
+/// The half after the exchange: the partitions' results to one.
+pub(super) struct Last(pub(super) Caller);
 
-impl Last {
-    pub(super) fn new(stream: usize, targets: Targets, caller: Caller) -> Self {
-        Self {
-            stream,
-            targets,
-            caller,
-            shelf: Shelf::default(),
-            record_type: None,
-        }
-    }
-}
-
-impl Operator for Last {
+impl Make for Last {
     fn begin(&mut self, attempt: &Arc<Attempt>) {
-        self.shelf.take();
-        self.caller.begin(attempt);
-        self.record_type = Some(attempt.types.streams[self.stream]);
+        self.0.begin(attempt);
     }
 
-    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
-        self.shelf.put(parcel).map_err(|kind| out.failed(0, kind))
-    }
-
-    fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
-        let arrived = self.shelf.take();
-        let Some(record_type) = self.record_type.filter(|_| self.targets.has_first()) else {
-            return Ok(());
-        };
-        let mut folded = Folded::new(0, &self.caller);
-        for parcel in arrived {
-            folded.add(&parcel.chunk, &self.caller, out)?;
+    fn make(
+        &mut self,
+        partition: u32,
+        inputs: Vec<Vec<Chunk>>,
+        out: &mut Output,
+    ) -> Result<Vec<Chunk>, Failure> {
+        let mut folded = Folded::new(partition, &self.0);
+        for chunk in inputs.into_iter().flatten() {
+            folded.add(&chunk, &self.0, out)?;
         }
-        let chunk = folded.finish(&self.caller, out)?;
-        out.tally().node(Node::Stream(self.stream)).records_out += chunk.len() as u64;
-        parcels(0, record_type, [chunk]).for_each(|parcel| out.send(parcel));
-        Ok(())
+        Ok(vec![folded.finish(&self.0, out)?])
     }
 
-    fn verdict(&mut self, _: Verdict) {
-        self.shelf.take();
-        self.caller.end();
+    fn end(&mut self) {
+        self.0.end();
     }
 }
 
@@ -154,6 +126,7 @@ impl Operator for Last {
 mod tests {
     use super::*;
     use crate::dataflow::control::Half;
+    use crate::dataflow::gather::Gather;
     use crate::dataflow::testing::{Double, Job, PAIR, all, chunk, cut, parcel, round};
     use crate::topology::plan::Op;
 
@@ -179,7 +152,7 @@ mod tests {
         let input = cut(PAIR, &[&["(a,1)", "(b,2)", "(c,3)"], &[], &["(d,4)"]], 2);
         let (sent, _) = round(&mut before, &attempt, input);
         assert_eq!(sent, "0.0>0 [(abc,6)]\n1.0>0 []\n2.0>0 [(d,4)]\n");
-        let mut after = Last::new(0, all(1), job.caller(reduced, Half::After));
+        let mut after = Gather::new(0, all(1), 1, Last(job.caller(reduced, Half::After)));
         let arrived = [(2, "(d,4)"), (0, "(abc,6)")];
         let arrived =
             arrived.map(|(partition, pair)| parcel(partition, 0, false, chunk(PAIR, &[pair])));

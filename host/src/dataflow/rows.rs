@@ -28,6 +28,9 @@ pub(super) struct Rows {
     batches: Vec<Batch>,
     rows: Vec<Row>,
     bytes: usize,
+    /// With a limit, once that many are held: the rank of the last of them. What ranks behind it
+    /// is not taken, so that this does what a bounded heap does, many records at a time.
+    last: Option<u64>,
 }
 
 /// A chunk as it is compared.
@@ -54,6 +57,7 @@ impl Rows {
             batches: Vec::new(),
             rows: Vec::new(),
             bytes: 0,
+            last: None,
         }
     }
 
@@ -66,18 +70,15 @@ impl Rows {
         if chunk.is_empty() {
             return Ok(());
         }
-        self.bytes += chunk.size();
-        limited(self.bytes, ROWS_BYTES)?;
         self.push(chunk);
+        limited(self.bytes, ROWS_BYTES)?;
         if let Some(limit) = self.settings.limit
             && self.rows.len() > limit.saturating_mul(2).saturating_add(SLACK)
         {
             let kept = self.ordered();
             (self.batches, self.rows, self.bytes) = (Vec::new(), Vec::new(), 0);
-            for chunk in kept {
-                self.bytes += chunk.size();
-                self.push(chunk);
-            }
+            kept.into_iter().for_each(|chunk| self.push(chunk));
+            self.last = self.rows.last().map(|row| row.rank);
         }
         Ok(())
     }
@@ -102,12 +103,21 @@ impl Rows {
             tie.map(|tie| comparable(tie).into_owned()),
         );
         let batch = self.batches.len() as u32;
-        self.rows.extend((0..chunk.len() as u32).map(|row| Row {
+        let rows = (0..chunk.len() as u32).map(|row| Row {
             rank: rank(&by, row as usize),
             batch,
             row,
-        }));
-        self.batches.push(Batch { chunk, by, tie });
+        });
+        let before = self.rows.len();
+        match (self.last, self.settings.descending) {
+            (None, _) => self.rows.extend(rows),
+            (Some(last), false) => self.rows.extend(rows.filter(|row| row.rank <= last)),
+            (Some(last), true) => self.rows.extend(rows.filter(|row| row.rank >= last)),
+        }
+        if self.rows.len() > before {
+            self.bytes += chunk.size();
+            self.batches.push(Batch { chunk, by, tie });
+        }
     }
 
     fn ordered(&mut self) -> Vec<Chunk> {

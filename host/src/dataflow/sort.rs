@@ -7,16 +7,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::batch::RecordType;
+use crate::batch::Chunk;
 use crate::topology::plan::Sort as Settings;
 
 use super::control::Verdict;
 use super::failure::{Failure, Node};
+use super::gather::Make;
 use super::operator::{Attempt, Operator, Output};
-use super::parcel::{Parcel, parcels};
+use super::parcel::Parcel;
 use super::rows::Rows;
-use super::shelf::Shelf;
-use super::targets::Targets;
 
 /// The half before the exchange: sorts each partition.
 pub(super) struct Sort {
@@ -78,53 +77,20 @@ impl Operator for Sort {
 }
 
 /// The half after the exchange: merges the partitions.
-pub(super) struct Merge {
-    stream: usize,
-    settings: Settings,
-    targets: Targets,
-    shelf: Shelf,
-    record_type: Option<RecordType>,
-}
+pub(super) struct Merge(pub(super) Settings);
 
-impl Merge {
-    pub(super) fn new(stream: usize, settings: Settings, targets: Targets) -> Self {
-        Self {
-            stream,
-            settings,
-            targets,
-            shelf: Shelf::default(),
-            record_type: None,
+impl Make for Merge {
+    fn make(
+        &mut self,
+        partition: u32,
+        inputs: Vec<Vec<Chunk>>,
+        out: &mut Output,
+    ) -> Result<Vec<Chunk>, Failure> {
+        let mut rows = Rows::new(self.0);
+        for chunk in inputs.into_iter().flatten() {
+            rows.add(chunk)
+                .map_err(|kind| out.failed(partition, kind))?;
         }
-    }
-}
-
-impl Operator for Merge {
-    fn begin(&mut self, attempt: &Arc<Attempt>) {
-        self.shelf.take();
-        self.record_type = Some(attempt.types.streams[self.stream]);
-    }
-
-    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
-        self.shelf.put(parcel).map_err(|kind| out.failed(0, kind))
-    }
-
-    fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
-        let arrived = self.shelf.take();
-        let Some(record_type) = self.record_type.filter(|_| self.targets.has_first()) else {
-            return Ok(());
-        };
-        let mut rows = Rows::new(self.settings);
-        for parcel in arrived {
-            rows.add(parcel.chunk).map_err(|kind| out.failed(0, kind))?;
-        }
-        for parcel in parcels(0, record_type, rows.finish()) {
-            out.tally().node(Node::Stream(self.stream)).records_out += parcel.chunk.len() as u64;
-            out.send(parcel);
-        }
-        Ok(())
-    }
-
-    fn verdict(&mut self, _: Verdict) {
-        self.shelf.take();
+        Ok(rows.finish())
     }
 }

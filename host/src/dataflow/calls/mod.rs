@@ -5,6 +5,7 @@
 //! with records needs it, and dropped with the run.
 
 mod keep;
+mod state;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -74,6 +75,15 @@ impl Run {
     pub(super) fn new(partition: u32) -> Self {
         Self {
             partition,
+            ..Self::default()
+        }
+    }
+
+    /// At a chunk of a partition whose calls are made elsewhere.
+    pub(super) fn at(partition: u32, sequence: u32) -> Self {
+        Self {
+            partition,
+            calls: sequence,
             ..Self::default()
         }
     }
@@ -151,7 +161,13 @@ impl Caller {
         self.program()[0].takes[0]
     }
 
-    /// Sends a chunk through all functions of the stage.
+    /// The last stream of the stage.
+    pub(super) fn last(&self) -> Node {
+        Node::Stream(self.links[self.links.len() - 1].stream)
+    }
+
+    /// Sends a chunk through all functions of the stage. What comes out of the last is counted by
+    /// the operator that sends it on.
     ///
     /// # Errors
     ///
@@ -190,8 +206,10 @@ impl Caller {
             }
             self.account(part, run, (&chunk, &outcome.report), out)?;
             chunk = self.canonical(part, run, outcome.chunk, out)?;
-            let last = Node::Stream(links[links.len() - 1].stream);
-            out.tally().node(last).records_out += chunk.len() as u64;
+            if first < self.links.len() {
+                let last = Node::Stream(links[links.len() - 1].stream);
+                out.tally().node(last).records_out += chunk.len() as u64;
+            }
         }
         run.calls += 1;
         Ok(chunk)
@@ -318,9 +336,9 @@ impl Caller {
         };
         out.tally().guest(part.node(), start.elapsed());
         let kind = match result {
-            Ok(outcome) if outcome.chunk.size() <= CALL_BYTES => return Ok(outcome),
+            Ok(outcome) if size(&outcome) <= CALL_BYTES => return Ok(outcome),
             Ok(outcome) => FailureKind::TooLarge {
-                bytes: outcome.chunk.size() as u64,
+                bytes: size(&outcome) as u64,
                 limit: CALL_BYTES as u64,
             },
             Err(trap) => {
@@ -439,6 +457,12 @@ impl Caller {
         let (_, value) = without(&chunk, &rejected).into_columns();
         Ok(Chunk::pairs(Column::Msgpack(canonical.values), value))
     }
+}
+
+/// Bytes that a call gave.
+fn size(outcome: &Outcome) -> usize {
+    let states = outcome.changes.as_ref();
+    outcome.chunk.size() + states.map_or(0, |changes| changes.states.size())
 }
 
 impl Link {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::batch::function::{
-    Binding, Context, Function, Groups, LinkCount, Outcome, RecordRef, Rejection, Report, Request,
-    Trap, TrapKind,
+    Binding, Context, Function, Groups, LinkCount, Migrated, Outcome, RecordRef, Rejection, Report,
+    Request, Trap, TrapKind,
 };
 use crate::batch::{Chunk, Column, Digest};
 
+use super::stateful::{self, Keyed, Migrate, Updated};
 use super::{chunk, records};
 
 /// What a call made: records, and records it rejected with their reasons.
@@ -21,6 +22,7 @@ type Fold = dyn Fn(&str, &str) -> String + Send + Sync;
 #[derive(Clone)]
 pub(in crate::dataflow) struct Double {
     body: Body,
+    migrate: Option<Arc<Migrate>>,
     pub(in crate::dataflow) instances: Arc<AtomicUsize>,
     pub(in crate::dataflow) calls: Arc<AtomicUsize>,
 }
@@ -29,12 +31,15 @@ pub(in crate::dataflow) struct Double {
 enum Body {
     Process(Arc<Process>),
     Fold(Arc<Fold>),
+    Update(Arc<Updated>),
+    Keyed(Arc<Keyed>),
 }
 
 impl Double {
     fn new(body: Body) -> Self {
         Self {
             body,
+            migrate: None,
             instances: Arc::default(),
             calls: Arc::default(),
         }
@@ -76,6 +81,37 @@ impl Double {
         Self::new(Body::Fold(Arc::new(fold)))
     }
 
+    /// A function of a key, its values and its state.
+    pub(in crate::dataflow) fn update(
+        update: impl Fn(&str, &[String], Option<String>) -> Result<Option<String>, &'static str>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self::new(Body::Update(Arc::new(update)))
+    }
+
+    /// A function of a key, its value (none: it times out) and its state.
+    pub(in crate::dataflow) fn keyed(
+        call: impl Fn(&str, Option<&str>, &mut Option<String>) -> Result<Option<String>, &'static str>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self::new(Body::Keyed(Arc::new(call)))
+    }
+
+    /// The same, which brings states of an older version to its own.
+    pub(in crate::dataflow) fn migrating(
+        self,
+        migrate: impl Fn(u32, &str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            migrate: Some(Arc::new(migrate)),
+            ..self
+        }
+    }
+
     pub(in crate::dataflow) fn count(&self) -> (usize, usize) {
         (
             self.instances.load(Ordering::Relaxed),
@@ -101,6 +137,13 @@ impl Binding for Double {
     fn digest(&self) -> Digest {
         Digest([7; 32])
     }
+
+    fn migrate(&self, from: u32, states: &Column) -> Result<Migrated, Trap> {
+        match &self.migrate {
+            Some(migrate) => Ok(stateful::migrate(&**migrate, from, states)),
+            None => Err(Trap::broken_promise("it has no migration")),
+        }
+    }
 }
 
 impl Function for Double {
@@ -116,6 +159,9 @@ impl Function for Double {
                 run(&**process, context, input, skip)
             }
             (Body::Fold(fold), Request::Fold(groups, values)) => run_fold(&**fold, groups, values),
+            (Body::Update(update), Request::Update(given)) => stateful::update(&**update, given),
+            (Body::Keyed(keyed), Request::Records(given)) => stateful::records(&**keyed, given),
+            (Body::Keyed(keyed), Request::TimeOut(given)) => stateful::time_out(&**keyed, given),
             _ => Err(Trap::broken_promise("it has another shape")),
         }
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::batch::function::{Binding, Program, Role, Segment};
-use crate::batch::{BatchTime, FunctionName, RecordType, Round};
+use crate::batch::function::{Binding, Program, Role, Segment, StateSignature};
+use crate::batch::{BatchTime, Chunk, ColumnType, FunctionName, RecordType, Round};
 use crate::dataflow::calls::Caller;
 use crate::dataflow::control::{Half, RoundPlan, Skips};
 use crate::dataflow::operator::Attempt;
@@ -28,6 +28,8 @@ pub(in crate::dataflow) struct Job {
     others: BTreeMap<(usize, Role), (RecordType, Double)>,
     /// What runs as the whole of the only stage, instead of a segment per stream.
     chain: Option<Arc<dyn Binding>>,
+    /// First states, by stream.
+    pub(in crate::dataflow) initial: BTreeMap<usize, Arc<Chunk>>,
 }
 
 impl Job {
@@ -44,6 +46,7 @@ impl Job {
             functions: Vec::new(),
             others: BTreeMap::new(),
             chain: None,
+            initial: BTreeMap::new(),
         }
     }
 
@@ -138,6 +141,23 @@ impl Job {
         }
     }
 
+    /// A stream with state in a column of `state`, whose function takes `takes`.
+    pub(in crate::dataflow) fn stateful(
+        &mut self,
+        op: Op,
+        from: Upstream,
+        (takes, gives, state): (RecordType, RecordType, ColumnType),
+        double: &Double,
+    ) -> Upstream {
+        let stream = self.function(op, from, (takes, gives), double);
+        self.types.states[self.functions.len() - 1] = Some(StateSignature {
+            column_type: state,
+            version: 1,
+            only_changed: false,
+        });
+        stream
+    }
+
     pub(in crate::dataflow) fn sink(&mut self, from: Upstream) {
         self.plan.sinks.push(SinkPlan {
             name: format!("sink{}", self.plan.sinks.len()),
@@ -173,11 +193,8 @@ impl Job {
             others.chain([main])
         });
         let programs = programs.collect();
-        Arc::new(World::new(
-            self.types.clone(),
-            programs,
-            self.plan.sources.len(),
-        ))
+        let world = World::new(self.types.clone(), programs, self.plan.sources.len());
+        Arc::new(world.starting(self.initial.clone()))
     }
 
     /// A segment per stream, or one for all.

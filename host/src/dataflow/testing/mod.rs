@@ -3,6 +3,7 @@
 
 mod double;
 mod job;
+mod stateful;
 mod world;
 
 use std::sync::Arc;

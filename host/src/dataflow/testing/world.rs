@@ -12,11 +12,15 @@ use crate::topology::types::Types;
 
 use super::records;
 
+/// By stage and role.
+pub(in crate::dataflow) type Programs = BTreeMap<(usize, Role), Program>;
+
 /// An environment of plain vectors.
 pub(in crate::dataflow) struct World {
-    types: Arc<Types>,
-    /// By stage and role.
-    programs: BTreeMap<(usize, Role), Program>,
+    /// Types and programs of the rounds to come.
+    bound: Mutex<(Arc<Types>, Programs)>,
+    /// By stream.
+    initial: BTreeMap<usize, Arc<Chunk>>,
     /// By source, partition and chunk.
     inputs: Mutex<Vec<Vec<Vec<Chunk>>>>,
     staged: Mutex<BTreeMap<(usize, u32), Vec<String>>>,
@@ -49,17 +53,23 @@ impl Partition for Plain {
 
 impl World {
     /// No input yet, for so many sources.
-    pub(in crate::dataflow) fn new(
-        types: Types,
-        programs: BTreeMap<(usize, Role), Program>,
-        sources: usize,
-    ) -> Self {
+    pub(in crate::dataflow) fn new(types: Types, programs: Programs, sources: usize) -> Self {
         Self {
-            types: Arc::new(types),
-            programs,
+            bound: Mutex::new((Arc::new(types), programs)),
+            initial: BTreeMap::new(),
             inputs: Mutex::new(vec![Vec::new(); sources]),
             staged: Mutex::default(),
         }
+    }
+
+    /// The same with first states of some streams.
+    pub(in crate::dataflow) fn starting(self, initial: BTreeMap<usize, Arc<Chunk>>) -> Self {
+        Self { initial, ..self }
+    }
+
+    /// Swaps types and functions for those of `other`, from the next round on.
+    pub(in crate::dataflow) fn swap(&self, other: &Self) {
+        *self.bound.lock().unwrap() = other.bound.lock().unwrap().clone();
     }
 
     /// Sets the partitions of a source for the rounds to come, each cut into chunks of `length`
@@ -89,14 +99,16 @@ impl Environment for World {
     }
 
     fn program(&self, _: Round, stage: usize, role: Role) -> Program {
-        self.programs
-            .get(&(stage, role))
-            .cloned()
-            .unwrap_or_default()
+        let programs = &self.bound.lock().unwrap().1;
+        programs.get(&(stage, role)).cloned().unwrap_or_default()
     }
 
     fn types(&self, _: Round) -> Arc<Types> {
-        Arc::clone(&self.types)
+        Arc::clone(&self.bound.lock().unwrap().0)
+    }
+
+    fn initial(&self, stream: usize) -> Option<Arc<Chunk>> {
+        self.initial.get(&stream).cloned()
     }
 
     fn stage(

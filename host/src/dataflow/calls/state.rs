@@ -1,0 +1,150 @@
+//! Calls of stateful functions.
+
+use crate::batch::function::{Changes, Migrated, Outcome, Records, Request, TimeOut, Trap, Update};
+use crate::batch::{Chunk, Column, ColumnType};
+
+use crate::dataflow::control::CallSite;
+use crate::dataflow::failure::{Failure, FailureKind, Trapped};
+use crate::dataflow::operator::Output;
+
+use super::{Caller, Run};
+
+impl Caller {
+    /// Brings the states of some keys up to date.
+    ///
+    /// # Errors
+    ///
+    /// A trap, or a key whose values may not be rejected.
+    pub(in crate::dataflow) fn update(
+        &self,
+        run: &mut Run,
+        update: Update,
+        out: &mut Output,
+    ) -> Result<Changes, Failure> {
+        let part = self.only();
+        let request = Request::Update(update);
+        let outcome = self.call(part, run, &request, out)?;
+        if let Request::Update(update) = &request {
+            let keys = Chunk::single(update.keys.clone());
+            self.account(part, run, (&keys, &outcome.report), out)?;
+        }
+        let (_, changes) = self.changes(run, outcome)?;
+        run.calls += 1;
+        Ok(changes)
+    }
+
+    /// Calls the function once per record, each with its key's state; gives what it gave.
+    ///
+    /// # Errors
+    ///
+    /// A trap, or a record that may not be rejected.
+    pub(in crate::dataflow) fn records(
+        &self,
+        run: &mut Run,
+        records: Records,
+        out: &mut Output,
+    ) -> Result<(Chunk, Changes), Failure> {
+        let part = self.only();
+        let request = Request::Records(records);
+        let outcome = self.call(part, run, &request, out)?;
+        let rejected = outcome.report.links.iter().any(|link| link.rejected > 0);
+        let pairs = match &request {
+            Request::Records(records) if rejected => {
+                let numbers: Vec<u32> = records.numbers.iter().collect();
+                Chunk::pairs(records.keys.take(&numbers), records.values.clone())
+            }
+            _ => Chunk::single(Column::empty(ColumnType::Bool)),
+        };
+        self.account(part, run, (&pairs, &outcome.report), out)?;
+        let (chunk, changes) = self.changes(run, outcome)?;
+        let chunk = self.canonical(part, run, chunk, out)?;
+        run.calls += 1;
+        Ok((chunk, changes))
+    }
+
+    /// Gives keys their last call, without a value; gives what the function gave.
+    ///
+    /// # Errors
+    ///
+    /// A trap, or a rejection that may not be.
+    pub(in crate::dataflow) fn time_out(
+        &self,
+        run: &mut Run,
+        time_out: TimeOut,
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        let part = self.only();
+        let pairs = Chunk::pairs(time_out.keys.clone(), time_out.states.clone());
+        let outcome = self.call(part, run, &Request::TimeOut(time_out), out)?;
+        self.account(part, run, (&pairs, &outcome.report), out)?;
+        let chunk = self.canonical(part, run, outcome.chunk, out)?;
+        run.calls += 1;
+        Ok(chunk)
+    }
+
+    /// Brings states of version `from` to that of the open round's function, whose states are of
+    /// type `to`.
+    ///
+    /// # Errors
+    ///
+    /// A trap.
+    pub(in crate::dataflow) fn migrate(
+        &self,
+        from: u32,
+        states: &Column,
+        to: ColumnType,
+    ) -> Result<Migrated, FailureKind> {
+        let binding = &self.only().segment.binding;
+        let migrated = binding
+            .migrate(from, states)
+            .map_err(|trap| self.trapped(trap, &Run::default()))?;
+        let kept = migrated.kept.iter().filter(|kept| **kept).count();
+        if migrated.kept.len() != states.len()
+            || migrated.states.len() != kept
+            || migrated.states.column_type() != to
+        {
+            let message = format!(
+                "it brought {} states to {} of {}",
+                states.len(),
+                migrated.states.len(),
+                migrated.states.column_type(),
+            );
+            return Err(self.broken(message));
+        }
+        Ok(migrated)
+    }
+
+    /// What is told of a function that cannot be what it says.
+    pub(in crate::dataflow) fn broken(&self, message: String) -> FailureKind {
+        self.trapped(Trap::broken_promise(message), &Run::default())
+    }
+
+    fn trapped(&self, trap: Trap, run: &Run) -> FailureKind {
+        let part = self.only();
+        let names = part.links.iter().filter_map(|link| link.function.clone());
+        FailureKind::Trap(Box::new(Trapped {
+            trap,
+            plugin: part.segment.binding.digest(),
+            functions: names.collect(),
+            site: CallSite {
+                stream: part.links[0].stream,
+                role: self.role,
+                half: self.half,
+                partition: run.partition,
+                sequence: run.calls,
+            },
+        }))
+    }
+
+    /// The output and the changes of state of an outcome that has both.
+    fn changes(&self, run: &Run, outcome: Outcome) -> Result<(Chunk, Changes), Failure> {
+        match outcome.changes {
+            Some(changes) => Ok((outcome.chunk, changes)),
+            None => Err(Failure {
+                node: self.only().node(),
+                partition: run.partition,
+                kind: self.trapped(Trap::broken_promise("it said nothing of its states"), run),
+            }),
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! `map_with_state`: a state per key, brought up to date record by record.
+//!
+//! After the exchange, records are taken in (partition, sequence) order, in calls of a bounded
+//! number. A call is given the distinct keys of its records with their states as the calls before
+//! have left them. After the records of a batch, keys that had none for the `timeout` get a last
+//! call, in the order of the rows, and are removed.
+//!
+//! Every record that was given to the function restarts the time of its key, if that has a state
+//! after the call; also one that the function rejects.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+
+use crate::batch::chunk::CHUNK_BYTES;
+use crate::batch::column::U32s;
+use crate::batch::function::{Records, TimeOut};
+use crate::batch::{BatchTime, Chunk, Column};
+use crate::dataflow::calls::{CALL_BYTES, Caller, Run};
+use crate::dataflow::control::Verdict;
+use crate::dataflow::failure::{Failure, FailureKind, Node};
+use crate::dataflow::operator::{Attempt, Operator, Output};
+use crate::dataflow::parcel::{Parcel, parcels};
+use crate::dataflow::shelf::{Shelf, limited};
+
+use super::grouped::concat;
+use super::rows::pieces;
+use super::store::Shared;
+use super::table::Table;
+
+/// Records of a call.
+const CALL_RECORDS: usize = 16 * 1024;
+
+/// Bytes of keys, states and values of a call, unless a record and its state have more.
+const RECORDS_BYTES: usize = 16 * 1024 * 1024;
+
+/// Keys that time out in one call.
+const TIME_OUT_KEYS: usize = 4096;
+
+/// The half after the exchange.
+pub(in crate::dataflow) struct MapWithState {
+    stream: usize,
+    timeout: Option<Duration>,
+    caller: Caller,
+    store: Shared,
+    shelf: Shelf,
+    attempt: Option<Arc<Attempt>>,
+}
+
+/// One partition at work.
+struct Work<'a> {
+    table: &'a mut Table,
+    run: Run,
+    batch: BatchTime,
+    /// What the function gave so far.
+    given: Vec<Chunk>,
+    bytes: usize,
+}
+
+impl MapWithState {
+    pub(in crate::dataflow) fn new(
+        stream: usize,
+        timeout: Option<Duration>,
+        store: Shared,
+        caller: Caller,
+    ) -> Self {
+        Self {
+            stream,
+            timeout,
+            caller,
+            store,
+            shelf: Shelf::default(),
+            attempt: None,
+        }
+    }
+
+    /// Calls the function for all records of a partition.
+    fn records(
+        &self,
+        work: &mut Work<'_>,
+        chunks: Vec<Chunk>,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let partition = work.run.partition();
+        let (keys, values): (Vec<_>, Vec<_>) = chunks
+            .into_iter()
+            .map(Chunk::into_columns)
+            .filter_map(|(keys, values)| Some((keys?, values)))
+            .unzip();
+        let rows = work.table.enter(&keys);
+        let rows = rows.map_err(|kind| out.failed(partition, kind))?;
+        let values = concat(self.caller.takes().value, &values);
+        let mut from = 0;
+        for to in cuts(work.table, &rows, &values) {
+            self.call(work, (&rows[from..to], values.slice(from..to)), out)?;
+            from = to;
+        }
+        Ok(())
+    }
+
+    /// Calls the function for some records, which have a row each.
+    fn call(
+        &self,
+        work: &mut Work<'_>,
+        (of, values): (&[u32], Column),
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let partition = work.run.partition();
+        let (rows, numbers) = distinct(of);
+        let (keys, old) = work.table.gather(&rows);
+        let records = Records {
+            keys,
+            old,
+            numbers,
+            values,
+        };
+        let (chunk, changes) = self.caller.records(&mut work.run, records, out)?;
+        let changed = work.table.change(&rows, &changes);
+        changed.map_err(|kind| out.failed(partition, kind))?;
+        if self.timeout.is_some() {
+            work.table.touch(&rows, work.batch);
+        }
+        work.give(chunk).map_err(|kind| out.failed(partition, kind))
+    }
+
+    /// Gives keys whose time is over their last call, and removes them.
+    fn time_out(&self, work: &mut Work<'_>, out: &mut Output) -> Result<(), Failure> {
+        let Some(timeout) = self.timeout else {
+            return Ok(());
+        };
+        let partition = work.run.partition();
+        let timeout = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
+        let deadline = BatchTime(work.batch.0.saturating_sub(timeout));
+        let due = work.table.due(deadline);
+        let sizes = due.iter().map(|row| work.table.size_of(*row));
+        let cuts = pieces(&due, sizes, RECORDS_BYTES);
+        for rows in cuts.iter().flat_map(|rows| rows.chunks(TIME_OUT_KEYS)) {
+            let (keys, states) = work.table.gather(rows);
+            let states = states.values;
+            let chunk = self
+                .caller
+                .time_out(&mut work.run, TimeOut { keys, states }, out)?;
+            work.table.remove(rows);
+            work.give(chunk)
+                .map_err(|kind| out.failed(partition, kind))?;
+        }
+        Ok(())
+    }
+}
+
+impl Work<'_> {
+    fn give(&mut self, chunk: Chunk) -> Result<(), FailureKind> {
+        self.bytes += chunk.size();
+        limited(self.bytes, CALL_BYTES)?;
+        self.given.extend((!chunk.is_empty()).then_some(chunk));
+        Ok(())
+    }
+}
+
+/// Where the calls for some records end. That depends on what the keys, states and values are,
+/// never on how they are held, so that a replay cuts them the same.
+fn cuts(table: &Table, rows: &[u32], values: &Column) -> Vec<usize> {
+    let small = table.size() + values.size() <= RECORDS_BYTES;
+    let mut cuts = Vec::new();
+    let mut seen = HashSet::with_hasher(FixedState::default());
+    let (mut start, mut size) = (0, 0);
+    for (at, &row) in rows.iter().enumerate() {
+        let mut more = 0;
+        if !small {
+            more = values.element(at).len();
+            more += if seen.contains(&row) {
+                0
+            } else {
+                table.size_of(row)
+            };
+        }
+        if at - start == CALL_RECORDS || (at > start && size + more > RECORDS_BYTES) {
+            cuts.push(at);
+            seen.clear();
+            (start, size) = (at, 0);
+            more = if small {
+                0
+            } else {
+                values.element(at).len() + table.size_of(row)
+            };
+        }
+        size += more;
+        if !small {
+            seen.insert(row);
+        }
+    }
+    cuts.extend((start < rows.len()).then_some(rows.len()));
+    cuts
+}
+
+/// The distinct rows among those of some records, ascending, and each record's as an index of them.
+fn distinct(of: &[u32]) -> (Vec<u32>, U32s) {
+    let mut places: Vec<u64> = of
+        .iter()
+        .zip(0u64..)
+        .map(|(row, at)| u64::from(*row) << 32 | at)
+        .collect();
+    places.sort_unstable();
+    let mut rows: Vec<u32> = Vec::new();
+    let mut numbers = vec![[0; 4]; of.len()];
+    for place in places {
+        let (row, at) = ((place >> 32) as u32, place as u32);
+        if rows.last() != Some(&row) {
+            rows.push(row);
+        }
+        numbers[at as usize] = (rows.len() as u32 - 1).to_le_bytes();
+    }
+    let numbers = U32s::new(numbers.into_flattened()).expect("numbers are whole");
+    (rows, numbers)
+}
+
+impl Operator for MapWithState {
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.shelf.take();
+        self.store.borrow_mut().forget();
+        self.caller.begin(attempt);
+        self.attempt = Some(Arc::clone(attempt));
+    }
+
+    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+        let partition = parcel.target;
+        self.shelf
+            .put(parcel)
+            .map_err(|kind| out.failed(partition, kind))
+    }
+
+    fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
+        let Some(attempt) = &self.attempt else {
+            return Ok(());
+        };
+        let mut arrived = self.shelf.take().into_iter().peekable();
+        let mut store = self.store.borrow_mut();
+        store
+            .open(attempt, &self.caller)
+            .map_err(|(partition, kind)| out.failed(partition, kind))?;
+        let record_type = attempt.types.streams[self.stream];
+        for partition in store.partitions() {
+            let mut chunks = Vec::new();
+            while let Some(parcel) = arrived.next_if(|parcel| parcel.target == partition) {
+                chunks.push(parcel.chunk);
+            }
+            let mut work = Work {
+                table: store.table(partition),
+                run: Run::new(partition),
+                batch: attempt.plan.batch,
+                given: Vec::new(),
+                bytes: 0,
+            };
+            self.records(&mut work, chunks, out)?;
+            self.time_out(&mut work, out)?;
+            let given = work
+                .given
+                .iter()
+                .flat_map(|chunk| chunk.pieces(CHUNK_BYTES));
+            let report = out.tally().node(Node::Stream(self.stream));
+            report.records_out += work
+                .given
+                .iter()
+                .map(|chunk| chunk.len() as u64)
+                .sum::<u64>();
+            parcels(partition, record_type, given).for_each(|parcel| out.send(parcel));
+            store.check().map_err(|kind| out.failed(partition, kind))?;
+        }
+        Ok(())
+    }
+
+    fn verdict(&mut self, verdict: Verdict) {
+        self.shelf.take();
+        self.caller.end();
+        self.attempt = None;
+        self.store.borrow_mut().verdict(verdict);
+    }
+}

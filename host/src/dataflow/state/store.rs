@@ -1,0 +1,195 @@
+//! The tables of a stateful stream on one worker.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::batch::function::StateSignature;
+use crate::batch::hash::split;
+use crate::batch::{Chunk, ColumnType};
+use crate::dataflow::calls::Caller;
+use crate::dataflow::control::Verdict;
+use crate::dataflow::environment::Environment;
+use crate::dataflow::failure::FailureKind;
+use crate::dataflow::operator::Attempt;
+use crate::dataflow::shelf::limited;
+use crate::dataflow::targets::Targets;
+
+use super::frozen::Frozen;
+use super::table::{Shape, Table, Timing};
+
+/// The most that the state of a stream may take on one worker, in bytes, an open batch's changes
+/// included.
+const STATE_BYTES: usize = 16 * 1024 * 1024 * 1024;
+
+/// States that are brought to another version in one call, in bytes.
+const MIGRATE_BYTES: usize = 16 * 1024 * 1024;
+
+/// The tables of a stateful stream on one worker.
+pub(in crate::dataflow) struct Store {
+    stream: usize,
+    targets: Targets,
+    timing: Timing,
+    environment: Arc<dyn Environment>,
+    /// By partition, from the first of this worker's.
+    tables: Vec<Table>,
+    /// What the tables hold; none until the first batch has been committed.
+    committed: Option<Held>,
+    /// What they hold under the open batch.
+    open: Option<Held>,
+}
+
+/// A store that several operators of one worker read.
+pub(in crate::dataflow) type Shared = Rc<RefCell<Store>>;
+
+/// Keys and states of some version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Held {
+    key: ColumnType,
+    state: StateSignature,
+}
+
+impl Store {
+    /// The tables of `targets`, the partitions of `Plan::streams[stream]` on this worker.
+    pub(in crate::dataflow) fn shared(
+        stream: usize,
+        targets: Targets,
+        timing: Timing,
+        environment: Arc<dyn Environment>,
+    ) -> Shared {
+        Rc::new(RefCell::new(Self {
+            stream,
+            targets,
+            timing,
+            environment,
+            tables: Vec::new(),
+            committed: None,
+            open: None,
+        }))
+    }
+
+    /// A batch begins to work on the tables. At the first one they are filled with what the job
+    /// starts with; the time of those keys begins with it. If the function holds states of another
+    /// version now, this batch works on states that are brought to it.
+    ///
+    /// # Errors
+    ///
+    /// With the partition in which it happened.
+    pub(super) fn open(
+        &mut self,
+        attempt: &Attempt,
+        caller: &Caller,
+    ) -> Result<(), (u32, FailureKind)> {
+        let first = self.targets.mine().start;
+        let state = attempt.types.states[self.stream];
+        let (Some(key), Some(state)) = (caller.takes().key, state) else {
+            let message = "it is bound to a stateful operator and has no keyed state".to_owned();
+            return Err((first, caller.broken(message)));
+        };
+        let held = Held { key, state };
+        self.open = Some(held);
+        let Some(committed) = self.committed else {
+            return self.fill(attempt, caller, held);
+        };
+        if committed.key != key {
+            let message = format!("its state has keys of {}, not of {key}", committed.key);
+            return Err((first, caller.broken(message)));
+        }
+        let (from, to) = (committed.state, state);
+        let same = (from.version, from.column_type) == (to.version, to.column_type);
+        for (partition, table) in self.targets.mine().zip(&mut self.tables) {
+            if same {
+                table.open();
+                continue;
+            }
+            let migrate = |states: &_| caller.migrate(from.version, states, to.column_type);
+            table
+                .open_migrated(to.column_type, MIGRATE_BYTES, migrate)
+                .map_err(|kind| (partition, kind))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the tables as they are before the first batch that is committed.
+    fn fill(
+        &mut self,
+        attempt: &Attempt,
+        caller: &Caller,
+        held: Held,
+    ) -> Result<(), (u32, FailureKind)> {
+        let shape = Shape {
+            key: held.key,
+            state: held.state.column_type,
+            timing: self.timing,
+        };
+        let mine = self.targets.mine();
+        let initial = self.environment.initial(self.stream);
+        let initial = initial
+            .as_deref()
+            .and_then(|pairs| Some((pairs, pairs.key()?)));
+        let Some((pairs, keys)) = initial else {
+            self.tables = mine.map(|_| Table::new(shape)).collect();
+            self.tables.iter_mut().for_each(Table::open);
+            return Ok(());
+        };
+        let found = (keys.column_type(), pairs.value().column_type());
+        if found != (shape.key, shape.state) {
+            let message = format!(
+                "its state is ({}, {}), and the initial one ({}, {})",
+                shape.key, shape.state, found.0, found.1
+            );
+            return Err((mine.start, caller.broken(message)));
+        }
+        let (records, starts) = split(keys, self.targets.partitions);
+        self.tables.clear();
+        for partition in mine {
+            let range = starts[partition as usize]..starts[partition as usize + 1];
+            let part: Chunk = pairs.take(&records[range]).compact();
+            let mut table =
+                Table::load(shape, &part, attempt.plan.batch).map_err(|kind| (partition, kind))?;
+            table.open();
+            self.tables.push(table);
+        }
+        Ok(())
+    }
+
+    /// The partitions of this worker.
+    pub(super) fn partitions(&self) -> std::ops::Range<u32> {
+        self.targets.mine()
+    }
+
+    /// The table of a partition of this worker, once a batch is open.
+    pub(super) fn table(&mut self, partition: u32) -> &mut Table {
+        let first = self.targets.mine().start;
+        &mut self.tables[(partition - first) as usize]
+    }
+
+    /// The table of a partition of this worker as the open batch has made it.
+    pub(super) fn view(&self, partition: u32) -> Option<Frozen> {
+        let first = self.targets.mine().start;
+        Some(self.tables.get((partition - first) as usize)?.view())
+    }
+
+    /// Says if the tables have grown too large.
+    pub(super) fn check(&self) -> Result<(), FailureKind> {
+        limited(self.tables.iter().map(Table::size).sum(), STATE_BYTES)
+    }
+
+    /// What a batch that did not come to its end has left is forgotten.
+    pub(super) fn forget(&mut self) {
+        self.open = None;
+        self.tables.iter_mut().for_each(Table::abort);
+    }
+
+    /// The open batch is decided.
+    pub(super) fn verdict(&mut self, verdict: Verdict) {
+        match (verdict, self.open) {
+            (Verdict::Commit, Some(open)) => {
+                self.tables.iter_mut().for_each(Table::commit);
+                self.committed = Some(open);
+                self.open = None;
+            }
+            _ => self.forget(),
+        }
+    }
+}
