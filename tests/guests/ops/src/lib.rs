@@ -5,6 +5,8 @@
     reason = "functions are written as authors write them"
 )]
 
+mod windows;
+
 use std::collections::HashMap;
 
 use dshost_guest::prelude::*;
@@ -324,5 +326,21 @@ plugin!(
     larger,
     add_to_ten,
     merge,
-    or
+    or,
+    windows::sub,
+    windows::sub_real,
+    windows::strokes,
+    windows::fewer_strokes,
+    windows::unmerge,
+    windows::summand,
+    windows::add_sums,
+    windows::sub_sums,
+    windows::not_zero,
+    windows::any_left,
+    windows::real_left,
+    windows::early,
+    windows::at_least,
+    windows::by_length,
+    windows::stroke,
+    windows::stroke_pair
 );
