@@ -117,9 +117,9 @@ fn a_component_shows_what_is_in_it() {
 
 #[test]
 fn what_comes_later_says_so_and_a_wrong_command_line_exits_with_2() {
-    let later = output(dshost().args(["graph", "topology.toml"]));
+    let later = output(dshost().args(["rollback", "topology.toml"]));
     assert_eq!(later.status.code(), Some(2));
-    assert!(stderr(&later).contains("`dshost graph` is not yet available"));
+    assert!(stderr(&later).contains("`dshost rollback` is not yet available"));
     assert_eq!(output(dshost().arg("dance")).status.code(), Some(2));
     assert_eq!(
         output(dshost().args(["run", "t.toml", "--workers", "0"]))
@@ -137,4 +137,56 @@ fn what_comes_later_says_so_and_a_wrong_command_line_exits_with_2() {
     }
     let completions = stdout(&output(dshost().args(["completions", "bash"])));
     assert!(completions.contains("_dshost"), "{completions}");
+}
+
+#[test]
+fn a_topology_is_drawn_with_types_or_without_its_plugins_and_the_file_says_how() {
+    let folder = Folder::new();
+    let topology = folder.file(
+        "t.toml",
+        r#"
+[topology]
+batch = "1s"
+[source.lines]
+type = "stdin"
+[stream.words]
+from = "lines"
+op = "flat_map"
+function = "wordcount/split"
+[sink.out]
+from = "words"
+type = "print"
+"#,
+    );
+    let bare = output(dshost().arg("graph").arg(&topology));
+    assert!(bare.status.success(), "{}", stderr(&bare));
+    assert!(
+        stderr(&bare).contains("drawn without types, because"),
+        "{}",
+        stderr(&bare)
+    );
+    assert!(stdout(&bare).starts_with("<svg "));
+    assert!(!stdout(&bare).contains("class=\"gives\""));
+
+    folder.install("wordcount", "wordcount");
+    let drawn = topology.with_extension("mmd");
+    let typed = output(dshost().arg("graph").arg(&topology).arg("-o").arg(&drawn));
+    assert!(typed.status.success(), "{}", stderr(&typed));
+    assert_eq!(
+        (stdout(&typed), stderr(&typed)),
+        (String::new(), String::new())
+    );
+    let text = fs::read_to_string(&drawn).unwrap();
+    assert!(
+        text.contains("n1[\"<b>words</b><br/>flat_map<br/>wordcount/split<br/>text\"]"),
+        "{text}"
+    );
+
+    let unknown = output(dshost().arg("graph").arg(&topology).args(["-o", "t.pdf"]));
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(
+        stderr(&unknown).contains("say `--format`"),
+        "{}",
+        stderr(&unknown)
+    );
 }

@@ -1,111 +1,12 @@
 //! `dshost run` with the real binary: sockets, swaps while it runs, probation, signals, bad input.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Stdio;
 
-use crate::support::{Folder, PATIENCE, Running, accept, dshost, finish, output, stderr, stdout};
-
-/// A word count of what a socket says, in batches of 100 ms.
-fn word_count(source: &str) -> String {
-    format!(
-        r#"
-[topology]
-name = "words"
-batch = "100ms"
-workers = 2
-[plugins]
-dir = "plugins"
-[source.lines]
-{source}
-[stream.words]
-from = "lines"
-op = "flat_map"
-function = "wordcount/split"
-[stream.pairs]
-from = "words"
-op = "map"
-function = "wordcount/pair"
-[stream.counts]
-from = "pairs"
-op = "reduce_by_key"
-function = "wordcount/add"
-[stream.sorted]
-from = "counts"
-op = "sort"
-[sink.out]
-from = "sorted"
-type = "print"
-count = 1000
-"#
-    )
-}
-
-/// A job that runs, its output line by line.
-struct Job {
-    running: Running,
-    lines: Receiver<String>,
-}
-
-impl Job {
-    fn start(topology: &Path) -> Self {
-        let mut child = dshost()
-            .arg("run")
-            .arg(topology)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = child.stdout.take().unwrap();
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines() {
-                let Ok(line) = line else { return };
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Self {
-            running: Running { child },
-            lines,
-        }
-    }
-
-    /// The next count that is printed.
-    fn next_count(&self) -> String {
-        loop {
-            let line = self
-                .lines
-                .recv_timeout(PATIENCE)
-                .expect("a count is printed");
-            if line.starts_with('(') {
-                return line;
-            }
-        }
-    }
-
-    /// Stops it with SIGTERM; what it said to standard error.
-    fn stop(self) -> (Option<i32>, String, Vec<String>) {
-        self.running.signal(libc::SIGTERM);
-        let output = finish(self.running);
-        (
-            output.status.code(),
-            stderr(&output),
-            self.lines.try_iter().collect(),
-        )
-    }
-}
-
-/// Something to connect to.
-fn server() -> (TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let source = format!("type = \"socket\"\naddress = \"127.0.0.1:{port}\"\nretry = \"50ms\"");
-    (listener, source)
-}
+use crate::support::job::{Job, server, with_input, word_count};
+use crate::support::{Folder, Running, accept, dshost, finish, output, stderr, stdout};
 
 #[test]
 fn words_over_tcp_are_counted_and_printed_byte_for_byte() {
@@ -348,32 +249,6 @@ fn two_versions_that_only_fit_together_are_taken_together() {
 }
 
 #[test]
-fn a_trap_that_repeats_ends_the_job_and_names_function_digest_and_backtrace() {
-    let folder = Folder::new();
-    folder.install("fragile", "wordcount");
-    let topology = folder.topology(&word_count("type = \"stdin\""));
-    let output = with_input(
-        dshost().args(["run", "--once"]).arg(topology),
-        b"fine\nboom\n",
-    );
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    for part in [
-        "failed 4 times",
-        "wordcount/split",
-        "this version cannot count it",
-        "split",
-    ] {
-        assert!(said.contains(part), "`{part}` in:\n{said}");
-    }
-    assert!(!said.contains("WARN  operator"), "an empty line:\n{said}");
-    assert!(
-        !stdout(&output).contains("fine"),
-        "nothing of the batch is visible"
-    );
-}
-
-#[test]
 fn lines_that_are_no_text_are_counted_and_the_source_goes_on() {
     let folder = Folder::new();
     folder.install("wordcount", "wordcount");
@@ -507,25 +382,6 @@ fn any_number_of_clients_may_come_and_go() {
     }
     drop(idle);
     assert_eq!(job.stop().0, Some(0));
-}
-
-/// Runs a command with something on its standard input.
-fn with_input(command: &mut Command, input: &[u8]) -> std::process::Output {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    let writer = std::thread::spawn(move || {
-        // A job that fails early does not read to the end.
-        let _ = stdin.write_all(&input);
-    });
-    let output = finish(Running { child });
-    writer.join().unwrap();
-    output
 }
 
 #[test]

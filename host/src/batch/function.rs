@@ -392,6 +392,16 @@ pub trait Binding: Send + Sync {
     /// The plugin version.
     fn digest(&self) -> Digest;
 
+    /// Each function of the chain as a binding of its own, whose instances are fresh and have
+    /// nothing to say to the log: to find out beside a batch which record a function traps on.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be called one by one.
+    fn links(&self) -> Result<Vec<Arc<dyn Binding>>, Trap> {
+        Err(Trap::broken_promise("it is not taken apart"))
+    }
+
     /// Brings states of version `from` of its (stateful) function to today's version.
     ///
     /// # Errors

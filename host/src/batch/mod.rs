@@ -23,6 +23,7 @@ pub mod sink;
 pub mod source;
 pub mod text;
 pub mod types;
+pub mod units;
 
 pub use chunk::Chunk;
 pub use column::{Column, Fixed, TextBuffer, VarColumn};

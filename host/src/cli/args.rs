@@ -88,6 +88,9 @@ pub enum Command {
     /// Check everything that `run` would check before its first batch, plugins included
     #[command(after_help = CHECK_EXAMPLES)]
     Check(TopologyArgs),
+    /// Draw a topology: sources, streams with their functions and types, sinks
+    #[command(after_help = GRAPH_EXAMPLES)]
+    Graph(GraphArgs),
     /// Run scenarios: topologies batch by batch on a virtual clock, with given input
     #[command(after_help = TEST_EXAMPLES)]
     Test(TestArgs),
@@ -118,9 +121,6 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
-    /// Draw a topology (not yet available)
-    #[command(hide = true)]
-    Graph(LaterArgs),
     /// Go back to the plugin versions before the last swap (not yet available)
     #[command(hide = true)]
     Rollback(LaterArgs),
@@ -143,6 +143,11 @@ Examples:
 const CHECK_EXAMPLES: &str = "\
 Examples:
   dshost check topology.toml && dshost run topology.toml";
+
+const GRAPH_EXAMPLES: &str = "\
+Examples:
+  dshost graph topology.toml -o topology.svg
+  dshost graph topology.toml --format mermaid";
 
 const TEST_EXAMPLES: &str = "\
 Examples:
@@ -192,6 +197,31 @@ pub struct TopologyArgs {
     /// The topology file.
     #[arg(value_name = "TOPOLOGY")]
     pub topology: PathBuf,
+}
+
+/// `graph`.
+#[derive(Args, Clone, Debug)]
+pub struct GraphArgs {
+    /// The topology file.
+    #[arg(value_name = "TOPOLOGY")]
+    pub topology: PathBuf,
+    /// What to draw [default: what the file's name says, else svg]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<GraphFormat>,
+    /// The file to write, instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// How a topology is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// A picture.
+    Svg,
+    /// A flowchart for Markdown.
+    Mermaid,
+    /// Graphviz.
+    Dot,
 }
 
 /// `run` and `dev`.

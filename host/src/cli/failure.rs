@@ -6,12 +6,15 @@ use super::build::BuildError;
 use super::error::{CliError, Fault};
 use super::load;
 use super::new::NewError;
+use crate::batch::Digest;
+use crate::batch::function::Trap;
 use crate::dataflow::{Failure, FailureKind};
 use crate::driver::JobError;
 use crate::driver::deployment::ComposeError;
-use crate::driver::executor::{BatchError, Trouble};
+use crate::driver::initial::InitialErrorKind;
 use crate::driver::plugins::PluginsError;
 use crate::driver::reload::with_causes;
+use crate::driver::trouble::{BatchError, Blamed, Trouble};
 use crate::plugin::LoadError;
 
 /// A job's error as the user sees it.
@@ -39,7 +42,13 @@ pub(super) fn plugins(error: &PluginsError, topology: &Path) -> CliError {
         PluginsError::Compose(ComposeError::Types(problems)) => {
             load::problems(&problems.clone().in_file(topology))
         }
-        PluginsError::Compose(ComposeError::Bind { .. }) => CliError::usage(error),
+        PluginsError::Compose(ComposeError::Bind { .. }) | PluginsError::Broken(_) => {
+            CliError::usage(error)
+        }
+        PluginsError::Initial(error) => match &error.kind {
+            InitialErrorKind::Lines(problems) => load::problems(problems),
+            other => CliError::usage(error).maybe_hint(other.hint()),
+        },
     }
 }
 
@@ -65,8 +74,26 @@ pub(super) fn batch(error: &BatchError) -> CliError {
     let described = CliError::job(error);
     match &error.trouble {
         Trouble::Dataflow { failure, .. } => dataflow(described, failure),
+        Trouble::Guilty(blamed) => guilty(described, blamed)
+            .hint("`on_error = \"skip\"` counts and samples such records instead"),
+        Trouble::TooMuchGuilty(blamed) => guilty(described, blamed),
         Trouble::Sink { error, .. } => described.maybe_hint(error.hint.clone()),
     }
+}
+
+fn guilty(described: CliError, blamed: &Blamed) -> CliError {
+    let key = blamed.key.iter().map(|key| format!("key `{key}`"));
+    described
+        .details(key)
+        .details(trap(blamed.plugin, &blamed.trap))
+}
+
+/// The version of a plugin that trapped, and what it said.
+fn trap(plugin: Digest, trap: &Trap) -> Vec<String> {
+    let backtrace = trap.backtrace.iter().map(|line| format!("  {line}"));
+    std::iter::once(format!("plugin version {plugin}"))
+        .chain(backtrace)
+        .collect()
 }
 
 /// What went wrong with a build; cargo has said the rest.
@@ -85,9 +112,7 @@ pub(super) fn new(error: &NewError) -> CliError {
 
 fn dataflow(described: CliError, failure: &Failure) -> CliError {
     match &failure.kind {
-        FailureKind::Trap(call) => described
-            .details([format!("plugin version {}", call.plugin)])
-            .details(call.trap.backtrace.iter().map(|line| format!("  {line}"))),
+        FailureKind::Trap(call) => described.details(trap(call.plugin, &call.trap)),
         FailureKind::Rejected(_) => {
             described.hint("`on_error = \"skip\"` counts and samples such records instead")
         }

@@ -13,6 +13,7 @@ mod demo;
 mod dev;
 mod expect;
 mod failure;
+mod graph;
 mod inspect;
 mod load;
 mod panic;
@@ -89,7 +90,7 @@ fn dispatch(command: Command) -> Result<ExitCode, CliError> {
             clap_complete::generate(shell, &mut Cli::command(), "dshost", &mut script);
             status::print(&String::from_utf8_lossy(&script))?;
         }
-        Command::Graph(_) => return Err(later("graph")),
+        Command::Graph(args) => graph::graph(&args)?,
         Command::Rollback(_) => return Err(later("rollback")),
     }
     Ok(ExitCode::SUCCESS)

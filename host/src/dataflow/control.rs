@@ -13,8 +13,42 @@ use crate::batch::{BatchTime, Round};
 
 use super::partitions::Partitions;
 
-/// Records to leave out of calls that would trap on them, ascending within a call.
-pub type Skips = BTreeMap<CallSite, Vec<RecordRef>>;
+/// What to leave out of calls that would trap on it.
+pub type Skips = BTreeMap<CallSite, LeftOut>;
+
+/// What to leave out of a call. It is rejected, with the trap as the reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LeftOut {
+    /// Some units ([`crate::batch::units`]), ascending, each once.
+    Units(Vec<Guilty>),
+    /// All of it, where no single record can be blamed: the call does not take place.
+    All {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A record, value or key that is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guilty {
+    /// Which one.
+    pub at: RecordRef,
+    /// It as text, cut and escaped.
+    pub record: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl LeftOut {
+    /// The unit at `at`, if it is left out.
+    #[must_use]
+    pub fn unit(&self, at: RecordRef) -> Option<&Guilty> {
+        match self {
+            Self::Units(units) => units.iter().find(|unit| unit.at == at),
+            Self::All { .. } => None,
+        }
+    }
+}
 
 /// One attempt of one batch, as the driver plans it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +66,7 @@ pub struct RoundPlan {
     /// Which of `Plan::streams` fire at this batch. A stream that does not fire gives nothing, nor
     /// do streams and sinks after it.
     pub fires: Vec<bool>,
-    /// Records that earlier attempts found guilty of a trap.
+    /// What was found guilty of a trap after earlier attempts.
     pub skip: Skips,
 }
 

@@ -9,6 +9,8 @@ use crate::batch::source::Partition;
 use crate::batch::{BatchTime, Chunk, Round};
 use crate::topology::types::Types;
 
+use super::calls::FailedCall;
+
 /// The world of a running job, given by the driver. Called from all workers (and
 /// [`Environment::input`] from [`Engine::begin`](super::Engine::begin)), only between `begin` and
 /// the verdict of a round, and always with the same answer within a round.
@@ -27,6 +29,12 @@ pub trait Environment: Send + Sync {
     fn initial(&self, stream: usize) -> Option<Arc<Chunk>> {
         let _ = stream;
         None
+    }
+
+    /// A call trapped, which fails the attempt: with this it can be made again, to find out which
+    /// record is to blame.
+    fn trapped(&self, call: FailedCall) {
+        let _ = call;
     }
 
     /// The record types under the plugin versions of `round`.

@@ -8,7 +8,7 @@
 use crate::batch::chunk::ChunkBuilder;
 use crate::batch::function::Groups;
 use crate::batch::group::Numbers;
-use crate::batch::{Chunk, Fixed, RecordType};
+use crate::batch::{Chunk, Column, Fixed, RecordType};
 
 use super::calls::{CALL_BYTES, Caller, Run};
 use super::failure::Failure;
@@ -31,6 +31,8 @@ pub(super) struct Folding {
     numbers: Numbers,
     folded: usize,
     folded_bytes: usize,
+    /// The groups of the call that trapped, in the order of its numbers.
+    trapped: Vec<u32>,
 }
 
 impl Folding {
@@ -48,6 +50,15 @@ impl Folding {
             numbers: Numbers::new(),
             folded: 0,
             folded_bytes: 0,
+            trapped: Vec::new(),
+        }
+    }
+
+    /// Tells the call that trapped, if one did, which `keys` its groups have: those of the groups
+    /// as [`Folding::add`] numbers them.
+    pub(super) fn name_groups(&self, keys: impl FnOnce() -> Column, out: &mut Output) {
+        if let Some(call) = out.trapped() {
+            call.keys = Some(keys().take(&self.trapped));
         }
     }
 
@@ -119,7 +130,8 @@ impl Folding {
         numbers.iter().for_each(|number| sizes[index(number)] += 1);
         let several = sizes.iter().filter(|size| **size > 1).count();
         if several == groups {
-            return caller.fold(&mut self.run, as_groups(numbers, groups), &values, out);
+            let folded = caller.fold(&mut self.run, as_groups(numbers, groups), &values, out);
+            return folded.inspect_err(|_| self.trapped = (0..groups as u32).collect());
         }
         let split = Split::new(&numbers, &sizes);
         let folded = caller.fold(
@@ -127,7 +139,8 @@ impl Folding {
             as_groups(split.numbers, several),
             &values.take(&split.records),
             out,
-        )?;
+        );
+        let folded = folded.inspect_err(|_| self.trapped = several_of(&sizes))?;
         let mut merged = ChunkBuilder::new(self.record_type);
         for place in &split.places {
             match *place {
@@ -189,6 +202,12 @@ impl Split {
     }
 }
 
+/// The groups that have several values.
+fn several_of(sizes: &[u32]) -> Vec<u32> {
+    let groups = (0..).zip(sizes).filter(|(_, size)| **size > 1);
+    groups.map(|(group, _)| group).collect()
+}
+
 fn index(number: &[u8; 4]) -> usize {
     u32::from_le_bytes(*number) as usize
 }
@@ -203,7 +222,6 @@ fn as_groups(numbers: Numbers, count: usize) -> Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::Column;
     use crate::dataflow::control::Half;
     use crate::dataflow::failure::Node;
     use crate::dataflow::testing::{Double, INT, Job, chunk, records};

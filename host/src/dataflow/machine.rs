@@ -156,6 +156,9 @@ impl<C> Machine<C> {
         match result {
             Ok(result) => Some(result),
             Err(failure) => {
+                if let Some(call) = open.output.trapped().take() {
+                    self.local.environment.trapped(call);
+                }
                 self.local.fail(failure);
                 self.set(State::Draining);
                 None

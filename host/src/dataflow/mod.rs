@@ -77,7 +77,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use control::{CallSite, Half, RoundPlan, Skips, Verdict};
+pub use calls::{FailedCall, Grain};
+pub use control::{CallSite, Guilty, Half, LeftOut, RoundPlan, Skips, Verdict};
 pub use engine::{Decided, Engine, Exchange, Options, PANIC_EXIT_CODE, StartError};
 pub use environment::Environment;
 pub use failure::{Failure, FailureKind, Node, Sample, Trapped};

@@ -9,6 +9,7 @@ use crate::batch::RecordType;
 use crate::topology::plan::Upstream;
 use crate::topology::types::Types;
 
+use super::calls::FailedCall;
 use super::control::{RoundPlan, Verdict};
 use super::failure::{Failure, FailureKind, Node};
 use super::parcel::Parcel;
@@ -97,11 +98,11 @@ impl Attempt {
 }
 
 /// Where an operator's results go, and what it tells of its work.
-#[derive(Debug)]
 pub struct Output {
     node: Node,
     parcels: Vec<Parcel>,
     tally: Tally,
+    trapped: Option<FailedCall>,
 }
 
 impl Output {
@@ -112,6 +113,7 @@ impl Output {
             node,
             parcels: Vec::new(),
             tally: Tally::default(),
+            trapped: None,
         }
     }
 
@@ -133,6 +135,16 @@ impl Output {
     /// Takes what was tallied.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
+    }
+
+    /// Remembers the call whose trap is the operator's failure.
+    pub(super) fn trap(&mut self, call: FailedCall) {
+        self.trapped = Some(call);
+    }
+
+    /// The call whose trap is the operator's failure.
+    pub(super) const fn trapped(&mut self) -> &mut Option<FailedCall> {
+        &mut self.trapped
     }
 
     /// A failure of the operator.

@@ -53,14 +53,26 @@ impl Keyed {
             grouper.group(&keys, numbers);
             grouper.len()
         };
-        self.values.add(&Chunk::single(value), group, (caller, out))
+        let added = self.values.add(&Chunk::single(value), group, (caller, out));
+        added.inspect_err(|_| self.name_groups(out))
+    }
+
+    /// Names the keys of the call that trapped; after that there is nothing more to do with them.
+    fn name_groups(&mut self, out: &mut Output) {
+        let none = Grouper::new(self.key_type());
+        let keys = std::mem::replace(&mut self.keys, none);
+        self.values.name_groups(|| keys.into_keys(), out);
+    }
+
+    fn key_type(&self) -> ColumnType {
+        self.pair.key.expect("`pair` has keys")
     }
 
     /// A pair for each key.
     fn finish(mut self, caller: &Caller, out: &mut Output) -> Result<Chunk, Failure> {
-        let (_, values) = self
-            .values
-            .finish(self.keys.len(), (caller, out))?
+        let finished = self.values.finish(self.keys.len(), (caller, out));
+        let (_, values) = finished
+            .inspect_err(|_| self.name_groups(out))?
             .into_columns();
         Ok(Chunk::pairs(self.keys.into_keys(), values))
     }

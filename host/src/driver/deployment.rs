@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::continuity::{self, Breaks};
+use super::initial::{Initial, InitialError, Waiting};
 use super::lifetime::{Fresh, Kept};
 use crate::batch::function::{Program, Role, Segment};
 use crate::batch::{Digest, RecordType};
@@ -27,6 +29,8 @@ pub struct Deployment {
     /// What each stage of the plan ([`Plan::stages`]) runs in each role; nothing where it binds no
     /// function.
     pub programs: BTreeMap<(usize, Role), Program>,
+    /// The states that streams start with, until they have fired.
+    pub initial: Initial,
 }
 
 /// Versions that do not fit the plan or each other.
@@ -78,6 +82,30 @@ impl Deployment {
             components,
             types: Arc::new(types),
             programs,
+            initial: Initial::default(),
+        })
+    }
+
+    /// The same, with the states that the streams in `waiting` start with.
+    ///
+    /// # Errors
+    ///
+    /// A file of states that does not fit.
+    pub fn with_initial(mut self, plan: &Plan, waiting: &Waiting) -> Result<Self, InitialError> {
+        self.initial = Initial::read(plan, &self.types, waiting)?;
+        Ok(self)
+    }
+
+    /// Checks that it can go on with what `held` left behind.
+    ///
+    /// # Errors
+    ///
+    /// The streams that cannot.
+    pub fn check_follows(&self, plan: &Plan, held: &Self) -> Result<(), Breaks> {
+        continuity::check(plan, (&held.types, &self.types), |function, from| {
+            let plugin = &self.components[&function.plugin];
+            let migration = plugin.migration(&function.function, from)?;
+            Some(migration.column_type)
         })
     }
 

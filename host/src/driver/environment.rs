@@ -8,13 +8,18 @@ use crate::batch::function::{Program, Role};
 use crate::batch::sink::SinkError;
 use crate::batch::source::Partition;
 use crate::batch::{BatchTime, Chunk, Round};
-use crate::dataflow::Environment;
+use crate::dataflow::{Environment, FailedCall};
 use crate::topology::types::Types;
+
+/// Calls that trapped in one attempt that are remembered, with what they were given. Each worker
+/// has one per operator at most; those that are forgotten trap again.
+const MAX_TRAPPED: usize = 64;
 
 /// The driver's side of the dataflow.
 pub struct JobEnvironment {
     sinks: Vec<NamedSink>,
     bound: Mutex<Arc<Bound>>,
+    trapped: Mutex<Vec<FailedCall>>,
 }
 
 /// What the open round runs on.
@@ -35,12 +40,23 @@ impl JobEnvironment {
                 input: Vec::new(),
                 deployment,
             })),
+            trapped: Mutex::default(),
         }
     }
 
     /// Sets what the next round runs on; nothing may be running.
     pub fn bind(&self, bound: Bound) {
         *self.lock() = Arc::new(bound);
+    }
+
+    /// The calls that trapped since this was asked last, at most [`MAX_TRAPPED`].
+    pub fn take_trapped(&self) -> Vec<FailedCall> {
+        std::mem::take(&mut *self.trapped())
+    }
+
+    fn trapped(&self) -> MutexGuard<'_, Vec<FailedCall>> {
+        // Calls are added whole.
+        self.trapped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets go of the input, so that the sources have its place again.
@@ -74,6 +90,17 @@ impl Environment for JobEnvironment {
             .get(&(stage, role))
             .cloned();
         program.unwrap_or_default()
+    }
+
+    fn trapped(&self, call: FailedCall) {
+        let mut trapped = Self::trapped(self);
+        if trapped.len() < MAX_TRAPPED {
+            trapped.push(call);
+        }
+    }
+
+    fn initial(&self, stream: usize) -> Option<Arc<Chunk>> {
+        self.bound().deployment.initial.of(stream)
     }
 
     fn types(&self, _round: Round) -> Arc<Types> {

@@ -2,88 +2,26 @@
 //! must end.
 //!
 //! Nothing of a batch is visible before its commit, and an attempt that failed leaves nothing
-//! behind. What follows a failure is decided in [`Executor::after`].
+//! behind. What follows a failure is decided in [`super::course`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
+use super::course::{Course, Judge, Suspect};
 use super::cutter::Batch;
-use super::deployment::Deployment;
 use super::environment::{Bound, JobEnvironment};
 use super::publisher::NamedSink;
 use super::status::StatusBoard;
+use super::trouble::{BatchError, Trouble};
 use super::versions::Versions;
-use crate::batch::sink::SinkError;
-use crate::batch::{BatchTime, FunctionName, Round};
-use crate::dataflow::{
-    Decided, Engine, Failure, FailureKind, Node, RoundPlan, RoundReport, Skips, StartError, Verdict,
-};
-use crate::topology::plan::{Plan, Upstream};
-
-/// The pause after a sink failed at the first attempt; so much longer after each further one.
-const SINK_PAUSE: Duration = Duration::from_millis(200);
-
-/// The longest pause, in those of the first attempt.
-const MAX_SINK_PAUSES: u32 = 16;
+use crate::batch::{BatchTime, Round};
+use crate::dataflow::{Decided, Engine, RoundPlan, RoundReport, StartError, Verdict};
+use crate::topology::plan::Plan;
 
 /// How long a round runs before the log says so.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(60);
-
-/// A batch that cannot be committed: the job ends, everything before it intact.
-#[derive(Debug, thiserror::Error)]
-#[error("batch {batch} failed {}", times(*attempts))]
-pub struct BatchError {
-    /// The batch.
-    pub batch: BatchTime,
-    /// How often it was attempted.
-    pub attempts: u32,
-    /// What went wrong at the last attempt.
-    #[source]
-    pub trouble: Trouble,
-}
-
-fn times(attempts: u32) -> String {
-    if attempts == 1 {
-        "at its first attempt".to_owned()
-    } else {
-        format!("{attempts} times")
-    }
-}
-
-/// What is wrong with an attempt.
-#[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    /// In the dataflow: a trap, a rejected record, a source that cannot be read, a sink that cannot
-    /// stage.
-    #[error("{node}: {failure}")]
-    Dataflow {
-        /// Which source, stream or sink.
-        node: String,
-        /// What happened.
-        failure: Box<Failure>,
-    },
-    /// A sink cannot prepare.
-    #[error("sink `{sink}` cannot take the batch")]
-    Sink {
-        /// The sink's name.
-        sink: String,
-        /// Why.
-        #[source]
-        error: SinkError,
-    },
-}
-
-impl Trouble {
-    /// Whether a sink failed, and no function or source.
-    fn is_of_sink(&self) -> bool {
-        match self {
-            Self::Sink { .. } => true,
-            Self::Dataflow { failure, .. } => matches!(failure.kind, FailureKind::Sink(_)),
-        }
-    }
-}
 
 /// A committed batch.
 #[derive(Debug)]
@@ -101,28 +39,13 @@ pub struct Executor {
     plan: Arc<Plan>,
     engine: Engine,
     environment: Arc<JobEnvironment>,
+    judge: Judge,
     sinks: Vec<NamedSink>,
     versions: Versions,
     board: StatusBoard,
     round: Round,
     job_seed: u64,
     zero: Option<BatchTime>,
-}
-
-/// What is done about a failed attempt.
-enum Next {
-    /// The same again, after a pause.
-    Again(Duration),
-    /// The proven versions try; the suspect is refused if they succeed.
-    FallBack(Arc<Deployment>, Suspect),
-    /// Nothing: the job ends.
-    End,
-}
-
-/// A plugin on probation that may be at fault.
-struct Suspect {
-    plugin: String,
-    reason: String,
 }
 
 impl Executor {
@@ -141,11 +64,13 @@ impl Executor {
         let environment = Arc::new(JobEnvironment::new(sinks.clone(), versions.current()));
         let engine = Engine::start(&plan, workers, Arc::clone(&environment) as _)?;
         let job_seed = xxhash_rust::xxh3::xxh3_64(plan.name.as_bytes());
+        let judge = Judge::new(Arc::clone(&plan), versions.clone());
         let (round, zero) = (0, None);
         Ok(Self {
             plan,
             engine,
             environment,
+            judge,
             sinks,
             versions,
             board,
@@ -164,18 +89,17 @@ impl Executor {
         let begun = Instant::now();
         let interval = whole_millis(self.plan.settings.batch);
         self.zero.get_or_insert(BatchTime(batch.time.0 - interval));
-        let mut deployment = self.versions.bind(batch.time);
-        let mut trial: Option<Suspect> = None;
-        let mut tried = false;
-        for attempt in 1.. {
-            let trouble = match self.attempt(batch, attempt, &deployment) {
+        let mut course = Course::new(batch.time, self.versions.bind(batch.time));
+        loop {
+            let trouble = match self.attempt(batch, &course) {
                 Ok((report, sinks)) => {
-                    match trial {
+                    self.versions
+                        .hold(|stream| self.fires(self.plan.streams[stream].slide, batch.time));
+                    match course.convicted() {
                         Some(Suspect { plugin, reason }) => {
                             self.versions.roll_back(batch.time, &plugin, &reason);
                         }
-                        None if batch.has_input() => self.versions.passed(),
-                        None => {}
+                        None => self.versions.passed(batch.has_input()),
                     }
                     self.environment.release();
                     return Ok(Committed {
@@ -187,140 +111,26 @@ impl Executor {
                 Err(trouble) => trouble,
             };
             self.board.update(|status| status.aborted += 1);
-            // A sink that fails says nothing of the versions: the proven ones go on trying.
-            if !trouble.is_of_sink() && trial.take().is_some() {
-                // Both versions fail: the record is at fault, and the new version stays.
-                deployment = self.versions.current();
-            }
-            match self.after(&trouble, attempt, tried) {
-                Next::Again(pause) => {
-                    warn!(batch = %batch.time, attempt, "batch aborted, trying again: {trouble}");
-                    std::thread::sleep(pause);
-                }
-                Next::FallBack(proven, suspect) => {
-                    warn!(
-                        batch = %batch.time,
-                        attempt,
-                        "batch aborted, trying the previous plugin version: {}",
-                        suspect.reason
-                    );
-                    deployment = proven;
-                    trial = Some(suspect);
-                    tried = true;
-                }
-                Next::End => {
+            let calls = self.environment.take_trapped();
+            match self.judge.after(&mut course, trouble, calls) {
+                Ok(pause) => std::thread::sleep(pause),
+                Err(trouble) => {
                     self.environment.release();
                     return Err(BatchError {
                         batch: batch.time,
-                        attempts: attempt,
+                        attempts: course.attempt,
                         trouble,
                     });
                 }
             }
         }
-        unreachable!("`after` ends a batch that was attempted often enough")
-    }
-
-    /// What a failure leads to.
-    fn after(&self, trouble: &Trouble, attempt: u32, tried: bool) -> Next {
-        let again = |pause| {
-            if attempt >= self.plan.settings.attempts {
-                Next::End
-            } else {
-                pause
-            }
-        };
-        match trouble {
-            Trouble::Sink { .. } => again(Next::Again(SINK_PAUSE * attempt.min(MAX_SINK_PAUSES))),
-            Trouble::Dataflow { failure, .. } => match &failure.kind {
-                // It would be rejected, or be gone, again.
-                FailureKind::Rejected(_) | FailureKind::Source(_) => Next::End,
-                FailureKind::Sink(_) => {
-                    again(Next::Again(SINK_PAUSE * attempt.min(MAX_SINK_PAUSES)))
-                }
-                FailureKind::Trap(_) | FailureKind::TooLarge { .. } => {
-                    match self.fallback(failure) {
-                        Some((proven, plugin)) if !tried => {
-                            let reason = trouble.to_string();
-                            Next::FallBack(proven, Suspect { plugin, reason })
-                        }
-                        _ => again(Next::Again(Duration::ZERO)),
-                    }
-                }
-            },
-        }
-    }
-
-    /// The failure that says what follows: one that a version on probation may be to blame for,
-    /// wherever it stands among the others, else the first.
-    fn decisive(&self, mut failures: Vec<Failure>) -> Option<Failure> {
-        let suspect = failures
-            .iter()
-            .position(|failure| self.fallback(failure).is_some());
-        let index = suspect.unwrap_or_default();
-        (index < failures.len()).then(|| failures.swap_remove(index))
-    }
-
-    /// A failure with the name of where it happened.
-    fn trouble(&self, failure: Failure) -> Trouble {
-        let node = match failure.node {
-            Node::Source(index) => format!("source `{}`", self.plan.sources[index].name),
-            Node::Stream(index) => format!("stream `{}`", self.plan.streams[index].name),
-            Node::Sink(index) => format!("sink `{}`", self.plan.sinks[index].name),
-        };
-        let failure = Box::new(failure);
-        Trouble::Dataflow { node, failure }
-    }
-
-    /// The proven deployment and the plugin that may be to blame, if that is on probation: what
-    /// trapped, or what made more than can be held.
-    fn fallback(&self, failure: &Failure) -> Option<(Arc<Deployment>, String)> {
-        let functions = match &failure.kind {
-            FailureKind::Trap(call) => call.functions.clone(),
-            FailureKind::TooLarge { .. } => self.functions_before(failure.node),
-            FailureKind::Rejected(_) | FailureKind::Source(_) | FailureKind::Sink(_) => {
-                return None;
-            }
-        };
-        functions
-            .into_iter()
-            .find_map(|FunctionName { plugin, .. }| {
-                self.versions
-                    .fallback(&plugin)
-                    .map(|proven| (proven, plugin))
-            })
-    }
-
-    /// The functions whose records reach a node, its own first.
-    fn functions_before(&self, node: Node) -> Vec<FunctionName> {
-        let mut reached = match node {
-            Node::Source(_) => Vec::new(),
-            Node::Stream(index) => vec![index],
-            Node::Sink(index) => streams(&[self.plan.sinks[index].from]),
-        };
-        let mut next = 0;
-        while let Some(&stream) = reached.get(next) {
-            for before in streams(&self.plan.streams[stream].from) {
-                if !reached.contains(&before) {
-                    reached.push(before);
-                }
-            }
-            next += 1;
-        }
-        let functions = |stream: usize| self.plan.streams[stream].functions();
-        reached
-            .into_iter()
-            .flat_map(functions)
-            .map(|(_, name)| name.clone())
-            .collect()
     }
 
     /// One attempt: a round of the dataflow and the sinks' vote.
     fn attempt(
         &mut self,
         batch: &Batch,
-        attempt: u32,
-        deployment: &Arc<Deployment>,
+        course: &Course,
     ) -> Result<(RoundReport, Vec<usize>), Trouble> {
         self.round += 1;
         let fires: Vec<bool> = self
@@ -341,21 +151,21 @@ impl Executor {
             .collect();
         self.environment.bind(Bound {
             input: batch.input.clone(),
-            deployment: Arc::clone(deployment),
+            deployment: Arc::clone(&course.deployment),
         });
         self.engine.begin(RoundPlan {
             round: self.round,
             batch: batch.time,
             zero: self.zero.unwrap_or(batch.time),
-            attempt,
+            attempt: course.attempt,
             seed: self.job_seed,
             fires,
-            skip: Skips::new(),
+            skip: course.skips.clone(),
         });
         let decided = self.decided();
-        debug!(batch = %batch.time, attempt, round = self.round, "round decided");
-        let vote = match self.decisive(decided.failures) {
-            Some(failure) => Err(self.trouble(failure)),
+        debug!(batch = %batch.time, attempt = course.attempt, round = self.round, "round decided");
+        let vote = match self.judge.trouble(decided.failures) {
+            Some(trouble) => Err(trouble),
             None => self.prepare(batch.time, &firing),
         };
         let verdict = if vote.is_ok() {
@@ -405,15 +215,6 @@ impl Executor {
         let zero = self.zero.unwrap_or(batch);
         (batch.0 - zero.0) % whole_millis(slide) == 0
     }
-}
-
-/// The streams among what is read.
-fn streams(upstreams: &[Upstream]) -> Vec<usize> {
-    let stream = |upstream: &Upstream| match upstream {
-        Upstream::Stream(index) => Some(*index),
-        Upstream::Source(_) => None,
-    };
-    upstreams.iter().filter_map(stream).collect()
 }
 
 fn whole_millis(duration: Duration) -> i64 {

@@ -18,11 +18,13 @@ use tracing::{error, info, warn};
 use super::control::{ControlError, JobDirectory};
 use super::cutter::{Batch, Command, Cutter, Event, NamedSources};
 use super::deployment::Deployment;
-use super::executor::{BatchError, Committed, Executor};
+use super::executor::{Committed, Executor};
+use super::initial::waiting;
 use super::plugins::{PluginsError, load_plugins, plugin_engine};
 use super::publisher::{LostSink, NamedSink, Notice, Publication, Publisher};
 use super::reload::{Reloader, with_causes};
 use super::status::{BatchStatus, OperatorStatus, Status, StatusBoard};
+use super::trouble::BatchError;
 use super::versions::Versions;
 use crate::batch::sink::SinkError;
 use crate::batch::source::SourceError;
@@ -136,10 +138,13 @@ impl Job {
         let plan = Arc::new(plan);
         let plugins = plugin_engine(&plan, options.workers)?;
         let components = load_plugins(&plan, &plugins)?;
-        let deployment = Deployment::compose(&plan, components).map_err(PluginsError::from)?;
+        let deployment = Deployment::compose(&plan, components)
+            .map_err(PluginsError::from)?
+            .with_initial(&plan, &waiting(&plan))
+            .map_err(PluginsError::from)?;
         let mut directory = JobDirectory::lock(&job_directory(&plan, &options.folder))?;
         let board = StatusBoard::new(first_status(&plan, options.workers));
-        let versions = Versions::new(Arc::new(deployment), board.clone());
+        let versions = Versions::new(Arc::clone(&plan), Arc::new(deployment), board.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(IO_THREADS)
             .thread_name("io")

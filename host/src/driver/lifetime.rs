@@ -53,6 +53,10 @@ impl Binding for Kept {
         self.binding.digest()
     }
 
+    fn links(&self) -> Result<Vec<Arc<dyn Binding>>, Trap> {
+        self.binding.links()
+    }
+
     fn migrate(&self, from: u32, states: &Column) -> Result<Migrated, Trap> {
         self.binding.migrate(from, states)
     }
@@ -113,6 +117,10 @@ impl Binding for Fresh {
 
     fn digest(&self) -> Digest {
         self.binding.digest()
+    }
+
+    fn links(&self) -> Result<Vec<Arc<dyn Binding>>, Trap> {
+        self.binding.links()
     }
 
     fn migrate(&self, from: u32, states: &Column) -> Result<Migrated, Trap> {

@@ -11,12 +11,17 @@
 //!
 //! Start reading at [`job`].
 
+pub mod blame;
 pub mod cadence;
+pub mod continuity;
 pub mod control;
+pub mod course;
 pub mod cutter;
 pub mod deployment;
 pub mod environment;
 pub mod executor;
+pub mod guilty;
+pub mod initial;
 pub mod job;
 pub mod lifetime;
 pub mod memory;
@@ -25,8 +30,12 @@ pub mod publisher;
 pub mod rehearsal;
 pub mod reload;
 pub mod status;
+pub mod trouble;
 pub mod values;
 pub mod versions;
+
+#[cfg(test)]
+mod testing;
 
 pub use job::{Job, JobError, JobOptions};
 pub use status::Status;

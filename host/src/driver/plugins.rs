@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::thread;
 
+use super::continuity::Breaks;
 use super::deployment::{Components, ComposeError};
+use super::initial::InitialError;
 use crate::plugin::{Component, ComponentFile, Engine, EngineConfig, EngineError, LoadError};
 use crate::topology::plan::{Op, Plan, PluginPlan, Upstream};
 
@@ -19,6 +21,12 @@ pub enum PluginsError {
     /// They do not fit the topology or each other.
     #[error("the plugins do not fit the topology")]
     Compose(#[from] ComposeError),
+    /// The states that a stream starts with do not fit its function.
+    #[error(transparent)]
+    Initial(#[from] InitialError),
+    /// They cannot go on with what their predecessors hold.
+    #[error("the new versions cannot go on with what the old ones hold")]
+    Broken(#[from] Breaks),
 }
 
 fn one_or_many(errors: &[LoadError]) -> String {

@@ -11,11 +11,13 @@ use std::time::Instant;
 
 use super::cutter::Batch;
 use super::deployment::Deployment;
-use super::executor::{BatchError, Committed, Executor};
+use super::executor::{Committed, Executor};
+use super::initial::waiting;
 use super::job::{JobError, open_sinks};
 use super::plugins::{PluginsError, load_plugins, plugin_engine};
 use super::publisher::NamedSink;
 use super::status::{Status, StatusBoard};
+use super::trouble::BatchError;
 use super::values;
 use super::versions::Versions;
 use crate::batch::source::Partition;
@@ -75,9 +77,11 @@ impl Rehearsal {
         let plan = Arc::new(plan);
         let engine = plugin_engine(&plan, options.workers)?;
         let components = load_plugins(&plan, &engine)?;
-        let deployment = compose(&plan, components, options)?;
+        let deployment = compose(&plan, components, options)?
+            .with_initial(&plan, &waiting(&plan))
+            .map_err(PluginsError::from)?;
         let board = StatusBoard::new(Status::default());
-        let versions = Versions::new(Arc::new(deployment), board.clone());
+        let versions = Versions::new(Arc::clone(&plan), Arc::new(deployment), board.clone());
         let observed = Observed::default();
         let mut sinks = Vec::new();
         let mut printed = BTreeMap::new();
@@ -137,8 +141,9 @@ impl Rehearsal {
                 .map_err(|error| PluginsError::Load(vec![error]))?;
             components.insert(name.clone(), component);
         }
-        self.versions
-            .propose(Arc::new(compose(&self.plan, components, options)?));
+        let deployment = compose(&self.plan, components, options)?
+            .with_initial(&self.plan, &self.versions.waiting())?;
+        self.versions.propose(Arc::new(deployment))?;
         Ok(())
     }
 

@@ -44,7 +44,7 @@ pub struct Reloader {
     board: StatusBoard,
     seen: BTreeMap<String, Seen>,
     held: Components,
-    roll_backs: u64,
+    dropped: u64,
 }
 
 /// What a plugin's file was like at the last look.
@@ -106,7 +106,7 @@ impl Reloader {
             board,
             seen,
             held: Components::new(),
-            roll_backs: 0,
+            dropped: 0,
         }
     }
 
@@ -147,9 +147,9 @@ impl Reloader {
     /// Looks at every plugin's file once.
     fn look(&mut self) {
         let plan = Arc::clone(&self.plan);
-        let roll_backs = self.versions.roll_backs();
-        if std::mem::replace(&mut self.roll_backs, roll_backs) != roll_backs {
-            // A proposal that built on the version that failed was dropped: look at every file
+        let dropped = self.versions.dropped();
+        if std::mem::replace(&mut self.dropped, dropped) != dropped {
+            // A proposal was dropped, for no fault of each of its versions: look at every file
             // afresh.
             self.seen.clear();
         }
@@ -264,10 +264,13 @@ impl Reloader {
     fn propose(&self, changes: Components) -> Result<(), String> {
         let mut components = self.versions.latest();
         components.extend(changes);
-        let deployment =
-            Deployment::compose(&self.plan, components).map_err(|error| with_causes(&error))?;
-        self.versions.propose(Arc::new(deployment));
-        Ok(())
+        let deployment = Deployment::compose(&self.plan, components)
+            .map_err(|error| with_causes(&error))?
+            .with_initial(&self.plan, &self.versions.waiting())
+            .map_err(|error| with_causes(&error))?;
+        self.versions
+            .propose(Arc::new(deployment))
+            .map_err(|error| error.to_string())
     }
 
     /// It is refused as things stand, but kept, in case another plugin's change makes it fit.

@@ -4,6 +4,11 @@
 //! is on probation for its first [`PROBATION_BATCHES`] batches with input; until then the last
 //! proven one is kept.
 //!
+//! Once a batch is committed, operators hold states and windows: a deployment that cannot go on with
+//! what the current one left is not taken ([`super::continuity`]). One that migrates states is on
+//! probation for the batch that migrates them, its first with a firing of their stream, alone: when
+//! that is committed the old states are gone, and there is nothing to fall back to.
+//!
 //! **Invariant:** a digest that was refused is not proposed again until the plugin's file changes.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::{info, warn};
 
 use super::cadence::Now;
+use super::continuity::{Breaks, migrating};
 use super::deployment::{Components, Deployment};
+use super::initial::{self, Waiting};
 use super::status::{CandidateStatus, PluginStatus, StatusBoard, SwapEvent, SwapRecord};
 use crate::batch::{BatchTime, Digest};
+use crate::topology::plan::Plan;
 
 /// Batches with input that a new version must pass before it is trusted.
 pub const PROBATION_BATCHES: u32 = 3;
@@ -22,6 +30,7 @@ pub const PROBATION_BATCHES: u32 = 3;
 /// Shared by the reloader and the executor.
 #[derive(Clone)]
 pub struct Versions {
+    plan: Arc<Plan>,
     state: Arc<Mutex<State>>,
     board: StatusBoard,
 }
@@ -31,16 +40,30 @@ struct State {
     /// What `current` replaced, while `current` is on probation.
     proven: Option<Arc<Deployment>>,
     probation: u32,
+    migration: Migration,
+    /// Whether a batch was committed, so that operators hold something.
+    holding: bool,
+    waiting: Waiting,
     proposed: Option<Arc<Deployment>>,
     refused: BTreeMap<String, Digest>,
-    roll_backs: u64,
+    dropped: u64,
+}
+
+/// What becomes of the states that the current deployment found.
+enum Migration {
+    /// They stay as they are.
+    None,
+    /// Those of these streams are brought to another version, when they next fire.
+    Ahead(Vec<usize>),
+    /// Some were, and that is committed.
+    Done,
 }
 
 impl Versions {
     /// Starts with what the job starts with, which is on no probation: there is nothing to fall
     /// back to.
     #[must_use]
-    pub fn new(first: Arc<Deployment>, board: StatusBoard) -> Self {
+    pub fn new(plan: Arc<Plan>, first: Arc<Deployment>, board: StatusBoard) -> Self {
         board.update(|status| {
             status.plugins = first
                 .digests()
@@ -61,11 +84,15 @@ impl Versions {
             current: first,
             proven: None,
             probation: 0,
+            migration: Migration::None,
+            holding: false,
+            waiting: initial::waiting(&plan),
             proposed: None,
             refused: BTreeMap::new(),
-            roll_backs: 0,
+            dropped: 0,
         };
         Self {
+            plan,
             state: Arc::new(Mutex::new(state)),
             board,
         }
@@ -89,17 +116,30 @@ impl Versions {
         Arc::clone(&self.lock().current)
     }
 
+    /// The streams that have not taken the states they start with.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        self.lock().waiting.clone()
+    }
+
     /// The executor takes it at the next batch boundary. Not if it holds a version that was refused
     /// meanwhile; then there was a roll back, after which every file is looked at again.
-    pub fn propose(&self, deployment: Arc<Deployment>) {
+    ///
+    /// # Errors
+    ///
+    /// It cannot go on with what operators hold.
+    pub fn propose(&self, deployment: Arc<Deployment>) -> Result<(), Breaks> {
         let digests = deployment.digests();
         {
             let mut state = self.lock();
+            if state.holding {
+                deployment.check_follows(&self.plan, state.held())?;
+            }
             if digests
                 .iter()
                 .any(|(name, digest)| state.refused.get(name) == Some(digest))
             {
-                return;
+                return Ok(());
             }
             state.proposed = Some(deployment);
         }
@@ -113,6 +153,7 @@ impl Versions {
                 });
             }
         });
+        Ok(())
     }
 
     /// Remembers that a version is not taken, and why.
@@ -151,8 +192,16 @@ impl Versions {
         if state.probation == 0 {
             state.proven = Some(Arc::clone(&state.current));
         }
-        state.probation = PROBATION_BATCHES;
+        let migrating = match state.holding {
+            true => migrating(&state.held().types, &next.types),
+            false => Vec::new(),
+        };
+        (state.migration, state.probation) = match migrating.is_empty() {
+            true => (Migration::None, PROBATION_BATCHES),
+            false => (Migration::Ahead(migrating), 1),
+        };
         state.current = Arc::clone(&next);
+        next.initial.keep(&state.waiting);
         if state
             .proven
             .as_ref()
@@ -178,12 +227,37 @@ impl Versions {
             .then(|| Arc::clone(proven))
     }
 
-    /// A batch with input was committed by the current deployment.
-    pub fn passed(&self) {
+    /// A batch was committed in which those streams fired: operators hold what it left.
+    pub fn hold(&self, fired: impl Fn(usize) -> bool) {
         let mut state = self.lock();
-        if state.probation == 0 {
+        state.waiting.retain(|stream| !fired(*stream));
+        let running = [Some(&state.current), state.proven.as_ref()];
+        for deployment in running.into_iter().flatten() {
+            deployment.initial.keep(&state.waiting);
+        }
+        if let Migration::Ahead(streams) = &state.migration
+            && streams.iter().any(|stream| fired(*stream))
+        {
+            state.migration = Migration::Done;
+        }
+        if !std::mem::replace(&mut state.holding, true) {
+            state.check_proposed(&self.plan);
+        }
+    }
+
+    /// The current deployment committed a batch, with input or without.
+    pub fn passed(&self, has_input: bool) {
+        let mut state = self.lock();
+        let counts = match &state.migration {
+            Migration::None => has_input,
+            // The batch that it is all about is still to come.
+            Migration::Ahead(_) => false,
+            Migration::Done => true,
+        };
+        if state.probation == 0 || !counts {
             return;
         }
+        state.migration = Migration::None;
         state.probation -= 1;
         let left = state.probation;
         let changed = state
@@ -201,10 +275,11 @@ impl Versions {
         });
     }
 
-    /// How often a deployment was rolled back so far.
+    /// How often a proposal was dropped so far, by a roll back or because it cannot go on with what
+    /// the first batch left: the files may hold versions that nobody knows of any more.
     #[must_use]
-    pub fn roll_backs(&self) -> u64 {
-        self.lock().roll_backs
+    pub fn dropped(&self) -> u64 {
+        self.lock().dropped
     }
 
     /// The current deployment failed its probation, by `guilty`, at a batch that the proven one
@@ -217,9 +292,10 @@ impl Versions {
         };
         let failed = std::mem::replace(&mut state.current, Arc::clone(&proven));
         state.probation = 0;
+        state.migration = Migration::None;
         // What was proposed meanwhile may build on the version that failed.
         state.proposed = None;
-        state.roll_backs += 1;
+        state.dropped += 1;
         let digest = failed.components[guilty].digest();
         state.refused.insert(guilty.to_owned(), digest);
         drop(state);
@@ -253,6 +329,25 @@ impl Versions {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A thread that panics ends the process, so a poisoned state is never used for long.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The deployment that left what operators hold.
+    fn held(&self) -> &Deployment {
+        match (&self.migration, &self.proven) {
+            (Migration::Ahead(_), Some(proven)) => proven,
+            _ => &self.current,
+        }
+    }
+
+    /// Drops a proposal, made when nothing was held, that cannot go on with what is held now.
+    fn check_proposed(&mut self, plan: &Plan) {
+        let follows = |next: &Arc<Deployment>| next.check_follows(plan, self.held()).is_ok();
+        if self.proposed.as_ref().is_some_and(|next| !follows(next)) {
+            self.proposed = None;
+            self.dropped += 1;
+        }
     }
 }
 

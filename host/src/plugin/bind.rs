@@ -158,8 +158,37 @@ impl Binding for Bound {
         self.0.component.digest()
     }
 
+    fn links(&self) -> Result<Vec<Arc<dyn Binding>>, Trap> {
+        let link = |link| -> Arc<dyn Binding> { Arc::new(Self(Arc::new(self.0.alone(link)))) };
+        Ok((0..self.0.links.len()).map(link).collect())
+    }
+
     fn migrate(&self, from: u32, states: &Column) -> Result<Migrated, Trap> {
         migrate(&self.0, from, states)
+    }
+}
+
+impl Chain {
+    /// Link `index` as a chain of its own, which says nothing to the log.
+    fn alone(&self, index: usize) -> Self {
+        let kind = self.promise.kinds[index];
+        let gives = match self.links.get(index + 1) {
+            Some(next) => next.input[0],
+            None => self.promise.gives,
+        };
+        Self {
+            component: Arc::clone(&self.component),
+            links: vec![self.links[index].clone()],
+            keys: Keys::of(&[kind]),
+            promise: Promise {
+                kinds: vec![kind],
+                gives,
+                ..self.promise.clone()
+            },
+            voice: Arc::new(Voice::silent()),
+            limits: self.limits.clone(),
+            shape: self.shape,
+        }
     }
 }
 
@@ -193,14 +222,10 @@ impl Component {
             .collect::<Result<Vec<_>, _>>()?;
         let gives = gives(&links, &signatures)?;
         let kinds: Vec<Kind> = signatures.iter().map(|signature| signature.kind).collect();
-        let keys = match kinds.iter().all(|kind| kind.values_only()) {
-            true => Keys::Withheld,
-            false => Keys::Lowered,
-        };
         let chain = Arc::new(Chain {
             component: Arc::clone(self),
             shape: self.shape(kinds[0])?,
-            keys,
+            keys: Keys::of(&kinds),
             promise: Promise {
                 kinds,
                 gives,

@@ -1,7 +1,7 @@
 //! Columns on their way into a guest: Arrow's layout, one copy per buffer.
 
 use crate::batch::column::Ranges;
-use crate::batch::function::States;
+use crate::batch::function::{Kind, States};
 use crate::batch::{Chunk, Column, VarColumn};
 
 use super::wire;
@@ -20,6 +20,16 @@ pub(super) enum Keys {
     Lowered,
     /// No function of the chain looks at them, so they stay here.
     Withheld,
+}
+
+impl Keys {
+    /// What a chain of these kinds gets to see.
+    pub(super) fn of(kinds: &[Kind]) -> Self {
+        match kinds.iter().all(|kind| kind.values_only()) {
+            true => Self::Withheld,
+            false => Self::Lowered,
+        }
+    }
 }
 
 impl Input {

@@ -23,8 +23,8 @@ const LAST_LINES: usize = 20;
 
 /// One operator's voice in the log, shared by its instances on all workers.
 pub(super) struct Voice {
-    /// The operator's name in the log.
-    operator: String,
+    /// The operator's name in the log; none: nothing is said.
+    operator: Option<String>,
     /// Lines per batch.
     limit: u32,
     spent: Mutex<Spent>,
@@ -41,8 +41,17 @@ struct Spent {
 impl Voice {
     pub(super) fn new(operator: &str, limit: u32) -> Self {
         Self {
-            operator: operator.to_owned(),
+            operator: Some(operator.to_owned()),
             limit,
+            spent: Mutex::default(),
+        }
+    }
+
+    /// The voice of a function that is called beside the batch: what it has to say was said.
+    pub(super) fn silent() -> Self {
+        Self {
+            operator: None,
+            limit: 0,
             spent: Mutex::default(),
         }
     }
@@ -50,6 +59,9 @@ impl Voice {
     /// Writes a line to the log, or counts it where the batch has said enough. What is said before
     /// the first call, while an instance starts, counts for the batch that spoke last.
     pub(super) fn say(&self, batch: Option<BatchTime>, level: Level, message: &str) {
+        let Some(operator) = self.operator.as_deref() else {
+            return;
+        };
         if message.is_empty() {
             // It tells nobody anything; Rust's panics begin with one.
             return;
@@ -75,18 +87,7 @@ impl Voice {
             }
         };
         if allowed {
-            self.log(level, &escape(message, MAX_LINE_CHARACTERS));
-        }
-    }
-
-    fn log(&self, level: Level, message: &str) {
-        let operator = self.operator.as_str();
-        match level {
-            Level::ERROR => error!(target: TARGET, operator, "{message}"),
-            Level::WARN => warn!(target: TARGET, operator, "{message}"),
-            Level::INFO => info!(target: TARGET, operator, "{message}"),
-            Level::DEBUG => debug!(target: TARGET, operator, "{message}"),
-            Level::TRACE => trace!(target: TARGET, operator, "{message}"),
+            log(operator, level, &escape(message, MAX_LINE_CHARACTERS));
         }
     }
 
@@ -94,13 +95,23 @@ impl Voice {
         if spent.dropped > 0 {
             warn!(
                 target: TARGET,
-                operator = self.operator.as_str(),
+                operator = self.operator.as_deref(),
                 batch = %spent.batch,
                 dropped = spent.dropped,
                 limit = self.limit,
                 "log lines of the function were dropped"
             );
         }
+    }
+}
+
+fn log(operator: &str, level: Level, message: &str) {
+    match level {
+        Level::ERROR => error!(target: TARGET, operator, "{message}"),
+        Level::WARN => warn!(target: TARGET, operator, "{message}"),
+        Level::INFO => info!(target: TARGET, operator, "{message}"),
+        Level::DEBUG => debug!(target: TARGET, operator, "{message}"),
+        Level::TRACE => trace!(target: TARGET, operator, "{message}"),
     }
 }
 

@@ -29,7 +29,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 pub mod types;
-mod units;
+pub mod units;
 pub mod value;
 
 use std::path::Path;

@@ -169,7 +169,7 @@ impl Problems {
     }
 
     /// Adds one.
-    pub(super) fn add(&mut self, problem: Problem) {
+    pub fn add(&mut self, problem: Problem) {
         self.add_with(|| problem);
     }
 
@@ -193,7 +193,11 @@ impl Problems {
     }
 
     /// Nothing if there are none, else all by position.
-    pub(super) fn into_result(self) -> Result<(), Self> {
+    ///
+    /// # Errors
+    ///
+    /// The problems.
+    pub fn into_result(self) -> Result<(), Self> {
         match self.is_empty() {
             true => Ok(()),
             false => Err(self.sorted()),

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the binary, guests, folders, waiting.
 
 pub mod guests;
+pub mod job;
 
 use std::fs;
 use std::io::Read;

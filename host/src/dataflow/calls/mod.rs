@@ -4,7 +4,9 @@
 //! Instances belong to a [`Run`]: one partition of one attempt. One is made when the first chunk
 //! with records needs it, and dropped with the run.
 
+mod failed;
 mod keep;
+mod left_out;
 mod state;
 
 use std::sync::Arc;
@@ -13,18 +15,22 @@ use std::time::Instant;
 use crate::batch::canonical::canonical_column;
 use crate::batch::convert::{Converted, NOT_EXACT, convert, without};
 use crate::batch::function::{
-    Context, Function, Groups, Outcome, Program, Report, Request, Role, Segment,
+    Context, Function, Groups, Outcome, Program, Report, Request, Role, Segment, Trap,
 };
 use crate::batch::text::{excerpt, record_excerpt};
 use crate::batch::{Chunk, Column, FunctionName, RecordType};
 use crate::topology::plan::{OnError, Op, Plan};
 
-use crate::dataflow::control::{CallSite, Half};
+use crate::dataflow::control::{CallSite, Half, LeftOut};
 use crate::dataflow::environment::Environment;
 use crate::dataflow::failure::{Failure, FailureKind, Node, Trapped};
 use crate::dataflow::operator::{Attempt, Output};
 use crate::dataflow::rejects::{NO_REASON, Rejects};
 use crate::dataflow::seed::seed;
+
+use self::left_out::{Asked, nothing};
+
+pub use self::failed::{FailedCall, Grain};
 
 /// The most that one call may be given or may give, in bytes. A column must stay below 4 GiB, and
 /// slices that repeat can stand for far more than a guest's memory holds.
@@ -47,6 +53,7 @@ struct Link {
     function: Option<FunctionName>,
     /// Whether its records may have other keys than those it was given.
     makes_keys: bool,
+    grain: Grain,
 }
 
 /// The functions of one half of a stage.
@@ -122,6 +129,10 @@ impl Caller {
                 on_error: of.on_error,
                 function: of.function_as(role).cloned(),
                 makes_keys: !matches!(of.op, Op::Filter | Op::MapValues | Op::FlatMapValues),
+                grain: match of.op {
+                    Op::MapPartitions | Op::Transform | Op::TransformWith => Grain::Whole,
+                    _ => Grain::Unit,
+                },
             }
         };
         Self {
@@ -301,6 +312,29 @@ impl Caller {
         }
     }
 
+    fn attempt(&self) -> &Attempt {
+        let (attempt, _) = self.open.as_ref().expect("calls happen in an open round");
+        attempt
+    }
+
+    fn site(&self, part: Part<'_>, run: &Run) -> CallSite {
+        CallSite {
+            stream: part.links[0].stream,
+            role: self.role,
+            half: self.half,
+            partition: run.partition,
+            sequence: run.calls,
+        }
+    }
+
+    /// What is to be left out of the next call.
+    fn left_out(&self, part: Part<'_>, run: &Run) -> Option<&LeftOut> {
+        let skip = &self.attempt().plan.skip;
+        (!skip.is_empty())
+            .then(|| skip.get(&self.site(part, run)))
+            .flatten()
+    }
+
     /// Calls the instance of `part`, made if need be, and measures it.
     fn call(
         &self,
@@ -309,46 +343,48 @@ impl Caller {
         request: &Request,
         out: &mut Output,
     ) -> Result<Outcome, Failure> {
-        let (attempt, program) = self.open.as_ref().expect("calls happen in an open round");
-        let plan = &attempt.plan;
-        let site = CallSite {
-            stream: part.links[0].stream,
-            role: self.role,
-            half: self.half,
-            partition: run.partition,
-            sequence: run.calls,
-        };
+        let plan = &self.attempt().plan;
+        let site = self.site(part, run);
         let context = Context {
             batch_time: plan.batch,
             partition: site.partition,
             sequence: site.sequence,
             seed: seed(plan.seed, plan.batch, &site),
         };
-        let skip = plan.skip.get(&site).map_or(&[][..], Vec::as_slice);
-        run.instances.resize_with(program.len(), || None);
+        let left_out = self.left_out(part, run);
+        let Some(asked) = Asked::new(request, left_out) else {
+            let Some(LeftOut::All { reason }) = left_out else {
+                unreachable!("only a call that is left out whole has nothing to ask")
+            };
+            return Ok(nothing(part.segment.gives, request.units(), reason));
+        };
+        run.instances.resize_with(self.program().len(), || None);
         let binding = &part.segment.binding;
         let start = Instant::now();
         let result = match &mut run.instances[part.index] {
-            Some(function) => function.call(&context, request, skip),
-            slot => binding
-                .instantiate()
-                .and_then(|function| slot.insert(function).call(&context, request, skip)),
+            Some(function) => function.call(&context, &asked.request, &asked.skip),
+            slot => binding.instantiate().and_then(|function| {
+                slot.insert(function)
+                    .call(&context, &asked.request, &asked.skip)
+            }),
         };
         out.tally().guest(part.node(), start.elapsed());
         let kind = match result {
-            Ok(outcome) if size(&outcome) <= CALL_BYTES => return Ok(outcome),
+            Ok(outcome) if size(&outcome) <= CALL_BYTES => return Ok(asked.told(outcome)),
             Ok(outcome) => FailureKind::TooLarge {
                 bytes: size(&outcome) as u64,
                 limit: CALL_BYTES as u64,
             },
             Err(trap) => {
-                let names = part.links.iter().filter_map(|link| link.function.clone());
-                FailureKind::Trap(Box::new(Trapped {
-                    trap,
+                let call = self.failed(part, (site, context), (request, trap));
+                let kind = FailureKind::Trap(Box::new(Trapped {
+                    trap: call.trap.clone(),
                     plugin: binding.digest(),
-                    functions: names.collect(),
+                    functions: call.links.iter().map(|(_, name)| name.clone()).collect(),
                     site,
-                }))
+                }));
+                out.trap(call);
+                kind
             }
         };
         Err(Failure {
@@ -356,6 +392,27 @@ impl Caller {
             partition: run.partition,
             kind,
         })
+    }
+
+    /// A call that ended with `trap`.
+    fn failed(
+        &self,
+        part: Part<'_>,
+        (site, context): (CallSite, Context),
+        (request, trap): (&Request, Trap),
+    ) -> FailedCall {
+        let link = |link: &Link| Some((link.stream, link.function.clone()?));
+        FailedCall {
+            site,
+            context,
+            binding: Arc::clone(&part.segment.binding),
+            request: request.clone(),
+            left_out: self.attempt().plan.skip.get(&site).cloned(),
+            links: part.links.iter().filter_map(link).collect(),
+            grain: part.links[0].grain,
+            keys: None,
+            trap,
+        }
     }
 
     /// Tallies what a call told beside its output.
@@ -366,6 +423,7 @@ impl Caller {
         (input, report): (&Chunk, &Report),
         out: &mut Output,
     ) -> Result<(), Failure> {
+        let left_out = self.left_out(part, run);
         for (name, amount) in &report.counters {
             out.tally().node(part.node()).count(name, *amount);
         }
@@ -384,12 +442,20 @@ impl Caller {
                 rejects.tell(0, || (None, NO_REASON.to_owned()), out)?;
             }
             for one in told {
-                // Only the first link's records were seen by the host. The index is
-                // guest-controlled.
+                // Only the first link's records were seen by the host, and what it found guilty. The
+                // index is guest-controlled.
                 let index = one.at.index as usize;
                 let seen = number == 0 && index < input.len();
-                let record = || seen.then(|| record_excerpt(input, index));
-                let reason = || excerpt(one.reason.as_bytes());
+                let guilty = left_out.and_then(|left_out| left_out.unit(one.at));
+                let record = || match guilty {
+                    Some(guilty) => Some(guilty.record.clone()),
+                    None => seen.then(|| record_excerpt(input, index)),
+                };
+                let reason = || match left_out {
+                    Some(LeftOut::All { reason }) => reason.clone(),
+                    _ if guilty.is_some() => one.reason.clone(),
+                    _ => excerpt(one.reason.as_bytes()),
+                };
                 rejects.tell(one.at.index, || (record(), reason()), out)?;
             }
         }

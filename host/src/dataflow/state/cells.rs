@@ -252,12 +252,11 @@ impl VarCells {
             return;
         }
         let mut builder = ColumnBuilder::new(self.column_type);
-        let mut index = 0;
-        for place in self.places.iter_mut().filter(|place| place.exists()) {
+        let places = self.places.iter_mut().filter(|place| place.exists());
+        for (index, place) in (0..).zip(places) {
             let segment = &self.segments[place.segment as usize];
             builder.append_one(segment, place.index as usize);
             *place = Place { segment: 0, index };
-            index += 1;
         }
         let only = builder.finish();
         self.held = only.size();

@@ -24,7 +24,6 @@ mod index;
 mod map_with_state;
 mod page;
 mod rows;
-
 mod snapshots;
 mod store;
 mod table;
@@ -36,7 +35,6 @@ mod tests;
 pub(super) use admit::Admit;
 pub use frozen::{Frozen, Stretch};
 pub(super) use map_with_state::MapWithState;
-
 pub(super) use snapshots::Snapshots;
 pub(super) use store::{Shared, Store};
 pub use table::{Shape, Table, Timing};

@@ -22,6 +22,12 @@ struct Entry {
     time: i64,
 }
 
+/// A key, its state and its time.
+type Row = (i64, i64, i64);
+
+/// Keys, what becomes of each, and its new state if it has one.
+type Call = Vec<(i64, Change, i64)>;
+
 /// A table, written for clarity.
 #[derive(Clone, Debug, Default)]
 struct Model {
@@ -30,7 +36,7 @@ struct Model {
 }
 
 impl Model {
-    fn rows(&self) -> Vec<(i64, i64, i64)> {
+    fn rows(&self) -> Vec<Row> {
         let mut rows: Vec<(&i64, &Entry)> = self.entries.iter().collect();
         rows.sort_by_key(|(_, entry)| entry.entered);
         let row = |(key, entry): &(&i64, &Entry)| (**key, entry.state, entry.time);
@@ -38,7 +44,7 @@ impl Model {
     }
 
     /// Some calls of one batch, each with its keys and what becomes of them.
-    fn batch(&mut self, calls: &[Vec<(i64, Change, i64)>], time: i64) {
+    fn batch(&mut self, calls: &[Call], time: i64) {
         let before = self.entries.clone();
         let mut first: HashMap<i64, u64> = HashMap::new();
         for (key, ..) in calls.iter().flatten() {
@@ -76,7 +82,7 @@ impl Model {
             .into_iter()
             .filter(|(.., time)| *time <= deadline);
         let due: Vec<i64> = due.map(|(key, ..)| key).collect();
-        due.iter().for_each(|key| drop(self.entries.remove(key)));
+        self.entries.retain(|_, entry| entry.time > deadline);
         due
     }
 }
@@ -112,7 +118,7 @@ fn numbers(column: &Column) -> Vec<i64> {
     }
 }
 
-fn rows(frozen: &Frozen) -> Vec<(i64, i64, i64)> {
+fn rows(frozen: &Frozen) -> Vec<Row> {
     let stretches = frozen.slots(0..SLOTS);
     let rows: Vec<_> = stretches
         .flat_map(|stretch| {
@@ -136,7 +142,7 @@ fn rows(frozen: &Frozen) -> Vec<(i64, i64, i64)> {
 }
 
 /// Does to the table what [`Model::batch`] does to the model.
-fn batch(table: &mut Table, calls: &[Vec<(i64, Change, i64)>], time: i64) {
+fn batch(table: &mut Table, calls: &[Call], time: i64) {
     let columns = calls.iter().map(|call| {
         let texts: Vec<String> = call.iter().map(|(key, ..)| text(*key)).collect();
         Column::text(texts.iter().map(String::as_str))
@@ -206,7 +212,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 impl Step {
-    fn changes(&self, time: i64) -> Vec<Vec<(i64, Change, i64)>> {
+    fn changes(&self, time: i64) -> Vec<Call> {
         let change = |key: i64, kind: i64| match (key + kind) % 12 {
             ..5 => Change::Set,
             5..10 if kind < 6 => Change::Remove,
@@ -224,7 +230,7 @@ impl Step {
 
 fn check(column_type: ColumnType, steps: &[Step]) {
     let (mut table, mut model) = (table(column_type), Model::default());
-    let mut frozen: Vec<(Frozen, Vec<(i64, i64, i64)>)> = Vec::new();
+    let mut frozen: Vec<(Frozen, Vec<Row>)> = Vec::new();
     for (time, step) in (1..).zip(steps) {
         let calls = step.changes(time);
         let mut next = model.clone();
@@ -271,11 +277,11 @@ proptest! {
 
 #[test]
 fn a_frozen_table_is_read_by_another_thread_while_batches_go_on() {
-    let set = |range: std::ops::Range<i64>, time: i64| -> Vec<(i64, Change, i64)> {
+    let set = |range: std::ops::Range<i64>, time: i64| -> Call {
         range.map(|key| (key, Change::Set, key + time)).collect()
     };
     let (mut table, mut model) = (table(ColumnType::Text), Model::default());
-    let (send, receive) = channel::<(Frozen, Vec<(i64, i64, i64)>)>();
+    let (send, receive) = channel::<(Frozen, Vec<Row>)>();
     let reader = thread::spawn(move || {
         let mut read = 0;
         for (frozen, expected) in receive {
@@ -362,7 +368,7 @@ fn states_of_another_version_are_those_of_the_batch_until_it_commits() {
     halve(&mut table);
     assert_eq!(rows(&table.freeze()), expected);
     table.commit();
-    let halved: Vec<(i64, i64, i64)> = (0..9000).step_by(2).map(|key| (key, key / 2, 7)).collect();
+    let halved: Vec<Row> = (0..9000).step_by(2).map(|key| (key, key / 2, 7)).collect();
     assert_eq!(rows(&table.freeze()), halved);
     assert_eq!(table.shape().state, ColumnType::Text);
 }

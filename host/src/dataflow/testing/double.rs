@@ -180,13 +180,13 @@ fn run(
     let rejection = |(index, reason): &(u32, &str)| Rejection {
         at: RecordRef {
             link: 0,
-            index: *index,
+            index: kept[*index as usize],
         },
         reason: (*reason).to_owned(),
     };
     let report = Report {
         links: vec![LinkCount {
-            records: input.len() as u64,
+            records: kept.len() as u64,
             rejected: rejected.len() as u64,
         }],
         rejections: rejected.iter().map(rejection).collect(),

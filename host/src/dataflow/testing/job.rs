@@ -109,6 +109,23 @@ impl Job {
         stream
     }
 
+    /// A stream with state in a column of `state`, whose function takes `takes`.
+    pub(in crate::dataflow) fn stateful(
+        &mut self,
+        op: Op,
+        from: Upstream,
+        (takes, gives, state): (RecordType, RecordType, ColumnType),
+        double: &Double,
+    ) -> Upstream {
+        let stream = self.function(op, from, (takes, gives), double);
+        self.types.states[self.functions.len() - 1] = Some(StateSignature {
+            column_type: state,
+            version: 1,
+            only_changed: false,
+        });
+        stream
+    }
+
     /// Gives `stream` another function, in a role, that takes `takes`.
     pub(in crate::dataflow) fn other(
         &mut self,
@@ -139,23 +156,6 @@ impl Job {
         if let Upstream::Stream(stream) = stream {
             self.plan.streams[stream].slide = Duration::from_secs(seconds);
         }
-    }
-
-    /// A stream with state in a column of `state`, whose function takes `takes`.
-    pub(in crate::dataflow) fn stateful(
-        &mut self,
-        op: Op,
-        from: Upstream,
-        (takes, gives, state): (RecordType, RecordType, ColumnType),
-        double: &Double,
-    ) -> Upstream {
-        let stream = self.function(op, from, (takes, gives), double);
-        self.types.states[self.functions.len() - 1] = Some(StateSignature {
-            column_type: state,
-            version: 1,
-            only_changed: false,
-        });
-        stream
     }
 
     pub(in crate::dataflow) fn sink(&mut self, from: Upstream) {

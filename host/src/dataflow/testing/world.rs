@@ -12,12 +12,11 @@ use crate::topology::types::Types;
 
 use super::records;
 
-/// By stage and role.
-pub(in crate::dataflow) type Programs = BTreeMap<(usize, Role), Program>;
+type Programs = BTreeMap<(usize, Role), Program>;
 
 /// An environment of plain vectors.
 pub(in crate::dataflow) struct World {
-    /// Types and programs of the rounds to come.
+    /// Types and programs (by stage and role) of the rounds to come.
     bound: Mutex<(Arc<Types>, Programs)>,
     /// By stream.
     initial: BTreeMap<usize, Arc<Chunk>>,
@@ -99,8 +98,8 @@ impl Environment for World {
     }
 
     fn program(&self, _: Round, stage: usize, role: Role) -> Program {
-        let programs = &self.bound.lock().unwrap().1;
-        programs.get(&(stage, role)).cloned().unwrap_or_default()
+        let bound = self.bound.lock().unwrap();
+        bound.1.get(&(stage, role)).cloned().unwrap_or_default()
     }
 
     fn types(&self, _: Round) -> Arc<Types> {

@@ -3,6 +3,7 @@
 
 mod order;
 mod rounds;
+mod state;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

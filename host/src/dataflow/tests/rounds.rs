@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use crate::batch::function::RecordRef;
-use crate::dataflow::control::Verdict;
+use crate::batch::function::{RecordRef, Role};
+use crate::dataflow::control::{CallSite, Guilty, Half, LeftOut, Verdict};
 use crate::dataflow::engine::{Engine, Options};
 use crate::dataflow::failure::{FailureKind, Node};
 use crate::dataflow::testing::{Double, INT, Job, PAIR, TEXT, World, chunk};
@@ -136,7 +136,8 @@ fn sources_and_sinks_that_cannot_go_on_fail_the_attempt() {
 #[test]
 fn a_record_that_is_to_be_skipped_never_reaches_the_function() {
     let mut job = Job::new();
-    checked_words(&mut job);
+    let checked = checked_words(&mut job);
+    job.skips(checked);
     let world = job.world();
     let mut engine = Engine::start(&job.plan, 2, world.clone()).unwrap();
     world.feed(0, &[chunk(TEXT, &["a", "!", "b"])], 3);
@@ -147,11 +148,51 @@ fn a_record_that_is_to_be_skipped_never_reaches_the_function() {
     engine.verdict(1, Verdict::Abort);
     world.staged();
     let mut plan = job.round(2);
-    plan.skip
-        .insert(trapped.site, vec![RecordRef { link: 0, index: 1 }]);
+    let guilty = Guilty {
+        at: RecordRef { link: 0, index: 1 },
+        record: "!".to_owned(),
+        reason: "it traps".to_owned(),
+    };
+    plan.skip.insert(trapped.site, LeftOut::Units(vec![guilty]));
     engine.begin(plan);
-    assert_eq!(engine.wait(PATIENCE).unwrap().failures, []);
+    let decided = engine.wait(PATIENCE).unwrap();
+    assert_eq!(decided.failures, []);
     assert_eq!(of_sink(&world.staged(), 0), [(0, "a b".to_owned())]);
+    let checked = &decided.report.streams[0];
+    let counts = (checked.records_in, checked.records_out, checked.rejected);
+    assert_eq!(counts, (3, 2, 1), "it is counted as rejected");
+    assert_eq!(checked.samples[0].to_string(), "record `!`: it traps");
+}
+
+#[test]
+fn a_call_that_is_left_out_gives_nothing_and_rejects_all_it_was_given() {
+    let mut job = Job::new();
+    let words = job.source(TEXT);
+    let never = Double::texts(|_| Err("never called"));
+    let whole = job.function(Op::MapPartitions, words, (TEXT, TEXT), &never);
+    job.skips(whole);
+    job.sink(whole);
+    let world = job.world();
+    let mut engine = Engine::start(&job.plan, 2, world.clone()).unwrap();
+    world.feed(0, &[chunk(TEXT, &["a", "b"])], 1);
+    let mut plan = job.round(1);
+    let site = CallSite {
+        stream: 0,
+        role: Role::Main,
+        half: Half::Before,
+        partition: 0,
+        sequence: 0,
+    };
+    let reason = "it traps".to_owned();
+    plan.skip.insert(site, LeftOut::All { reason });
+    engine.begin(plan);
+    let decided = engine.wait(PATIENCE).unwrap();
+    assert_eq!(decided.failures, []);
+    assert_eq!(never.count(), (0, 0));
+    let whole = &decided.report.streams[0];
+    let counts = (whole.records_in, whole.records_out, whole.rejected);
+    assert_eq!(counts, (2, 0, 2));
+    assert_eq!(whole.samples[0].to_string(), "record `a`: it traps");
 }
 
 #[test]

@@ -36,6 +36,16 @@ pub struct Types {
     pub states: Vec<Option<StateSignature>>,
 }
 
+impl Types {
+    /// The pairs (key, state) that a stateful stream holds.
+    #[must_use]
+    pub fn state_record(&self, stream: usize) -> Option<RecordType> {
+        let key = self.takes[stream].first()?.key?;
+        let state = self.states[stream]?;
+        Some(RecordType::pair(key, state.column_type))
+    }
+}
+
 /// Works out the types of all streams. The problems are of no named file: see
 /// [`Problems::in_file`].
 ///

@@ -5,6 +5,8 @@
     reason = "functions are written as authors write them"
 )]
 
+mod one_batch;
+mod poison;
 mod windows;
 
 use std::collections::HashMap;
@@ -340,7 +342,29 @@ plugin!(
     windows::real_left,
     windows::early,
     windows::at_least,
-    windows::by_length,
+    windows::by_size,
     windows::stroke,
-    windows::stroke_pair
+    windows::stroke_pair,
+    one_batch::by_length,
+    one_batch::by_single,
+    one_batch::by_double,
+    one_batch::single,
+    one_batch::double_value,
+    one_batch::by_map,
+    one_batch::total,
+    one_batch::missing,
+    one_batch::zip,
+    one_batch::sizes_of_both,
+    one_batch::mean_of_both,
+    poison::fussy,
+    poison::picky,
+    poison::fussy_filter,
+    poison::fussy_words,
+    poison::fussy_value,
+    poison::endless,
+    poison::greedy,
+    poison::fussy_add,
+    poison::fussy_partition,
+    poison::fussy_batch,
+    poison::never_empty
 );

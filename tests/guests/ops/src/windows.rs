@@ -100,10 +100,11 @@ pub fn at_least((_, value): (&str, i64), params: &Least) -> bool {
     value >= params.least
 }
 
-// === keys ===
+// === pairs ===
 
+/// Keys of int64.
 #[map]
-pub fn by_length(word: &str) -> (i64, i64) {
+pub fn by_size(word: &str) -> (i64, i64) {
     (word.len() as i64, 1)
 }
 

@@ -1,0 +1,479 @@
+//! The states that a job starts with: files of a JSON array `[key, state]` per line, read once,
+//! before the first batch.
+//!
+//! Keys and states take the column types of the function that is going to hold them. An integer
+//! becomes a float64 as everywhere, bytes are base64, any value is msgpack. What the file says twice
+//! is as wrong as what does not fit: everything is told with its line, and nothing is taken.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
+
+use crate::batch::canonical::{CanonicalError, canonical};
+use crate::batch::column::VarBuilder;
+use crate::batch::convert::{EXACT_INTEGERS, NOT_EXACT};
+use crate::batch::group::{Grouper, Numbers};
+use crate::batch::text::excerpt;
+use crate::batch::{Chunk, Column, ColumnType, Fixed, RecordType, TextBuffer};
+use crate::topology::plan::{Op, Place, Plan};
+use crate::topology::problem::{Problem, Problems};
+use crate::topology::types::Types;
+
+/// The largest file of initial states, in bytes.
+pub const MAX_INITIAL_BYTES: usize = 1 << 30;
+
+/// A file of initial states that cannot be taken.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the initial state of stream `{stream}` from `{}`", path.display())]
+pub struct InitialError {
+    /// The stream.
+    pub stream: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub kind: InitialErrorKind,
+}
+
+/// Why a file of initial states cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum InitialErrorKind {
+    /// It cannot be opened or read.
+    #[error(transparent)]
+    Unreadable(#[from] io::Error),
+    /// It is larger than anything is read at once.
+    #[error("it is larger than the limit of {MAX_INITIAL_BYTES} bytes")]
+    TooLarge,
+    /// Lines that are no pairs of these types.
+    #[error("{0}")]
+    Lines(Problems),
+}
+
+impl InitialErrorKind {
+    /// What the user can do, if anything is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreadable(error) if error.kind() == io::ErrorKind::NotFound => {
+                Some("the path of `initial` starts from the topology's folder")
+            }
+            Self::TooLarge => Some("feed the states through a source instead"),
+            Self::Unreadable(_) | Self::Lines(_) => None,
+        }
+    }
+}
+
+/// The streams that start with states and have not fired yet.
+pub type Waiting = BTreeSet<usize>;
+
+/// The states that streams start with, until they have fired in a batch that is committed.
+#[derive(Debug, Default)]
+pub struct Initial(Mutex<BTreeMap<usize, Arc<Chunk>>>);
+
+impl Initial {
+    /// Reads the files that `plan` names for the streams in `waiting`, as `types` want them.
+    ///
+    /// # Errors
+    ///
+    /// The first file that cannot be taken, with all that is wrong with it.
+    pub fn read(plan: &Plan, types: &Types, waiting: &Waiting) -> Result<Self, InitialError> {
+        let mut states = BTreeMap::new();
+        for &index in waiting {
+            let stream = &plan.streams[index];
+            let (Some(path), Some(wanted)) = (path_of(&stream.op), types.state_record(index))
+            else {
+                continue;
+            };
+            let chunk = read(path, wanted).map_err(|kind| InitialError {
+                stream: stream.name.clone(),
+                path: path.to_owned(),
+                kind,
+            })?;
+            states.insert(index, Arc::new(chunk));
+        }
+        Ok(Self(Mutex::new(states)))
+    }
+
+    /// What `Plan::streams[stream]` starts with.
+    #[must_use]
+    pub fn of(&self, stream: usize) -> Option<Arc<Chunk>> {
+        self.lock().get(&stream).cloned()
+    }
+
+    /// Lets go of those that are not waiting any more: the operators hold what became of them.
+    pub fn keep(&self, waiting: &Waiting) {
+        self.lock().retain(|stream, _| waiting.contains(stream));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Arc<Chunk>>> {
+        // Changed in single steps, so a panic elsewhere does not matter here.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All streams of `plan` that start with states.
+#[must_use]
+pub fn waiting(plan: &Plan) -> Waiting {
+    let starts = |stream: &usize| path_of(&plan.streams[*stream].op).is_some();
+    (0..plan.streams.len()).filter(starts).collect()
+}
+
+fn path_of(op: &Op) -> Option<&Path> {
+    match op {
+        Op::UpdateStateByKey(state) | Op::MapWithState(state) => state.initial.as_deref(),
+        _ => None,
+    }
+}
+
+fn read(path: &Path, wanted: RecordType) -> Result<Chunk, InitialErrorKind> {
+    let mut bytes = Vec::new();
+    let limit = MAX_INITIAL_BYTES as u64 + 1;
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_INITIAL_BYTES {
+        return Err(InitialErrorKind::TooLarge);
+    }
+    parse(path, &bytes, wanted).map_err(InitialErrorKind::Lines)
+}
+
+/// The pairs of a file; lines of nothing but white space are none.
+fn parse(path: &Path, bytes: &[u8], wanted: RecordType) -> Result<Chunk, Problems> {
+    let mut problems = Problems::new(path);
+    let key_type = wanted.key.expect("a stateful stream has keys");
+    let mut keys = Elements::new(Part::Key, key_type);
+    let mut states = Elements::new(Part::State, wanted.value);
+    // By pair.
+    let mut lines = Vec::new();
+    for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        match pair(line) {
+            Ok((key, state)) => {
+                let fits = keys
+                    .bytes_of(&key)
+                    .and_then(|key| Ok((key, states.bytes_of(&state)?)));
+                match fits {
+                    Ok((key, state)) => {
+                        keys.push(&key);
+                        states.push(&state);
+                        lines.push(number);
+                    }
+                    Err(message) => problems.add(wrong(number, 1, &message, wanted)),
+                }
+            }
+            Err((column, message)) => problems.add(wrong(number, column, &message, wanted)),
+        }
+    }
+    let keys = keys.finish();
+    for (later, first) in repeated(&keys) {
+        let key = excerpt(&shown(&keys, later));
+        let message = format!("the key `{key}` stands in line {} already", lines[first]);
+        let place = Place {
+            line: lines[later],
+            column: 1,
+        };
+        let hint = "a key has one state; leave one of the lines out";
+        problems.add(Problem::error(Some(place), &message).hint(hint));
+    }
+    problems.into_result()?;
+    Ok(Chunk::pairs(keys, states.finish()))
+}
+
+/// A key and a state; or the column where the line stops being one, and why.
+fn pair(line: &[u8]) -> Result<(Value, Value), (usize, String)> {
+    match serde_json::from_slice(line) {
+        Ok(Value::Array(pair)) => match <[Value; 2]>::try_from(pair) {
+            Ok([key, state]) => Ok((key, state)),
+            Err(other) => Err((1, format!("an array of {}, not of 2", other.len()))),
+        },
+        Ok(other) => Err((1, format!("{} instead of an array", what(&other)))),
+        Err(error) => {
+            let told = error.to_string();
+            // It ends with the place, counted from the line's own beginning.
+            let told = told.split(" at line ").next().unwrap_or_default();
+            Err((error.column(), format!("this is not JSON: {told}")))
+        }
+    }
+}
+
+fn wrong(line: usize, column: usize, message: &str, wanted: RecordType) -> Problem {
+    let key = wanted.key.map_or("key", ColumnType::name);
+    let hint = format!("a line is `[key, state]`, here [{key}, {}]", wanted.value);
+    Problem::error(Some(Place { line, column }), message).hint(hint)
+}
+
+/// Pairs of equal keys: the index of a key that was there before, and of the first like it.
+fn repeated(keys: &Column) -> Vec<(usize, usize)> {
+    let (mut numbers, mut groups) = (Numbers::new(), Grouper::new(keys.column_type()));
+    groups.group(keys, &mut numbers);
+    let mut firsts = Vec::with_capacity(groups.len());
+    let mut repeated = Vec::new();
+    for (index, number) in numbers.into_iter().enumerate() {
+        match firsts.get(u32::from_le_bytes(number) as usize) {
+            Some(&first) => repeated.push((index, first)),
+            // New groups are numbered in order.
+            None => firsts.push(index),
+        }
+    }
+    repeated
+}
+
+fn shown(column: &Column, index: usize) -> Vec<u8> {
+    let mut shown = Vec::new();
+    crate::batch::text::write_element(&mut shown, column, index);
+    shown
+}
+
+fn what(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(number) if number.is_f64() => "a float",
+        Value::Number(number) if number.is_u64() && !number.is_i64() => "an integer beyond int64",
+        Value::Number(_) => "an integer",
+        Value::String(_) => "a text",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// Of a pair.
+#[derive(Clone, Copy)]
+enum Part {
+    Key,
+    State,
+}
+
+/// The keys or the states, as they come.
+struct Elements {
+    part: Part,
+    column_type: ColumnType,
+    bytes: VarBuilder,
+}
+
+impl Elements {
+    fn new(part: Part, column_type: ColumnType) -> Self {
+        Self {
+            part,
+            column_type,
+            bytes: VarBuilder::default(),
+        }
+    }
+
+    /// The bytes of `value` in a column of this type, or what is wrong with it.
+    fn bytes_of(&self, value: &Value) -> Result<Vec<u8>, String> {
+        let name = match self.part {
+            Part::Key => "key",
+            Part::State => "state",
+        };
+        let bytes = match (self.column_type, value) {
+            (ColumnType::Text, Value::String(text)) => Some(text.clone().into_bytes()),
+            (ColumnType::Bytes, Value::String(text)) => {
+                let decoded = BASE64_STANDARD.decode(text);
+                return decoded.map_err(|error| format!("the {name} is not base64: {error}"));
+            }
+            (ColumnType::Int64, Value::Number(number)) => {
+                number.as_i64().map(|number| number.to_le_bytes().to_vec())
+            }
+            (ColumnType::Float64, Value::Number(number)) => {
+                let exact = number.is_f64()
+                    || number
+                        .as_i64()
+                        .is_some_and(|one| (-EXACT_INTEGERS..=EXACT_INTEGERS).contains(&one));
+                if !exact {
+                    return Err(format!("the {name} is {number}: {NOT_EXACT}"));
+                }
+                number.as_f64().map(|number| number.to_le_bytes().to_vec())
+            }
+            (ColumnType::Bool, Value::Bool(value)) => Some(vec![u8::from(*value)]),
+            (ColumnType::Msgpack, value) => match self.part {
+                Part::Key => {
+                    let key = canonical_key(value);
+                    return key.map_err(|error| format!("the {name} is none: {error}"));
+                }
+                Part::State => Some(packed(value)),
+            },
+            _ => None,
+        };
+        bytes.ok_or_else(|| {
+            let (value, wanted) = (what(value), self.column_type);
+            format!("the {name} is {value}, not {wanted}")
+        })
+    }
+
+    fn push(&mut self, element: &[u8]) {
+        self.bytes.push(element);
+    }
+
+    fn finish(self) -> Column {
+        let column = self.bytes.finish();
+        let data = column.data().clone();
+        let made = match self.column_type {
+            ColumnType::Text => TextBuffer::new(column).map(Column::Text),
+            ColumnType::Bytes => Ok(Column::Bytes(column)),
+            ColumnType::Msgpack => Ok(Column::Msgpack(column)),
+            ColumnType::Int64 => Fixed::new(data).map(Column::Int64),
+            ColumnType::Float64 => Fixed::new(data).map(Column::Float64),
+            ColumnType::Bool => Fixed::new(data).and_then(Column::checked_bool),
+        };
+        made.expect("every element was checked")
+    }
+}
+
+fn packed(value: &Value) -> Vec<u8> {
+    rmp_serde::to_vec(value)
+        .expect("every JSON value has a MessagePack form, and a vector takes all bytes")
+}
+
+fn canonical_key(value: &Value) -> Result<Vec<u8>, CanonicalError> {
+    let mut key = Vec::new();
+    canonical(&packed(value), &mut key)?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    const COUNTS: RecordType = RecordType::pair(ColumnType::Text, ColumnType::Int64);
+
+    fn parsed(text: &str, wanted: RecordType) -> Result<Chunk, String> {
+        parse(Path::new("s.json"), text.as_bytes(), wanted).map_err(|error| error.to_string())
+    }
+
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "expectations are written in place"
+    )]
+    fn check(text: &str, wanted: RecordType, expected: Expect) {
+        let told = match parsed(text, wanted) {
+            Ok(chunk) => {
+                let mut shown = Vec::new();
+                crate::batch::text::write_lines(&mut shown, &chunk, 0..chunk.len());
+                String::from_utf8(shown).unwrap()
+            }
+            Err(told) => told,
+        };
+        expected.assert_eq(&told);
+    }
+
+    #[test]
+    fn pairs_are_read_in_file_order_and_blank_lines_are_none() {
+        check(
+            "[\"b\", 2]\r\n\n  \n [\"a\",-1] \n",
+            COUNTS,
+            expect![[r"
+                (b,2)
+                (a,-1)
+            "]],
+        );
+        assert_eq!(parsed("", COUNTS).unwrap(), Chunk::empty(COUNTS));
+    }
+
+    #[test]
+    fn every_type_is_read() {
+        use ColumnType::{Bool, Bytes, Float64, Int64, Msgpack};
+        let pair = RecordType::pair;
+        check(
+            "[\"aGk=\", 1.5]",
+            pair(Bytes, Float64),
+            expect![[r"
+            (aGk=,1.5)
+        "]],
+        );
+        check(
+            "[7, 3]",
+            pair(Int64, Float64),
+            expect![[r"
+            (7,3.0)
+        "]],
+        );
+        check(
+            "[true, null]\n[false, {\"a\": [1]}]",
+            pair(Bool, Msgpack),
+            expect![[r#"
+            (true,null)
+            (false,{"a":[1]})
+        "#]],
+        );
+        check(
+            "[{\"bb\": 1, \"a\": 2.0}, true]",
+            pair(Msgpack, Bool),
+            expect![[r#"
+            ({"a":2.0,"bb":1},true)
+        "#]],
+        );
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_with_its_line() {
+        check(
+            "[\"a\", 1]\n[1, 1]\n[\"b\", 1.5]\n[\"c\"]\n{\"d\": 1}\n[\"e\", 1\n[\"a\", 2]\n",
+            COUNTS,
+            expect![[r#"
+                s.json:2:1: the key is an integer, not text
+                  hint: a line is `[key, state]`, here [text, int64]
+                s.json:3:1: the state is a float, not int64
+                  hint: a line is `[key, state]`, here [text, int64]
+                s.json:4:1: an array of 1, not of 2
+                  hint: a line is `[key, state]`, here [text, int64]
+                s.json:5:1: an object instead of an array
+                  hint: a line is `[key, state]`, here [text, int64]
+                s.json:6:7: this is not JSON: EOF while parsing a list
+                  hint: a line is `[key, state]`, here [text, int64]
+                s.json:7:1: the key `a` stands in line 1 already
+                  hint: a key has one state; leave one of the lines out"#]],
+        );
+        check(
+            "[\"a\", 9007199254740993]",
+            RecordType::pair(ColumnType::Text, ColumnType::Float64),
+            expect![[r#"
+                s.json:1:1: the state is 9007199254740993: an int64 beyond 2^53 is no exact float64
+                  hint: a line is `[key, state]`, here [text, float64]"#]],
+        );
+        check(
+            "[\"=\", 9223372036854775808]",
+            RecordType::pair(ColumnType::Bytes, ColumnType::Int64),
+            expect![[r#"
+                s.json:1:1: the key is not base64: Invalid symbol 61, offset 0.
+                  hint: a line is `[key, state]`, here [bytes, int64]"#]],
+        );
+        check(
+            "[\"a\", 9223372036854775808]",
+            COUNTS,
+            expect![[r#"
+                s.json:1:1: the state is an integer beyond int64, not int64
+                  hint: a line is `[key, state]`, here [text, int64]"#]],
+        );
+    }
+
+    #[test]
+    fn keys_that_are_equal_in_canonical_form_are_the_same() {
+        check(
+            "[[1, {\"x\": 1, \"aa\": 2}], true]\n[[1, {\"aa\": 2, \"x\": 1}], true]\n[[1.0, 0], true]",
+            RecordType::pair(ColumnType::Msgpack, ColumnType::Bool),
+            expect![[r#"
+                s.json:2:1: the key `[1,{"x":1,"aa":2}]` stands in line 1 already
+                  hint: a key has one state; leave one of the lines out"#]],
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_says_where_it_is_looked_for() {
+        let Err(kind) = read(Path::new("nowhere/s.json"), COUNTS) else {
+            panic!("there is no such file")
+        };
+        assert_eq!(
+            kind.hint(),
+            Some("the path of `initial` starts from the topology's folder")
+        );
+    }
+}
