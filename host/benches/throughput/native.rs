@@ -1,9 +1,11 @@
 //! The same work with plain threads and no sandbox: the best we can write around the same
 //! functions.
 
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::thread;
 
+use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use memchr::memmem::Finder;
 
@@ -78,4 +80,79 @@ fn pieces(text: &str, count: usize) -> Vec<&str> {
         rest = after;
     }
     pieces
+}
+
+/// A running count per word: on `threads` threads, each with a table of the words of its own.
+pub struct Running {
+    tables: Vec<HashMap<String, i64, RandomState>>,
+    split: RandomState,
+}
+
+impl Running {
+    /// No words yet.
+    pub fn new(threads: usize) -> Self {
+        Self {
+            tables: (0..threads).map(|_| HashMap::default()).collect(),
+            split: RandomState::default(),
+        }
+    }
+
+    /// Adds 1 for each of `words`, and gives all words and counts, as columns.
+    pub fn update(&mut self, words: &[String]) -> Vec<(Vec<u8>, Vec<i64>)> {
+        let threads = self.tables.len();
+        let split = &self.split;
+        let sorted: Vec<Vec<Vec<&str>>> = thread::scope(|scope| {
+            let spawned: Vec<_> = words
+                .chunks(words.len().div_ceil(threads))
+                .map(|words| {
+                    scope.spawn(move || {
+                        let mut sorted = vec![Vec::new(); threads];
+                        for word in words {
+                            let table = split.hash_one(word) as usize % threads;
+                            sorted[table].push(word.as_str());
+                        }
+                        sorted
+                    })
+                })
+                .collect();
+            spawned
+                .into_iter()
+                .map(|thread| thread.join().expect("no panic"))
+                .collect()
+        });
+        thread::scope(|scope| {
+            let spawned: Vec<_> = self
+                .tables
+                .iter_mut()
+                .enumerate()
+                .map(|(number, table)| {
+                    let sorted = &sorted;
+                    scope.spawn(move || {
+                        for word in sorted.iter().flat_map(|sorted| &sorted[number]) {
+                            match table.get_mut(*word) {
+                                Some(count) => *count += 1,
+                                None => drop(table.insert((*word).to_owned(), 1)),
+                            }
+                        }
+                        let mut columns = (Vec::new(), Vec::with_capacity(table.len()));
+                        for (word, count) in table.iter() {
+                            columns.0.extend_from_slice(word.as_bytes());
+                            columns.1.push(*count);
+                        }
+                        columns
+                    })
+                })
+                .collect();
+            spawned
+                .into_iter()
+                .map(|thread| thread.join().expect("no panic"))
+                .collect()
+        })
+    }
+
+    /// All counts.
+    pub fn counts(&self) -> BTreeMap<&str, i64> {
+        let all = self.tables.iter().flatten();
+        all.map(|(word, count)| (word.as_str(), *count)).collect()
+    }
 }

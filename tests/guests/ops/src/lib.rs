@@ -7,6 +7,7 @@
 
 mod one_batch;
 mod poison;
+mod state;
 mod windows;
 
 use std::collections::HashMap;
@@ -366,5 +367,28 @@ plugin!(
     poison::fussy_add,
     poison::fussy_partition,
     poison::fussy_batch,
-    poison::never_empty
+    poison::never_empty,
+    state::running,
+    state::calls,
+    state::calls_with_values,
+    state::total_of_changed,
+    state::total_while_busy,
+    state::total_of_positive,
+    state::trace,
+    state::sentence,
+    state::raw_trace,
+    state::drifting_mean,
+    state::again,
+    state::span,
+    state::named,
+    state::last_seen,
+    state::capped,
+    state::sums,
+    state::session,
+    state::reader,
+    state::misused,
+    state::sums_of_positive,
+    state::collected,
+    state::occurrences,
+    state::stamps
 );
