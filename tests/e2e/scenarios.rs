@@ -43,7 +43,7 @@ fn every_scenario_holds_with_1_2_3_and_7_workers() {
 fn an_instance_per_call_changes_nothing() {
     guests::components();
     let scenarios = ["flat_map", "reduce_by_key", "transform"]
-        .map(|name| root().join(format!("tests/scenarios/{name}.toml")));
+        .map(|name| root().join(format!("tests/scenarios/one_batch/{name}.toml")));
     let output = output(dshost().args(["test", "--fresh-instances"]).args(scenarios));
     assert!(output.status.success(), "{}", stdout(&output));
 }

@@ -5,11 +5,17 @@
     reason = "functions are written as authors write them"
 )]
 
+#[macro_use]
+mod one_batch;
 mod poison;
 
 use std::collections::HashMap;
 
 use dshost_guest::prelude::*;
+use one_batch::{
+    by_double, by_length, by_map, by_single, double_value, mean_of_both, missing, single,
+    sizes_of_both, total, zip,
+};
 use serde::{Deserialize, Serialize};
 
 // === map ===
@@ -327,6 +333,17 @@ plugin!(
     add_to_ten,
     merge,
     or,
+    by_length,
+    by_single,
+    by_double,
+    single,
+    double_value,
+    by_map,
+    total,
+    missing,
+    zip,
+    sizes_of_both,
+    mean_of_both,
     poison::fussy,
     poison::picky,
     poison::fussy_filter,
