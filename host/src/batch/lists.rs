@@ -42,6 +42,11 @@ impl Lists {
         }
     }
 
+    /// Values that are encoded already, as many as they are.
+    pub fn encoded(&mut self, values: &[u8]) {
+        self.0.data_mut().extend_from_slice(values);
+    }
+
     /// Null.
     pub fn null(&mut self) {
         written(encode::write_nil(self.0.data_mut()));

@@ -57,6 +57,8 @@ pub struct RoundPlan {
     pub round: Round,
     /// The batch's label.
     pub batch: BatchTime,
+    /// The job's zero time, one interval before its first batch: slides are counted from it.
+    pub zero: BatchTime,
     /// Which attempt of the batch it is, from 1; for messages, no result depends on it.
     pub attempt: u32,
     /// The job's seed; see [`seed`](super::seed()).

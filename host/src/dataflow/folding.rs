@@ -38,8 +38,13 @@ pub(super) struct Folding {
 impl Folding {
     /// No groups yet, of values of `record_type`.
     pub(super) fn new(partition: u32, record_type: RecordType) -> Self {
+        Self::within(Run::new(partition), record_type)
+    }
+
+    /// The same, as a part of what a function does in a partition.
+    pub(super) fn within(run: Run, record_type: RecordType) -> Self {
         Self {
-            run: Run::new(partition),
+            run,
             record_type,
             values: ChunkBuilder::new(record_type),
             numbers: Numbers::new(),
@@ -60,6 +65,11 @@ impl Folding {
     /// Where calls happen.
     pub(super) const fn run(&self) -> &Run {
         &self.run
+    }
+
+    /// What the function did, to go on from.
+    pub(super) fn into_run(self) -> Run {
+        self.run
     }
 
     /// Whether there are no values.

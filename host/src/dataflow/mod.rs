@@ -69,6 +69,7 @@ mod targets;
 mod transform;
 mod transform_with;
 mod union;
+mod windows;
 mod worker;
 
 #[cfg(test)]

@@ -156,6 +156,7 @@ impl Executor {
         self.engine.begin(RoundPlan {
             round: self.round,
             batch: batch.time,
+            zero: self.zero.unwrap_or(batch.time),
             attempt: course.attempt,
             seed: self.job_seed,
             fires,

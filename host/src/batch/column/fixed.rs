@@ -69,6 +69,18 @@ impl<const N: usize> Fixed<N> {
         }
         Self(buffer.into())
     }
+
+    /// As [`super::Column::choose`].
+    pub(super) fn choose(&self, other: &Self, places: &[u32]) -> Self {
+        let (one, other) = (self.elements(), other.elements());
+        let mut buffer = Vec::with_capacity(places.len() * N);
+        for &place in places {
+            let place = place as usize;
+            let element = one.get(place).unwrap_or_else(|| &other[place - one.len()]);
+            buffer.extend_from_slice(element);
+        }
+        Self(buffer.into())
+    }
 }
 
 impl<const N: usize> std::fmt::Debug for Fixed<N> {

@@ -236,6 +236,28 @@ impl Column {
         }
     }
 
+    /// A copy of elements of this column and of `other`: each place names one of this column, or,
+    /// from its length on, one of the other.
+    ///
+    /// # Panics
+    ///
+    /// If `other` has another type, a place names none, or the column would pass 4 GiB.
+    #[must_use]
+    pub fn choose(&self, other: &Self, places: &[u32]) -> Self {
+        match (self, other) {
+            (Self::Text(TextBuffer(one)), Self::Text(TextBuffer(other))) => {
+                // Elements are taken whole from text columns, so the data is text.
+                Self::Text(TextBuffer(one.choose(other, places)))
+            }
+            (Self::Bytes(one), Self::Bytes(other)) => Self::Bytes(one.choose(other, places)),
+            (Self::Msgpack(one), Self::Msgpack(other)) => Self::Msgpack(one.choose(other, places)),
+            (Self::Int64(one), Self::Int64(other)) => Self::Int64(one.choose(other, places)),
+            (Self::Float64(one), Self::Float64(other)) => Self::Float64(one.choose(other, places)),
+            (Self::Bool(one), Self::Bool(other)) => Self::Bool(one.choose(other, places)),
+            _ => panic!("columns of one stream have one type"),
+        }
+    }
+
     /// Elements `range`, sharing the buffers.
     #[must_use]
     pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
@@ -332,6 +354,16 @@ mod tests {
     fn a_bool_is_0_or_1() {
         let column = Column::checked_bool(Fixed::new(vec![0, 1, 2]).unwrap());
         assert_eq!(column, Err(ColumnError::NotBool { index: 2, byte: 2 }));
+    }
+
+    #[test]
+    fn elements_of_two_columns_are_chosen_by_place() {
+        let (one, other) = (Column::text(["a", "bb"]), Column::text(["", "ccc"]));
+        let chosen = Column::text(["ccc", "a", "", "a"]);
+        assert_eq!(one.choose(&other, &[3, 0, 2, 0]), chosen);
+        let (one, other) = (Column::int64([1, 2]), Column::int64([3]));
+        assert_eq!(one.choose(&other, &[2, 0]), Column::int64([3, 1]));
+        assert_eq!(one.choose(&Column::int64([]), &[]), Column::int64([]));
     }
 
     #[test]

@@ -214,6 +214,20 @@ impl VarColumn {
         }
     }
 
+    /// As [`super::Column::choose`].
+    pub(super) fn choose(&self, other: &Self, places: &[u32]) -> Self {
+        let (count, bytes) = (self.len(), self.element_bytes() + other.element_bytes());
+        let mut builder = VarBuilder::with_capacity(places.len(), bytes);
+        for &place in places {
+            let place = place as usize;
+            builder.push(match place.checked_sub(count) {
+                None => self.get(place),
+                Some(place) => other.get(place),
+            });
+        }
+        builder.finish()
+    }
+
     /// Elements `range`, sharing the data.
     #[must_use]
     pub fn slice(&self, range: std::ops::Range<usize>) -> Self {

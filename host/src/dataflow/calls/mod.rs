@@ -5,6 +5,7 @@
 //! with records needs it, and dropped with the run.
 
 mod failed;
+mod keep;
 mod left_out;
 mod state;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::batch::canonical::canonical_column;
-use crate::batch::convert::{NOT_EXACT, convert, without};
+use crate::batch::convert::{Converted, NOT_EXACT, convert, without};
 use crate::batch::function::{
     Context, Function, Groups, Outcome, Program, Report, Request, Role, Segment, Trap,
 };
@@ -472,6 +473,17 @@ impl Caller {
         if input.record_type() == to {
             return Ok(input.clone());
         }
+        Ok(self.converted(part, run, (input, to), out)?.chunk)
+    }
+
+    /// The same, and which records were rejected.
+    fn converted(
+        &self,
+        part: Part<'_>,
+        run: &Run,
+        (input, to): (&Chunk, RecordType),
+        out: &mut Output,
+    ) -> Result<Converted, Failure> {
         let converted = convert(input, to);
         let rejects = part.links[0].rejects(run);
         rejects.count(converted.rejected.len() as u64, out);
@@ -479,7 +491,7 @@ impl Caller {
             let record = || Some(record_excerpt(input, index as usize));
             rejects.tell(index, || (record(), NOT_EXACT.to_owned()), out)?;
         }
-        Ok(converted.chunk)
+        Ok(converted)
     }
 
     /// Brings msgpack keys that functions of `part` may have made to their canonical form.

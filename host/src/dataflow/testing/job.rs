@@ -24,6 +24,8 @@ pub(in crate::dataflow) struct Job {
     pub(in crate::dataflow) plan: Plan,
     pub(in crate::dataflow) types: Types,
     functions: Vec<Option<(RecordType, Double)>>,
+    /// By stream: other functions than its main one, and what they take.
+    others: BTreeMap<(usize, Role), (RecordType, Double)>,
     /// What runs as the whole of the only stage, instead of a segment per stream.
     chain: Option<Arc<dyn Binding>>,
     /// First states, by stream.
@@ -42,6 +44,7 @@ impl Job {
                 states: Vec::new(),
             },
             functions: Vec::new(),
+            others: BTreeMap::new(),
             chain: None,
             initial: BTreeMap::new(),
         }
@@ -123,6 +126,38 @@ impl Job {
         stream
     }
 
+    /// Gives `stream` another function, in a role, that takes `takes`.
+    pub(in crate::dataflow) fn other(
+        &mut self,
+        stream: Upstream,
+        role: Role,
+        (takes, double): (RecordType, &Double),
+    ) {
+        let Upstream::Stream(stream) = stream else {
+            panic!("sources have no functions")
+        };
+        let name = Some(FunctionName {
+            plugin: "p".to_owned(),
+            function: format!("{role:?}{stream}"),
+        });
+        match role {
+            Role::Main => panic!("that is for `Job::function`"),
+            Role::Inverse => self.plan.streams[stream].inverse = name,
+            Role::Keep => {
+                self.plan.streams[stream].keep = name;
+                self.types.keeps[stream] = Some(takes);
+            }
+        }
+        self.others.insert((stream, role), (takes, double.clone()));
+    }
+
+    /// Lets `stream` fire every so many seconds.
+    pub(in crate::dataflow) fn slides(&mut self, stream: Upstream, seconds: u64) {
+        if let Upstream::Stream(stream) = stream {
+            self.plan.streams[stream].slide = Duration::from_secs(seconds);
+        }
+    }
+
     pub(in crate::dataflow) fn sink(&mut self, from: Upstream) {
         self.plan.sinks.push(SinkPlan {
             name: format!("sink{}", self.plan.sinks.len()),
@@ -141,7 +176,23 @@ impl Job {
     /// The world it runs in.
     pub(in crate::dataflow) fn world(&self) -> Arc<World> {
         let programs = self.plan.stages();
-        let programs = programs.iter().map(|stage| self.program(stage)).collect();
+        let programs = (0..).zip(&programs).flat_map(|(stage, streams)| {
+            let main = ((stage, Role::Main), self.program(streams));
+            let others = [Role::Inverse, Role::Keep]
+                .into_iter()
+                .filter_map(move |role| {
+                    let (takes, double) = self.others.get(&(streams[0], role))?.clone();
+                    let segment = Segment {
+                        takes: vec![takes],
+                        gives: takes,
+                        links: 1,
+                        binding: Arc::new(double),
+                    };
+                    Some(((stage, role), vec![segment]))
+                });
+            others.chain([main])
+        });
+        let programs = programs.collect();
         let world = World::new(self.types.clone(), programs, self.plan.sources.len());
         Arc::new(world.starting(self.initial.clone()))
     }
@@ -168,21 +219,35 @@ impl Job {
         segments.collect()
     }
 
-    /// A round of this job.
+    /// A round of this job, of the batch labelled with as many seconds, at which all streams fire.
     pub(in crate::dataflow) fn round(&self, round: Round) -> RoundPlan {
         RoundPlan {
+            fires: vec![true; self.plan.streams.len()],
+            ..self.round_of(round, round)
+        }
+    }
+
+    /// A round of the batch labelled `seconds`, at which streams fire as they slide.
+    pub(in crate::dataflow) fn round_of(&self, round: Round, seconds: u64) -> RoundPlan {
+        let fires = |stream: &StreamPlan| seconds.is_multiple_of(stream.slide.as_secs());
+        RoundPlan {
             round,
-            batch: BatchTime(1000 * round as i64),
+            batch: BatchTime(1000 * seconds as i64),
+            zero: BatchTime(0),
             attempt: 1,
             seed: 42,
-            fires: vec![true; self.plan.streams.len()],
+            fires: self.plan.streams.iter().map(fires).collect(),
             skip: Skips::new(),
         }
     }
 
     /// An attempt, for operators that are tested without timely.
     pub(in crate::dataflow) fn attempt(&self, inputs: &[u32]) -> Arc<Attempt> {
-        let plan = self.round(1);
+        self.attempt_at(self.round(1), inputs)
+    }
+
+    /// An attempt of a round.
+    pub(in crate::dataflow) fn attempt_at(&self, plan: RoundPlan, inputs: &[u32]) -> Arc<Attempt> {
         Arc::new(Attempt {
             types: Arc::new(self.types.clone()),
             partitions: Partitions::new(
@@ -240,17 +305,21 @@ fn source(index: usize) -> SourcePlan {
 impl Job {
     /// The caller of the stage whose last stream is `stream`.
     pub(in crate::dataflow) fn caller(&self, stream: Upstream, half: Half) -> Caller {
+        self.caller_as(stream, (Role::Main, half))
+    }
+
+    /// The caller of one of its functions.
+    pub(in crate::dataflow) fn caller_as(
+        &self,
+        stream: Upstream,
+        function: (Role, Half),
+    ) -> Caller {
         let stages = self.plan.stages();
         let ends = |streams: &Vec<usize>| streams.last().map(|last| Upstream::Stream(*last));
         let stage = stages
             .iter()
             .position(|streams| ends(streams) == Some(stream))
             .unwrap();
-        Caller::new(
-            &self.plan,
-            (stage, &stages[stage]),
-            (Role::Main, half),
-            self.world(),
-        )
+        Caller::new(&self.plan, (stage, &stages[stage]), function, self.world())
     }
 }

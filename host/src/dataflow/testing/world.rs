@@ -12,10 +12,12 @@ use crate::topology::types::Types;
 
 use super::records;
 
+type Programs = BTreeMap<(usize, Role), Program>;
+
 /// An environment of plain vectors.
 pub(in crate::dataflow) struct World {
-    /// Types and programs of the rounds to come.
-    bound: Mutex<(Arc<Types>, Vec<Program>)>,
+    /// Types and programs (by stage and role) of the rounds to come.
+    bound: Mutex<(Arc<Types>, Programs)>,
     /// By stream.
     initial: BTreeMap<usize, Arc<Chunk>>,
     /// By source, partition and chunk.
@@ -50,7 +52,7 @@ impl Partition for Plain {
 
 impl World {
     /// No input yet, for so many sources.
-    pub(in crate::dataflow) fn new(types: Types, programs: Vec<Program>, sources: usize) -> Self {
+    pub(in crate::dataflow) fn new(types: Types, programs: Programs, sources: usize) -> Self {
         Self {
             bound: Mutex::new((Arc::new(types), programs)),
             initial: BTreeMap::new(),
@@ -96,10 +98,8 @@ impl Environment for World {
     }
 
     fn program(&self, _: Round, stage: usize, role: Role) -> Program {
-        match role {
-            Role::Main => self.bound.lock().unwrap().1[stage].clone(),
-            Role::Inverse | Role::Keep => Program::new(),
-        }
+        let bound = self.bound.lock().unwrap();
+        bound.1.get(&(stage, role)).cloned().unwrap_or_default()
     }
 
     fn types(&self, _: Round) -> Arc<Types> {

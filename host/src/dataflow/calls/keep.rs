@@ -1,0 +1,53 @@
+//! Calls of a window's `keep`, which says of pairs whether they stay.
+
+use crate::batch::Chunk;
+use crate::batch::function::Request;
+
+use crate::dataflow::failure::Failure;
+use crate::dataflow::operator::Output;
+
+use super::{Caller, Run};
+
+impl Caller {
+    /// Which of `pairs`, whose keys are distinct, the function keeps. One that is rejected is not
+    /// kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`Caller::process`].
+    pub(in crate::dataflow) fn kept(
+        &self,
+        run: &mut Run,
+        pairs: &Chunk,
+        out: &mut Output,
+    ) -> Result<Vec<bool>, Failure> {
+        let part = self.only();
+        let converted = self.converted(part, run, (pairs, part.segment.takes[0]), out)?;
+        if converted.chunk.is_empty() {
+            return Ok(vec![false; pairs.len()]);
+        }
+        let request = Request::Chunk(converted.chunk.clone());
+        let outcome = self.call(part, run, &request, out)?;
+        self.account(part, run, (&converted.chunk, &outcome.report), out)?;
+        run.calls += 1;
+        // What comes back is some of the records, in order, and no two have the same key.
+        let mut rejected = converted.rejected.iter().peekable();
+        let (mut asked, mut answer) = (0, 0);
+        let kept = (0..pairs.len() as u32).map(|index| {
+            if rejected.next_if_eq(&&index).is_some() {
+                return false;
+            }
+            let kept = answer < outcome.chunk.len()
+                && identity(&converted.chunk, asked) == identity(&outcome.chunk, answer);
+            asked += 1;
+            answer += usize::from(kept);
+            kept
+        });
+        Ok(kept.collect())
+    }
+}
+
+/// What tells a pair from others: its key, or all of it where a pair is one value.
+fn identity(chunk: &Chunk, index: usize) -> &[u8] {
+    chunk.key().unwrap_or_else(|| chunk.value()).element(index)
+}

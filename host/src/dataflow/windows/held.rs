@@ -1,0 +1,158 @@
+//! What a window keeps of each batch, oldest first, and what an open attempt would change of it.
+
+use std::collections::VecDeque;
+
+use crate::batch::{BatchTime, Chunk};
+use crate::dataflow::control::Verdict;
+use crate::dataflow::failure::FailureKind;
+use crate::dataflow::parcel::Parcel;
+use crate::dataflow::shelf::limited;
+
+/// The most that one window of a worker keeps from batch to batch, in bytes.
+pub(super) const WINDOW_BYTES: usize = 1024 * 1024 * 1024;
+
+/// What is kept of a batch.
+pub(super) trait Kept {
+    /// The memory it takes, in bytes.
+    fn size(&self) -> usize;
+}
+
+/// By partition.
+impl Kept for Vec<Chunk> {
+    fn size(&self) -> usize {
+        self.iter().map(Chunk::size).sum()
+    }
+}
+
+impl Kept for Parcel {
+    fn size(&self) -> usize {
+        // Empty partitions are kept too.
+        self.chunk.size() + size_of::<Self>()
+    }
+}
+
+/// What is kept of batches.
+#[derive(Debug)]
+pub(super) struct Held<T> {
+    batches: VecDeque<(BatchTime, T)>,
+    bytes: usize,
+    change: Option<Change<T>>,
+}
+
+/// What a commit of the open attempt changes.
+#[derive(Debug)]
+struct Change<T> {
+    /// How many of the oldest batches go.
+    leaving: usize,
+    entering: Option<(BatchTime, T)>,
+    /// The bytes of all batches then.
+    bytes: usize,
+}
+
+impl<T> Default for Held<T> {
+    fn default() -> Self {
+        Self {
+            batches: VecDeque::new(),
+            bytes: 0,
+            change: None,
+        }
+    }
+}
+
+impl<T: Kept> Held<T> {
+    /// The batches after `opens`.
+    pub(super) fn after(
+        &self,
+        opens: BatchTime,
+    ) -> impl DoubleEndedIterator<Item = &(BatchTime, T)> {
+        self.batches.range(self.count_to(opens)..)
+    }
+
+    /// The batches up to `end`.
+    pub(super) fn up_to(&self, end: BatchTime) -> impl Iterator<Item = &(BatchTime, T)> {
+        self.batches.range(..self.count_to(end))
+    }
+
+    fn count_to(&self, end: BatchTime) -> usize {
+        self.batches.partition_point(|(time, _)| *time <= end)
+    }
+
+    /// If the open attempt is committed, the batches up to `closed` go, and what `batch` gave comes,
+    /// unless it is none.
+    ///
+    /// # Errors
+    ///
+    /// [`FailureKind::TooLarge`]: more than [`WINDOW_BYTES`] would be kept.
+    pub(super) fn change(
+        &mut self,
+        closed: BatchTime,
+        entering: Option<(BatchTime, T)>,
+    ) -> Result<(), FailureKind> {
+        let leaving = self.count_to(closed);
+        let gone = self.batches.range(..leaving).map(|(_, kept)| kept.size());
+        let come = entering.as_ref().map_or(0, |(_, kept)| kept.size());
+        let bytes = self.bytes - gone.sum::<usize>() + come;
+        limited(bytes, WINDOW_BYTES)?;
+        self.change = Some(Change {
+            leaving,
+            entering,
+            bytes,
+        });
+        Ok(())
+    }
+
+    /// An attempt begins: what one before it would have changed is forgotten.
+    pub(super) fn begin(&mut self) {
+        self.change = None;
+    }
+
+    /// The open attempt is decided.
+    pub(super) fn verdict(&mut self, verdict: Verdict) {
+        if let (Some(change), Verdict::Commit) = (self.change.take(), verdict) {
+            self.batches.drain(..change.leaving);
+            self.batches.extend(change.entering);
+            self.bytes = change.bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Column;
+
+    fn kept(values: usize) -> Vec<Chunk> {
+        vec![Chunk::single(Column::int64(0..values as i64))]
+    }
+
+    fn times(held: &Held<Vec<Chunk>>) -> Vec<i64> {
+        held.after(BatchTime(0)).map(|(time, _)| time.0).collect()
+    }
+
+    #[test]
+    fn only_a_commit_changes_what_is_kept() {
+        let mut held = Held::default();
+        for verdict in [Verdict::Abort, Verdict::Commit, Verdict::Commit] {
+            held.begin();
+            held.change(BatchTime(0), Some((BatchTime(1), kept(1))))
+                .unwrap();
+            assert_eq!(times(&held), [0i64; 0], "nothing before the verdict");
+            held.verdict(verdict);
+            if verdict == Verdict::Commit {
+                break;
+            }
+        }
+        assert_eq!(times(&held), [1]);
+        held.verdict(Verdict::Commit);
+        assert_eq!(times(&held), [1], "a round without work changes nothing");
+        for time in [2, 5, 9] {
+            held.change(BatchTime(time - 5), Some((BatchTime(time), kept(2))))
+                .unwrap();
+            held.verdict(Verdict::Commit);
+        }
+        assert_eq!(times(&held), [5, 9]);
+        assert_eq!(held.bytes, 32);
+        assert_eq!(held.up_to(BatchTime(8)).count(), 1);
+        assert_eq!(held.after(BatchTime(5)).count(), 1);
+    }
+}

@@ -1,0 +1,74 @@
+//! `reduce_by_window` without inverse: each batch is reduced, then the window's batches; nothing
+//! for an empty window. On a stream of pairs whole pairs are reduced.
+
+use std::sync::Arc;
+
+use crate::batch::Chunk;
+use crate::dataflow::calls::{Caller, Run};
+use crate::dataflow::control::Verdict;
+use crate::dataflow::failure::Failure;
+use crate::dataflow::operator::{Attempt, Output};
+
+use super::side::Side;
+use super::sliding::{Aggregate, Batches, Runs};
+
+/// What reduces after the exchange.
+pub(in crate::dataflow) struct ReduceByWindow {
+    caller: Caller,
+}
+
+impl ReduceByWindow {
+    pub(in crate::dataflow) const fn new(caller: Caller) -> Self {
+        Self { caller }
+    }
+}
+
+impl Aggregate for ReduceByWindow {
+    const TAKES_OUT: bool = false;
+
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.caller.begin(attempt);
+    }
+
+    fn reduce(
+        &mut self,
+        runs: &mut Runs,
+        arrived: &[Chunk],
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        to_one(arrived, &self.caller, &mut runs.main, out)
+    }
+
+    fn slide(
+        &mut self,
+        runs: &mut Runs,
+        batches: &Batches<'_>,
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        let partials = batches.window().map(|(_, partial)| partial);
+        to_one(partials, &self.caller, &mut runs.main, out)
+    }
+
+    fn verdict(&mut self, _: Verdict) {
+        self.caller.end();
+    }
+}
+
+/// All records folded from the left to one, or to none.
+///
+/// # Errors
+///
+/// The attempt fails.
+pub(super) fn to_one<'a>(
+    records: impl IntoIterator<Item = &'a Chunk>,
+    caller: &Caller,
+    run: &mut Run,
+    out: &mut Output,
+) -> Result<Chunk, Failure> {
+    let mut side = Side::default();
+    for chunk in records {
+        side.push_all(chunk.clone());
+    }
+    let folded = side.fold(caller.takes(), caller, run, out)?;
+    caller.canonical_keys(run, folded, out)
+}

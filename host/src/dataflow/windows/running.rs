@@ -1,0 +1,241 @@
+//! `reduce_by_key_and_window` with an inverse, and `count_by_value_and_window`: the table of the
+//! last window, without what leaves, with what enters.
+//!
+//! New = f(inverse(old, leaving), entering), each side reduced in time order. A slide looks at the
+//! batches that leave and at those that enter, so that it costs the same for a window of any length;
+//! what is given is the whole table. Keys stay at whatever value is left, in the order in which they
+//! last entered, until `keep` says no.
+//!
+//! A key that `keep` dropped may still have values in batches of the window. They are not in the
+//! table, so they are not taken out when their batches leave: of each key the table knows with which
+//! batch it entered, and of older ones its values are passed over. (Spark throws there.)
+//!
+//! `count_by_value_and_window` has no function: it is this operator over ones, with an inverse that
+//! is built in and exact, and whose counts leave at 0; so Spark does it too.
+
+use std::sync::Arc;
+
+use crate::batch::{Chunk, Column, ColumnType, RecordType};
+use crate::dataflow::control::Verdict;
+use crate::dataflow::failure::Failure;
+use crate::dataflow::operator::{Attempt, Output};
+use crate::dataflow::shelf::limited;
+
+use super::dense::{Dense, NONE};
+use super::held::WINDOW_BYTES;
+use super::reducer::Reducer;
+use super::side::{Side, by_key};
+use super::slide::Slide;
+use super::sliding::{Aggregate, Batches, Runs};
+use super::table::{Rows, Table, Update};
+
+/// What reduces after the exchange.
+pub(in crate::dataflow) struct Running<R> {
+    stream: usize,
+    reducer: R,
+    /// Values of float64 are reduced anew at slides whose number is a multiple of this.
+    refresh: u32,
+    record_type: Option<RecordType>,
+    /// By partition of this worker.
+    tables: Vec<Table>,
+}
+
+/// A value for each of some keys of a slide.
+struct Values {
+    keys: Dense,
+    column: Column,
+}
+
+impl<R: Reducer> Running<R> {
+    pub(in crate::dataflow) const fn new(stream: usize, reducer: R, refresh: u32) -> Self {
+        Self {
+            stream,
+            reducer,
+            refresh,
+            record_type: None,
+            tables: Vec::new(),
+        }
+    }
+
+    fn record_type(&self) -> RecordType {
+        self.record_type.expect("a round is open")
+    }
+
+    /// Whether everything is reduced anew: a float64 drifts under an inverse.
+    fn refreshes(&self, slides: i64) -> bool {
+        let drifts = self.record_type().value == ColumnType::Float64;
+        drifts && slides % i64::from(self.refresh) == 0
+    }
+
+    /// The values that are left of keys that have leaving ones.
+    fn left(
+        &self,
+        slide: &Slide<'_>,
+        rows: &Rows,
+        runs: &mut Runs,
+        out: &mut Output,
+    ) -> Result<Values, Failure> {
+        let (keys, leaving) = slide.side(&slide.leaving);
+        let leaving = self.reducer.reduce(leaving, runs, out)?;
+        let at = keys.order().iter().map(|&key| slide.rows[key as usize]);
+        let old = rows.values.take(&at.collect::<Vec<_>>());
+        let mut side = Side::default();
+        side.push_each(Chunk::single(old));
+        side.push_each(Chunk::single(leaving));
+        let column = self.reducer.take_out(side, runs, out)?;
+        Ok(Values { keys, column })
+    }
+
+    /// The new values of keys that have entering ones.
+    fn entered(
+        &self,
+        (slide, rows): (&Slide<'_>, &Rows),
+        left: &Values,
+        runs: &mut Runs,
+        out: &mut Output,
+    ) -> Result<Values, Failure> {
+        let (met, entering) = slide.side(&slide.entering);
+        let entering = self.reducer.reduce(entering, runs, out)?;
+        // Keys of the table come first, so that what they have stands before what enters.
+        let mut keys = Dense::new(slide.keys.len());
+        let mut starts = Vec::new();
+        for &key in met.order() {
+            let row = slide.rows[key as usize];
+            if row != NONE {
+                keys.meet(key);
+                let left_count = left.column.len() as u32;
+                starts.push(left.keys.get(key).unwrap_or(left_count + row));
+            }
+        }
+        met.order().iter().for_each(|key| _ = keys.meet(*key));
+        let order = keys.order().iter().filter_map(|key| met.get(*key));
+        let entering = entering.take(&order.collect::<Vec<_>>());
+        let mut side = Side::default();
+        let starts = left.column.choose(&rows.values, &starts);
+        side.push_each(Chunk::single(starts));
+        side.push_each(Chunk::single(entering));
+        let column = self.reducer.reduce(side, runs, out)?;
+        Ok(Values { keys, column })
+    }
+
+    /// The values of all keys that have any in the window, reduced anew.
+    fn anew(
+        &self,
+        slide: &Slide<'_>,
+        runs: &mut Runs,
+        out: &mut Output,
+    ) -> Result<Values, Failure> {
+        let (keys, window) = slide.side(slide.staying.iter().chain(&slide.entering));
+        let column = self.reducer.reduce(window, runs, out)?;
+        Ok(Values { keys, column })
+    }
+
+    /// What a slide changes: keys with new values first, then those that only lost some.
+    fn update(
+        &self,
+        slide: &Slide<'_>,
+        (new, left): (&Values, &Values),
+        runs: &mut Runs,
+        out: &mut Output,
+    ) -> Result<Update, Failure> {
+        let mut changed: Vec<u32> = new.keys.order().to_vec();
+        let mut places: Vec<u32> = (0..changed.len() as u32).collect();
+        for (number, &key) in (changed.len() as u32..).zip(left.keys.order()) {
+            if new.keys.get(key).is_none() {
+                changed.push(key);
+                places.push(number);
+            }
+        }
+        let keys = slide.keys.take(&changed);
+        let values = new.column.choose(&left.column, &places);
+        // Only those that the slide touched may go.
+        let touched = |key: &u32| (*key as usize) < slide.touched;
+        let mut kept = vec![true; changed.len()];
+        let asked: Vec<u32> = (0..)
+            .zip(&changed)
+            .filter_map(|(number, key)| touched(key).then_some(number))
+            .collect();
+        let pairs = Chunk::pairs(keys.take(&asked), values.take(&asked));
+        if let Some(answers) = self.reducer.kept(&pairs, runs, out)? {
+            for (number, answer) in asked.iter().zip(answers) {
+                kept[*number as usize] = answer;
+            }
+        }
+        Ok(Update {
+            at: changed
+                .iter()
+                .map(|&key| slide.rows[key as usize])
+                .collect(),
+            rows: Rows::new(keys, values, changed.iter().map(|&key| slide.since(key))),
+            kept,
+        })
+    }
+}
+
+impl<R: Reducer> Aggregate for Running<R> {
+    const TAKES_OUT: bool = true;
+
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.tables.iter_mut().for_each(Table::begin);
+        self.reducer.begin(attempt);
+        self.record_type = Some(attempt.types.streams[self.stream]);
+    }
+
+    fn reduce(
+        &mut self,
+        runs: &mut Runs,
+        arrived: &[Chunk],
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        let record_type = self.record_type();
+        let key_type = record_type.key.expect("a table holds pairs");
+        let (keys, side) =
+            by_key(key_type, arrived).map_err(|kind| out.failed(runs.partition, kind))?;
+        if keys.is_empty() {
+            return Ok(Chunk::empty(record_type));
+        }
+        let values = self.reducer.reduce(side, runs, out)?;
+        Ok(Chunk::pairs(keys, values))
+    }
+
+    fn slide(
+        &mut self,
+        runs: &mut Runs,
+        batches: &Batches<'_>,
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        if self.tables.len() <= runs.index {
+            self.tables.resize_with(runs.index + 1, Table::default);
+        }
+        let record_type = self.record_type();
+        let failed = |kind| Failure {
+            partition: runs.partition,
+            ..out.failed(runs.partition, kind)
+        };
+        let refreshes = self.refreshes(batches.slides());
+        let table = &self.tables[runs.index];
+        let rows = table.rows(record_type);
+        let slide = Slide::new((table, &rows), batches, record_type, refreshes).map_err(failed)?;
+        if slide.keys.is_empty() {
+            return Ok(rows.pairs());
+        }
+        let left = self.left(&slide, &rows, runs, out)?;
+        let new = if refreshes {
+            self.anew(&slide, runs, out)?
+        } else {
+            self.entered((&slide, &rows), &left, runs, out)?
+        };
+        let update = self.update(&slide, (&new, &left), runs, out)?;
+        let rows = self.tables[runs.index].change(record_type, &update);
+        limited(self.tables.iter().map(Table::size).sum(), WINDOW_BYTES)
+            .map_err(|kind| out.failed(runs.partition, kind))?;
+        Ok(rows.pairs())
+    }
+
+    fn verdict(&mut self, verdict: Verdict) {
+        self.tables
+            .iter_mut()
+            .for_each(|table| table.verdict(verdict));
+        self.reducer.end();
+    }
+}

@@ -1,0 +1,121 @@
+//! Records on their way to one per group.
+
+use crate::batch::group::{Grouper, Numbers};
+use crate::batch::{Chunk, Column, ColumnType, RecordType};
+use crate::dataflow::calls::{CALL_BYTES, Caller, Run};
+use crate::dataflow::failure::{Failure, FailureKind};
+use crate::dataflow::folding::Folding;
+use crate::dataflow::operator::Output;
+use crate::dataflow::shelf::limited;
+
+/// Records to be folded, in order, piece by piece.
+#[derive(Debug, Default)]
+pub(in crate::dataflow) struct Side {
+    pieces: Vec<Piece>,
+}
+
+/// Records that lie in one chunk.
+#[derive(Debug)]
+pub(super) struct Piece {
+    /// The group of each.
+    pub(super) numbers: Numbers,
+    /// The records.
+    pub(super) records: Chunk,
+    /// The groups of this piece and those before it. They are numbered in the order in which they
+    /// first appear, so all numbers are below.
+    groups: usize,
+}
+
+impl Side {
+    /// Adds records; `groups` there are with them.
+    pub(super) fn push(&mut self, numbers: Numbers, records: Chunk, groups: usize) {
+        if !records.is_empty() {
+            self.pieces.push(Piece {
+                numbers,
+                records,
+                groups,
+            });
+        }
+    }
+
+    /// Adds a record for each of the first `groups` groups, in their order.
+    pub(super) fn push_each(&mut self, records: Chunk) {
+        let groups = records.len();
+        let numbers = (0..groups as u32).map(u32::to_le_bytes).collect();
+        let groups = groups.max(self.groups());
+        self.push(numbers, records, groups);
+    }
+
+    /// Adds records that are all of one group.
+    pub(super) fn push_all(&mut self, records: Chunk) {
+        let numbers = vec![[0; 4]; records.len()];
+        self.push(numbers, records, 1);
+    }
+
+    pub(super) fn groups(&self) -> usize {
+        self.pieces.last().map_or(0, |piece| piece.groups)
+    }
+
+    pub(super) fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// Folds each group from the left with the function of `caller`: a record per group.
+    ///
+    /// # Errors
+    ///
+    /// As [`Caller::fold`].
+    pub(super) fn fold(
+        self,
+        record_type: RecordType,
+        caller: &Caller,
+        run: &mut Run,
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        let groups = self.groups();
+        let mut folding = Folding::within(std::mem::take(run), record_type);
+        for piece in self.pieces {
+            let number = |numbers: &mut Numbers| {
+                numbers.extend(piece.numbers);
+                piece.groups
+            };
+            folding.add(&piece.records, number, (caller, out))?;
+        }
+        let folded = folding.finish(groups, (caller, out))?;
+        *run = folding.into_run();
+        Ok(folded)
+    }
+}
+
+/// The distinct keys of pairs, in the order in which they first appear, and their values.
+///
+/// # Errors
+///
+/// [`FailureKind::TooLarge`].
+pub(super) fn by_key<'a>(
+    key_type: ColumnType,
+    pairs: impl IntoIterator<Item = &'a Chunk>,
+) -> Result<(Column, Side), FailureKind> {
+    let mut keys = Grouper::new(key_type);
+    let mut side = Side::default();
+    for chunk in pairs {
+        let numbers = group(&mut keys, chunk)?;
+        let values = Chunk::single(chunk.value().clone());
+        side.push(numbers, values, keys.len());
+    }
+    Ok((keys.into_keys(), side))
+}
+
+/// Groups pairs by key.
+///
+/// # Errors
+///
+/// [`FailureKind::TooLarge`].
+pub(super) fn group(keys: &mut Grouper, pairs: &Chunk) -> Result<Numbers, FailureKind> {
+    let mut numbers = Numbers::new();
+    if let Some(column) = pairs.key() {
+        limited(keys.size() + column.size(), CALL_BYTES)?;
+        keys.group(column, &mut numbers);
+    }
+    Ok(numbers)
+}

@@ -1,0 +1,128 @@
+//! The values that a slide looks at, by key.
+
+use crate::batch::group::{Grouper, Numbers};
+use crate::batch::{BatchTime, Chunk, Column, RecordType};
+use crate::dataflow::failure::FailureKind;
+
+use super::dense::{Dense, NONE};
+use super::side::{Side, group};
+use super::sliding::Batches;
+use super::table::{Rows, Table};
+
+/// The keys of a slide, numbered, and their values.
+pub(super) struct Slide<'a> {
+    /// The distinct keys: first those of batches that leave, then those of batches that enter, then
+    /// those of batches that stay, if these are looked at.
+    pub(super) keys: Column,
+    /// The keys that leaving or entering batches have.
+    pub(super) touched: usize,
+    /// The row of each key in the table, or [`NONE`].
+    pub(super) rows: Vec<u32>,
+    /// The label of the batch with which each key last entered the table, or enters it now. Values
+    /// of batches before it are not in the table.
+    since: Vec<i64>,
+    pub(super) leaving: Vec<Pairs<'a>>,
+    pub(super) staying: Vec<Pairs<'a>>,
+    pub(super) entering: Vec<Pairs<'a>>,
+}
+
+/// The pairs of a batch.
+pub(super) struct Pairs<'a> {
+    batch: BatchTime,
+    /// The number of each pair's key.
+    numbers: Numbers,
+    chunk: &'a Chunk,
+}
+
+impl<'a> Slide<'a> {
+    /// Looks at what `table` must be told of; with `staying` also at the batches that stay.
+    ///
+    /// # Errors
+    ///
+    /// [`FailureKind::TooLarge`].
+    pub(super) fn new(
+        (table, rows): (&Table, &Rows),
+        batches: &Batches<'a>,
+        record_type: RecordType,
+        staying: bool,
+    ) -> Result<Self, FailureKind> {
+        let key_type = record_type.key.expect("a table holds pairs");
+        let mut keys = Grouper::new(key_type);
+        let leaving = grouped(&mut keys, batches.leaving())?;
+        let entering = grouped(&mut keys, batches.entering())?;
+        let touched = keys.len();
+        let staying = grouped(&mut keys, batches.staying().filter(|_| staying))?;
+        let keys = keys.into_keys();
+        let at = table.find(&keys);
+        let since = at.iter().map(|&row| match row {
+            NONE => i64::MAX,
+            row => rows.since(row),
+        });
+        let mut since: Vec<i64> = since.collect();
+        for pairs in &entering {
+            for number in &pairs.numbers {
+                let since = &mut since[index(number)];
+                *since = (*since).min(pairs.batch.0);
+            }
+        }
+        Ok(Self {
+            keys,
+            touched,
+            rows: at,
+            since,
+            leaving,
+            staying,
+            entering,
+        })
+    }
+
+    pub(super) fn since(&self, key: u32) -> i64 {
+        self.since[key as usize]
+    }
+
+    /// The values of `batches` that are in the table or enter it, and the keys that have any, in
+    /// the order in which they first appear.
+    pub(super) fn side<'b>(
+        &self,
+        batches: impl IntoIterator<Item = &'b Pairs<'b>>,
+    ) -> (Dense, Side) {
+        let mut keys = Dense::new(self.keys.len());
+        let mut side = Side::default();
+        for pairs in batches {
+            let mut live = Vec::with_capacity(pairs.numbers.len());
+            let mut numbers = Numbers::with_capacity(pairs.numbers.len());
+            for (record, number) in (0..).zip(&pairs.numbers) {
+                if self.since[index(number)] <= pairs.batch.0 {
+                    live.push(record);
+                    numbers.push(keys.meet(u32::from_le_bytes(*number)).to_le_bytes());
+                }
+            }
+            let values = pairs.chunk.value();
+            let values = if live.len() == values.len() {
+                values.clone()
+            } else {
+                values.take(&live)
+            };
+            side.push(numbers, Chunk::single(values), keys.order().len());
+        }
+        (keys, side)
+    }
+}
+
+fn grouped<'a>(
+    keys: &mut Grouper,
+    batches: impl Iterator<Item = (BatchTime, &'a Chunk)>,
+) -> Result<Vec<Pairs<'a>>, FailureKind> {
+    let pairs = batches.map(|(batch, chunk)| {
+        Ok(Pairs {
+            batch,
+            numbers: group(keys, chunk)?,
+            chunk,
+        })
+    });
+    pairs.collect()
+}
+
+fn index(number: &[u8; 4]) -> usize {
+    u32::from_le_bytes(*number) as usize
+}

@@ -1,0 +1,250 @@
+//! The half of a window after the exchange: it makes the batch's partial result, keeps it, and at
+//! the window's own firings lets an [`Aggregate`] make the window's result of what is kept.
+
+use std::sync::Arc;
+
+use crate::batch::chunk::CHUNK_BYTES;
+use crate::batch::{BatchTime, Chunk, RecordType};
+use crate::dataflow::calls::Run;
+use crate::dataflow::control::Verdict;
+use crate::dataflow::failure::{Failure, Node};
+use crate::dataflow::operator::{Attempt, Operator, Output};
+use crate::dataflow::parcel::{Parcel, parcels};
+use crate::dataflow::shelf::Shelf;
+use crate::dataflow::targets::Targets;
+
+use super::frame::{Frame, Moment};
+use super::held::Held;
+
+/// What a window makes of its batches.
+pub(in crate::dataflow) trait Aggregate {
+    /// Whether it looks at what leaves the window, and not only at what is in it.
+    const TAKES_OUT: bool;
+
+    /// A round starts. What an attempt left behind is forgotten.
+    fn begin(&mut self, attempt: &Arc<Attempt>);
+
+    /// The partial result of a batch for one partition; `arrived` holds the chunks that came for
+    /// it, in order, none of them empty, maybe none at all.
+    ///
+    /// # Errors
+    ///
+    /// The attempt fails.
+    fn reduce(
+        &mut self,
+        runs: &mut Runs,
+        arrived: &[Chunk],
+        out: &mut Output,
+    ) -> Result<Chunk, Failure>;
+
+    /// The window's result for a partition.
+    ///
+    /// # Errors
+    ///
+    /// The attempt fails.
+    fn slide(
+        &mut self,
+        runs: &mut Runs,
+        batches: &Batches<'_>,
+        out: &mut Output,
+    ) -> Result<Chunk, Failure>;
+
+    /// The round is decided; called for every round.
+    fn verdict(&mut self, verdict: Verdict);
+}
+
+/// The stream's functions at work on one partition of the result.
+pub(in crate::dataflow) struct Runs {
+    /// The partition.
+    pub(super) partition: u32,
+    /// Its number among those of this worker.
+    pub(super) index: usize,
+    pub(super) main: Run,
+    pub(super) inverse: Run,
+    pub(super) keep: Run,
+}
+
+impl Runs {
+    fn new(index: usize, partition: u32) -> Self {
+        Self {
+            partition,
+            index,
+            main: Run::new(partition),
+            inverse: Run::new(partition),
+            keep: Run::new(partition),
+        }
+    }
+}
+
+/// The partial results of one partition at a firing, oldest first. Empty ones are left out.
+pub(in crate::dataflow) struct Batches<'a> {
+    held: &'a Held<Vec<Chunk>>,
+    index: usize,
+    /// That of the batch itself.
+    now: &'a Chunk,
+    moment: Moment,
+    fired: Option<BatchTime>,
+}
+
+impl<'a> Batches<'a> {
+    /// Those in the window.
+    pub(super) fn window(&self) -> impl Iterator<Item = (BatchTime, &'a Chunk)> {
+        self.after(self.moment.opens)
+    }
+
+    /// Those that were in the last window and are not in this one.
+    pub(super) fn leaving(&self) -> impl Iterator<Item = (BatchTime, &'a Chunk)> {
+        let index = self.index;
+        let end = self.fired.map(|fired| fired.min(self.moment.opens));
+        let held = end.into_iter().flat_map(|end| self.held.up_to(end));
+        held.map(move |(time, partials)| (*time, &partials[index]))
+            .filter(|(_, partial)| !partial.is_empty())
+    }
+
+    /// Those in the window that were not in the last one.
+    pub(super) fn entering(&self) -> impl Iterator<Item = (BatchTime, &'a Chunk)> {
+        let opens = self.moment.opens;
+        self.after(self.fired.map_or(opens, |fired| fired.max(opens)))
+    }
+
+    /// Those in the window that were in the last one.
+    pub(super) fn staying(&self) -> impl Iterator<Item = (BatchTime, &'a Chunk)> {
+        let fired = self.fired;
+        self.window()
+            .take_while(move |(time, _)| Some(*time) <= fired)
+    }
+
+    /// The number of slides since the zero time.
+    pub(super) fn slides(&self) -> i64 {
+        self.moment.slides
+    }
+
+    fn after(&self, opens: BatchTime) -> impl Iterator<Item = (BatchTime, &'a Chunk)> {
+        let index = self.index;
+        let held = self.held.after(opens);
+        let held = held.map(move |(time, partials)| (*time, &partials[index]));
+        held.chain([(self.moment.batch, self.now)])
+            .filter(|(_, partial)| !partial.is_empty())
+    }
+}
+
+/// The operator after the exchange.
+pub(in crate::dataflow) struct Sliding<A> {
+    stream: usize,
+    targets: Targets,
+    frame: Frame,
+    aggregate: A,
+    shelf: Shelf,
+    /// By batch and partition of this worker.
+    held: Held<Vec<Chunk>>,
+    /// The last batch at which the window fired and that was committed.
+    fired: Option<BatchTime>,
+    open: Option<(Moment, RecordType)>,
+}
+
+impl<A: Aggregate> Sliding<A> {
+    pub(in crate::dataflow) fn new(
+        stream: usize,
+        targets: Targets,
+        frame: Frame,
+        aggregate: A,
+    ) -> Self {
+        Self {
+            stream,
+            targets,
+            frame,
+            aggregate,
+            shelf: Shelf::default(),
+            held: Held::default(),
+            fired: None,
+            open: None,
+        }
+    }
+
+    /// Sends the window's result for a partition.
+    fn slide(
+        &mut self,
+        (moment, record_type): (Moment, RecordType),
+        runs: &mut Runs,
+        now: &Chunk,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let batches = Batches {
+            held: &self.held,
+            index: runs.index,
+            now,
+            moment,
+            fired: self.fired,
+        };
+        let result = self.aggregate.slide(runs, &batches, out)?;
+        out.tally().node(Node::Stream(self.stream)).records_out += result.len() as u64;
+        let pieces: Vec<Chunk> = result.pieces(CHUNK_BYTES).collect();
+        parcels(runs.partition, record_type, pieces).for_each(|parcel| out.send(parcel));
+        Ok(())
+    }
+
+    /// Says what a commit changes of what is kept.
+    fn keep(&mut self, moment: Moment, partials: Vec<Chunk>) -> Result<(), Failure> {
+        let (closed, stays) = match (A::TAKES_OUT, moment.fires) {
+            // What the window holds now is what may leave it.
+            (true, true) => (moment.opens, true),
+            (true, false) => (BatchTime(i64::MIN), moment.takes_part()),
+            (false, _) => (moment.opens_next, moment.batch > moment.opens_next),
+        };
+        let stays = stays && partials.iter().any(|partial| !partial.is_empty());
+        self.held
+            .change(closed, stays.then_some((moment.batch, partials)))
+            .map_err(|kind| Failure {
+                node: Node::Stream(self.stream),
+                partition: 0,
+                kind,
+            })
+    }
+}
+
+impl<A: Aggregate> Operator for Sliding<A> {
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.shelf.take();
+        self.held.begin();
+        self.aggregate.begin(attempt);
+        let moment = self.frame.moment(&attempt.plan);
+        self.open = Some((moment, attempt.types.streams[self.stream]));
+    }
+
+    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+        let partition = parcel.target;
+        self.shelf
+            .put(parcel)
+            .map_err(|kind| out.failed(partition, kind))
+    }
+
+    fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
+        let Some(open) = self.open else {
+            return Ok(());
+        };
+        let mut arrived = self.shelf.take().into_iter().peekable();
+        let mut partials = Vec::new();
+        for (index, target) in self.targets.mine().enumerate() {
+            let mut runs = Runs::new(index, target);
+            let mine = std::iter::from_fn(|| arrived.next_if(|parcel| parcel.target == target));
+            let mine: Vec<Chunk> = mine.map(|parcel| parcel.chunk).collect();
+            let partial = self.aggregate.reduce(&mut runs, &mine, out)?.compact();
+            if open.0.fires {
+                self.slide(open, &mut runs, &partial, out)?;
+            }
+            partials.push(partial);
+        }
+        self.keep(open.0, partials)
+    }
+
+    fn verdict(&mut self, verdict: Verdict) {
+        self.shelf.take();
+        self.held.verdict(verdict);
+        self.aggregate.verdict(verdict);
+        if let (Some((moment, _)), Verdict::Commit) = (self.open.take(), verdict)
+            && moment.fires
+        {
+            self.fired = Some(moment.batch);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `window`: all records of the window's batches, partition by partition, oldest batch first.
+//!
+//! It is narrow: a worker keeps the partitions it was given, and gives each of them again while a
+//! window holds its batch. Partition `p` of a batch is numbered after all partitions of the older
+//! batches in the window; every worker knows how many those have, also where it has none of them.
+
+use std::sync::Arc;
+
+use crate::dataflow::control::Verdict;
+use crate::dataflow::failure::{Failure, Node};
+use crate::dataflow::operator::{Attempt, More, Operator, Output};
+use crate::dataflow::parcel::Parcel;
+use crate::topology::plan::Upstream;
+
+use super::frame::{Frame, Moment};
+use super::held::{Held, Kept};
+
+/// The operator of one `window` on one worker.
+pub(in crate::dataflow) struct Window {
+    stream: usize,
+    from: Upstream,
+    frame: Frame,
+    held: Held<Batch>,
+    open: Option<Open>,
+}
+
+/// A batch of the parent's.
+#[derive(Debug)]
+struct Batch {
+    /// The number of its partitions, on all workers.
+    partitions: u32,
+    /// Those of this worker.
+    parcels: Vec<Parcel>,
+}
+
+impl Kept for Batch {
+    fn size(&self) -> usize {
+        self.parcels.iter().map(Kept::size).sum()
+    }
+}
+
+/// An attempt.
+struct Open {
+    moment: Moment,
+    /// The parcels of older batches that are still to be given, the next one last.
+    older: Vec<Parcel>,
+    /// The number of this batch's first partition in the window.
+    first: u32,
+    /// This batch, if a later window holds it.
+    entering: Option<Batch>,
+}
+
+impl Window {
+    pub(in crate::dataflow) fn new(stream: usize, from: Upstream, frame: Frame) -> Self {
+        Self {
+            stream,
+            from,
+            frame,
+            held: Held::default(),
+            open: None,
+        }
+    }
+}
+
+impl Open {
+    fn new(moment: Moment, partitions: u32, held: &Held<Batch>) -> Self {
+        let mut first = 0;
+        let mut older = Vec::new();
+        for (_, batch) in held.after(moment.opens).filter(|_| moment.fires) {
+            older.extend(batch.parcels.iter().map(|parcel| Parcel {
+                partition: first + parcel.partition,
+                ..parcel.clone()
+            }));
+            first += batch.partitions;
+        }
+        older.reverse();
+        let stays = moment.batch > moment.opens_next;
+        Self {
+            moment,
+            older,
+            first,
+            entering: stays.then(|| Batch {
+                partitions,
+                parcels: Vec::new(),
+            }),
+        }
+    }
+}
+
+impl Operator for Window {
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.held.begin();
+        let moment = self.frame.moment(&attempt.plan);
+        let partitions = attempt.partitions.of(self.from);
+        self.open = Some(Open::new(moment, partitions, &self.held));
+    }
+
+    fn pull(&mut self, out: &mut Output) -> Result<More, Failure> {
+        let Some(parcel) = self.open.as_mut().and_then(|open| open.older.pop()) else {
+            return Ok(More::Nothing);
+        };
+        out.tally().node(Node::Stream(self.stream)).records_out += parcel.chunk.len() as u64;
+        out.send(parcel);
+        Ok(More::Something)
+    }
+
+    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let records = parcel.chunk.len() as u64;
+        let node = out.tally().node(Node::Stream(self.stream));
+        node.records_in += records;
+        if let Some(batch) = &mut open.entering {
+            batch.parcels.push(parcel.with(parcel.chunk.compact()));
+        }
+        if open.moment.fires {
+            node.records_out += records;
+            out.send(Parcel {
+                partition: open.first + parcel.partition,
+                ..parcel
+            });
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        let entering = open.entering.take().map(|batch| (open.moment.batch, batch));
+        self.held
+            .change(open.moment.opens_next, entering)
+            .map_err(|kind| out.failed(0, kind))
+    }
+
+    fn verdict(&mut self, verdict: Verdict) {
+        self.open = None;
+        self.held.verdict(verdict);
+    }
+}
