@@ -64,7 +64,7 @@ fn a_record_that_traps_ends_the_job_at_once_and_names_function_digest_and_backtr
             "stream `words`: record `boom` was rejected: `wordcount/split` trapped: panicked at",
             "this version cannot count it",
             "plugin version ",
-            "wordcount.wasm!",
+            "fragile.wasm!",
             "hint: `on_error = \"skip\"`",
         ],
     );
