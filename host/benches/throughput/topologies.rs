@@ -83,3 +83,17 @@ from = "pairs"
 "#
     )
 }
+
+/// Counts of words over a window of so many batches, which slides with every batch.
+pub fn windowed_count(plugins: &Path, batches: usize, inverse: bool) -> String {
+    let inverse = if inverse {
+        "\ninverse = \"wordcount/sub\""
+    } else {
+        ""
+    };
+    let operator = format!(
+        "op = \"reduce_by_key_and_window\"\nfunction = \"wordcount/add\"{inverse}\n\
+         window = \"{batches}s\"\npartitions = 2"
+    );
+    by_word(plugins, &operator)
+}

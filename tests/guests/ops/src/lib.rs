@@ -9,6 +9,7 @@ mod context;
 mod one_batch;
 mod poison;
 mod state;
+mod windows;
 
 use std::collections::HashMap;
 
@@ -330,6 +331,22 @@ plugin!(
     add_to_ten,
     merge,
     or,
+    windows::sub,
+    windows::sub_real,
+    windows::strokes,
+    windows::fewer_strokes,
+    windows::unmerge,
+    windows::summand,
+    windows::add_sums,
+    windows::sub_sums,
+    windows::not_zero,
+    windows::any_left,
+    windows::real_left,
+    windows::early,
+    windows::at_least,
+    windows::by_size,
+    windows::stroke,
+    windows::stroke_pair,
     one_batch::by_length,
     one_batch::by_single,
     one_batch::by_double,
@@ -387,5 +404,6 @@ plugin!(
     state::sums_of_positive,
     state::collected,
     state::occurrences,
-    state::stamps
+    state::stamps,
+    state::labels
 );
