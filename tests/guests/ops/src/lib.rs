@@ -5,6 +5,7 @@
     reason = "functions are written as authors write them"
 )]
 
+mod laws;
 #[macro_use]
 mod one_batch;
 mod poison;
@@ -259,14 +260,17 @@ fn add_real(a: f64, b: f64) -> f64 {
     a + b
 }
 
+/// Neither commutative nor lawful: to see that it is found.
 #[reduce]
 fn concat(a: String, b: &str) -> String {
     a + "," + b
 }
 
+/// The longest; of several the first by bytes.
 #[reduce]
 fn larger<'a>(a: &'a str, b: &'a str) -> &'a str {
-    if a.len() >= b.len() { a } else { b }
+    let longer = |text: &'a str| (text.len(), std::cmp::Reverse(text));
+    if longer(a) >= longer(b) { a } else { b }
 }
 
 /// Rejects what would pass ten.
@@ -279,10 +283,10 @@ fn add_to_ten(a: i64, b: i64) -> Result<i64, String> {
     }
 }
 
-/// Pairs to one pair.
+/// Pairs to one pair: the last key by bytes, and the sum.
 #[reduce]
 fn merge((a, x): (String, i64), (b, y): (String, i64)) -> (String, i64) {
-    (a + &b, x + y)
+    (a.max(b), x + y)
 }
 
 #[reduce]
@@ -344,6 +348,12 @@ plugin!(
     zip,
     sizes_of_both,
     mean_of_both,
+    laws::mean,
+    laws::take_too_little,
+    laws::take_real,
+    laws::spread,
+    laws::add_spreads,
+    laws::take_spread,
     poison::fussy,
     poison::picky,
     poison::fussy_filter,
