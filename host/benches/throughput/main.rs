@@ -2,15 +2,17 @@
 //!
 //! Every figure comes from this one run on this one machine; compare ratios, not times.
 //! `cargo bench -- NAME` runs only the parts whose name contains NAME: `words`, `filter`, `tcp`,
-//! `small`.
+//! `small`, `state`, `state-changed`, `state-records`, `windows`.
 
 mod batches;
 mod generator;
 mod native;
 mod small;
+mod state;
 mod tcp;
 mod text;
 mod topologies;
+mod windows;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,10 +41,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let parts: [Part; 4] = [
+    let parts: [Part; 8] = [
         ("words", batches::word_count),
         ("filter", batches::filter),
         ("small", small::all),
+        ("state", state::running_count),
+        ("state-changed", state::changed),
+        ("state-records", state::records),
+        ("windows", windows::all),
         ("tcp", tcp::word_count),
     ];
     for (name, part) in parts {
@@ -59,7 +65,8 @@ fn plugins() -> Result<PathBuf, dshost::cli::build::BuildError> {
         .parent()
         .unwrap_or(Path::new("."));
     let into = root.join("target/guests");
-    let crates = ["plugins/wordcount", "plugins/lines"].map(|name| root.join(name));
+    let crates =
+        ["plugins/wordcount", "plugins/lines", "tests/guests/ops"].map(|name| root.join(name));
     build(&crates, &into, &BuildOptions::default())?;
     Ok(into)
 }

@@ -48,3 +48,52 @@ params = {{ word = "{needle}" }}
 "#
     )
 }
+
+/// A running count of words by `function`, the pairs made by a guest.
+pub fn running_count(plugins: &Path, function: &str) -> String {
+    let operator = format!("op = \"update_state_by_key\"\nfunction = \"{function}\"");
+    by_word(plugins, &operator)
+}
+
+/// Sums word by word, with a timeout of a day.
+pub fn sessions(plugins: &Path) -> String {
+    let operator = "op = \"map_with_state\"\nfunction = \"ops/sums\"\ntimeout = \"24h\"";
+    by_word(plugins, operator)
+}
+
+fn by_word(plugins: &Path, operator: &str) -> String {
+    let plugins = plugins.display();
+    format!(
+        r#"
+[topology]
+batch = "1s"
+checkpoint = false
+allow_state_loss = true
+[plugins]
+dir = "{plugins}"
+[source.words]
+type = "stdin"
+[stream.pairs]
+from = "words"
+op = "map"
+function = "wordcount/pair"
+[stream.counts]
+from = "pairs"
+{operator}
+"#
+    )
+}
+
+/// Counts of words over a window of so many batches, which slides with every batch.
+pub fn windowed_count(plugins: &Path, batches: usize, inverse: bool) -> String {
+    let inverse = if inverse {
+        "\ninverse = \"wordcount/sub\""
+    } else {
+        ""
+    };
+    let operator = format!(
+        "op = \"reduce_by_key_and_window\"\nfunction = \"wordcount/add\"{inverse}\n\
+         window = \"{batches}s\"\npartitions = 2"
+    );
+    by_word(plugins, &operator)
+}

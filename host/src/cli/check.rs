@@ -11,14 +11,13 @@ use crate::driver::deployment::Deployment;
 use crate::driver::initial::waiting;
 use crate::driver::plugins::{PluginsError, load_plugins, plugin_engine};
 use crate::topology::plan::{Instances, Plan, Transport, Upstream};
-use crate::topology::types::Types;
 
 /// Checks the topology and its plugins, and tells the types of its streams.
 pub(super) fn check(args: &TopologyArgs) -> Result<(), CliError> {
     let plan = load::plan(&args.topology)?;
     let deployment = deployment(&plan)
         .map_err(|error| failure::describe(&JobError::Plugins(error), &args.topology))?;
-    print(&describe(&args.topology, &plan, &deployment.types))
+    print(&describe(&args.topology, &plan, &deployment))
 }
 
 /// The plan's plugins, bound to it.
@@ -28,12 +27,13 @@ pub(super) fn deployment(plan: &Plan) -> Result<Deployment, PluginsError> {
     Ok(deployment.with_initial(plan, &waiting(plan))?)
 }
 
-fn describe(topology: &Path, plan: &Plan, types: &Types) -> String {
+fn describe(topology: &Path, plan: &Plan, deployment: &Deployment) -> String {
+    let types = &deployment.types;
     let mut out = format!("{}: ok\n", topology.display());
     for (source, record) in plan.sources.iter().zip(&types.sources) {
         out.push_str(&format!("  source {}: {record}\n", source.name));
     }
-    for (stream, record) in plan.streams.iter().zip(&types.streams) {
+    for (index, (stream, record)) in plan.streams.iter().zip(&types.streams).enumerate() {
         let from: Vec<&str> = stream
             .from
             .iter()
@@ -44,10 +44,11 @@ fn describe(topology: &Path, plan: &Plan, types: &Types) -> String {
             .map(|(_, name)| format!(" {name}"))
             .collect();
         out.push_str(&format!(
-            "  stream {}: {record} = {}{function} of {}\n",
+            "  stream {}: {record} = {}{function} of {}{}\n",
             stream.name,
             stream.op.name(),
             from.join(", "),
+            state(index, deployment),
         ));
     }
     for sink in &plan.sinks {
@@ -59,6 +60,18 @@ fn describe(topology: &Path, plan: &Plan, types: &Types) -> String {
     }
     for note in notes(plan) {
         out.push_str(&format!("  note: {note}\n"));
+    }
+    out
+}
+
+/// What a stream holds from batch to batch, if that is a state.
+fn state(stream: usize, deployment: &Deployment) -> String {
+    let Some(state) = deployment.types.states[stream] else {
+        return String::new();
+    };
+    let mut out = format!(", state {} of version {}", state.column_type, state.version);
+    if let Some(initial) = deployment.initial.of(stream) {
+        out.push_str(&format!(", {} keys to start with", initial.len()));
     }
     out
 }

@@ -40,7 +40,7 @@ fn describe(component: &Component) -> String {
     }
     let _ = writeln!(out, "\nfunctions");
     for signature in component.signatures() {
-        function(&mut out, signature);
+        function(&mut out, component, signature);
     }
     let _ = writeln!(out, "\nimports");
     for import in component.imports() {
@@ -49,7 +49,7 @@ fn describe(component: &Component) -> String {
     out
 }
 
-fn function(out: &mut String, signature: &Signature) {
+fn function(out: &mut String, component: &Component, signature: &Signature) {
     let input: Vec<String> = signature.input.iter().map(ToString::to_string).collect();
     let params = if signature.params { ", params" } else { "" };
     let _ = writeln!(
@@ -61,10 +61,22 @@ fn function(out: &mut String, signature: &Signature) {
         signature.output,
     );
     if let Some(state) = signature.state {
+        let changed = match state.only_changed {
+            true => ", only keys with values",
+            false => "",
+        };
         let _ = writeln!(
             out,
-            "      state {}, version {}",
+            "      state {}, version {}{changed}",
             state.column_type, state.version
+        );
+    }
+    let migrations = component.migrations().iter();
+    for migration in migrations.filter(|one| one.function == signature.name) {
+        let _ = writeln!(
+            out,
+            "      migrates from version {}, {}",
+            migration.from_version, migration.column_type
         );
     }
     for line in signature.doc.lines() {

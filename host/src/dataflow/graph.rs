@@ -1,10 +1,12 @@
 //! Which operators a plan becomes, and how they are joined.
 
+mod windows;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::batch::function::Role;
-use crate::topology::plan::{DEFAULT_REFRESH, Op, StreamPlan, Upstream, Window as Settings};
+use crate::topology::plan::{Op, StreamPlan, Upstream};
 
 use super::calls::Caller;
 use super::chain::Chain;
@@ -33,10 +35,6 @@ use super::targets::Targets;
 use super::transform::Transform;
 use super::transform_with::TransformWith;
 use super::union::Union;
-use super::windows::{
-    Aggregate, CountByWindow, Frame, Functions, GroupByKeyAndWindow, Ones, Partaking,
-    ReduceByKeyAndWindow, ReduceByWindow, Running, RunningTotal, Sliding, Window,
-};
 
 /// Adds all operators of the plan to the dataflow; the same on every worker.
 pub(super) fn build(site: &Site<'_>) {
@@ -229,58 +227,12 @@ impl<'scope> Graph<'_, 'scope> {
                     .collect();
                 self.site.operator(node, Box::new(gather), inlets)
             }
-            Op::Window(_) => {
-                let window = Window::new(first, stream.from[0], Frame::new(first, stream));
-                self.site.operator(node, Box::new(window), inlets())
-            }
-            Op::CountByWindow(_) => {
-                // It counts from the first record on, also from one that no window holds.
-                let before = Box::new(Count::new(first));
-                self.window(first, before, CountByWindow::default())
-            }
-            Op::ReduceByWindow(window) => {
-                let before = self.partaking(first, Reduce::new(first, before()));
-                let reduce = self.caller(stage, first, (Role::Main, Half::After));
-                match self.inverse(stage, first) {
-                    Some(inverse) => {
-                        let total = RunningTotal::new(reduce, inverse, refresh(window));
-                        self.window(first, before, total)
-                    }
-                    None => self.window(first, before, ReduceByWindow::new(reduce)),
-                }
-            }
-            Op::ReduceByKeyAndWindow(window) => {
-                let before = Combine::new(first, stream.partitions, before());
-                let before = self.partaking(first, before);
-                let reduce = self.caller(stage, first, (Role::Main, Half::After));
-                match self.inverse(stage, first) {
-                    Some(inverse) => {
-                        let keep = stream.keep.as_ref();
-                        let keep =
-                            keep.map(|_| self.caller(stage, first, (Role::Keep, Half::After)));
-                        let functions = Functions {
-                            reduce,
-                            inverse,
-                            keep,
-                        };
-                        self.window(
-                            first,
-                            before,
-                            Running::new(first, functions, refresh(window)),
-                        )
-                    }
-                    None => self.window(first, before, ReduceByKeyAndWindow::new(first, reduce)),
-                }
-            }
-            Op::GroupByKeyAndWindow(_) => {
-                let before = self.partaking(first, Scatter::new(first, stream.partitions));
-                self.window(first, before, GroupByKeyAndWindow::new(first))
-            }
-            Op::CountByValueAndWindow(window) => {
-                let before = CountByValue::new(first, stream.on_error, stream.partitions);
-                let before = self.partaking(first, before);
-                self.window(first, before, Running::new(first, Ones, refresh(window)))
-            }
+            Op::Window(_)
+            | Op::CountByWindow(_)
+            | Op::ReduceByWindow(_)
+            | Op::ReduceByKeyAndWindow(_)
+            | Op::GroupByKeyAndWindow(_)
+            | Op::CountByValueAndWindow(_) => self.window(stage, first),
         };
         self.streams[last] = Some(outlet);
     }
@@ -332,46 +284,6 @@ impl<'scope> Graph<'_, 'scope> {
         self.site.operator(node, Box::new(gather), inlets)
     }
 
-    /// Adds the two halves of a window.
-    fn window(
-        &self,
-        stream: usize,
-        before: Box<dyn Operator>,
-        aggregate: impl Aggregate + 'static,
-    ) -> Outlet<'scope> {
-        let plan = &self.site.local.plan.streams[stream];
-        let partitions = match plan.op {
-            Op::CountByWindow(_) | Op::ReduceByWindow(_) => 1,
-            _ => plan.partitions,
-        };
-        let frame = Frame::new(stream, plan);
-        let after = Sliding::new(stream, self.targets(partitions), frame, aggregate);
-        self.wide(
-            stream,
-            (vec![self.straight(plan.from[0])], before),
-            (partitions, Box::new(after)),
-        )
-    }
-
-    /// The half of a window before the exchange, resting at batches that no window holds.
-    fn partaking(&self, stream: usize, before: impl Operator + 'static) -> Box<dyn Operator> {
-        let frame = Frame::new(stream, &self.site.local.plan.streams[stream]);
-        Box::new(Partaking::new(frame, before))
-    }
-
-    /// Calls a function of a stage that is a single stream.
-    fn caller(&self, stage: usize, stream: usize, function: (Role, Half)) -> Caller {
-        let local = &self.site.local;
-        let environment = Arc::clone(&local.environment);
-        Caller::new(&local.plan, (stage, &[stream]), function, environment)
-    }
-
-    /// Calls the inverse of a window, if it has one.
-    fn inverse(&self, stage: usize, stream: usize) -> Option<Caller> {
-        let inverse = self.site.local.plan.streams[stream].inverse.as_ref();
-        inverse.map(|_| self.caller(stage, stream, (Role::Inverse, Half::After)))
-    }
-
     fn targets(&self, partitions: u32) -> Targets {
         Targets {
             partitions,
@@ -401,9 +313,4 @@ fn exchanged(from: Outlet<'_>, partitions: u32) -> Inlet<'_> {
         from,
         route: Route::Exchange(partitions),
     }
-}
-
-/// Slides between two reductions anew.
-fn refresh(window: &Settings) -> u32 {
-    window.refresh.unwrap_or(DEFAULT_REFRESH)
 }

@@ -338,7 +338,7 @@ impl<'a> Folder<'a> {
     fn request(&mut self, request: &Request) -> Option<Outcome> {
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
-            None => self.binding.as_ref()?.instantiate().ok()?,
+            None => self.binding.as_ref()?.instantiate(self.context).ok()?,
         };
         let outcome = instance.call(self.context, request, &[]).ok()?;
         self.instance = Some(instance);

@@ -363,7 +363,7 @@ impl Caller {
         let start = Instant::now();
         let result = match &mut run.instances[part.index] {
             Some(function) => function.call(&context, &asked.request, &asked.skip),
-            slot => binding.instantiate().and_then(|function| {
+            slot => binding.instantiate(&context).and_then(|function| {
                 slot.insert(function)
                     .call(&context, &asked.request, &asked.skip)
             }),

@@ -79,7 +79,7 @@ impl<R: Reducer> Running<R> {
         let leaving = self.reducer.reduce(leaving, runs, out)?;
         let at = keys.order().iter().map(|&key| slide.rows[key as usize]);
         let old = rows.values.take(&at.collect::<Vec<_>>());
-        let mut side = Side::default();
+        let mut side = Side::of_keys(&slide.keys, keys.order());
         side.push_each(Chunk::single(old));
         side.push_each(Chunk::single(leaving));
         let column = self.reducer.take_out(side, runs, out)?;
@@ -110,7 +110,7 @@ impl<R: Reducer> Running<R> {
         met.order().iter().for_each(|key| _ = keys.meet(*key));
         let order = keys.order().iter().filter_map(|key| met.get(*key));
         let entering = entering.take(&order.collect::<Vec<_>>());
-        let mut side = Side::default();
+        let mut side = Side::of_keys(&slide.keys, keys.order());
         let starts = left.column.choose(&rows.values, &starts);
         side.push_each(Chunk::single(starts));
         side.push_each(Chunk::single(entering));

@@ -12,6 +12,8 @@ use crate::dataflow::shelf::limited;
 #[derive(Debug, Default)]
 pub(in crate::dataflow) struct Side {
     pieces: Vec<Piece>,
+    /// Where the groups have keys: these, and which of them each group has.
+    keys: Option<(Column, Vec<u32>)>,
 }
 
 /// Records that lie in one chunk.
@@ -27,6 +29,22 @@ pub(super) struct Piece {
 }
 
 impl Side {
+    /// Records of groups that have keys: group `g` has that at `order[g]` of `keys`.
+    pub(super) fn of_keys(keys: &Column, order: &[u32]) -> Self {
+        Self {
+            pieces: Vec::new(),
+            keys: Some((keys.clone(), order.to_vec())),
+        }
+    }
+
+    /// The same records, of groups that have keys.
+    pub(super) fn with_keys(self, keys: &Column, order: &[u32]) -> Self {
+        Self {
+            pieces: self.pieces,
+            ..Self::of_keys(keys, order)
+        }
+    }
+
     /// Adds records; `groups` there are with them.
     pub(super) fn push(&mut self, numbers: Numbers, records: Chunk, groups: usize) {
         if !records.is_empty() {
@@ -72,18 +90,31 @@ impl Side {
         run: &mut Run,
         out: &mut Output,
     ) -> Result<Chunk, Failure> {
-        let groups = self.groups();
         let mut folding = Folding::within(std::mem::take(run), record_type);
-        for piece in self.pieces {
-            let number = |numbers: &mut Numbers| {
-                numbers.extend(piece.numbers);
-                piece.groups
-            };
-            folding.add(&piece.records, number, (caller, out))?;
-        }
-        let folded = folding.finish(groups, (caller, out))?;
+        let folded = self
+            .fold_into(&mut folding, (caller, out))
+            .inspect_err(|_| {
+                if let Some((keys, order)) = &self.keys {
+                    folding.name_groups(|| keys.take(order), out);
+                }
+            })?;
         *run = folding.into_run();
         Ok(folded)
+    }
+
+    fn fold_into(
+        &self,
+        folding: &mut Folding,
+        (caller, out): (&Caller, &mut Output),
+    ) -> Result<Chunk, Failure> {
+        for piece in &self.pieces {
+            let number = |numbers: &mut Numbers| {
+                numbers.extend_from_slice(&piece.numbers);
+                piece.groups
+            };
+            folding.add(&piece.records, number, (caller, &mut *out))?;
+        }
+        folding.finish(self.groups(), (caller, out))
     }
 }
 
@@ -103,7 +134,10 @@ pub(super) fn by_key<'a>(
         let values = Chunk::single(chunk.value().clone());
         side.push(numbers, values, keys.len());
     }
-    Ok((keys.into_keys(), side))
+    let keys = keys.into_keys();
+    let order: Vec<u32> = (0..keys.len() as u32).collect();
+    let side = side.with_keys(&keys, &order);
+    Ok((keys, side))
 }
 
 /// Groups pairs by key.

@@ -105,6 +105,7 @@ impl<'a> Slide<'a> {
             };
             side.push(numbers, Chunk::single(values), keys.order().len());
         }
+        let side = side.with_keys(&self.keys, keys.order());
         (keys, side)
     }
 }

@@ -57,13 +57,13 @@ impl RunningTotal {
 
     fn with<'a>(
         &self,
-        left: Option<Chunk>,
+        left: Option<&Chunk>,
         entering: impl Iterator<Item = &'a Chunk>,
         run: &mut Run,
         out: &mut Output,
     ) -> Result<Chunk, Failure> {
         let entering = to_one(entering, &self.reduce, run, out)?;
-        to_one(left.iter().chain([&entering]), &self.reduce, run, out)
+        to_one(left.into_iter().chain([&entering]), &self.reduce, run, out)
     }
 }
 
@@ -97,7 +97,7 @@ impl Aggregate for RunningTotal {
         } else {
             let left = self.left(runs, batches, out)?;
             let entering = batches.entering().map(|(_, partial)| partial);
-            self.with(left, entering, &mut runs.main, out)?
+            self.with(left.as_ref(), entering, &mut runs.main, out)?
         };
         self.next = Some(total.compact()).filter(|total| !total.is_empty());
         Ok(total)

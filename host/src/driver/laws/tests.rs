@@ -51,7 +51,7 @@ impl Element for String {
 }
 
 impl<T: Element> Binding for Closure<T> {
-    fn instantiate(&self) -> Result<Box<dyn Function>, Trap> {
+    fn instantiate(&self, _: &Context) -> Result<Box<dyn Function>, Trap> {
         Ok(Box::new(self.clone()))
     }
 

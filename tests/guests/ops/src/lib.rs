@@ -5,18 +5,16 @@
     reason = "functions are written as authors write them"
 )]
 
+mod context;
 mod laws;
-#[macro_use]
 mod one_batch;
 mod poison;
+mod state;
+mod windows;
 
 use std::collections::HashMap;
 
 use dshost_guest::prelude::*;
-use one_batch::{
-    by_double, by_length, by_map, by_single, double_value, mean_of_both, missing, single,
-    sizes_of_both, total, zip,
-};
 use serde::{Deserialize, Serialize};
 
 // === map ===
@@ -337,23 +335,39 @@ plugin!(
     add_to_ten,
     merge,
     or,
-    by_length,
-    by_single,
-    by_double,
-    single,
-    double_value,
-    by_map,
-    total,
-    missing,
-    zip,
-    sizes_of_both,
-    mean_of_both,
     laws::mean,
     laws::take_too_little,
     laws::take_real,
     laws::spread,
     laws::add_spreads,
     laws::take_spread,
+    windows::sub,
+    windows::sub_real,
+    windows::strokes,
+    windows::fewer_strokes,
+    windows::unmerge,
+    windows::summand,
+    windows::add_sums,
+    windows::sub_sums,
+    windows::not_zero,
+    windows::any_left,
+    windows::real_left,
+    windows::early,
+    windows::at_least,
+    windows::by_size,
+    windows::stroke,
+    windows::stroke_pair,
+    one_batch::by_length,
+    one_batch::by_single,
+    one_batch::by_double,
+    one_batch::single,
+    one_batch::double_value,
+    one_batch::by_map,
+    one_batch::total,
+    one_batch::missing,
+    one_batch::zip,
+    one_batch::sizes_of_both,
+    one_batch::mean_of_both,
     poison::fussy,
     poison::picky,
     poison::fussy_filter,
@@ -364,5 +378,42 @@ plugin!(
     poison::fussy_add,
     poison::fussy_partition,
     poison::fussy_batch,
-    poison::never_empty
+    poison::never_empty,
+    context::stamped_map,
+    context::stamped_words,
+    context::is_stamp,
+    context::stamped_value,
+    context::stamped_values,
+    context::stamped_partition,
+    context::stamped_batch,
+    context::stamped_pair,
+    context::add_in_ring,
+    context::sub_in_ring,
+    context::any_in_ring,
+    context::stamped_total,
+    context::stamped_session,
+    state::running,
+    state::calls,
+    state::calls_with_values,
+    state::total_of_changed,
+    state::total_while_busy,
+    state::total_of_positive,
+    state::trace,
+    state::sentence,
+    state::raw_trace,
+    state::drifting_mean,
+    state::again,
+    state::span,
+    state::named,
+    state::last_seen,
+    state::capped,
+    state::sums,
+    state::session,
+    state::reader,
+    state::misused,
+    state::sums_of_positive,
+    state::collected,
+    state::occurrences,
+    state::stamps,
+    state::labels
 );

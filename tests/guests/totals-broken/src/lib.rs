@@ -1,0 +1,25 @@
+//! `totals` with a migration that panics: to see that the old state survives it.
+
+use dshost_guest::prelude::*;
+
+#[map]
+fn pair(line: &str) -> Result<(&str, i64), String> {
+    let (key, value) = line.split_once(' ').ok_or("no value")?;
+    let value = value
+        .parse()
+        .map_err(|_| format!("`{value}` is no number"))?;
+    Ok((key, value))
+}
+
+#[update_state(version = 2)]
+fn running(values: &[i64], total: Option<i64>) -> Option<i64> {
+    Some(total.unwrap_or(0) - values.iter().sum::<i64>())
+}
+
+#[migrate(running, from = 1)]
+fn never(total: i64) -> Option<i64> {
+    assert_eq!(total, i64::MIN, "this total cannot be brought over");
+    Some(total)
+}
+
+plugin!(pair, running, never);
