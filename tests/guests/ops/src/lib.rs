@@ -281,10 +281,12 @@ fn add_to_ten(a: i64, b: i64) -> Result<i64, String> {
     }
 }
 
-/// Pairs to one pair: the last key by bytes, and the sum.
+/// Pairs to one pair: the letters of both in alphabetical order, and the sum.
 #[reduce]
 fn merge((a, x): (String, i64), (b, y): (String, i64)) -> (String, i64) {
-    (a.max(b), x + y)
+    let mut letters: Vec<char> = a.chars().chain(b.chars()).collect();
+    letters.sort_unstable();
+    (letters.into_iter().collect(), x + y)
 }
 
 #[reduce]
