@@ -6,6 +6,7 @@ mod commands;
 mod examples;
 mod layers;
 mod plugin;
+mod poison;
 mod run;
 mod scenarios;
 mod support;

@@ -2,7 +2,7 @@
 //!
 //! Every figure comes from this one run on this one machine; compare ratios, not times.
 //! `cargo bench -- NAME` runs only the parts whose name contains NAME: `words`, `filter`, `tcp`,
-//! `small`, `state`, `windows`.
+//! `small`, `state`, `state-changed`, `state-records`, `windows`.
 
 mod batches;
 mod generator;
@@ -41,11 +41,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let parts: [Part; 6] = [
+    let parts: [Part; 8] = [
         ("words", batches::word_count),
         ("filter", batches::filter),
         ("small", small::all),
-        ("state", state::all),
+        ("state", state::running_count),
+        ("state-changed", state::changed),
+        ("state-records", state::records),
         ("windows", windows::all),
         ("tcp", tcp::word_count),
     ];

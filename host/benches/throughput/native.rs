@@ -34,7 +34,7 @@ pub fn word_count(text: &str, threads: usize) -> Counts {
 }
 
 fn count_piece(piece: &str) -> HashMap<&str, i64, impl BuildHasher> {
-    let mut counts = HashMap::with_hasher(foldhash::fast::RandomState::default());
+    let mut counts = HashMap::with_hasher(RandomState::default());
     for line in piece.lines() {
         for word in line.split_whitespace() {
             *counts.entry(word).or_insert(0) += 1;
@@ -82,70 +82,64 @@ fn pieces(text: &str, count: usize) -> Vec<&str> {
     pieces
 }
 
-/// A running count per word: on `threads` threads, each with a table of the words of its own.
+/// Tables of a running count: small enough for the second-level cache.
+const TABLES: usize = 16;
+
+/// A running count per word: on `threads` threads, each with tables of the words of its own.
 pub struct Running {
+    threads: usize,
     tables: Vec<HashMap<String, i64, RandomState>>,
     split: RandomState,
 }
+
+/// Words and counts of a table, as columns.
+type Columns = (Vec<u8>, Vec<i64>);
 
 impl Running {
     /// No words yet.
     pub fn new(threads: usize) -> Self {
         Self {
-            tables: (0..threads).map(|_| HashMap::default()).collect(),
+            threads,
+            tables: (0..TABLES).map(|_| HashMap::default()).collect(),
             split: RandomState::default(),
         }
     }
 
-    /// Adds 1 for each of `words`, and gives all words and counts, as columns.
-    pub fn update(&mut self, words: &[String]) -> Vec<(Vec<u8>, Vec<i64>)> {
-        let threads = self.tables.len();
+    /// Adds 1 for each of `words`, and gives all words and counts.
+    pub fn update(&mut self, words: &[String]) -> Vec<Columns> {
         let split = &self.split;
-        let sorted: Vec<Vec<Vec<&str>>> = thread::scope(|scope| {
-            let spawned: Vec<_> = words
-                .chunks(words.len().div_ceil(threads))
-                .map(|words| {
-                    scope.spawn(move || {
-                        let mut sorted = vec![Vec::new(); threads];
-                        for word in words {
-                            let table = split.hash_one(word) as usize % threads;
-                            sorted[table].push(word.as_str());
-                        }
-                        sorted
-                    })
-                })
+        let sort = |words: &'_ [String]| -> Vec<Vec<usize>> {
+            let mut sorted = vec![Vec::new(); TABLES];
+            for (at, word) in words.iter().enumerate() {
+                sorted[split.hash_one(word) as usize % TABLES].push(at);
+            }
+            sorted
+        };
+        let length = words.len().div_ceil(self.threads);
+        let parts: Vec<(&[String], Vec<Vec<usize>>)> = thread::scope(|scope| {
+            let parts = words.chunks(length);
+            let spawned: Vec<_> = parts
+                .map(|words| scope.spawn(move || (words, sort(words))))
                 .collect();
-            spawned
-                .into_iter()
-                .map(|thread| thread.join().expect("no panic"))
-                .collect()
+            let joined = spawned.into_iter().map(|thread| thread.join());
+            joined.map(|part| part.expect("no panic")).collect()
         });
+        let tables = TABLES.div_ceil(self.threads);
         thread::scope(|scope| {
-            let spawned: Vec<_> = self
-                .tables
-                .iter_mut()
-                .enumerate()
-                .map(|(number, table)| {
-                    let sorted = &sorted;
+            let parts = &parts;
+            let shares = self.tables.chunks_mut(tables).enumerate();
+            let spawned: Vec<_> = shares
+                .map(|(share, mine)| {
+                    let numbered = mine.iter_mut().zip(share * tables..);
                     scope.spawn(move || {
-                        for word in sorted.iter().flat_map(|sorted| &sorted[number]) {
-                            match table.get_mut(*word) {
-                                Some(count) => *count += 1,
-                                None => drop(table.insert((*word).to_owned(), 1)),
-                            }
-                        }
-                        let mut columns = (Vec::new(), Vec::with_capacity(table.len()));
-                        for (word, count) in table.iter() {
-                            columns.0.extend_from_slice(word.as_bytes());
-                            columns.1.push(*count);
-                        }
-                        columns
+                        let each = numbered.map(|(table, number)| add_all(table, number, parts));
+                        each.collect::<Vec<Columns>>()
                     })
                 })
                 .collect();
-            spawned
-                .into_iter()
-                .map(|thread| thread.join().expect("no panic"))
+            let joined = spawned.into_iter().map(|thread| thread.join());
+            joined
+                .flat_map(|columns| columns.expect("no panic"))
                 .collect()
         })
     }
@@ -155,4 +149,26 @@ impl Running {
         let all = self.tables.iter().flatten();
         all.map(|(word, count)| (word.as_str(), *count)).collect()
     }
+}
+
+/// Counts the words of one table.
+fn add_all(
+    table: &mut HashMap<String, i64, RandomState>,
+    number: usize,
+    parts: &[(&[String], Vec<Vec<usize>>)],
+) -> Columns {
+    for (words, sorted) in parts {
+        for word in sorted[number].iter().map(|at| &words[*at]) {
+            match table.get_mut(word) {
+                Some(count) => *count += 1,
+                None => drop(table.insert(word.clone(), 1)),
+            }
+        }
+    }
+    let mut columns = (Vec::new(), Vec::with_capacity(table.len()));
+    for (word, count) in table.iter() {
+        columns.0.extend_from_slice(word.as_bytes());
+        columns.1.push(*count);
+    }
+    columns
 }

@@ -53,16 +53,17 @@ fn instance_and_call(plugins: &Path) {
         limits,
     };
     let binding = component.bind(request).expect("the functions fit");
-    let times = time(TIMES, || drop(binding.instantiate().expect("an instance")));
-    print("an instance, made and dropped", times);
-
-    let mut instance = binding.instantiate().expect("an instance");
     let context = Context {
         batch_time: BatchTime(1000),
         partition: 0,
         sequence: 0,
         seed: 1,
     };
+    let start = || binding.instantiate(&context).expect("an instance");
+    let times = time(TIMES, || drop(start()));
+    print("an instance, made and dropped", times);
+
+    let mut instance = start();
     let chunk = Chunk::single(Column::text(["one line"]));
     let times = time(TIMES, || {
         instance

@@ -36,18 +36,35 @@ const PARTITIONS: usize = 16;
 /// Records of a chunk: as many as a source would make.
 const CHUNK_RECORDS: usize = 10_000;
 
-/// All of them.
-pub fn all(plugins: &Path) {
+/// The whole state of every batch, by a function that is called for every key.
+pub fn running_count(plugins: &Path) {
     println!("\nrunning count, {KEYS} keys of eight bytes, {UPDATES} updates in a batch");
     memory();
     for workers in [1, 2] {
         running(plugins, workers);
     }
-    few(plugins, "only_changed", "wordcount/running", FEW_UPDATES);
-    few(plugins, "only_changed", "ops/total_of_changed", FEW_UPDATES);
-    few(plugins, "only_changed", "ops/total_of_changed", UPDATES);
-    sessions(plugins, UPDATES);
-    sessions(plugins, FEW_UPDATES);
+}
+
+/// Batches that change little, and functions that are called for keys with values only.
+pub fn changed(plugins: &Path) {
+    println!("\nrunning count, {KEYS} keys of eight bytes, 2 workers");
+    for (function, updates) in [
+        ("wordcount/running", FEW_UPDATES),
+        ("ops/total_of_changed", FEW_UPDATES),
+        ("ops/total_of_changed", UPDATES),
+    ] {
+        let topology = topologies::running_count(plugins, function);
+        report(function, updates, &mut Job::new(&topology, 2));
+    }
+}
+
+/// Record by record, with a timeout that nobody reaches.
+pub fn records(plugins: &Path) {
+    println!("\nsums record by record, {KEYS} keys of eight bytes, a timeout, 2 workers");
+    for updates in [FEW_UPDATES, UPDATES] {
+        let topology = topologies::sessions(plugins);
+        report("ops/sums", updates, &mut Job::new(&topology, 2));
+    }
 }
 
 fn key(number: u32) -> String {
@@ -110,26 +127,9 @@ fn running(plugins: &Path, workers: usize) {
     job.print(last.as_ref(), workers);
 }
 
-/// A batch of so many updates over all keys.
-fn few(plugins: &Path, what: &str, function: &str, updates: usize) {
-    let topology = topologies::running_count(plugins, function);
-    report(what, function, updates, &mut Job::new(&topology, 2));
-}
-
-/// Record by record, with a timeout that nobody reaches.
-fn sessions(plugins: &Path, updates: usize) {
-    let topology = topologies::sessions(plugins);
-    report(
-        "map_with_state",
-        "ops/sums",
-        updates,
-        &mut Job::new(&topology, 2),
-    );
-}
-
-fn report(what: &str, function: &str, updates: usize, job: &mut Job) {
+fn report(function: &str, updates: usize, job: &mut Job) {
     let every: Vec<u32> = (0..KEYS).collect();
-    job.run(&every);
+    let (_, first) = job.run(&every);
     let mut times = Vec::new();
     let mut last = None;
     for seed in 0..RUNS as u64 {
@@ -138,7 +138,8 @@ fn report(what: &str, function: &str, updates: usize, job: &mut Job) {
         last = Some(committed);
     }
     let time = Duration::from_secs_f64(median(times));
-    println!("  {what}, `{function}`, {updates} updates, 2 workers: {time:.1?} a batch");
+    let entered = first.processing;
+    println!("  `{function}`, {updates} updates: {time:.1?} a batch; all keys new: {entered:.1?}");
     job.print(last.as_ref(), 2);
 }
 

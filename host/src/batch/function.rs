@@ -382,12 +382,13 @@ impl Role {
 
 /// A function, or a chain of them, of one plugin version with its types and parameters.
 pub trait Binding: Send + Sync {
-    /// A fresh instance.
+    /// A fresh instance, whose first call will be at `first`: what it does while it starts happens
+    /// at that time.
     ///
     /// # Errors
     ///
     /// A [`Trap`] of kind [`TrapKind::Start`], or of what the guest did while it started.
-    fn instantiate(&self) -> Result<Box<dyn Function>, Trap>;
+    fn instantiate(&self, first: &Context) -> Result<Box<dyn Function>, Trap>;
 
     /// The plugin version.
     fn digest(&self) -> Digest;

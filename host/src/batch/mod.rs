@@ -19,6 +19,7 @@ pub mod hash;
 pub mod lists;
 pub mod members;
 pub mod msgpack;
+pub mod nearly;
 pub mod sink;
 pub mod source;
 pub mod text;

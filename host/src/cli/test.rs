@@ -11,6 +11,7 @@ use super::args::TestArgs;
 use super::error::CliError;
 use super::status::print;
 use super::{expect, failure, load};
+use crate::driver::inspector::Broken;
 use crate::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
 use crate::topology::plan::Plan;
 use crate::topology::scenario::{self, Batch, Expected, Scenario, Topology};
@@ -58,7 +59,7 @@ fn run_file(path: &Path, args: &TestArgs) -> Result<String, String> {
             workers: counts[0],
             fresh_instances: false,
         };
-        let performances = perform(&scenario, &plan, options).map_err(|text| fail(&text))?;
+        let (performances, _) = perform(&scenario, &plan, options).map_err(|text| fail(&text))?;
         let changes = expect::update(path, &scenario, &performances)
             .map_err(|error| fail(&error.to_string()))?;
         return Ok(format!(
@@ -77,8 +78,9 @@ fn run_file(path: &Path, args: &TestArgs) -> Result<String, String> {
                 workers,
                 fresh_instances,
             };
-            let performances = perform(&scenario, &plan, options).map_err(|text| fail(&text))?;
-            let differences = compare(&scenario, &performances);
+            let (performances, broken) =
+                perform(&scenario, &plan, options).map_err(|text| fail(&text))?;
+            let differences = compare(&scenario, &performances) + &laws(&broken);
             if !differences.is_empty() {
                 let instances = if fresh_instances {
                     ", an instance per call"
@@ -122,12 +124,12 @@ fn read(path: &Path) -> Result<(Scenario, Plan), CliError> {
     Ok((scenario, plan))
 }
 
-/// Runs all batches.
+/// Runs all batches; what they gave, and the laws that do not hold for their data.
 fn perform(
     scenario: &Scenario,
     plan: &Plan,
     options: RehearsalOptions,
-) -> Result<Vec<Performance>, String> {
+) -> Result<(Vec<Performance>, Vec<Broken>), String> {
     let describe = |error: &CliError| error.to_string();
     let topology = match &scenario.topology {
         Topology::File(path) => path.clone(),
@@ -158,7 +160,42 @@ fn perform(
             .map_err(|error| at(describe(&failure::batch(&error))))?;
         performances.push(performance);
     }
-    Ok(performances)
+    let broken = rehearsal.broken_laws();
+    Ok((performances, broken))
+}
+
+/// The laws that functions do not keep, with what shows it.
+fn laws(broken: &[Broken]) -> String {
+    let mut out = String::new();
+    for Broken {
+        stream,
+        function,
+        example,
+        ..
+    } in broken
+    {
+        let law = example.law.broken();
+        line(
+            &mut out,
+            format_args!("{BOLD}{stream}{BOLD:#}: `{function}` {law}"),
+        );
+        for (name, value) in ["a", "b", "c"].iter().zip(&example.values) {
+            line(&mut out, format_args!("    {name} = {value}"));
+        }
+        let [left, right] = example.law.sides();
+        let width = left.len().max(right.len());
+        let [this, that] = &example.results;
+        line(
+            &mut out,
+            format_args!("  {RED}- {left:width$} = {this}{RED:#}"),
+        );
+        line(
+            &mut out,
+            format_args!("  {GREEN}+ {right:width$} = {that}{GREEN:#}"),
+        );
+        line(&mut out, format_args!("  hint: {}", example.law.hint()));
+    }
+    out
 }
 
 /// What differs from the expectations, for people; empty if nothing does.

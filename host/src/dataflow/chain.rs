@@ -162,7 +162,7 @@ mod tests {
     struct Two;
 
     impl Binding for Two {
-        fn instantiate(&self) -> Result<Box<dyn Function>, Trap> {
+        fn instantiate(&self, _: &Context) -> Result<Box<dyn Function>, Trap> {
             Ok(Box::new(Self))
         }
 

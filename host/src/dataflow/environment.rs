@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::batch::function::{Program, Role};
+use crate::batch::function::{Context, Program, Role};
 use crate::batch::sink::SinkError;
 use crate::batch::source::Partition;
 use crate::batch::{BatchTime, Chunk, Round};
@@ -35,6 +35,12 @@ pub trait Environment: Send + Sync {
     /// record is to blame.
     fn trapped(&self, call: FailedCall) {
         let _ = call;
+    }
+
+    /// `Plan::streams[stream]` has folded `values` with its function: some of them are enough to see
+    /// whether that is lawful.
+    fn folded(&self, stream: usize, context: &Context, values: &Chunk) {
+        let _ = (stream, context, values);
     }
 
     /// The record types under the plugin versions of `round`.

@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::deployment::Deployment;
 use super::publisher::NamedSink;
-use crate::batch::function::{Program, Role};
+use super::samples::{Keep, Pair, Samples};
+use crate::batch::function::{Context, Program, Role};
 use crate::batch::sink::SinkError;
 use crate::batch::source::Partition;
 use crate::batch::{BatchTime, Chunk, Round};
 use crate::dataflow::{Environment, FailedCall};
+use crate::topology::plan::Plan;
 use crate::topology::types::Types;
 
 /// Calls that trapped in one attempt that are remembered, with what they were given. Each worker
@@ -20,6 +22,9 @@ pub struct JobEnvironment {
     sinks: Vec<NamedSink>,
     bound: Mutex<Arc<Bound>>,
     trapped: Mutex<Vec<FailedCall>>,
+    samples: Samples,
+    /// By stream, its stage.
+    stages: Vec<usize>,
 }
 
 /// What the open round runs on.
@@ -33,7 +38,18 @@ pub struct Bound {
 impl JobEnvironment {
     /// Begins with `deployment` and no input.
     #[must_use]
-    pub fn new(sinks: Vec<NamedSink>, deployment: Arc<Deployment>) -> Self {
+    pub fn new(
+        plan: &Plan,
+        sinks: Vec<NamedSink>,
+        deployment: Arc<Deployment>,
+        keep: Keep,
+    ) -> Self {
+        let mut stages = vec![0; plan.streams.len()];
+        for (stage, streams) in plan.stages().into_iter().enumerate() {
+            for stream in streams {
+                stages[stream] = stage;
+            }
+        }
         Self {
             sinks,
             bound: Mutex::new(Arc::new(Bound {
@@ -41,6 +57,8 @@ impl JobEnvironment {
                 deployment,
             })),
             trapped: Mutex::default(),
+            samples: Samples::new(keep),
+            stages,
         }
     }
 
@@ -52,6 +70,11 @@ impl JobEnvironment {
     /// The calls that trapped since this was asked last, at most [`MAX_TRAPPED`].
     pub fn take_trapped(&self) -> Vec<FailedCall> {
         std::mem::take(&mut *self.trapped())
+    }
+
+    /// Values that were folded.
+    pub const fn samples(&self) -> &Samples {
+        &self.samples
     }
 
     fn trapped(&self) -> MutexGuard<'_, Vec<FailedCall>> {
@@ -101,6 +124,22 @@ impl Environment for JobEnvironment {
 
     fn initial(&self, stream: usize) -> Option<Arc<Chunk>> {
         self.bound().deployment.initial.of(stream)
+    }
+
+    fn folded(&self, stream: usize, context: &Context, values: &Chunk) {
+        let bound = self.bound();
+        let binding = |role| {
+            let program = bound
+                .deployment
+                .programs
+                .get(&(self.stages[stream], role))?;
+            Some(Arc::clone(&program.first()?.binding))
+        };
+        if let Some(reduce) = binding(Role::Main) {
+            let inverse = binding(Role::Inverse);
+            self.samples
+                .look(stream, Pair { reduce, inverse }, (context, values));
+        }
     }
 
     fn types(&self, _round: Round) -> Arc<Types> {

@@ -12,7 +12,9 @@ use tracing::{debug, warn};
 use super::course::{Course, Judge, Suspect};
 use super::cutter::Batch;
 use super::environment::{Bound, JobEnvironment};
+use super::inspector::{Broken, Inspector, inspect};
 use super::publisher::NamedSink;
+use super::samples::Keep;
 use super::status::StatusBoard;
 use super::trouble::{BatchError, Trouble};
 use super::versions::Versions;
@@ -34,11 +36,22 @@ pub struct Committed {
     pub sinks: Vec<usize>,
 }
 
+/// How batches are run.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecutorOptions {
+    /// Worker threads.
+    pub workers: usize,
+    /// Which values the laws of functions are tried on; in the first batches of a version what does
+    /// not hold is said in the log.
+    pub keep: Keep,
+}
+
 /// Runs batches, one at a time.
 pub struct Executor {
     plan: Arc<Plan>,
     engine: Engine,
     environment: Arc<JobEnvironment>,
+    inspector: Option<Inspector>,
     judge: Judge,
     sinks: Vec<NamedSink>,
     versions: Versions,
@@ -56,13 +69,17 @@ impl Executor {
     /// The system gives no threads.
     pub fn start(
         plan: Arc<Plan>,
-        workers: usize,
+        options: ExecutorOptions,
         sinks: Vec<NamedSink>,
         versions: Versions,
         board: StatusBoard,
     ) -> Result<Self, StartError> {
-        let environment = Arc::new(JobEnvironment::new(sinks.clone(), versions.current()));
+        let ExecutorOptions { workers, keep } = options;
+        let deployment = versions.current();
+        let environment = JobEnvironment::new(&plan, sinks.clone(), deployment, keep);
+        let environment = Arc::new(environment);
         let engine = Engine::start(&plan, workers, Arc::clone(&environment) as _)?;
+        let inspector = (keep == Keep::First).then(|| Inspector::new(Arc::clone(&plan)));
         let job_seed = xxhash_rust::xxh3::xxh3_64(plan.name.as_bytes());
         let judge = Judge::new(Arc::clone(&plan), versions.clone());
         let (round, zero) = (0, None);
@@ -70,6 +87,7 @@ impl Executor {
             plan,
             engine,
             environment,
+            inspector,
             judge,
             sinks,
             versions,
@@ -102,6 +120,9 @@ impl Executor {
                         None => self.versions.passed(batch.has_input()),
                     }
                     self.environment.release();
+                    if let Some(inspector) = &mut self.inspector {
+                        inspector.look_at(self.environment.samples().batch());
+                    }
                     return Ok(Committed {
                         report,
                         processing: begun.elapsed(),
@@ -124,6 +145,16 @@ impl Executor {
                 }
             }
         }
+    }
+
+    /// The laws that functions do not keep on values of all batches so far.
+    #[must_use]
+    pub fn broken_laws(&self) -> Vec<Broken> {
+        let samples = self.environment.samples().all();
+        samples
+            .iter()
+            .flat_map(|sample| inspect(&self.plan, sample))
+            .collect()
     }
 
     /// One attempt: a round of the dataflow and the sinks' vote.

@@ -248,7 +248,9 @@ impl<'a> Search<'a> {
 
     /// Whether the link can be started at all.
     fn starts(&self) -> bool {
-        self.links[self.link].instantiate().is_ok()
+        self.links[self.link]
+            .instantiate(&self.call.context)
+            .is_ok()
     }
 
     /// Calls the link with some units of its input, in a fresh instance; none if the budget is used
@@ -259,8 +261,8 @@ impl<'a> Search<'a> {
             return None;
         }
         let request = self.request.only(units);
-        let instance = self.links[self.link].instantiate();
         let context = &self.call.context;
+        let instance = self.links[self.link].instantiate(context);
         Some(instance.and_then(|mut function| function.call(context, &request, &[])))
     }
 }

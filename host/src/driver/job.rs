@@ -18,11 +18,12 @@ use tracing::{error, info, warn};
 use super::control::{ControlError, JobDirectory};
 use super::cutter::{Batch, Command, Cutter, Event, NamedSources};
 use super::deployment::Deployment;
-use super::executor::{Committed, Executor};
+use super::executor::{Committed, Executor, ExecutorOptions};
 use super::initial::waiting;
 use super::plugins::{PluginsError, load_plugins, plugin_engine};
 use super::publisher::{LostSink, NamedSink, Notice, Publication, Publisher};
 use super::reload::{Reloader, with_causes};
+use super::samples::Keep;
 use super::status::{BatchStatus, OperatorStatus, Status, StatusBoard};
 use super::trouble::BatchError;
 use super::versions::Versions;
@@ -225,7 +226,10 @@ impl Job {
         let publisher = Publisher::start(self.sinks.clone(), tell).map_err(JobError::Threads)?;
         let executor = Executor::start(
             Arc::clone(&plan),
-            workers,
+            ExecutorOptions {
+                workers,
+                keep: Keep::First,
+            },
             self.sinks,
             versions.clone(),
             board.clone(),

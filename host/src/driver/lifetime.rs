@@ -33,7 +33,7 @@ impl Kept {
 }
 
 impl Binding for Kept {
-    fn instantiate(&self) -> Result<Box<dyn Function>, Trap> {
+    fn instantiate(&self, first: &Context) -> Result<Box<dyn Function>, Trap> {
         let idle = self
             .idle
             .lock()
@@ -41,7 +41,7 @@ impl Binding for Kept {
             .pop();
         let instance = match idle {
             Some(instance) => instance,
-            None => self.binding.instantiate()?,
+            None => self.binding.instantiate(first)?,
         };
         Ok(Box::new(Lent {
             instance: Some(instance),
@@ -111,7 +111,7 @@ impl Fresh {
 }
 
 impl Binding for Fresh {
-    fn instantiate(&self) -> Result<Box<dyn Function>, Trap> {
+    fn instantiate(&self, _: &Context) -> Result<Box<dyn Function>, Trap> {
         Ok(Box::new(PerCall(Arc::clone(&self.binding))))
     }
 
@@ -137,7 +137,7 @@ impl Function for PerCall {
         request: &Request,
         skip: &[RecordRef],
     ) -> Result<Outcome, Trap> {
-        self.0.instantiate()?.call(context, request, skip)
+        self.0.instantiate(context)?.call(context, request, skip)
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
     struct Counted(usize);
 
     impl Binding for Counting {
-        fn instantiate(&self) -> Result<Box<dyn Function>, Trap> {
+        fn instantiate(&self, _: &Context) -> Result<Box<dyn Function>, Trap> {
             self.0.fetch_add(1, Ordering::Relaxed);
             Ok(Box::new(Counted(0)))
         }
@@ -187,16 +187,17 @@ mod tests {
         }
     }
 
+    const CONTEXT: Context = Context {
+        batch_time: BatchTime(1000),
+        partition: 0,
+        sequence: 0,
+        seed: 0,
+    };
+
     fn call(instance: &mut dyn Function, records: usize) -> Option<Chunk> {
-        let context = Context {
-            batch_time: BatchTime(1000),
-            partition: 0,
-            sequence: 0,
-            seed: 0,
-        };
         let input = Chunk::single(Column::int64(vec![0; records]));
         instance
-            .call(&context, &Request::Chunk(input), &[])
+            .call(&CONTEXT, &Request::Chunk(input), &[])
             .ok()
             .map(|outcome| outcome.chunk)
     }
@@ -209,13 +210,13 @@ mod tests {
     fn a_kept_instance_serves_one_partition_after_the_other_until_it_traps() {
         let counting = Arc::new(Counting::default());
         let kept = Kept::new(Arc::clone(&counting) as _);
-        assert_eq!(call(&mut *kept.instantiate().unwrap(), 1), calls(1));
-        assert_eq!(call(&mut *kept.instantiate().unwrap(), 1), calls(2));
-        let mut trapped = kept.instantiate().unwrap();
+        assert_eq!(call(&mut *kept.instantiate(&CONTEXT).unwrap(), 1), calls(1));
+        assert_eq!(call(&mut *kept.instantiate(&CONTEXT).unwrap(), 1), calls(2));
+        let mut trapped = kept.instantiate(&CONTEXT).unwrap();
         assert_eq!(call(&mut *trapped, 0), None);
         assert_eq!(call(&mut *trapped, 1), None, "never called again");
         drop(trapped);
-        assert_eq!(call(&mut *kept.instantiate().unwrap(), 1), calls(1));
+        assert_eq!(call(&mut *kept.instantiate(&CONTEXT).unwrap(), 1), calls(1));
         assert_eq!(counting.0.load(Ordering::Relaxed), 2);
     }
 
@@ -223,7 +224,7 @@ mod tests {
     fn a_fresh_instance_serves_one_call() {
         let counting = Arc::new(Counting::default());
         let fresh = Fresh::new(Arc::clone(&counting) as _);
-        let mut instance = fresh.instantiate().unwrap();
+        let mut instance = fresh.instantiate(&CONTEXT).unwrap();
         assert_eq!(call(&mut *instance, 1), calls(1));
         assert_eq!(call(&mut *instance, 1), calls(1));
         assert_eq!(counting.0.load(Ordering::Relaxed), 2);

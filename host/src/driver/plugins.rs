@@ -36,6 +36,10 @@ fn one_or_many(errors: &[LoadError]) -> String {
     }
 }
 
+/// Instances that are called beside the batches: a search for what is guilty of a trap, and a
+/// function with its inverse whose laws are tried.
+const BESIDE: usize = 3;
+
 /// An engine with room for what the plan can run at the same time on `workers` threads.
 ///
 /// # Errors
@@ -48,7 +52,7 @@ pub fn plugin_engine(plan: &Plan, workers: usize) -> Result<Engine, PluginsError
         .max()
         .unwrap_or_default();
     // Twice what is open, because one partition may begin while another ends.
-    let instances = workers.saturating_mul(2 * open_functions(plan).max(1));
+    let instances = workers.saturating_mul(2 * open_functions(plan).max(1)) + BESIDE;
     Ok(Engine::new(EngineConfig {
         instances,
         memory,

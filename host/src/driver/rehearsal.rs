@@ -11,11 +11,13 @@ use std::time::Instant;
 
 use super::cutter::Batch;
 use super::deployment::Deployment;
-use super::executor::{Committed, Executor};
+use super::executor::{Committed, Executor, ExecutorOptions};
 use super::initial::waiting;
+use super::inspector::Broken;
 use super::job::{JobError, open_sinks};
 use super::plugins::{PluginsError, load_plugins, plugin_engine};
 use super::publisher::NamedSink;
+use super::samples::Keep;
 use super::status::{Status, StatusBoard};
 use super::trouble::BatchError;
 use super::values;
@@ -97,7 +99,10 @@ impl Rehearsal {
         }
         let executor = Executor::start(
             Arc::clone(&plan),
-            options.workers,
+            ExecutorOptions {
+                workers: options.workers,
+                keep: Keep::All,
+            },
             sinks.clone(),
             versions.clone(),
             board,
@@ -203,6 +208,12 @@ impl Rehearsal {
             performance.rejected.insert(name.clone(), report.rejected);
         }
         Ok((performance, committed))
+    }
+
+    /// The laws that functions do not keep on the values of all batches so far.
+    #[must_use]
+    pub fn broken_laws(&self) -> Vec<Broken> {
+        self.executor.broken_laws()
     }
 
     fn look_at(&self, index: usize, time: BatchTime, performance: &mut Performance) {

@@ -18,7 +18,7 @@ struct Closures {
 }
 
 impl Binding for Closures {
-    fn instantiate(&self) -> Result<Box<dyn Function>, Trap> {
+    fn instantiate(&self, _: &Context) -> Result<Box<dyn Function>, Trap> {
         Ok(Box::new(self.clone()))
     }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::batch::function::{Binding, Function, Kind, Migrated, Signature, Trap};
+use crate::batch::function::{Binding, Context, Function, Kind, Migrated, Signature, Trap};
 use crate::batch::{Column, Digest, RecordType};
 use crate::topology::plan::Limits;
 
@@ -150,8 +150,8 @@ pub(super) struct Chain {
 struct Bound(Arc<Chain>);
 
 impl Binding for Bound {
-    fn instantiate(&self) -> Result<Box<dyn Function>, Trap> {
-        Ok(Box::new(Instance::start(Arc::clone(&self.0))?))
+    fn instantiate(&self, first: &Context) -> Result<Box<dyn Function>, Trap> {
+        Ok(Box::new(Instance::start(Arc::clone(&self.0), first)?))
     }
 
     fn digest(&self) -> Digest {
@@ -237,7 +237,7 @@ impl Component {
             links,
             limits,
         });
-        match Instance::open(&chain) {
+        match Instance::open(&chain, None) {
             Ok(_) => Ok(Arc::new(Bound(chain))),
             Err(StartError::Refused(reason)) => Err(BindErrorKind::Refused(reason)),
             Err(StartError::Export { function, detail }) => {

@@ -51,7 +51,7 @@ pub(super) struct Guest {
     pub(super) limits: Limits,
     pub(super) meter: Meter,
     pub(super) last_words: LastWords,
-    /// None before the first call.
+    /// None where it is not started for a call.
     batch: Option<BatchTime>,
     dice: Dice,
     voice: Arc<Voice>,
@@ -83,7 +83,7 @@ impl Guest {
         }
     }
 
-    /// Sets clock and dice for a call.
+    /// Sets clock and dice for a call, or for the start before it.
     pub(super) fn begin(&mut self, context: &Context) {
         self.meter.refused = false;
         self.batch = Some(context.batch_time);
@@ -111,8 +111,8 @@ impl Guest {
     /// The time that the guest is told, in milliseconds since the epoch: the batch's, which does
     /// not move.
     pub(super) fn now_ms(&self) -> u64 {
-        // A scenario's clock may be set before 1970, which no guest can be told; and an instance is
-        // started without a time.
+        // A scenario's clock may be set before 1970, which no guest can be told; and a plugin is
+        // asked what it holds without a time.
         let batch = self.batch.unwrap_or_default();
         u64::try_from(batch.0).unwrap_or_default()
     }

@@ -100,7 +100,9 @@ fn bind(component: &Arc<Component>, links: Vec<Link>) -> Result<Arc<dyn Binding>
 
 fn start(component: &Arc<Component>, links: Vec<Link>) -> Box<dyn Function> {
     let binding = bind(component, links).expect("it can be bound");
-    binding.instantiate().expect("it can be instantiated")
+    binding
+        .instantiate(&context(0))
+        .expect("it can be instantiated")
 }
 
 fn context(sequence: u32) -> Context {

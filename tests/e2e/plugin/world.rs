@@ -10,7 +10,7 @@ use dshost::plugin::{Engine, EngineConfig};
 use expect_test::expect;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{Process as _, call, context, guests, hostile, link, load, start, texts};
+use super::{Process as _, bind, call, context, guests, hostile, link, load, start, texts};
 
 #[test]
 fn a_guest_sees_batch_time_and_nothing_else() {
@@ -23,17 +23,32 @@ fn a_guest_sees_batch_time_and_nothing_else() {
 
 #[test]
 fn the_dice_are_loaded_by_the_seed() {
-    let component = hostile();
-    let seen = |seed| {
-        let context = Context { seed, ..context(0) };
-        let input = Chunk::single(Column::text(["?"]));
-        start(&component, vec![link(&component, "world-seen")])
-            .process(&context, &input, &[])
-            .unwrap()
-            .chunk
-    };
+    let seen = |seed| seen("world-seen", seed);
     assert_eq!(seen(1), seen(1));
     assert_ne!(seen(1), seen(2));
+}
+
+#[test]
+fn a_guest_is_started_at_the_time_of_its_first_call_with_dice_of_its_own() {
+    let in_open = seen("world-seen-in-open", 1);
+    assert!(in_open.starts_with("now 1550474364000,"), "{in_open}");
+    assert_eq!(in_open, seen("world-seen-in-open", 1));
+    assert_ne!(in_open, seen("world-seen-in-open", 2));
+    assert_ne!(in_open, seen("world-seen", 1));
+}
+
+/// What a function sees of the world whose first call has `seed`.
+fn seen(function: &str, seed: u64) -> String {
+    let component = hostile();
+    let context = Context { seed, ..context(0) };
+    let binding = bind(&component, vec![link(&component, function)]).unwrap();
+    let mut instance = binding.instantiate(&context).unwrap();
+    let input = Chunk::single(Column::text(["?"]));
+    let outcome = instance.process(&context, &input, &[]).unwrap();
+    let Column::Text(seen) = outcome.chunk.value() else {
+        panic!("still text")
+    };
+    seen.get(0).to_owned()
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::batch::text::{excerpt, record_excerpt};
 use crate::batch::{Chunk, Column, FunctionName, RecordType};
 use crate::topology::plan::{OnError, Op, Plan};
 
-use crate::dataflow::control::{CallSite, Half, LeftOut};
+use crate::dataflow::control::{CallSite, Half, LeftOut, RoundPlan};
 use crate::dataflow::environment::Environment;
 use crate::dataflow::failure::{Failure, FailureKind, Node, Trapped};
 use crate::dataflow::operator::{Attempt, Output};
@@ -268,6 +268,11 @@ impl Caller {
         let request = Request::Fold(groups, values.clone());
         let outcome = self.call(part, run, &request, out)?;
         self.account(part, run, (values, &outcome.report), out)?;
+        if self.role == Role::Main {
+            let site = self.site(part, run);
+            let context = context(&self.attempt().plan, &site);
+            self.environment.folded(site.stream, &context, values);
+        }
         run.calls += 1;
         Ok(outcome.chunk)
     }
@@ -345,12 +350,7 @@ impl Caller {
     ) -> Result<Outcome, Failure> {
         let plan = &self.attempt().plan;
         let site = self.site(part, run);
-        let context = Context {
-            batch_time: plan.batch,
-            partition: site.partition,
-            sequence: site.sequence,
-            seed: seed(plan.seed, plan.batch, &site),
-        };
+        let context = context(plan, &site);
         let left_out = self.left_out(part, run);
         let Some(asked) = Asked::new(request, left_out) else {
             let Some(LeftOut::All { reason }) = left_out else {
@@ -363,7 +363,7 @@ impl Caller {
         let start = Instant::now();
         let result = match &mut run.instances[part.index] {
             Some(function) => function.call(&context, &asked.request, &asked.skip),
-            slot => binding.instantiate().and_then(|function| {
+            slot => binding.instantiate(&context).and_then(|function| {
                 slot.insert(function)
                     .call(&context, &asked.request, &asked.skip)
             }),
@@ -529,6 +529,16 @@ impl Caller {
 fn size(outcome: &Outcome) -> usize {
     let states = outcome.changes.as_ref();
     outcome.chunk.size() + states.map_or(0, |changes| changes.states.size())
+}
+
+/// When and where the call at `site` happens.
+fn context(plan: &RoundPlan, site: &CallSite) -> Context {
+    Context {
+        batch_time: plan.batch,
+        partition: site.partition,
+        sequence: site.sequence,
+        seed: seed(plan.seed, plan.batch, site),
+    }
 }
 
 impl Link {

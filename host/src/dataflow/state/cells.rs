@@ -251,7 +251,8 @@ impl VarCells {
         if self.segments.len() <= MAX_SEGMENTS && self.held <= 2 * self.used + SLACK_BYTES {
             return;
         }
-        let mut builder = ColumnBuilder::new(self.column_type);
+        let mut builder =
+            ColumnBuilder::with_capacity(self.column_type, self.places.len(), self.used);
         let places = self.places.iter_mut().filter(|place| place.exists());
         for (index, place) in (0..).zip(places) {
             let segment = &self.segments[place.segment as usize];

@@ -53,11 +53,11 @@ pub enum Timing {
 
 impl Page {
     /// Rows without states.
-    pub(super) fn new(keys: Column, state: ColumnType, timing: Timing) -> Self {
+    pub(super) fn new(keys: &Column, state: ColumnType, timing: Timing) -> Self {
         debug_assert!(keys.len() <= PAGE_ROWS, "pages are bounded");
         let rows = keys.len();
         Self {
-            keys,
+            keys: exact(&[keys]),
             cells: Cells::new(state, rows),
             alive: [0; WORDS],
             count: 0,
@@ -78,10 +78,7 @@ impl Page {
 
     /// More rows, without states.
     pub(super) fn extend(&mut self, keys: &Column) {
-        let mut builder = ColumnBuilder::new(self.keys.column_type());
-        builder.append(&self.keys);
-        builder.append(keys);
-        self.keys = builder.finish();
+        self.keys = exact(&[&self.keys, keys]);
         self.cells.extend(keys.len());
         if let Some(times) = &mut self.times {
             times.last.resize(self.keys.len(), NEVER);
@@ -270,4 +267,13 @@ impl Page {
             .map_or(0, |times| times.last.len() * size_of::<i64>());
         size_of::<Self>() + self.keys.size() + self.cells.size() + times
     }
+}
+
+/// The elements of all `columns` in one that has no room to spare.
+fn exact(columns: &[&Column]) -> Column {
+    let elements = columns.iter().map(|column| column.len()).sum();
+    let bytes = columns.iter().map(|column| column.size()).sum();
+    let mut builder = ColumnBuilder::with_capacity(columns[0].column_type(), elements, bytes);
+    columns.iter().for_each(|column| builder.append(column));
+    builder.finish()
 }

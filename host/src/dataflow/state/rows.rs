@@ -110,7 +110,7 @@ impl Rows {
             from += piece.len();
             if room == PAGE_ROWS {
                 limited(piece.size(), PAGE_BYTES)?;
-                let page = Page::new(piece.compact(), self.shape.state, self.shape.timing);
+                let page = Page::new(&piece, self.shape.state, self.shape.timing);
                 self.size += page.size();
                 self.pages.push(Arc::new(page));
             } else {

@@ -16,6 +16,7 @@ use super::{chunk, records};
 pub(in crate::dataflow) type Made = Result<(Chunk, Vec<(u32, &'static str)>), Trap>;
 
 type Process = dyn Fn(&Context, &Chunk) -> Made + Send + Sync;
+type Pair = dyn Fn(&Chunk, &Chunk) -> Chunk + Send + Sync;
 type Fold = dyn Fn(&str, &str) -> String + Send + Sync;
 
 /// A function made of a closure, and how often it was instantiated and called.
@@ -30,6 +31,7 @@ pub(in crate::dataflow) struct Double {
 #[derive(Clone)]
 enum Body {
     Process(Arc<Process>),
+    Pair(Arc<Pair>),
     Fold(Arc<Fold>),
     Update(Arc<Updated>),
     Keyed(Arc<Keyed>),
@@ -72,6 +74,13 @@ impl Double {
             let made = Column::text(made.iter().map(String::as_str));
             Ok((Chunk::single(made), rejected))
         })
+    }
+
+    /// A function of two batches.
+    pub(in crate::dataflow) fn pair(
+        call: impl Fn(&Chunk, &Chunk) -> Chunk + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(Body::Pair(Arc::new(call)))
     }
 
     /// A fold of records given and taken as text.
@@ -129,7 +138,7 @@ pub(in crate::dataflow) fn trap() -> Trap {
 }
 
 impl Binding for Double {
-    fn instantiate(&self) -> Result<Box<dyn Function>, Trap> {
+    fn instantiate(&self, _: &Context) -> Result<Box<dyn Function>, Trap> {
         self.instances.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(self.clone()))
     }
@@ -157,6 +166,9 @@ impl Function for Double {
         match (&self.body, request) {
             (Body::Process(process), Request::Chunk(input)) => {
                 run(&**process, context, input, skip)
+            }
+            (Body::Pair(call), Request::Pair(one, other)) => {
+                Ok(Outcome::records(call(one, other), Report::default()))
             }
             (Body::Fold(fold), Request::Fold(groups, values)) => run_fold(&**fold, groups, values),
             (Body::Update(update), Request::Update(given)) => stateful::update(&**update, given),

@@ -208,9 +208,9 @@ impl Job {
             }];
         }
         let segments = stage.iter().filter_map(|&stream| {
-            let (takes, double) = self.functions[stream].clone()?;
+            let (_, double) = self.functions[stream].clone()?;
             Some(Segment {
-                takes: vec![takes],
+                takes: self.types.takes[stream].clone(),
                 gives: self.types.streams[stream],
                 links: 1,
                 binding: Arc::new(double),

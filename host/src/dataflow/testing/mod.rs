@@ -17,7 +17,7 @@ use super::operator::{Attempt, More, Operator, Output};
 use super::parcel::{Parcel, parcels};
 use super::targets::Targets;
 
-pub(super) use double::Double;
+pub(super) use double::{Double, trap};
 pub(super) use job::Job;
 pub(super) use world::World;
 

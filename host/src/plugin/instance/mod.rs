@@ -100,20 +100,28 @@ pub(super) fn new_store(
 }
 
 impl Instance {
-    /// A fresh instance.
-    pub(super) fn start(chain: Arc<Chain>) -> Result<Self, Trap> {
-        let open = Some(Self::open(&chain)?);
+    /// A fresh instance, whose first call will be at `first`.
+    pub(super) fn start(chain: Arc<Chain>, first: &Context) -> Result<Self, Trap> {
+        let open = Some(Self::open(&chain, Some(first))?);
         Ok(Self { chain, open })
     }
 
-    /// A fresh store in which the chain is open.
-    pub(super) fn open(chain: &Chain) -> Result<OpenChain, StartError> {
+    /// A fresh store in which the chain is open, at the time of its first call; none where it is
+    /// only tried.
+    pub(super) fn open(chain: &Chain, first: Option<&Context>) -> Result<OpenChain, StartError> {
         let component = &chain.component;
         let mut store = new_store(
             component.pre.engine(),
             &chain.limits,
             Arc::clone(&chain.voice),
         );
+        if let Some(first) = first {
+            store.data_mut().begin(&Context {
+                // Not the dice of the call, which are thrown again when it begins.
+                seed: !first.seed,
+                ..*first
+            });
+        }
         let instance = component
             .pre
             .instantiate(&mut store)
@@ -147,7 +155,7 @@ impl Instance {
         if open.store.data().meter.used() > open.replace_beyond {
             // The old one goes first, so that there are never two.
             drop(open);
-            open = Self::open(&self.chain)?;
+            open = Self::open(&self.chain, Some(context))?;
         }
         open.store
             .set_epoch_deadline(deadline(self.chain.limits.call));

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use super::Hostile;
+use super::calls::world_seen;
 use super::dshost::plugin::types::{Column, ColumnType, RecordType};
 use super::exports::dshost::plugin::plugin::{
     Binding, Description, Function, Guest, Info, Kind, Migrated, Migration, StateSignature,
@@ -11,6 +12,9 @@ use super::states;
 
 /// The chains that are open; a handle is an index.
 static CHAINS: Mutex<Vec<Vec<String>>> = Mutex::new(Vec::new());
+
+/// What the world looked like when `world-seen-in-open` was opened.
+pub static SEEN: Mutex<String> = Mutex::new(String::new());
 
 const TEXT: RecordType = single(ColumnType::Text);
 const INT64: RecordType = single(ColumnType::Int64);
@@ -76,6 +80,7 @@ fn others() -> Vec<Function> {
         function("slices-of-keys", Kind::FlatMap, TEXT, TEXT),
         function("slices-of-words", Kind::FlatMap, TEXT, TEXT),
         function("world-seen", Kind::Map, TEXT, TEXT),
+        function("world-seen-in-open", Kind::Map, TEXT, TEXT),
         function("bool-of-two", Kind::Map, TEXT, single(ColumnType::Bool)),
         function("msgpack-bomb", Kind::Map, TEXT, msgpack),
         function("msgpack-trailing", Kind::Map, TEXT, msgpack),
@@ -228,6 +233,7 @@ impl Guest for Hostile {
             "loop-in-open" => loop {
                 std::hint::spin_loop();
             },
+            "world-seen-in-open" => *SEEN.lock().expect("nobody panics with it") = world_seen(),
             "refuse-to-open" => return Err("no such word: `\u{1b}[31mred`".to_owned()),
             _ => {}
         }

@@ -5,6 +5,7 @@
     reason = "functions are written as authors write them"
 )]
 
+mod context;
 mod one_batch;
 mod poison;
 mod state;
@@ -368,6 +369,19 @@ plugin!(
     poison::fussy_partition,
     poison::fussy_batch,
     poison::never_empty,
+    context::stamped_map,
+    context::stamped_words,
+    context::is_stamp,
+    context::stamped_value,
+    context::stamped_values,
+    context::stamped_partition,
+    context::stamped_batch,
+    context::stamped_pair,
+    context::add_in_ring,
+    context::sub_in_ring,
+    context::any_in_ring,
+    context::stamped_total,
+    context::stamped_session,
     state::running,
     state::calls,
     state::calls_with_values,
@@ -390,5 +404,6 @@ plugin!(
     state::sums_of_positive,
     state::collected,
     state::occurrences,
-    state::stamps
+    state::stamps,
+    state::labels
 );

@@ -194,19 +194,22 @@ pub fn misused(key: &str, value: Option<i64>, state: &mut State<i64>) -> Option<
     Some(format!("{key} {value:?}"))
 }
 
-/// Adds what it can; a negative value is rejected, after the state was changed.
+/// A sum; a negative value is rejected, after the state was changed.
 #[map_with_state]
 pub fn sums_of_positive(
     key: &str,
     value: Option<i64>,
     state: &mut State<i64>,
 ) -> Result<Option<(String, i64)>, String> {
-    let sum = state.get().copied().unwrap_or(0) + value.unwrap_or(0);
-    state.update(sum);
-    match value {
-        Some(value) if value < 0 => Err(format!("{value} is negative")),
-        _ => Ok(Some((key.to_owned(), sum))),
+    let before = state.get().copied().unwrap_or(0);
+    let Some(value) = value else {
+        return Ok(Some((key.to_owned(), before)));
+    };
+    state.update(before + value);
+    if value < 0 {
+        return Err(format!("{value} is negative"));
     }
+    Ok(Some((key.to_owned(), before + value)))
 }
 
 /// Words of a key, in a list; gives how many there are now.
@@ -244,4 +247,16 @@ pub fn stamps(
 ) -> Option<Vec<i64>> {
     state.update(value?);
     Some(vec![context.batch_time_ms, i64::from(context.partition)])
+}
+
+/// Any key that can be read as a text.
+#[derive(Deserialize)]
+pub struct Label(String);
+
+/// A sum by label; gives the label.
+#[map_with_state]
+pub fn labels(key: Label, value: Option<i64>, state: &mut State<i64>) -> Option<String> {
+    let sum = state.get().copied().unwrap_or(0) + value?;
+    state.update(sum);
+    Some(key.0)
 }
