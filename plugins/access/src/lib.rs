@@ -49,8 +49,8 @@ fn volume(entry: Entry) -> (String, i64) {
 
 /// One response with a code.
 #[map]
-fn response(entry: Entry) -> (i64, i64) {
-    (i64::from(entry.code), 1)
+fn response(Entry { code, .. }: Entry) -> (i64, i64) {
+    (i64::from(code), 1)
 }
 
 plugin!(parse, hit, volume, response);
