@@ -4,6 +4,7 @@
 
 mod commands;
 mod examples;
+mod laws;
 mod layers;
 mod plugin;
 mod poison;

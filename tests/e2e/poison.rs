@@ -156,20 +156,14 @@ fn where_both_versions_trap_the_record_is_at_fault_and_the_new_version_stays() {
     peer.write_all(b"start\n").unwrap();
     assert_eq!(job.next_count(), "(start,10)");
 
-    // The same code under another digest: a custom section of no meaning.
-    let mut component = std::fs::read(folder.plugin("wordcount")).unwrap();
-    component.extend(b"\x00\x05\x04note");
-    let staged = folder.file("staged", "");
-    std::fs::write(&staged, component).unwrap();
-    std::fs::rename(staged, folder.plugin("wordcount")).unwrap();
     let plugins = || {
         let shown = output(dshost().args(["plugins", "--json"]).arg(&topology));
         serde_json::from_slice::<serde_json::Value>(&shown.stdout).ok()
     };
     let before = plugins().unwrap()["plugins"]["wordcount"]["digest"].clone();
-    crate::support::wait_for("the new version to wait", || {
-        let candidate = plugins()?["plugins"]["wordcount"]["candidate"].clone();
-        (!candidate.is_null()).then_some(())
+    folder.install_again("wordcount");
+    crate::support::wait_for("the new version to be on probation", || {
+        (plugins()?["plugins"]["wordcount"]["digest"] != before).then_some(())
     });
     peer.write_all(b"boom\nfine\n").unwrap();
     assert_eq!(job.next_count(), "(fine,10)", "without the record");

@@ -6,6 +6,7 @@
 )]
 
 mod context;
+mod laws;
 mod one_batch;
 mod poison;
 mod state;
@@ -257,14 +258,17 @@ fn add_real(a: f64, b: f64) -> f64 {
     a + b
 }
 
+/// Neither commutative nor lawful: to see that it is found.
 #[reduce]
 fn concat(a: String, b: &str) -> String {
     a + "," + b
 }
 
+/// The longest; of several the first by bytes.
 #[reduce]
 fn larger<'a>(a: &'a str, b: &'a str) -> &'a str {
-    if a.len() >= b.len() { a } else { b }
+    let longer = |text: &'a str| (text.len(), std::cmp::Reverse(text));
+    if longer(a) >= longer(b) { a } else { b }
 }
 
 /// Rejects what would pass ten.
@@ -277,10 +281,12 @@ fn add_to_ten(a: i64, b: i64) -> Result<i64, String> {
     }
 }
 
-/// Pairs to one pair.
+/// Pairs to one pair: the letters of both in alphabetical order, and the sum.
 #[reduce]
 fn merge((a, x): (String, i64), (b, y): (String, i64)) -> (String, i64) {
-    (a + &b, x + y)
+    let mut letters: Vec<char> = a.chars().chain(b.chars()).collect();
+    letters.sort_unstable();
+    (letters.into_iter().collect(), x + y)
 }
 
 #[reduce]
@@ -331,6 +337,12 @@ plugin!(
     add_to_ten,
     merge,
     or,
+    laws::mean,
+    laws::take_too_little,
+    laws::take_real,
+    laws::spread,
+    laws::add_spreads,
+    laws::take_spread,
     windows::sub,
     windows::sub_real,
     windows::strokes,
