@@ -82,3 +82,31 @@ pub fn never_empty(words: Vec<&str>) -> [i64; 1] {
     assert!(!words.is_empty(), "nothing at all");
     [words.len() as i64]
 }
+
+#[transform_with]
+pub fn fussy_zip(words: Vec<&str>, numbers: Vec<i64>) -> Vec<(String, i64)> {
+    assert!(!numbers.contains(&NUMBER), "no such number");
+    let words = words.into_iter().map(str::to_owned);
+    words.zip(numbers).collect()
+}
+
+/// A sum.
+#[update_state]
+pub fn fussy_total(values: &[i64], state: Option<i64>) -> Option<i64> {
+    assert!(!values.contains(&NUMBER), "no such number");
+    Some(state.unwrap_or(0) + values.iter().sum::<i64>())
+}
+
+/// The sum so far, record by record; its opposite when it times out, where it must not be the
+/// number either.
+#[map_with_state]
+pub fn fussy_sums(key: &str, value: Option<i64>, state: &mut State<i64>) -> Option<(String, i64)> {
+    let sum = state.get().copied().unwrap_or(0);
+    let Some(value) = value else {
+        assert_ne!(sum, NUMBER, "no such sum");
+        return Some((key.to_owned(), -sum));
+    };
+    assert_ne!(value, NUMBER, "no such number");
+    state.update(sum + value);
+    Some((key.to_owned(), sum + value))
+}
