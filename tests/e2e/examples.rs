@@ -24,13 +24,23 @@ fn copy(example: &str, plugins: &[&str]) -> Folder {
 
 #[test]
 fn every_example_has_a_readme_and_a_scenario_that_holds() {
-    let examples = [("wordcount", ["wordcount"]), ("errors", ["lines"])];
+    let examples: [(&str, &[&str]); 5] = [
+        ("access_logs", &["access", "counts"]),
+        ("errors", &["lines"]),
+        ("running_totals", &["counts", "wordcount"]),
+        ("sessions", &["sessions"]),
+        ("wordcount", &["wordcount"]),
+    ];
     let mut known: Vec<String> = fs::read_dir(root().join("examples"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     known.sort();
-    assert_eq!(known, ["errors", "wordcount"], "every example is run here");
+    assert_eq!(
+        known,
+        examples.map(|(example, _)| example),
+        "every example is run here"
+    );
     for (example, plugins) in examples {
         assert!(
             root()
@@ -39,7 +49,7 @@ fn every_example_has_a_readme_and_a_scenario_that_holds() {
                 .join("README.md")
                 .exists()
         );
-        let folder = copy(example, &plugins);
+        let folder = copy(example, plugins);
         let scenario = folder.path.path().join("scenario.toml");
         let result = output(
             dshost()
@@ -57,7 +67,7 @@ fn every_example_has_a_readme_and_a_scenario_that_holds() {
 fn run_until(folder: &Folder, address: (&str, &str), wanted: impl Fn(&str) -> bool) {
     let topology = folder.path.path().join("topology.toml");
     let text = fs::read_to_string(&topology).unwrap();
-    assert!(text.contains(address.0), "the example reads {}", address.0);
+    assert!(text.contains(address.0), "the example has {}", address.0);
     fs::write(&topology, text.replace(address.0, address.1)).unwrap();
     let mut child = dshost()
         .arg("run")
@@ -96,20 +106,53 @@ fn the_word_count_counts_what_a_socket_says() {
     peer.join().unwrap();
 }
 
-#[test]
-fn the_errors_of_a_made_up_access_log_are_printed() {
-    let folder = copy("errors", &["lines"]);
-    let generator = Path::new(env!("CARGO_BIN_EXE_dshost")).with_file_name("examples/access-logs");
-    let mut child = Command::new(generator)
-        .args(["127.0.0.1:0", "200"])
+/// A generator of made-up lines, serving so many a second, and its address.
+fn generator(name: &str, rate: &str) -> (Running, String) {
+    let folder = Path::new(env!("CARGO_BIN_EXE_dshost")).with_file_name("examples");
+    let mut child = Command::new(folder.join(name))
+        .args(["127.0.0.1:0", rate])
         .stderr(Stdio::piped())
         .spawn()
         .expect("`cargo test` builds the examples; so does `cargo build --examples`");
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-    let _generator = Running { child };
+    let running = Running { child };
     let serving = said.next().unwrap().unwrap();
     let address = serving.rsplit(' ').next().unwrap();
-    run_until(&folder, ("127.0.0.1:7777", address), |line| {
+    (running, address.to_owned())
+}
+
+#[test]
+fn the_errors_of_a_made_up_access_log_are_printed() {
+    let folder = copy("errors", &["lines"]);
+    let (_generator, address) = generator("access-logs", "200");
+    run_until(&folder, ("127.0.0.1:7777", &address), |line| {
         line.contains("error: upstream")
+    });
+}
+
+#[test]
+fn a_made_up_access_log_is_analysed() {
+    let folder = copy("access_logs", &["access", "counts"]);
+    let (_generator, address) = generator("access-logs", "500");
+    run_until(&folder, ("127.0.0.1:7777", &address), |line| {
+        line.starts_with("(500,")
+    });
+}
+
+#[test]
+fn made_up_clicks_are_sessions_that_are_open() {
+    let folder = copy("sessions", &["sessions"]);
+    let (_generator, address) = generator("clicks", "500");
+    run_until(&folder, ("127.0.0.1:7778", &address), |line| {
+        line == "6" || line == "7"
+    });
+}
+
+#[test]
+fn totals_of_made_up_words_run() {
+    let folder = copy("running_totals", &["counts", "wordcount"]);
+    run_until(&folder, ("rate = 5000", "rate = 20000"), |line| {
+        let total = line.trim_end_matches(')').rsplit_once(',');
+        total.is_some_and(|(_, total)| total.parse().is_ok_and(|total: u64| total > 20))
     });
 }

@@ -10,4 +10,5 @@ mod plugin;
 mod poison;
 mod run;
 mod scenarios;
+mod state;
 mod support;

@@ -121,7 +121,7 @@ impl Running {
             let spawned: Vec<_> = parts
                 .map(|words| scope.spawn(move || (words, sort(words))))
                 .collect();
-            let joined = spawned.into_iter().map(|thread| thread.join());
+            let joined = spawned.into_iter().map(thread::ScopedJoinHandle::join);
             joined.map(|part| part.expect("no panic")).collect()
         });
         let tables = TABLES.div_ceil(self.threads);
@@ -137,7 +137,7 @@ impl Running {
                     })
                 })
                 .collect();
-            let joined = spawned.into_iter().map(|thread| thread.join());
+            let joined = spawned.into_iter().map(thread::ScopedJoinHandle::join);
             joined
                 .flat_map(|columns| columns.expect("no panic"))
                 .collect()

@@ -8,7 +8,6 @@ use super::status::print;
 use super::{failure, load};
 use crate::driver::JobError;
 use crate::driver::deployment::Deployment;
-use crate::driver::initial::waiting;
 use crate::driver::plugins::{PluginsError, load_plugins, plugin_engine};
 use crate::topology::plan::{Instances, Plan, Transport, Upstream};
 
@@ -24,7 +23,7 @@ pub(super) fn check(args: &TopologyArgs) -> Result<(), CliError> {
 pub(super) fn deployment(plan: &Plan) -> Result<Deployment, PluginsError> {
     let engine = plugin_engine(plan, 1)?;
     let deployment = Deployment::compose(plan, load_plugins(plan, &engine)?)?;
-    Ok(deployment.with_initial(plan, &waiting(plan))?)
+    Ok(deployment.with_initial(plan)?)
 }
 
 fn describe(topology: &Path, plan: &Plan, deployment: &Deployment) -> String {

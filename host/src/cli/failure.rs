@@ -42,7 +42,7 @@ pub(super) fn plugins(error: &PluginsError, topology: &Path) -> CliError {
         PluginsError::Compose(ComposeError::Types(problems)) => {
             load::problems(&problems.clone().in_file(topology))
         }
-        PluginsError::Compose(ComposeError::Bind { .. }) | PluginsError::Broken(_) => {
+        PluginsError::Compose(ComposeError::Bind { .. }) | PluginsError::Swap(_) => {
             CliError::usage(error)
         }
         PluginsError::Initial(error) => match &error.kind {

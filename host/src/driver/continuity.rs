@@ -15,6 +15,20 @@ use crate::topology::types::Types;
 #[error("{}", joined(.0))]
 pub struct Breaks(Vec<Break>);
 
+impl Breaks {
+    /// Nothing if there are none.
+    ///
+    /// # Errors
+    ///
+    /// All of them.
+    pub fn of(breaks: Vec<Break>) -> Result<(), Self> {
+        match breaks.is_empty() {
+            true => Ok(()),
+            false => Err(Self(breaks)),
+        }
+    }
+}
+
 /// A stream that could not go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Break {
@@ -91,39 +105,34 @@ fn joined(breaks: &[Break]) -> String {
     told.join("; ")
 }
 
-/// Checks that versions of the types `next` can go on with what those of `held` left behind.
-/// `migration` gives the column type that the new plugins' migration of a function from a version
-/// takes, if there is one.
-///
-/// # Errors
-///
-/// Every stream that cannot go on.
-pub fn check(
+/// Every stream that could not go on, under versions of the types `next`, with what those of `held`
+/// left behind. `migration` gives the column type that the new plugins' migration of a function from
+/// a version takes, if there is one.
+pub fn breaks(
     plan: &Plan,
     (held, next): (&Types, &Types),
     migration: impl Fn(&FunctionName, u32) -> Option<ColumnType>,
-) -> Result<(), Breaks> {
+) -> Vec<(usize, Break)> {
     let mut breaks = Vec::new();
     for (index, stream) in plan.streams.iter().enumerate() {
         if let (Some(old), Some(new)) = (held.states[index], next.states[index]) {
-            breaks.extend(state_break(stream, (old, new), &migration));
+            let state = state_break(stream, (old, new), &migration);
+            breaks.extend(state.map(|state| (index, state)));
         }
         let (old, new) = (holds(stream, index, held), holds(stream, index, next));
         if let (Some((what, old)), Some((_, new))) = (old, new)
             && old != new
         {
-            breaks.push(Break::Held {
+            let records = Break::Held {
                 stream: stream.name.clone(),
                 what,
                 held: old,
                 next: new,
-            });
+            };
+            breaks.push((index, records));
         }
     }
-    match breaks.is_empty() {
-        true => Ok(()),
-        false => Err(Breaks(breaks)),
-    }
+    breaks
 }
 
 /// The streams whose states change their version.
@@ -280,7 +289,8 @@ mod tests {
             assert_eq!((function.to_string().as_str(), from), ("p/running", 1));
             migration
         };
-        let told = check(&plan(), (&held, next), takes).map_or_else(
+        let breaks = breaks(&plan(), (&held, next), takes).into_iter();
+        let told = Breaks::of(breaks.map(|(_, one)| one).collect()).map_or_else(
             |breaks| breaks.to_string().replace("; ", "\n"),
             |()| "taken".to_owned(),
         );

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::continuity::{self, Breaks};
-use super::initial::{Initial, InitialError, Waiting};
+use super::initial::{Initial, InitialError};
 use super::lifetime::{Fresh, Kept};
-use crate::batch::function::{Program, Role, Segment};
-use crate::batch::{Digest, RecordType};
+use crate::batch::function::{Program, Role, Segment, Trap};
+use crate::batch::{Chunk, Digest, RecordType};
 use crate::plugin::{BindError, ChainRequest, Component, Link};
 use crate::topology::plan::{Instances, Op, Plan, StreamPlan};
 use crate::topology::problem::Problems;
@@ -52,6 +52,16 @@ pub enum ComposeError {
     },
 }
 
+/// States that a stream starts with, and that cannot be brought to a new version.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the initial state of stream `{stream}` cannot be migrated: {trap}")]
+pub struct InheritError {
+    /// The stream.
+    pub stream: String,
+    /// Why.
+    pub trap: Trap,
+}
+
 impl Deployment {
     /// Binds `components` to the plan.
     ///
@@ -86,27 +96,80 @@ impl Deployment {
         })
     }
 
-    /// The same, with the states that the streams in `waiting` start with.
+    /// The same, with the states that the plan's streams start with.
     ///
     /// # Errors
     ///
     /// A file of states that does not fit.
-    pub fn with_initial(mut self, plan: &Plan, waiting: &Waiting) -> Result<Self, InitialError> {
-        self.initial = Initial::read(plan, &self.types, waiting)?;
+    pub fn with_initial(mut self, plan: &Plan) -> Result<Self, InitialError> {
+        self.initial = Initial::read(plan, &self.types)?;
         Ok(self)
     }
 
-    /// Checks that it can go on with what `held` left behind.
+    /// Takes over the states that streams of `held` start with and have not taken yet, brought to
+    /// the versions of this one, which [`Deployment::check_follows`] it.
+    ///
+    /// # Errors
+    ///
+    /// A migration that fails.
+    pub fn inherit_initial(&self, plan: &Plan, held: &Self) -> Result<(), InheritError> {
+        for stream in held.initial.streams() {
+            let states = held.initial.of(stream);
+            let (Some(states), Some(from)) = (states, held.types.states[stream]) else {
+                continue;
+            };
+            let to = self.types.states[stream].map(|state| state.version);
+            let states = match to == Some(from.version) {
+                true => states,
+                false => {
+                    let migrated = self.migrate(plan, (stream, from.version), &states);
+                    Arc::new(migrated.map_err(|trap| InheritError {
+                        stream: plan.streams[stream].name.clone(),
+                        trap,
+                    })?)
+                }
+            };
+            self.initial.put(stream, states);
+        }
+        Ok(())
+    }
+
+    /// Pairs of a key and a state of version `from`, brought to today's version.
+    fn migrate(
+        &self,
+        plan: &Plan,
+        (stream, from): (usize, u32),
+        pairs: &Chunk,
+    ) -> Result<Chunk, Trap> {
+        let stage = plan.stages().iter().position(|stage| stage == &[stream]);
+        let program = stage.and_then(|stage| self.programs.get(&(stage, Role::Main)));
+        let segment = program.and_then(|program| program.first());
+        let binding = &segment.expect("a stateful stream binds a function").binding;
+        let migrated = binding.migrate(from, pairs.value())?;
+        let kept = (0..).zip(&migrated.kept).filter(|(_, kept)| **kept);
+        let kept: Vec<u32> = kept.map(|(index, _)| index).collect();
+        let keys = pairs.key().map(|keys| keys.take(&kept));
+        Ok(Chunk::new(keys, migrated.states))
+    }
+
+    /// Checks that it can go on with what `held` left behind in `streams`.
     ///
     /// # Errors
     ///
     /// The streams that cannot.
-    pub fn check_follows(&self, plan: &Plan, held: &Self) -> Result<(), Breaks> {
-        continuity::check(plan, (&held.types, &self.types), |function, from| {
+    pub fn check_follows(
+        &self,
+        plan: &Plan,
+        held: &Self,
+        streams: impl Fn(usize) -> bool,
+    ) -> Result<(), Breaks> {
+        let breaks = continuity::breaks(plan, (&held.types, &self.types), |function, from| {
             let plugin = &self.components[&function.plugin];
             let migration = plugin.migration(&function.function, from)?;
             Some(migration.column_type)
-        })
+        });
+        let breaks = breaks.into_iter().filter(|(stream, _)| streams(*stream));
+        Breaks::of(breaks.map(|(_, one)| one).collect())
     }
 
     /// The same, with every call in an instance of its own.

@@ -5,7 +5,7 @@
 //! becomes a float64 as everywhere, bytes are base64, any value is msgpack. What the file says twice
 //! is as wrong as what does not fit: everything is told with its line, and nothing is taken.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -69,23 +69,19 @@ impl InitialErrorKind {
     }
 }
 
-/// The streams that start with states and have not fired yet.
-pub type Waiting = BTreeSet<usize>;
-
 /// The states that streams start with, until they have fired in a batch that is committed.
 #[derive(Debug, Default)]
 pub struct Initial(Mutex<BTreeMap<usize, Arc<Chunk>>>);
 
 impl Initial {
-    /// Reads the files that `plan` names for the streams in `waiting`, as `types` want them.
+    /// Reads the files that `plan` names, as `types` want them.
     ///
     /// # Errors
     ///
     /// The first file that cannot be taken, with all that is wrong with it.
-    pub fn read(plan: &Plan, types: &Types, waiting: &Waiting) -> Result<Self, InitialError> {
+    pub fn read(plan: &Plan, types: &Types) -> Result<Self, InitialError> {
         let mut states = BTreeMap::new();
-        for &index in waiting {
-            let stream = &plan.streams[index];
+        for (index, stream) in plan.streams.iter().enumerate() {
             let (Some(path), Some(wanted)) = (path_of(&stream.op), types.state_record(index))
             else {
                 continue;
@@ -100,28 +96,32 @@ impl Initial {
         Ok(Self(Mutex::new(states)))
     }
 
+    /// The streams that wait.
+    #[must_use]
+    pub fn streams(&self) -> Vec<usize> {
+        self.lock().keys().copied().collect()
+    }
+
     /// What `Plan::streams[stream]` starts with.
     #[must_use]
     pub fn of(&self, stream: usize) -> Option<Arc<Chunk>> {
         self.lock().get(&stream).cloned()
     }
 
-    /// Lets go of those that are not waiting any more: the operators hold what became of them.
-    pub fn keep(&self, waiting: &Waiting) {
-        self.lock().retain(|stream, _| waiting.contains(stream));
+    /// `Plan::streams[stream]` starts with `states`.
+    pub fn put(&self, stream: usize, states: Arc<Chunk>) {
+        self.lock().insert(stream, states);
+    }
+
+    /// Lets go of those of streams that have fired: their operators hold what became of them.
+    pub fn forget(&self, fired: impl Fn(usize) -> bool) {
+        self.lock().retain(|stream, _| !fired(*stream));
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Arc<Chunk>>> {
         // Changed in single steps, so a panic elsewhere does not matter here.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// All streams of `plan` that start with states.
-#[must_use]
-pub fn waiting(plan: &Plan) -> Waiting {
-    let starts = |stream: &usize| path_of(&plan.streams[*stream].op).is_some();
-    (0..plan.streams.len()).filter(starts).collect()
 }
 
 fn path_of(op: &Op) -> Option<&Path> {

@@ -19,7 +19,6 @@ use super::control::{ControlError, JobDirectory};
 use super::cutter::{Batch, Command, Cutter, Event, NamedSources};
 use super::deployment::Deployment;
 use super::executor::{Committed, Executor, ExecutorOptions};
-use super::initial::waiting;
 use super::plugins::{PluginsError, load_plugins, plugin_engine};
 use super::publisher::{LostSink, NamedSink, Notice, Publication, Publisher};
 use super::reload::{Reloader, with_causes};
@@ -141,7 +140,7 @@ impl Job {
         let components = load_plugins(&plan, &plugins)?;
         let deployment = Deployment::compose(&plan, components)
             .map_err(PluginsError::from)?
-            .with_initial(&plan, &waiting(&plan))
+            .with_initial(&plan)
             .map_err(PluginsError::from)?;
         let mut directory = JobDirectory::lock(&job_directory(&plan, &options.folder))?;
         let board = StatusBoard::new(first_status(&plan, options.workers));

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::thread;
 
-use super::continuity::Breaks;
 use super::deployment::{Components, ComposeError};
 use super::initial::InitialError;
+use super::versions::SwapError;
 use crate::plugin::{Component, ComponentFile, Engine, EngineConfig, EngineError, LoadError};
 use crate::topology::plan::{Op, Plan, PluginPlan, Upstream};
 
@@ -24,9 +24,9 @@ pub enum PluginsError {
     /// The states that a stream starts with do not fit its function.
     #[error(transparent)]
     Initial(#[from] InitialError),
-    /// They cannot go on with what their predecessors hold.
-    #[error("the new versions cannot go on with what the old ones hold")]
-    Broken(#[from] Breaks),
+    /// They cannot take over from those that run.
+    #[error("the new versions cannot take over from the old ones")]
+    Swap(#[from] SwapError),
 }
 
 fn one_or_many(errors: &[LoadError]) -> String {

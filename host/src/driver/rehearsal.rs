@@ -12,7 +12,6 @@ use std::time::Instant;
 use super::cutter::Batch;
 use super::deployment::Deployment;
 use super::executor::{Committed, Executor, ExecutorOptions};
-use super::initial::waiting;
 use super::inspector::Broken;
 use super::job::{JobError, open_sinks};
 use super::plugins::{PluginsError, load_plugins, plugin_engine};
@@ -80,7 +79,7 @@ impl Rehearsal {
         let engine = plugin_engine(&plan, options.workers)?;
         let components = load_plugins(&plan, &engine)?;
         let deployment = compose(&plan, components, options)?
-            .with_initial(&plan, &waiting(&plan))
+            .with_initial(&plan)
             .map_err(PluginsError::from)?;
         let board = StatusBoard::new(Status::default());
         let versions = Versions::new(Arc::clone(&plan), Arc::new(deployment), board.clone());
@@ -146,9 +145,8 @@ impl Rehearsal {
                 .map_err(|error| PluginsError::Load(vec![error]))?;
             components.insert(name.clone(), component);
         }
-        let deployment = compose(&self.plan, components, options)?
-            .with_initial(&self.plan, &self.versions.waiting())?;
-        self.versions.propose(Arc::new(deployment))?;
+        let deployment = compose(&self.plan, components, options)?;
+        self.versions.propose(deployment)?;
         Ok(())
     }
 

@@ -264,12 +264,10 @@ impl Reloader {
     fn propose(&self, changes: Components) -> Result<(), String> {
         let mut components = self.versions.latest();
         components.extend(changes);
-        let deployment = Deployment::compose(&self.plan, components)
-            .map_err(|error| with_causes(&error))?
-            .with_initial(&self.plan, &self.versions.waiting())
-            .map_err(|error| with_causes(&error))?;
+        let deployment =
+            Deployment::compose(&self.plan, components).map_err(|error| with_causes(&error))?;
         self.versions
-            .propose(Arc::new(deployment))
+            .propose(deployment)
             .map_err(|error| error.to_string())
     }
 

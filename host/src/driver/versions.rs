@@ -18,14 +18,24 @@ use tracing::{info, warn};
 
 use super::cadence::Now;
 use super::continuity::{Breaks, migrating};
-use super::deployment::{Components, Deployment};
-use super::initial::{self, Waiting};
+use super::deployment::{Components, Deployment, InheritError};
 use super::status::{CandidateStatus, PluginStatus, StatusBoard, SwapEvent, SwapRecord};
 use crate::batch::{BatchTime, Digest};
 use crate::topology::plan::Plan;
 
 /// Batches with input that a new version must pass before it is trusted.
 pub const PROBATION_BATCHES: u32 = 3;
+
+/// Versions that cannot take over from those that run.
+#[derive(Debug, thiserror::Error)]
+pub enum SwapError {
+    /// What operators hold is not theirs.
+    #[error(transparent)]
+    Breaks(#[from] Breaks),
+    /// What streams start with cannot be brought over.
+    #[error(transparent)]
+    Initial(#[from] InheritError),
+}
 
 /// Shared by the reloader and the executor.
 #[derive(Clone)]
@@ -41,9 +51,8 @@ struct State {
     proven: Option<Arc<Deployment>>,
     probation: u32,
     migration: Migration,
-    /// Whether a batch was committed, so that operators hold something.
-    holding: bool,
-    waiting: Waiting,
+    /// The streams that hold something since a batch that was committed.
+    holding: BTreeSet<usize>,
     proposed: Option<Arc<Deployment>>,
     refused: BTreeMap<String, Digest>,
     dropped: u64,
@@ -85,8 +94,7 @@ impl Versions {
             proven: None,
             probation: 0,
             migration: Migration::None,
-            holding: false,
-            waiting: initial::waiting(&plan),
+            holding: BTreeSet::new(),
             proposed: None,
             refused: BTreeMap::new(),
             dropped: 0,
@@ -116,25 +124,26 @@ impl Versions {
         Arc::clone(&self.lock().current)
     }
 
-    /// The streams that have not taken the states they start with.
-    #[must_use]
-    pub fn waiting(&self) -> Waiting {
-        self.lock().waiting.clone()
-    }
-
     /// The executor takes it at the next batch boundary. Not if it holds a version that was refused
     /// meanwhile; then there was a roll back, after which every file is looked at again.
     ///
     /// # Errors
     ///
     /// It cannot go on with what operators hold.
-    pub fn propose(&self, deployment: Arc<Deployment>) -> Result<(), Breaks> {
+    pub fn propose(&self, deployment: Deployment) -> Result<(), SwapError> {
         let digests = deployment.digests();
+        let held = {
+            let state = self.lock();
+            state.check(&self.plan, &deployment)?;
+            Arc::clone(state.held())
+        };
+        // Calls guests, so not under the lock.
+        deployment.inherit_initial(&self.plan, &held)?;
+        let deployment = Arc::new(deployment);
         {
             let mut state = self.lock();
-            if state.holding {
-                deployment.check_follows(&self.plan, state.held())?;
-            }
+            // What is held may be another version's meanwhile.
+            state.check(&self.plan, &deployment)?;
             if digests
                 .iter()
                 .any(|(name, digest)| state.refused.get(name) == Some(digest))
@@ -192,16 +201,15 @@ impl Versions {
         if state.probation == 0 {
             state.proven = Some(Arc::clone(&state.current));
         }
-        let migrating = match state.holding {
-            true => migrating(&state.held().types, &next.types),
-            false => Vec::new(),
-        };
+        let mut migrating = migrating(&state.held().types, &next.types);
+        migrating.retain(|stream| state.holding.contains(stream));
         (state.migration, state.probation) = match migrating.is_empty() {
             true => (Migration::None, PROBATION_BATCHES),
             false => (Migration::Ahead(migrating), 1),
         };
         state.current = Arc::clone(&next);
-        next.initial.keep(&state.waiting);
+        next.initial
+            .forget(|stream| state.holding.contains(&stream));
         if state
             .proven
             .as_ref()
@@ -230,19 +238,21 @@ impl Versions {
     /// A batch was committed in which those streams fired: operators hold what it left.
     pub fn hold(&self, fired: impl Fn(usize) -> bool) {
         let mut state = self.lock();
-        state.waiting.retain(|stream| !fired(*stream));
+        let streams = self.plan.streams.iter().enumerate();
+        // A window takes what it reads also when it does not fire itself.
+        let holding =
+            streams.filter(|(index, stream)| fired(*index) || stream.op.window().is_some());
+        state.holding.extend(holding.map(|(index, _)| index));
         let running = [Some(&state.current), state.proven.as_ref()];
         for deployment in running.into_iter().flatten() {
-            deployment.initial.keep(&state.waiting);
+            deployment.initial.forget(&fired);
         }
         if let Migration::Ahead(streams) = &state.migration
             && streams.iter().any(|stream| fired(*stream))
         {
             state.migration = Migration::Done;
         }
-        if !std::mem::replace(&mut state.holding, true) {
-            state.check_proposed(&self.plan);
-        }
+        state.check_proposed(&self.plan);
     }
 
     /// The current deployment committed a batch, with input or without.
@@ -334,16 +344,24 @@ impl Versions {
 
 impl State {
     /// The deployment that left what operators hold.
-    fn held(&self) -> &Deployment {
+    fn held(&self) -> &Arc<Deployment> {
         match (&self.migration, &self.proven) {
             (Migration::Ahead(_), Some(proven)) => proven,
             _ => &self.current,
         }
     }
 
-    /// Drops a proposal, made when nothing was held, that cannot go on with what is held now.
+    /// Whether a deployment can go on with what is held, and with what streams start with.
+    fn check(&self, plan: &Plan, next: &Deployment) -> Result<(), Breaks> {
+        let held = self.held();
+        let waiting = held.initial.streams();
+        let holds = |stream| self.holding.contains(&stream) || waiting.contains(&stream);
+        next.check_follows(plan, held, holds)
+    }
+
+    /// Drops a proposal that cannot go on with what is held by now.
     fn check_proposed(&mut self, plan: &Plan) {
-        let follows = |next: &Arc<Deployment>| next.check_follows(plan, self.held()).is_ok();
+        let follows = |next: &Arc<Deployment>| self.check(plan, next).is_ok();
         if self.proposed.as_ref().is_some_and(|next| !follows(next)) {
             self.proposed = None;
             self.dropped += 1;

@@ -54,7 +54,7 @@ impl<'scope> Graph<'_, 'scope> {
             }
             Op::CountByValueAndWindow(_) => {
                 let before = CountByValue::new(stream, plan.on_error, plan.partitions);
-                let after = Running::new(stream, Ones, at.refresh());
+                let after = Running::new((stream, plan.on_error), Ones, at.refresh());
                 self.sliding(at, at.partaking(before), after)
             }
             _ => {
@@ -74,7 +74,11 @@ impl<'scope> Graph<'_, 'scope> {
             return self.sliding(at, before, ReduceByWindow::new(reduce));
         }
         let inverse = self.caller(at, Role::Inverse, Half::After);
-        let total = RunningTotal::new(reduce, inverse, at.refresh());
+        let total = RunningTotal::new(
+            (at.stream, at.plan.on_error),
+            (reduce, inverse),
+            at.refresh(),
+        );
         self.sliding(at, before, total)
     }
 
@@ -91,7 +95,8 @@ impl<'scope> Graph<'_, 'scope> {
             inverse: self.caller(at, Role::Inverse, Half::After),
             keep: keep.map(|_| self.caller(at, Role::Keep, Half::After)),
         };
-        self.sliding(at, before, Running::new(at.stream, functions, at.refresh()))
+        let stream = (at.stream, at.plan.on_error);
+        self.sliding(at, before, Running::new(stream, functions, at.refresh()))
     }
 
     /// Adds the two halves of a window.

@@ -8,7 +8,7 @@ use crate::dataflow::control::Verdict;
 use crate::dataflow::failure::Failure;
 use crate::dataflow::operator::{Attempt, Output};
 
-use super::sliding::{Aggregate, Batches, Runs};
+use super::sliding::{Aggregate, Batches, Runs, Slid};
 
 /// What remains after the exchange: the sum.
 #[derive(Debug, Default)]
@@ -46,10 +46,10 @@ impl Aggregate for CountByWindow {
         _: &mut Runs,
         batches: &Batches<'_>,
         _: &mut Output,
-    ) -> Result<Chunk, Failure> {
+    ) -> Result<Slid, Failure> {
         let count: i64 = batches.window().map(|(_, partial)| sum(partial)).sum();
         let seen = self.seen_now.then_some(count);
-        Ok(Chunk::single(Column::int64(seen)))
+        Ok(Slid::new(Chunk::single(Column::int64(seen))))
     }
 
     fn verdict(&mut self, verdict: Verdict) {

@@ -19,7 +19,7 @@ use crate::dataflow::operator::{Attempt, Output};
 use crate::dataflow::shelf::limited;
 
 use super::side::group;
-use super::sliding::{Aggregate, Batches, Runs};
+use super::sliding::{Aggregate, Batches, Runs, Slid};
 
 /// What groups after the exchange.
 #[derive(Debug)]
@@ -64,9 +64,11 @@ impl Aggregate for GroupByKeyAndWindow {
         runs: &mut Runs,
         batches: &Batches<'_>,
         out: &mut Output,
-    ) -> Result<Chunk, Failure> {
+    ) -> Result<Slid, Failure> {
         let partials: Vec<&Chunk> = batches.window().map(|(_, partial)| partial).collect();
-        joined(self.record_type(), &partials).map_err(|kind| out.failed(runs.partition, kind))
+        joined(self.record_type(), &partials)
+            .map(Slid::new)
+            .map_err(|kind| out.failed(runs.partition, kind))
     }
 
     fn verdict(&mut self, _: Verdict) {

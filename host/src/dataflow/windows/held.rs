@@ -116,6 +116,18 @@ impl<T: Kept> Held<T> {
     }
 }
 
+impl Held<Vec<Chunk>> {
+    /// Puts `partial` in place of what is kept of a partition of a batch, if that is there.
+    pub(super) fn correct(&mut self, batch: BatchTime, partition: usize, partial: Chunk) {
+        if let Ok(at) = self.batches.binary_search_by_key(&batch, |(time, _)| *time) {
+            let (_, kept) = &mut self.batches[at];
+            self.bytes += partial.size();
+            let old = std::mem::replace(&mut kept[partition], partial);
+            self.bytes -= old.size();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use crate::dataflow::failure::Failure;
 use crate::dataflow::operator::{Attempt, Output};
 
 use super::side::by_key;
-use super::sliding::{Aggregate, Batches, Runs};
+use super::sliding::{Aggregate, Batches, Runs, Slid};
 
 /// What reduces after the exchange.
 pub(in crate::dataflow) struct ReduceByKeyAndWindow {
@@ -66,8 +66,9 @@ impl Aggregate for ReduceByKeyAndWindow {
         runs: &mut Runs,
         batches: &Batches<'_>,
         out: &mut Output,
-    ) -> Result<Chunk, Failure> {
-        self.reduced(batches.window().map(|(_, partial)| partial), runs, out)
+    ) -> Result<Slid, Failure> {
+        let window = batches.window().map(|(_, partial)| partial);
+        self.reduced(window, runs, out).map(Slid::new)
     }
 
     fn verdict(&mut self, _: Verdict) {

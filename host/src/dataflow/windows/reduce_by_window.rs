@@ -10,7 +10,7 @@ use crate::dataflow::failure::Failure;
 use crate::dataflow::operator::{Attempt, Output};
 
 use super::side::Side;
-use super::sliding::{Aggregate, Batches, Runs};
+use super::sliding::{Aggregate, Batches, Runs, Slid};
 
 /// What reduces after the exchange.
 pub(in crate::dataflow) struct ReduceByWindow {
@@ -44,9 +44,9 @@ impl Aggregate for ReduceByWindow {
         runs: &mut Runs,
         batches: &Batches<'_>,
         out: &mut Output,
-    ) -> Result<Chunk, Failure> {
+    ) -> Result<Slid, Failure> {
         let partials = batches.window().map(|(_, partial)| partial);
-        to_one(partials, &self.caller, &mut runs.main, out)
+        to_one(partials, &self.caller, &mut runs.main, out).map(Slid::new)
     }
 
     fn verdict(&mut self, _: Verdict) {

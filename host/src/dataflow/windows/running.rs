@@ -10,28 +10,33 @@
 //! table, so they are not taken out when their batches leave: of each key the table knows with which
 //! batch it entered, and of older ones its values are passed over. (Spark throws there.)
 //!
+//! A value that was rejected when it was put in is not in the table either, and is no more kept.
+//!
 //! `count_by_value_and_window` has no function: it is this operator over ones, with an inverse that
 //! is built in and exact, and whose counts leave at 0; so Spark does it too.
 
 use std::sync::Arc;
 
-use crate::batch::{Chunk, Column, ColumnType, RecordType};
+use crate::batch::group::Numbers;
+use crate::batch::{BatchTime, Chunk, Column, ColumnType, RecordType};
 use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::Failure;
+use crate::dataflow::failure::{Failure, Node};
 use crate::dataflow::operator::{Attempt, Output};
 use crate::dataflow::shelf::limited;
+use crate::topology::plan::OnError;
 
 use super::dense::{Dense, NONE};
 use super::held::WINDOW_BYTES;
 use super::reducer::Reducer;
 use super::side::{Side, by_key};
-use super::slide::Slide;
-use super::sliding::{Aggregate, Batches, Runs};
+use super::slide::{Pairs, Slide};
+use super::sliding::{Aggregate, Batches, Runs, Slid};
 use super::table::{Rows, Table, Update};
 
 /// What reduces after the exchange.
 pub(in crate::dataflow) struct Running<R> {
     stream: usize,
+    on_error: OnError,
     reducer: R,
     /// Values of float64 are reduced anew at slides whose number is a multiple of this.
     refresh: u32,
@@ -46,10 +51,22 @@ struct Values {
     column: Column,
 }
 
+/// Values that were put in.
+struct PutIn {
+    values: Values,
+    /// The keys whose value of a batch was rejected.
+    refused: Vec<(BatchTime, u32)>,
+}
+
 impl<R: Reducer> Running<R> {
-    pub(in crate::dataflow) const fn new(stream: usize, reducer: R, refresh: u32) -> Self {
+    pub(in crate::dataflow) const fn new(
+        (stream, on_error): (usize, OnError),
+        reducer: R,
+        refresh: u32,
+    ) -> Self {
         Self {
             stream,
+            on_error,
             reducer,
             refresh,
             record_type: None,
@@ -93,41 +110,103 @@ impl<R: Reducer> Running<R> {
         left: &Values,
         runs: &mut Runs,
         out: &mut Output,
-    ) -> Result<Values, Failure> {
-        let (met, entering) = slide.side(&slide.entering);
-        let entering = self.reducer.reduce(entering, runs, out)?;
-        // Keys of the table come first, so that what they have stands before what enters.
+    ) -> Result<PutIn, Failure> {
+        let mut entering = self.reduced(slide, slide.entering.iter(), runs, out)?;
         let mut keys = Dense::new(slide.keys.len());
         let mut starts = Vec::new();
-        for &key in met.order() {
+        let left_count = left.column.len() as u32;
+        for &key in entering.values.keys.order() {
             let row = slide.rows[key as usize];
             if row != NONE {
                 keys.meet(key);
-                let left_count = left.column.len() as u32;
                 starts.push(left.keys.get(key).unwrap_or(left_count + row));
             }
         }
-        met.order().iter().for_each(|key| _ = keys.meet(*key));
-        let order = keys.order().iter().filter_map(|key| met.get(*key));
-        let entering = entering.take(&order.collect::<Vec<_>>());
-        let mut side = Side::of_keys(&slide.keys, keys.order());
-        let starts = left.column.choose(&rows.values, &starts);
-        side.push_each(Chunk::single(starts));
-        side.push_each(Chunk::single(entering));
-        let column = self.reducer.reduce(side, runs, out)?;
-        Ok(Values { keys, column })
+        let column = left.column.choose(&rows.values, &starts);
+        let total = Values { keys, column };
+        let (values, refused) = self.put_in(slide, (total, &entering.values), runs, out)?;
+        for pairs in slide.entering.iter().filter(|_| !refused.is_empty()) {
+            let keys = refused.iter().map(|key| (pairs.batch, *key));
+            entering.refused.extend(keys);
+        }
+        Ok(PutIn {
+            values,
+            refused: entering.refused,
+        })
     }
 
-    /// The values of all keys that have any in the window, reduced anew.
-    fn anew(
+    /// The values of `batches` that are in the table or enter it, reduced.
+    ///
+    /// Where records may be rejected, one batch is put in after the other, to know what was not: it
+    /// must not be taken out later.
+    fn reduced<'b>(
         &self,
         slide: &Slide<'_>,
+        batches: impl ExactSizeIterator<Item = &'b Pairs<'b>>,
         runs: &mut Runs,
         out: &mut Output,
-    ) -> Result<Values, Failure> {
-        let (keys, window) = slide.side(slide.staying.iter().chain(&slide.entering));
-        let column = self.reducer.reduce(window, runs, out)?;
-        Ok(Values { keys, column })
+    ) -> Result<PutIn, Failure> {
+        let mut refused = Vec::new();
+        if self.on_error == OnError::Fail || batches.len() <= 1 {
+            let (keys, side) = slide.side(batches);
+            let column = self.reducer.reduce(side, runs, out)?;
+            let values = Values { keys, column };
+            return Ok(PutIn { values, refused });
+        }
+        let mut total = Values {
+            keys: Dense::new(slide.keys.len()),
+            column: Column::empty(self.record_type().value),
+        };
+        for pairs in batches {
+            let (keys, side) = slide.side([pairs]);
+            let column = self.reducer.reduce(side, runs, out)?;
+            let values = Values { keys, column };
+            let (next, keys) = self.put_in(slide, (total, &values), runs, out)?;
+            refused.extend(keys.into_iter().map(|key| (pairs.batch, key)));
+            total = next;
+        }
+        Ok(PutIn {
+            values: total,
+            refused,
+        })
+    }
+
+    /// Puts values into totals, and gives the keys whose values were rejected.
+    fn put_in(
+        &self,
+        slide: &Slide<'_>,
+        (mut total, values): (Values, &Values),
+        runs: &mut Runs,
+        out: &mut Output,
+    ) -> Result<(Values, Vec<u32>), Failure> {
+        let before = total.column.clone();
+        let order = values.keys.order().iter();
+        let numbers = order.map(|key| total.keys.meet(*key).to_le_bytes());
+        let numbers: Numbers = numbers.collect();
+        let mut side = Side::of_keys(&slide.keys, total.keys.order());
+        side.push_each(Chunk::single(total.column));
+        let records = Chunk::single(values.column.clone());
+        side.push(numbers, records, total.keys.order().len());
+        let rejected = self.rejected(out);
+        total.column = self.reducer.reduce(side, runs, out)?;
+        if self.rejected(out) == rejected {
+            return Ok((total, Vec::new()));
+        }
+        // What a value that was put in leaves as it was, it also leaves so when it is taken out.
+        let refused = |key: &u32| {
+            let number = total.keys.get(*key).map(|number| number as usize);
+            number
+                .filter(|number| *number < before.len())
+                .is_some_and(|number| total.column.element(number) == before.element(number))
+        };
+        let refused = values.keys.order().iter().copied().filter(refused);
+        let refused = refused.collect();
+        Ok((total, refused))
+    }
+
+    /// The stream's values that were rejected so far in this round.
+    fn rejected(&self, out: &mut Output) -> u64 {
+        out.tally().node(Node::Stream(self.stream)).rejected
     }
 
     /// What a slide changes: keys with new values first, then those that only lost some.
@@ -203,7 +282,7 @@ impl<R: Reducer> Aggregate for Running<R> {
         runs: &mut Runs,
         batches: &Batches<'_>,
         out: &mut Output,
-    ) -> Result<Chunk, Failure> {
+    ) -> Result<Slid, Failure> {
         if self.tables.len() <= runs.index {
             self.tables.resize_with(runs.index + 1, Table::default);
         }
@@ -217,19 +296,24 @@ impl<R: Reducer> Aggregate for Running<R> {
         let rows = table.rows(record_type);
         let slide = Slide::new((table, &rows), batches, record_type, refreshes).map_err(failed)?;
         if slide.keys.is_empty() {
-            return Ok(rows.pairs());
+            return Ok(Slid::new(rows.pairs()));
         }
         let left = self.left(&slide, &rows, runs, out)?;
         let new = if refreshes {
-            self.anew(&slide, runs, out)?
+            let window = slide.staying.iter().chain(&slide.entering);
+            let window: Vec<_> = window.collect();
+            self.reduced(&slide, window.into_iter(), runs, out)?
         } else {
             self.entered((&slide, &rows), &left, runs, out)?
         };
-        let update = self.update(&slide, (&new, &left), runs, out)?;
+        let update = self.update(&slide, (&new.values, &left), runs, out)?;
         let rows = self.tables[runs.index].change(record_type, &update);
         limited(self.tables.iter().map(Table::size).sum(), WINDOW_BYTES)
             .map_err(|kind| out.failed(runs.partition, kind))?;
-        Ok(rows.pairs())
+        Ok(Slid {
+            result: rows.pairs(),
+            corrected: slide.without(&new.refused),
+        })
     }
 
     fn verdict(&mut self, verdict: Verdict) {

@@ -28,7 +28,7 @@ pub(super) struct Slide<'a> {
 
 /// The pairs of a batch.
 pub(super) struct Pairs<'a> {
-    batch: BatchTime,
+    pub(super) batch: BatchTime,
     /// The number of each pair's key.
     numbers: Numbers,
     chunk: &'a Chunk,
@@ -107,6 +107,26 @@ impl<'a> Slide<'a> {
         }
         let side = side.with_keys(&self.keys, keys.order());
         (keys, side)
+    }
+}
+
+impl Slide<'_> {
+    /// The pairs of batches that stay or enter, without some of a batch and a key; only of batches
+    /// that lose any.
+    pub(super) fn without(&self, some: &[(BatchTime, u32)]) -> Vec<(BatchTime, Chunk)> {
+        let without = |pairs: &Pairs<'_>| {
+            let mut go = vec![false; self.keys.len()];
+            let keys = some.iter().filter(|(batch, _)| *batch == pairs.batch);
+            let count = keys.map(|(_, key)| go[*key as usize] = true).count();
+            let stay = (0..).zip(&pairs.numbers).filter(|(_, key)| !go[index(key)]);
+            let stay: Vec<u32> = stay.map(|(record, _)| record).collect();
+            (count > 0).then(|| (pairs.batch, pairs.chunk.take(&stay).compact()))
+        };
+        let batches = self.staying.iter().chain(&self.entering);
+        batches
+            .filter(|_| !some.is_empty())
+            .filter_map(without)
+            .collect()
     }
 }
 

@@ -47,10 +47,28 @@ pub(in crate::dataflow) trait Aggregate {
         runs: &mut Runs,
         batches: &Batches<'_>,
         out: &mut Output,
-    ) -> Result<Chunk, Failure>;
+    ) -> Result<Slid, Failure>;
 
     /// The round is decided; called for every round.
     fn verdict(&mut self, verdict: Verdict);
+}
+
+/// What a slide of one partition comes to.
+pub(in crate::dataflow) struct Slid {
+    /// The window's result.
+    pub(super) result: Chunk,
+    /// What is to be kept of some batches instead of their partial results.
+    pub(super) corrected: Vec<(BatchTime, Chunk)>,
+}
+
+impl Slid {
+    /// A result that leaves everything as it is.
+    pub(super) const fn new(result: Chunk) -> Self {
+        Self {
+            result,
+            corrected: Vec::new(),
+        }
+    }
 }
 
 /// The stream's functions at work on one partition of the result.
@@ -137,6 +155,8 @@ pub(in crate::dataflow) struct Sliding<A> {
     shelf: Shelf,
     /// By batch and partition of this worker.
     held: Held<Vec<Chunk>>,
+    /// What a commit of the open attempt corrects, by batch and partition of this worker.
+    corrections: Vec<(BatchTime, usize, Chunk)>,
     /// The last batch at which the window fired and that was committed.
     fired: Option<BatchTime>,
     open: Option<(Moment, RecordType)>,
@@ -156,17 +176,19 @@ impl<A: Aggregate> Sliding<A> {
             aggregate,
             shelf: Shelf::default(),
             held: Held::default(),
+            corrections: Vec::new(),
             fired: None,
             open: None,
         }
     }
 
-    /// Sends the window's result for a partition.
+    /// Sends the window's result for a partition; `now` is the partial result of the batch itself,
+    /// and may be corrected.
     fn slide(
         &mut self,
         (moment, record_type): (Moment, RecordType),
         runs: &mut Runs,
-        now: &Chunk,
+        now: &mut Chunk,
         out: &mut Output,
     ) -> Result<(), Failure> {
         let batches = Batches {
@@ -176,7 +198,14 @@ impl<A: Aggregate> Sliding<A> {
             moment,
             fired: self.fired,
         };
-        let result = self.aggregate.slide(runs, &batches, out)?;
+        let Slid { result, corrected } = self.aggregate.slide(runs, &batches, out)?;
+        for (batch, partial) in corrected {
+            if batch == moment.batch {
+                *now = partial;
+            } else {
+                self.corrections.push((batch, runs.index, partial));
+            }
+        }
         out.tally().node(Node::Stream(self.stream)).records_out += result.len() as u64;
         let pieces: Vec<Chunk> = result.pieces(CHUNK_BYTES).collect();
         parcels(runs.partition, record_type, pieces).for_each(|parcel| out.send(parcel));
@@ -206,6 +235,7 @@ impl<A: Aggregate> Operator for Sliding<A> {
     fn begin(&mut self, attempt: &Arc<Attempt>) {
         self.shelf.take();
         self.held.begin();
+        self.corrections.clear();
         self.aggregate.begin(attempt);
         let moment = self.frame.moment(&attempt.plan);
         self.open = Some((moment, attempt.types.streams[self.stream]));
@@ -228,9 +258,10 @@ impl<A: Aggregate> Operator for Sliding<A> {
             let mut runs = Runs::new(index, target);
             let mine = std::iter::from_fn(|| arrived.next_if(|parcel| parcel.target == target));
             let mine: Vec<Chunk> = mine.map(|parcel| parcel.chunk).collect();
-            let partial = self.aggregate.reduce(&mut runs, &mine, out)?.compact();
+            let partial = self.aggregate.reduce(&mut runs, &mine, out)?;
+            let mut partial = partial.compact();
             if open.0.fires {
-                self.slide(open, &mut runs, &partial, out)?;
+                self.slide(open, &mut runs, &mut partial, out)?;
             }
             partials.push(partial);
         }
@@ -241,10 +272,14 @@ impl<A: Aggregate> Operator for Sliding<A> {
         self.shelf.take();
         self.held.verdict(verdict);
         self.aggregate.verdict(verdict);
+        let corrections = std::mem::take(&mut self.corrections);
         if let (Some((moment, _)), Verdict::Commit) = (self.open.take(), verdict)
             && moment.fires
         {
             self.fired = Some(moment.batch);
+            for (batch, partition, partial) in corrections {
+                self.held.correct(batch, partition, partial);
+            }
         }
     }
 }

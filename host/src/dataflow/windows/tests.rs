@@ -16,7 +16,7 @@ use crate::dataflow::operator::{Operator, Output};
 use crate::dataflow::testing::{
     Double, INT, Job, PAIR, TEXT, World, all, chunk, cut, parcel, round,
 };
-use crate::topology::plan::{Op, Upstream, Window};
+use crate::topology::plan::{OnError, Op, Upstream, Window};
 
 use super::{Frame, ReduceByKeyAndWindow, Sliding, Window as WindowOperator};
 
@@ -469,7 +469,7 @@ fn an_attempt_that_failed_leaves_nothing_for_the_next() {
         inverse: job.caller_as(sums, (Role::Inverse, Half::After)),
         keep: None,
     };
-    let running = super::Running::new(0, functions, 100);
+    let running = super::Running::new((0, OnError::Fail), functions, 100);
     let mut sliding = Sliding::new(0, all(1), frame, running);
     let attempt = job.attempt_at(job.round_of(1, 1), &[1]);
     let mut out = Output::new(Node::Stream(0));

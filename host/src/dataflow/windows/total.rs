@@ -1,19 +1,22 @@
 //! `reduce_by_window` with an inverse: the total of the last window, without what leaves, with what
-//! enters. Once there was data there is a value at each slide, also for an empty window.
+//! enters, each side reduced in time order. Once there was data there is a value at each slide, also for an empty window.
 
 use std::sync::Arc;
 
-use crate::batch::{Chunk, ColumnType};
+use crate::batch::{BatchTime, Chunk, ColumnType};
 use crate::dataflow::calls::{Caller, Run};
 use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::Failure;
+use crate::dataflow::failure::{Failure, Node};
 use crate::dataflow::operator::{Attempt, Output};
+use crate::topology::plan::OnError;
 
 use super::reduce_by_window::to_one;
-use super::sliding::{Aggregate, Batches, Runs};
+use super::sliding::{Aggregate, Batches, Runs, Slid};
 
 /// What reduces after the exchange.
 pub(in crate::dataflow) struct RunningTotal {
+    stream: usize,
+    on_error: OnError,
     reduce: Caller,
     inverse: Caller,
     /// A float64 is reduced anew at slides whose number is a multiple of this.
@@ -25,8 +28,14 @@ pub(in crate::dataflow) struct RunningTotal {
 }
 
 impl RunningTotal {
-    pub(in crate::dataflow) const fn new(reduce: Caller, inverse: Caller, refresh: u32) -> Self {
+    pub(in crate::dataflow) fn new(
+        (stream, on_error): (usize, OnError),
+        (reduce, inverse): (Caller, Caller),
+        refresh: u32,
+    ) -> Self {
         Self {
+            stream,
+            on_error,
             reduce,
             inverse,
             refresh,
@@ -55,16 +64,53 @@ impl RunningTotal {
         Ok(Some(left))
     }
 
-    fn with<'a>(
+    /// Puts the records of batches into a total, one after the other where they may be rejected, to
+    /// know which were not put in: they must not be taken out later.
+    fn reduced<'a>(
         &self,
-        left: Option<&Chunk>,
-        entering: impl Iterator<Item = &'a Chunk>,
+        batches: impl Iterator<Item = (BatchTime, &'a Chunk)>,
         run: &mut Run,
         out: &mut Output,
-    ) -> Result<Chunk, Failure> {
-        let entering = to_one(entering, &self.reduce, run, out)?;
-        to_one(left.into_iter().chain([&entering]), &self.reduce, run, out)
+    ) -> Result<PutIn, Failure> {
+        if self.on_error == OnError::Fail {
+            let records = batches.map(|(_, partial)| partial);
+            return Ok(PutIn {
+                total: to_one(records, &self.reduce, run, out)?,
+                refused: Vec::new(),
+            });
+        }
+        let mut sum = PutIn {
+            total: Chunk::empty(self.reduce.takes()),
+            refused: Vec::new(),
+        };
+        for (batch, partial) in batches {
+            let (total, is_refused) = self.put_in(&sum.total, partial, run, out)?;
+            sum.total = total;
+            sum.refused.extend(is_refused.then_some(batch));
+        }
+        Ok(sum)
     }
+
+    /// A total with a record, and whether that was rejected.
+    fn put_in(
+        &self,
+        total: &Chunk,
+        record: &Chunk,
+        run: &mut Run,
+        out: &mut Output,
+    ) -> Result<(Chunk, bool), Failure> {
+        let rejected = out.tally().node(Node::Stream(self.stream)).rejected;
+        let next = to_one([total, record], &self.reduce, run, out)?;
+        let is_refused = out.tally().node(Node::Stream(self.stream)).rejected > rejected;
+        Ok((next, is_refused))
+    }
+}
+
+/// What batches come to.
+struct PutIn {
+    total: Chunk,
+    /// The batches that were rejected.
+    refused: Vec<BatchTime>,
 }
 
 impl Aggregate for RunningTotal {
@@ -90,17 +136,33 @@ impl Aggregate for RunningTotal {
         runs: &mut Runs,
         batches: &Batches<'_>,
         out: &mut Output,
-    ) -> Result<Chunk, Failure> {
-        let mut window = batches.window().map(|(_, partial)| partial).peekable();
-        let total = if self.anew(batches.slides()) && window.peek().is_some() {
-            to_one(window, &self.reduce, &mut runs.main, out)?
+    ) -> Result<Slid, Failure> {
+        let run = &mut runs.main;
+        let (total, refused) = if self.anew(batches.slides()) && batches.window().next().is_some() {
+            let window = self.reduced(batches.window(), run, out)?;
+            (window.total, window.refused)
         } else {
-            let left = self.left(runs, batches, out)?;
-            let entering = batches.entering().map(|(_, partial)| partial);
-            self.with(left.as_ref(), entering, &mut runs.main, out)?
+            let mut entering = self.reduced(batches.entering(), run, out)?;
+            match self.left(runs, batches, out)? {
+                None => (entering.total, entering.refused),
+                Some(left) => {
+                    let (total, is_refused) =
+                        self.put_in(&left, &entering.total, &mut runs.main, out)?;
+                    if is_refused {
+                        let all = batches.entering().map(|(batch, _)| batch);
+                        entering.refused = all.collect();
+                    }
+                    (total, entering.refused)
+                }
+            }
         };
         self.next = Some(total.compact()).filter(|total| !total.is_empty());
-        Ok(total)
+        let nothing = Chunk::empty(self.reduce.takes());
+        let corrected = refused.into_iter().map(|batch| (batch, nothing.clone()));
+        Ok(Slid {
+            result: total,
+            corrected: corrected.collect(),
+        })
     }
 
     fn verdict(&mut self, verdict: Verdict) {

@@ -1,10 +1,5 @@
 //! `tallies` with states of another type and version: a tally is a text of strokes.
 
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "functions are written as authors write them"
-)]
-
 use dshost_guest::prelude::*;
 
 #[update_state(version = 2)]
