@@ -2,8 +2,9 @@
 //!
 //! The call's functions are taken one by one, in the order of their chain. The smallest beginning
 //! of a function's input that traps ends with the guilty record; it is left out, and the search goes
-//! on until the function comes to the end of its input, which gives the input of the next one. So
-//! all that is guilty in a call is found in one go.
+//! on behind it until the function comes to the end of its input, which gives the input of the next
+//! one. So all that is guilty in a call is found in one go. Where records have nothing to do with
+//! each other, those that are known to pass are not called again.
 //!
 //! Nobody is blamed for a trap that does not happen again, or that happens only to many records
 //! together (of memory, or of time): the guilty record must trap also where nothing but its own
@@ -24,6 +25,10 @@ const PROBES: u32 = 100_000;
 /// How long finding what is guilty may take per batch. A call that runs into its time limit costs
 /// that limit each time it is made again.
 const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The length of the first stretch that is tried; as long as there is no trap, each is twice as long
+/// as the one before.
+const FIRST_STRETCH: usize = 16;
 
 /// Into how many parts a stretch is cut to find where in it a call traps.
 const PARTS: usize = 2;
@@ -93,7 +98,12 @@ pub struct Search<'a> {
     kept: Vec<u32>,
     /// So many of them are known to pass.
     passed: usize,
+    /// How the link traps somewhere behind those.
+    hunted: Option<TrapKind>,
 }
+
+/// The budget is used up.
+struct Spent;
 
 impl<'a> Search<'a> {
     /// A search that has not begun.
@@ -112,6 +122,7 @@ impl<'a> Search<'a> {
             known,
             kept: Vec::new(),
             passed: 0,
+            hunted: None,
         };
         search.enter();
         search
@@ -126,26 +137,34 @@ impl<'a> Search<'a> {
 
     /// The next find, in the order of the links and of their records.
     pub fn next_find(&mut self) -> Option<Find> {
+        let find = self.search().ok().flatten();
+        if find.is_none() {
+            self.link = self.links.len();
+        }
+        find
+    }
+
+    fn search(&mut self) -> Result<Option<Find>, Spent> {
         while self.link < self.links.len() {
-            let trap = match self.probe(&self.kept.clone())? {
-                Err(trap) => trap,
+            if self.hunted.is_some() {
+                if self.hunt()? {
+                    return self.convict();
+                }
+                self.hunted = None;
+            }
+            match self.probe(&self.kept.clone())? {
                 Ok(outcome) => {
                     self.request = Request::Chunk(outcome.chunk);
                     self.link += 1;
                     self.enter();
-                    continue;
                 }
-            };
-            let find = match self.call.grain {
-                Grain::Unit => self.unit(trap),
-                Grain::Whole => self.whole(trap),
-            };
-            if find.is_none() {
-                self.end();
+                Err(trap) if self.call.grain == Grain::Whole => return Ok(self.whole(trap)),
+                // It traps, and on nothing in it.
+                Err(_) if self.passed == self.kept.len() => return Ok(None),
+                Err(trap) => self.hunted = Some(trap.kind),
             }
-            return find;
         }
-        None
+        Ok(None)
     }
 
     /// Begins with the link at hand.
@@ -157,10 +176,7 @@ impl<'a> Search<'a> {
             .filter(|unit| left_out.next_if_eq(unit).is_none())
             .collect();
         self.passed = 0;
-    }
-
-    fn end(&mut self) {
-        self.link = self.links.len();
+        self.hunted = None;
     }
 
     /// Blames all of the call.
@@ -172,57 +188,88 @@ impl<'a> Search<'a> {
             trap,
         };
         let starts = self.starts();
-        self.end();
+        self.link = self.links.len();
         starts.then_some(find)
     }
 
-    /// Blames the last of the smallest beginning that traps, if it is at fault itself.
-    fn unit(&mut self, trap: Trap) -> Option<Find> {
-        let parts = match trap.kind {
-            TrapKind::Time => PARTS_OF_TIME,
+    /// Goes on to where the next trap is: the unit behind those that pass. False if there is none.
+    fn hunt(&mut self) -> Result<bool, Spent> {
+        let mut step = FIRST_STRETCH;
+        let mut traps = loop {
+            if self.passed == self.kept.len() {
+                return Ok(false);
+            }
+            let end = self.kept.len().min(self.passed + step);
+            if self.passes(end)? {
+                step *= 2;
+            } else {
+                break end;
+            }
+        };
+        let parts = match self.hunted {
+            Some(TrapKind::Time) => PARTS_OF_TIME,
             _ => PARTS,
         };
-        let (mut passed, mut traps) = (self.passed, self.kept.len());
-        while traps - passed > 1 {
-            let step = (traps - passed).div_ceil(parts);
-            let ends: Vec<usize> = (passed + step..traps).step_by(step).collect();
-            for end in ends {
-                let beginning = self.kept[..end].to_vec();
-                match self.probe(&beginning)? {
-                    Ok(_) => passed = end,
-                    Err(_) => {
-                        traps = end;
-                        break;
-                    }
+        while traps - self.passed > 1 {
+            let step = (traps - self.passed).div_ceil(parts);
+            for end in (self.passed + step..traps).step_by(step) {
+                if !self.passes(end)? {
+                    traps = end;
+                    break;
                 }
             }
         }
-        if passed == 0 && !self.starts() {
-            return None;
+        Ok(true)
+    }
+
+    /// Whether the units that end before `end` pass, those being known that pass.
+    fn passes(&mut self, end: usize) -> Result<bool, Spent> {
+        let begin = match &self.request {
+            // A value adds to those of its group, a record finds the state that others left.
+            Request::Fold(..) | Request::Records(_) => 0,
+            _ => self.passed,
+        };
+        let stretch = self.kept[begin..end].to_vec();
+        match self.probe(&stretch)? {
+            Ok(_) => self.passed = end,
+            Err(trap) => {
+                self.hunted = Some(trap.kind);
+                return Ok(false);
+            }
         }
-        let index = *self.kept.get(passed)?;
-        let trap = self.probe(&self.alone(passed, &trap)?)?.err()?;
+        Ok(true)
+    }
+
+    /// Blames the unit behind those that pass, if it is at fault itself.
+    fn convict(&mut self) -> Result<Option<Find>, Spent> {
+        if self.passed == 0 && !self.starts() {
+            return Ok(None);
+        }
+        let Some(alone) = self.alone(self.passed) else {
+            return Ok(None);
+        };
+        let Err(trap) = self.probe(&alone)? else {
+            return Ok(None);
+        };
         let at = RecordRef {
             link: self.link as u32,
-            index,
+            index: self.kept.remove(self.passed),
         };
-        self.kept.remove(passed);
-        self.passed = passed;
         self.known.retain(|known| known.link <= at.link);
-        Some(Find {
+        Ok(Some(Find {
             link: self.link,
-            unit: Some((at, self.call.unit_text(&self.request, index))),
+            unit: Some((at, self.call.unit_text(&self.request, at.index))),
             units: 1,
             trap,
-        })
+        }))
     }
 
     /// The unit at `place` among the kept ones, with what must come before it: what its group or
     /// its key had before, which may be what it traps on; of a trap that many can bring about
     /// together, only what it cannot be called without. None if it cannot be left out.
-    fn alone(&self, place: usize, trap: &Trap) -> Option<Vec<u32>> {
+    fn alone(&self, place: usize) -> Option<Vec<u32>> {
         let unit = self.kept[place];
-        let together = matches!(trap.kind, TrapKind::Time | TrapKind::Memory);
+        let together = matches!(self.hunted, Some(TrapKind::Time | TrapKind::Memory));
         let (numbers, fold) = match &self.request {
             Request::Fold(groups, _) => (&groups.numbers, true),
             Request::Records(records) => (&records.numbers, false),
@@ -253,17 +300,15 @@ impl<'a> Search<'a> {
             .is_ok()
     }
 
-    /// Calls the link with some units of its input, in a fresh instance; none if the budget is used
-    /// up.
-    fn probe(&mut self, units: &[u32]) -> Option<Result<Outcome, Trap>> {
+    /// Calls the link with some units of its input, in a fresh instance.
+    fn probe(&mut self, units: &[u32]) -> Result<Result<Outcome, Trap>, Spent> {
         if !self.budget.spend() {
-            self.end();
-            return None;
+            return Err(Spent);
         }
         let request = self.request.only(units);
         let context = &self.call.context;
         let instance = self.links[self.link].instantiate(context);
-        Some(instance.and_then(|mut function| function.call(context, &request, &[])))
+        Ok(instance.and_then(|mut function| function.call(context, &request, &[])))
     }
 }
 

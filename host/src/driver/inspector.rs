@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::laws::{CounterExample, check};
 use super::samples::Sample;
@@ -99,9 +99,12 @@ impl Thread {
             let _ends = ends;
             let mut told = BTreeSet::new();
             for sample in waiting.iter().flatten() {
+                let begun = Instant::now();
                 for broken in inspect(&plan, &sample) {
                     tell(&broken, &mut told);
                 }
+                let operator = &plan.streams[sample.stream].name;
+                debug!(operator, elapsed = ?begun.elapsed(), "laws tried");
             }
         };
         let thread = std::thread::Builder::new().name("laws".to_owned());

@@ -67,8 +67,8 @@ impl Law {
     pub const fn hint(self) -> &'static str {
         match self {
             Self::Commutative | Self::Associative => {
-                "how a batch is cut into partitions must not show in its result; where the order of \
-                 values matters, collect them: `group_by_key`, `glom`, `transform`"
+                "a result must not depend on how a batch is cut; where the order of values matters, \
+                 collect them with `group_by_key`, `glom` or `transform`"
             }
             Self::Inverse => {
                 "a window with `inverse` takes out what leaves it; without `inverse` it is reduced anew"

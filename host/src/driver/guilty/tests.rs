@@ -93,7 +93,7 @@ fn a_trap_that_does_not_happen_again_blames_nobody() {
 #[test]
 fn a_trap_of_time_is_met_a_few_times_only() {
     let slow: Arc<Body> = Arc::new(|request| match request {
-        Request::Chunk(input) if ints(input).contains(&1) => Err(TrapKind::Time),
+        Request::Chunk(input) if ints(input).contains(&5000) => Err(TrapKind::Time),
         _ => Ok(chunk([])),
     });
     let traps = Arc::new(AtomicUsize::new(0));
@@ -106,8 +106,8 @@ fn a_trap_of_time_is_met_a_few_times_only() {
         })
     };
     let call = call(vec![counting], Request::Chunk(chunk(0..10_000)));
-    assert_eq!(finds(&call), ["0.1 1"]);
-    // The whole, a part of each of four sizes, and alone.
+    assert_eq!(finds(&call), ["0.5000 5000"]);
+    // The whole, a stretch, a part of each of three sizes, and alone.
     assert_eq!(traps.load(Ordering::Relaxed), 6);
 }
 

@@ -1,5 +1,7 @@
 //! Small functions of every kind and type, for the scenarios in `tests/scenarios`.
 
+// `plugin!` goes from function to function.
+#![recursion_limit = "512"]
 #![expect(
     clippy::needless_pass_by_value,
     reason = "functions are written as authors write them"
@@ -381,6 +383,9 @@ plugin!(
     poison::fussy_partition,
     poison::fussy_batch,
     poison::never_empty,
+    poison::fussy_zip,
+    poison::fussy_total,
+    poison::fussy_sums,
     context::stamped_map,
     context::stamped_words,
     context::is_stamp,

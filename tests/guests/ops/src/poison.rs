@@ -45,10 +45,11 @@ pub fn fussy_value(value: i64) -> i64 {
 /// Never comes back for one word.
 #[map]
 pub fn endless(word: &str) -> &str {
-    while word == WORD {
-        std::hint::black_box(word);
+    loop {
+        if std::hint::black_box(word) != WORD {
+            return word;
+        }
     }
-    word
 }
 
 /// Wants more memory than there is for one word.
@@ -81,4 +82,32 @@ pub fn fussy_batch(words: Vec<&str>) -> [i64; 1] {
 pub fn never_empty(words: Vec<&str>) -> [i64; 1] {
     assert!(!words.is_empty(), "nothing at all");
     [words.len() as i64]
+}
+
+#[transform_with]
+pub fn fussy_zip(words: Vec<&str>, numbers: Vec<i64>) -> Vec<(String, i64)> {
+    assert!(!numbers.contains(&NUMBER), "no such number");
+    let words = words.into_iter().map(str::to_owned);
+    words.zip(numbers).collect()
+}
+
+/// A sum.
+#[update_state]
+pub fn fussy_total(values: &[i64], state: Option<i64>) -> Option<i64> {
+    assert!(!values.contains(&NUMBER), "no such number");
+    Some(state.unwrap_or(0) + values.iter().sum::<i64>())
+}
+
+/// The sum so far, record by record; its opposite when it times out, where it must not be the
+/// number either.
+#[map_with_state]
+pub fn fussy_sums(key: &str, value: Option<i64>, state: &mut State<i64>) -> Option<(String, i64)> {
+    let sum = state.get().copied().unwrap_or(0);
+    let Some(value) = value else {
+        assert_ne!(sum, NUMBER, "no such sum");
+        return Some((key.to_owned(), -sum));
+    };
+    assert_ne!(value, NUMBER, "no such number");
+    state.update(sum + value);
+    Some((key.to_owned(), sum + value))
 }
