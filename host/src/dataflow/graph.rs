@@ -215,7 +215,7 @@ impl<'scope> Graph<'_, 'scope> {
                 )
             }
             Op::GroupByKey => self.keyed(first, GroupByKey),
-            Op::Join(kind) => self.keyed(first, Join(*kind)),
+            Op::Join(kind) => self.keyed(first, Join::new(*kind)),
             Op::Cogroup => self.keyed(first, Cogroup),
             Op::TransformWith => {
                 let make =

@@ -22,12 +22,18 @@ const ROWS_BYTES: usize = 1024 * 1024 * 1024;
 /// With a limit, records held beyond twice the limit before they are cut to it.
 const SLACK: usize = 64 * 1024;
 
+/// With a limit, bytes held beyond twice those of the records that stayed at the last cut: a chunk
+/// is held whole for any record of it.
+const SLACK_BYTES: usize = 4 * 1024 * 1024;
+
 /// Records and the order they come in.
 pub(super) struct Rows {
     settings: Sort,
     batches: Vec<Batch>,
     rows: Vec<Row>,
     bytes: usize,
+    /// Of what stayed at the last cut.
+    cut_bytes: usize,
     /// With a limit, once that many are held: the rank of the last of them. What ranks behind it
     /// is not taken, so that this does what a bounded heap does, many records at a time.
     last: Option<u64>,
@@ -57,6 +63,7 @@ impl Rows {
             batches: Vec::new(),
             rows: Vec::new(),
             bytes: 0,
+            cut_bytes: 0,
             last: None,
         }
     }
@@ -71,16 +78,28 @@ impl Rows {
             return Ok(());
         }
         self.push(chunk);
-        limited(self.bytes, ROWS_BYTES)?;
         if let Some(limit) = self.settings.limit
-            && self.rows.len() > limit.saturating_mul(2).saturating_add(SLACK)
+            && self.rows.len() > limit
+            && self.is_slack(limit)
         {
-            let kept = self.ordered();
-            (self.batches, self.rows, self.bytes) = (Vec::new(), Vec::new(), 0);
-            kept.into_iter().for_each(|chunk| self.push(chunk));
-            self.last = self.rows.last().map(|row| row.rank);
+            self.cut();
         }
-        Ok(())
+        limited(self.bytes, ROWS_BYTES)
+    }
+
+    /// Whether far more is held than so many records.
+    const fn is_slack(&self, limit: usize) -> bool {
+        self.rows.len() > limit.saturating_mul(2).saturating_add(SLACK)
+            || self.bytes > self.cut_bytes.saturating_mul(2).saturating_add(SLACK_BYTES)
+    }
+
+    /// Forgets what is beyond the limit.
+    fn cut(&mut self) {
+        let kept = self.ordered();
+        (self.batches, self.rows, self.bytes) = (Vec::new(), Vec::new(), 0);
+        kept.into_iter().for_each(|chunk| self.push(chunk));
+        self.cut_bytes = self.bytes;
+        self.last = self.rows.last().map(|row| row.rank);
     }
 
     /// All records in order, or the first of them.
@@ -98,10 +117,13 @@ impl Rows {
             (Some(key), false) => (key, Some(chunk.value())),
             (None, _) => (chunk.value(), None),
         };
-        let (by, tie) = (
-            comparable(by).into_owned(),
-            tie.map(|tie| comparable(tie).into_owned()),
-        );
+        let (by, tie) = (comparable(by), tie.map(comparable));
+        let copied = |column: &Cow<'_, Column>| match column {
+            Cow::Borrowed(_) => 0,
+            Cow::Owned(column) => column.size(),
+        };
+        let bytes = chunk.size() + copied(&by) + tie.as_ref().map_or(0, copied);
+        let (by, tie) = (by.into_owned(), tie.map(Cow::into_owned));
         let batch = self.batches.len() as u32;
         let rows = (0..chunk.len() as u32).map(|row| Row {
             rank: rank(&by, row as usize),
@@ -115,7 +137,7 @@ impl Rows {
             (Some(last), true) => self.rows.extend(rows.filter(|row| row.rank >= last)),
         }
         if self.rows.len() > before {
-            self.bytes += chunk.size();
+            self.bytes += bytes;
             self.batches.push(Batch { chunk, by, tie });
         }
     }
@@ -318,5 +340,27 @@ mod tests {
             assert!(rows.rows.len() <= 2 * 3 + SLACK + 50_000);
         }
         assert_eq!(rows.finish(), [Chunk::single(Column::int64([0, 1, 2]))]);
+    }
+
+    #[test]
+    fn a_limit_holds_few_bytes_also_where_a_record_of_each_chunk_may_stay() {
+        let settings = Sort {
+            limit: Some(3),
+            ..ASCENDING
+        };
+        let mut rows = Rows::new(settings);
+        // Each chunk begins with a record that goes before all so far, and long ones follow it.
+        for round in 0..1000 {
+            let first = format!("a{:03}", 999 - round);
+            let rest = "z".repeat(100_000);
+            rows.add(Chunk::single(Column::text([first.as_str(), &rest])))
+                .unwrap();
+            let held: usize = rows.batches.iter().map(|batch| batch.chunk.size()).sum();
+            assert!(held <= 8 * 1024 * 1024, "{held} bytes after {round} chunks");
+        }
+        assert_eq!(
+            rows.finish(),
+            [Chunk::single(Column::text(["a000", "a001", "a002"]))]
+        );
     }
 }
