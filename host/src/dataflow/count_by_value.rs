@@ -21,7 +21,7 @@ use super::gather::Make;
 use super::operator::{Attempt, Operator, Output};
 use super::parcel::Parcel;
 use super::rejects::Rejects;
-use super::scatter::scattered;
+use super::scatter::send_combined;
 use super::shelf::limited;
 
 /// Records and how many there are of each.
@@ -132,17 +132,7 @@ impl Operator for CountByValue {
             && let Some(tallied) = self.open.remove(&partition)
         {
             let pairs = tallied.finish();
-            for (target, part) in scattered(&pairs, self.partitions) {
-                for (sequence, chunk) in (0..).zip(part.pieces(CHUNK_BYTES)) {
-                    out.send(Parcel {
-                        partition,
-                        sequence,
-                        last: false,
-                        target,
-                        chunk,
-                    });
-                }
-            }
+            send_combined(&pairs, partition, self.partitions, out);
         }
         Ok(())
     }

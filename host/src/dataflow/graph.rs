@@ -169,7 +169,7 @@ impl<'scope> Graph<'_, 'scope> {
                     ),
                     (
                         stream.partitions,
-                        Box::new(Merge::new(first, targets, caller(Half::After))),
+                        Box::new(Gather::new(first, targets, 1, Merge(caller(Half::After)))),
                     ),
                 )
             }

@@ -10,17 +10,17 @@ use std::sync::Arc;
 
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::group::Grouper;
-use crate::batch::hash::split;
 use crate::batch::{Chunk, ColumnType, RecordType};
 
 use super::calls::{CALL_BYTES, Caller};
 use super::control::Verdict;
 use super::failure::{Failure, Node};
 use super::folding::Folding;
+use super::gather::Make;
 use super::operator::{Attempt, Operator, Output};
-use super::parcel::{Parcel, parcels};
-use super::shelf::{Shelf, limited};
-use super::targets::Targets;
+use super::parcel::Parcel;
+use super::scatter::send_combined;
+use super::shelf::limited;
 
 /// The keys of one partition and their values so far.
 struct Keyed {
@@ -96,24 +96,6 @@ impl Combine {
             open: BTreeMap::new(),
         }
     }
-
-    /// Sends each key's pair to the partition of the result that has its slot.
-    fn scatter(&self, partition: u32, pairs: &Chunk, out: &mut Output) {
-        let Some(keys) = pairs.key() else { return };
-        let (records, starts) = split(keys, self.partitions);
-        for (target, range) in (0..).zip(starts.windows(2)) {
-            let part = pairs.take(&records[range[0]..range[1]]);
-            for (sequence, chunk) in (0..).zip(part.pieces(CHUNK_BYTES)) {
-                out.send(Parcel {
-                    partition,
-                    sequence,
-                    last: false,
-                    target,
-                    chunk,
-                });
-            }
-        }
-    }
 }
 
 impl Operator for Combine {
@@ -134,7 +116,7 @@ impl Operator for Combine {
             && let Some(keyed) = self.open.remove(&partition)
         {
             let pairs = keyed.finish(&self.caller, out)?;
-            self.scatter(partition, &pairs, out);
+            send_combined(&pairs, partition, self.partitions, out);
         }
         Ok(())
     }
@@ -150,70 +132,35 @@ impl Operator for Combine {
 }
 
 /// The half after the exchange.
-pub(super) struct Merge {
-    stream: usize,
-    targets: Targets,
-    caller: Caller,
-    shelf: Shelf,
-    record_type: Option<RecordType>,
-}
+pub(super) struct Merge(pub(super) Caller);
 
-impl Merge {
-    pub(super) fn new(stream: usize, targets: Targets, caller: Caller) -> Self {
-        Self {
-            stream,
-            targets,
-            caller,
-            shelf: Shelf::default(),
-            record_type: None,
-        }
-    }
-}
-
-impl Operator for Merge {
+impl Make for Merge {
     fn begin(&mut self, attempt: &Arc<Attempt>) {
-        self.shelf.take();
-        self.caller.begin(attempt);
-        self.record_type = Some(attempt.types.streams[self.stream]);
+        self.0.begin(attempt);
     }
 
-    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
-        let partition = parcel.target;
-        self.shelf
-            .put(parcel)
-            .map_err(|kind| out.failed(partition, kind))
-    }
-
-    fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
-        let Some(record_type) = self.record_type else {
-            return Ok(());
-        };
-        let mut arrived = self.shelf.take().into_iter().peekable();
-        for target in self.targets.mine() {
-            let mut keyed: Option<Keyed> = None;
-            while let Some(parcel) = arrived.next_if(|parcel| parcel.target == target) {
-                let Some(key) = parcel.chunk.key() else {
-                    continue;
-                };
-                let new = || Keyed::new(target, key.column_type(), &self.caller);
-                keyed
-                    .get_or_insert_with(new)
-                    .add(&parcel.chunk, &self.caller, out)?;
-            }
-            let pairs = match keyed {
-                Some(keyed) => keyed.finish(&self.caller, out)?,
-                None => Chunk::empty(record_type),
-            };
-            out.tally().node(Node::Stream(self.stream)).records_out += pairs.len() as u64;
-            let pieces: Vec<Chunk> = pairs.pieces(CHUNK_BYTES).collect();
-            parcels(target, record_type, pieces).for_each(|parcel| out.send(parcel));
+    fn make(
+        &mut self,
+        partition: u32,
+        inputs: Vec<Vec<Chunk>>,
+        out: &mut Output,
+    ) -> Result<Vec<Chunk>, Failure> {
+        let mut keyed: Option<Keyed> = None;
+        for chunk in inputs.into_iter().flatten() {
+            let Some(key) = chunk.key() else { continue };
+            keyed
+                .get_or_insert_with(|| Keyed::new(partition, key.column_type(), &self.0))
+                .add(&chunk, &self.0, out)?;
         }
-        Ok(())
+        let Some(keyed) = keyed else {
+            return Ok(Vec::new());
+        };
+        let pairs = keyed.finish(&self.0, out)?;
+        Ok(pairs.pieces(CHUNK_BYTES).collect())
     }
 
-    fn verdict(&mut self, _: Verdict) {
-        self.shelf.take();
-        self.caller.end();
+    fn end(&mut self) {
+        self.0.end();
     }
 }
 
@@ -221,6 +168,7 @@ impl Operator for Merge {
 mod tests {
     use super::*;
     use crate::dataflow::control::Half;
+    use crate::dataflow::gather::Gather;
     use crate::dataflow::testing::{Double, INT, Job, PAIR, all, chunk, cut, parcel, round};
     use crate::topology::plan::{Op, Upstream};
     use expect_test::expect;
@@ -261,7 +209,7 @@ mod tests {
     fn what_arrives_is_merged_in_order_of_partition_and_sequence() {
         let mut job = Job::new();
         let (sums, _) = sums(&mut job);
-        let mut merge = Merge::new(0, all(2), job.caller(sums, Half::After));
+        let mut merge = Gather::new(0, all(2), 1, Merge(job.caller(sums, Half::After)));
         let arrive = |target, partition, sequence, pairs: &[&str]| Parcel {
             target,
             ..parcel(partition, sequence, false, chunk(PAIR, pairs))

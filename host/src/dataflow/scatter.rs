@@ -1,9 +1,10 @@
-//! The half of a keyed operator before the exchange, where nothing is combined: every pair goes to
-//! the partition of the result that has its slot.
+//! Every pair goes to the partition of the result that has its slot: shared by all operators by
+//! key, and for those that combine nothing the whole of the half before the exchange.
 
 use std::sync::Arc;
 
 use crate::batch::Chunk;
+use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::hash::split;
 
 use super::control::Verdict;
@@ -23,6 +24,21 @@ pub(super) fn scattered(pairs: &Chunk, partitions: u32) -> impl Iterator<Item = 
             let records = &records[starts[index]..starts[index + 1]];
             (!records.is_empty()).then(|| (target, pairs.take(records)))
         })
+}
+
+/// Sends what a partition was combined to where its slots are, in pieces.
+pub(super) fn send_combined(pairs: &Chunk, partition: u32, partitions: u32, out: &mut Output) {
+    for (target, part) in scattered(pairs, partitions) {
+        for (sequence, chunk) in (0..).zip(part.pieces(CHUNK_BYTES)) {
+            out.send(Parcel {
+                partition,
+                sequence,
+                last: false,
+                target,
+                chunk,
+            });
+        }
+    }
 }
 
 /// Scatters the pairs of one input.
