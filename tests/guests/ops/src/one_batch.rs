@@ -1,8 +1,12 @@
 //! Functions for the operators of one batch: keys of every type, and two batches in one call.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use dshost_guest::prelude::*;
+use serde::de::{SeqAccess, Visitor};
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Keys of int64: the length.
 #[map]
@@ -34,29 +38,129 @@ pub fn double_value(text: &str) -> Result<Option<f64>, std::num::ParseFloatError
     Ok(Some(text.parse()?))
 }
 
-/// A map that has its only key as often as it says.
-pub struct Repeated(usize);
+/// A map with a key for each letter of a word, in the order in which they stand there, one that
+/// stands there twice included.
+pub struct Letters(String);
 
-impl Serialize for Repeated {
+impl Serialize for Letters {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0))?;
-        for _ in 0..self.0 {
-            map.serialize_entry("k", &1)?;
+        let mut map = serializer.serialize_map(Some(self.0.chars().count()))?;
+        for letter in self.0.chars() {
+            map.serialize_entry(&letter, &1)?;
         }
         map.end()
     }
 }
 
-impl<'de> Deserialize<'de> for Repeated {
-    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Ok(Self(1))
+impl<'de> Deserialize<'de> for Letters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let letters = BTreeMap::<char, i64>::deserialize(deserializer)?;
+        Ok(Self(letters.into_keys().collect()))
     }
 }
 
-/// Keys of msgpack: a map of one key, as often as the word is long.
+/// A msgpack value: a map of the word's letters.
 #[map]
-pub fn by_map(word: &str) -> (Repeated, &str) {
-    (Repeated(word.len()), word)
+pub fn letters(word: &str) -> Letters {
+    Letters(word.to_owned())
+}
+
+/// Keys of msgpack: a map of the word's letters.
+#[map]
+pub fn by_letters(word: &str) -> (Letters, &str) {
+    (Letters(word.to_owned()), word)
+}
+
+/// Values of msgpack: a map of the word's letters.
+#[map]
+pub fn with_letters(word: &str) -> (&str, Letters) {
+    (word, Letters(word.to_owned()))
+}
+
+/// A map whose keys are no text.
+#[map]
+pub fn numbered(word: &str) -> BTreeMap<usize, char> {
+    (1..).zip(word.chars()).collect()
+}
+
+/// What a msgpack value is, and its content.
+pub struct Told(String);
+
+impl<'de> Deserialize<'de> for Told {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Teller).map(Self)
+    }
+}
+
+impl Serialize for Told {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+struct Teller;
+
+impl<'de> Visitor<'de> for Teller {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<String, E> {
+        Ok(format!("bool {value}"))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<String, E> {
+        Ok(format!("int {value}"))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<String, E> {
+        Ok(format!("int {value}"))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<String, E> {
+        Ok(format!("float {value:?}"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<String, E> {
+        Ok(format!("text {value}"))
+    }
+
+    fn visit_bytes<E>(self, value: &[u8]) -> Result<String, E> {
+        Ok(format!("bytes {value:?}"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<String, A::Error> {
+        let mut told = Vec::new();
+        while let Some(Told(item)) = items.next_element()? {
+            told.push(item);
+        }
+        Ok(format!("array of {}", told.join(" and ")))
+    }
+}
+
+/// What came as a msgpack value.
+#[map]
+pub fn told(value: Told) -> String {
+    value.0
+}
+
+/// The pairs of a partition.
+#[map_partitions]
+pub fn pairs_of_partition(pairs: Vec<(&str, i64)>) -> [String; 1] {
+    [listed(&pairs)]
+}
+
+/// The pairs of a batch.
+#[transform]
+pub fn pairs_of_batch(pairs: Vec<(&str, i64)>) -> [String; 1] {
+    [listed(&pairs)]
+}
+
+fn listed(pairs: &[(&str, i64)]) -> String {
+    let pairs = pairs.iter().map(|(key, value)| format!("{key}={value}"));
+    pairs.collect::<Vec<_>>().join(" ")
 }
 
 /// A sum of what `group_by_key` gives.
