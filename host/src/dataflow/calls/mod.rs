@@ -4,6 +4,8 @@
 //! Instances belong to a [`Run`]: one partition of one attempt. One is made when the first chunk
 //! with records needs it, and dropped with the run.
 
+mod accounts;
+mod conversion;
 mod failed;
 mod keep;
 mod left_out;
@@ -12,20 +14,17 @@ mod state;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::batch::canonical::canonical_column;
-use crate::batch::convert::{Converted, NOT_EXACT, convert, without};
 use crate::batch::function::{
-    Context, Function, Groups, Outcome, Program, Report, Request, Role, Segment, Trap,
+    Context, Function, Groups, Outcome, Program, Request, Role, Segment, Trap,
 };
-use crate::batch::text::{excerpt, record_excerpt};
-use crate::batch::{Chunk, Column, FunctionName, RecordType};
+use crate::batch::{Chunk, FunctionName, RecordType};
 use crate::topology::plan::{OnError, Op, Plan};
 
 use crate::dataflow::control::{CallSite, Half, LeftOut, RoundPlan};
 use crate::dataflow::environment::Environment;
 use crate::dataflow::failure::{Failure, FailureKind, Node, Trapped};
 use crate::dataflow::operator::{Attempt, Output};
-use crate::dataflow::rejects::{NO_REASON, Rejects};
+use crate::dataflow::rejects::Rejects;
 use crate::dataflow::seed::seed;
 
 use self::left_out::{Asked, nothing};
@@ -277,34 +276,6 @@ impl Caller {
         Ok(outcome.chunk)
     }
 
-    /// Brings `input` to the type `to`, for the one function of the stage.
-    ///
-    /// # Errors
-    ///
-    /// A record that may not be rejected.
-    pub(super) fn convert(
-        &self,
-        run: &Run,
-        (input, to): (&Chunk, RecordType),
-        out: &mut Output,
-    ) -> Result<Chunk, Failure> {
-        self.convert_to(self.only(), run, (input, to), out)
-    }
-
-    /// Brings the keys that the one function of the stage made to their canonical form.
-    ///
-    /// # Errors
-    ///
-    /// As [`Caller::convert`].
-    pub(super) fn canonical_keys(
-        &self,
-        run: &Run,
-        chunk: Chunk,
-        out: &mut Output,
-    ) -> Result<Chunk, Failure> {
-        self.canonical(self.only(), run, chunk, out)
-    }
-
     fn program(&self) -> &[Segment] {
         self.open.as_ref().map_or(&[], |(_, program)| program)
     }
@@ -413,115 +384,6 @@ impl Caller {
             keys: None,
             trap,
         }
-    }
-
-    /// Tallies what a call told beside its output.
-    fn account(
-        &self,
-        part: Part<'_>,
-        run: &Run,
-        (input, report): (&Chunk, &Report),
-        out: &mut Output,
-    ) -> Result<(), Failure> {
-        let left_out = self.left_out(part, run);
-        for (name, amount) in &report.counters {
-            out.tally().node(part.node()).count(name, *amount);
-        }
-        for (number, (link, count)) in (0..).zip(part.links.iter().zip(&report.links)) {
-            if count.rejected == 0 {
-                continue;
-            }
-            let rejects = link.rejects(run);
-            rejects.count(count.rejected, out);
-            let mut told = report
-                .rejections
-                .iter()
-                .filter(|one| one.at.link == number)
-                .peekable();
-            if told.peek().is_none() {
-                rejects.tell(0, || (None, NO_REASON.to_owned()), out)?;
-            }
-            for one in told {
-                // Only the first link's records were seen by the host, and what it found guilty. The
-                // index is guest-controlled.
-                let index = one.at.index as usize;
-                let seen = number == 0 && index < input.len();
-                let guilty = left_out.and_then(|left_out| left_out.unit(one.at));
-                let record = || match guilty {
-                    Some(guilty) => Some(guilty.record.clone()),
-                    None => seen.then(|| record_excerpt(input, index)),
-                };
-                let reason = || match left_out {
-                    Some(LeftOut::All { reason }) => reason.clone(),
-                    _ if guilty.is_some() => one.reason.clone(),
-                    _ => excerpt(one.reason.as_bytes()),
-                };
-                rejects.tell(one.at.index, || (record(), reason()), out)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Brings records to what a function takes.
-    fn convert_to(
-        &self,
-        part: Part<'_>,
-        run: &Run,
-        (input, to): (&Chunk, RecordType),
-        out: &mut Output,
-    ) -> Result<Chunk, Failure> {
-        if input.record_type() == to {
-            return Ok(input.clone());
-        }
-        Ok(self.converted(part, run, (input, to), out)?.chunk)
-    }
-
-    /// The same, and which records were rejected.
-    fn converted(
-        &self,
-        part: Part<'_>,
-        run: &Run,
-        (input, to): (&Chunk, RecordType),
-        out: &mut Output,
-    ) -> Result<Converted, Failure> {
-        let converted = convert(input, to);
-        let rejects = part.links[0].rejects(run);
-        rejects.count(converted.rejected.len() as u64, out);
-        for &index in &converted.rejected {
-            let record = || Some(record_excerpt(input, index as usize));
-            rejects.tell(index, || (record(), NOT_EXACT.to_owned()), out)?;
-        }
-        Ok(converted)
-    }
-
-    /// Brings msgpack keys that functions of `part` may have made to their canonical form.
-    fn canonical(
-        &self,
-        part: Part<'_>,
-        run: &Run,
-        chunk: Chunk,
-        out: &mut Output,
-    ) -> Result<Chunk, Failure> {
-        let Some(Column::Msgpack(keys)) = chunk.key() else {
-            return Ok(chunk);
-        };
-        let Some(link) = part.links.iter().rfind(|link| link.makes_keys) else {
-            return Ok(chunk);
-        };
-        let canonical = canonical_column(keys);
-        let rejects = link.rejects(run);
-        rejects.count(canonical.rejected.len() as u64, out);
-        for (index, error) in &canonical.rejected {
-            let record = || Some(record_excerpt(&chunk, *index as usize));
-            rejects.tell(
-                *index,
-                || (record(), format!("its key is none: {error}")),
-                out,
-            )?;
-        }
-        let rejected: Vec<u32> = canonical.rejected.iter().map(|(index, _)| *index).collect();
-        let (_, value) = without(&chunk, &rejected).into_columns();
-        Ok(Chunk::pairs(Column::Msgpack(canonical.values), value))
     }
 }
 

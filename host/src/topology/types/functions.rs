@@ -310,8 +310,8 @@ fn wrong_kind((stream, role): (&StreamPlan, Role), what: &str, kind: Kind) -> Bo
             format!("this operator calls a `{wanted}` function; or write `op = \"{op}\"`")
         }
         (Role::Main, None) => format!("this operator calls a `{wanted}` function"),
-        (Role::Inverse, _) => format!("`inverse` is a `{wanted}` function"),
-        (Role::Keep, _) => format!("`keep` is a `{wanted}` function of pairs"),
+        (Role::Inverse, _) => format!("`inverse` takes an `{wanted}` function"),
+        (Role::Keep, _) => format!("`keep` takes a `{wanted}` function of pairs"),
     };
     problem(stream, &message, &hint)
 }

@@ -526,8 +526,8 @@ fn an_inverse_and_a_keep_fit_their_reduce() {
     tell(
         "inverse = \"p/add\"",
         &expect![[r#"
-        12:12: stream `s1` calls `p/add`, which is a `reduce` function
-          hint: `inverse` is a `inverse` function"#]],
+            12:12: stream `s1` calls `p/add`, which is a `reduce` function
+              hint: `inverse` takes an `inverse` function"#]],
     );
     tell(
         "inverse = \"p/sub\"\nkeep = \"p/any_key\"",
@@ -538,8 +538,8 @@ fn an_inverse_and_a_keep_fit_their_reduce() {
     tell(
         "inverse = \"p/sub\"\nkeep = \"p/sub\"",
         &expect![[r#"
-        12:12: stream `s1` calls `p/sub`, which is a `inverse` function
-          hint: `keep` is a `filter` function of pairs"#]],
+            12:12: stream `s1` calls `p/sub`, which is a `inverse` function
+              hint: `keep` takes a `filter` function of pairs"#]],
     );
     tell(
         "inverse = \"p/sub\"\nrefresh = 10",

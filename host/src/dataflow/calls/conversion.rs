@@ -1,0 +1,103 @@
+//! What is done to records around a call: they are brought to what the function takes, and the keys
+//! that it made to their canonical form.
+
+use crate::batch::canonical::canonical_column;
+use crate::batch::convert::{Converted, NOT_EXACT, convert, without};
+use crate::batch::text::record_excerpt;
+use crate::batch::{Chunk, Column, RecordType};
+use crate::dataflow::failure::Failure;
+use crate::dataflow::operator::Output;
+
+use super::{Caller, Part, Run};
+
+impl Caller {
+    /// Brings `input` to the type `to`, for the one function of the stage.
+    ///
+    /// # Errors
+    ///
+    /// A record that may not be rejected.
+    pub(in crate::dataflow) fn convert(
+        &self,
+        run: &Run,
+        (input, to): (&Chunk, RecordType),
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        self.convert_to(self.only(), run, (input, to), out)
+    }
+
+    /// Brings the keys that the one function of the stage made to their canonical form.
+    ///
+    /// # Errors
+    ///
+    /// As [`Caller::convert`].
+    pub(in crate::dataflow) fn canonical_keys(
+        &self,
+        run: &Run,
+        chunk: Chunk,
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        self.canonical(self.only(), run, chunk, out)
+    }
+
+    /// Brings records to what a function takes.
+    pub(super) fn convert_to(
+        &self,
+        part: Part<'_>,
+        run: &Run,
+        (input, to): (&Chunk, RecordType),
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        if input.record_type() == to {
+            return Ok(input.clone());
+        }
+        Ok(self.converted(part, run, (input, to), out)?.chunk)
+    }
+
+    /// The same, and which records were rejected.
+    pub(super) fn converted(
+        &self,
+        part: Part<'_>,
+        run: &Run,
+        (input, to): (&Chunk, RecordType),
+        out: &mut Output,
+    ) -> Result<Converted, Failure> {
+        let converted = convert(input, to);
+        let rejects = part.links[0].rejects(run);
+        rejects.count(converted.rejected.len() as u64, out);
+        for &index in &converted.rejected {
+            let record = || Some(record_excerpt(input, index as usize));
+            rejects.tell(index, || (record(), NOT_EXACT.to_owned()), out)?;
+        }
+        Ok(converted)
+    }
+
+    /// Brings msgpack keys that functions of `part` may have made to their canonical form.
+    pub(super) fn canonical(
+        &self,
+        part: Part<'_>,
+        run: &Run,
+        chunk: Chunk,
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        let Some(Column::Msgpack(keys)) = chunk.key() else {
+            return Ok(chunk);
+        };
+        let Some(link) = part.links.iter().rfind(|link| link.makes_keys) else {
+            return Ok(chunk);
+        };
+        let canonical = canonical_column(keys);
+        let rejects = link.rejects(run);
+        rejects.count(canonical.rejected.len() as u64, out);
+        for (index, error) in &canonical.rejected {
+            let record = || Some(record_excerpt(&chunk, *index as usize));
+            rejects.tell(
+                *index,
+                || (record(), format!("its key is none: {error}")),
+                out,
+            )?;
+        }
+        let rejected: Vec<u32> = canonical.rejected.iter().map(|(index, _)| *index).collect();
+        let (_, value) = without(&chunk, &rejected).into_columns();
+        Ok(Chunk::pairs(Column::Msgpack(canonical.values), value))
+    }
+}
