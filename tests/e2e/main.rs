@@ -6,6 +6,7 @@ mod commands;
 mod examples;
 mod laws;
 mod layers;
+mod msgpack;
 mod plugin;
 mod poison;
 mod run;
