@@ -85,6 +85,29 @@ fn mermaid_and_dot_say_what_is_in_the_boxes() {
 }
 
 #[test]
+fn a_window_says_which_function_is_its_inverse() {
+    let text = r#"
+[topology]
+batch = "1s"
+[source.numbers]
+type = "stdin"
+[stream.total]
+from = "numbers"
+op = "reduce_by_window"
+function = "p/add"
+inverse = "p/sub"
+window = "30s"
+[sink.out]
+from = "total"
+type = "print"
+"#;
+    let picture = Picture::new(&plan(text), None);
+    let total = &picture.boxes[1];
+    expect!["reduce_by_window / p/add / inverse p/sub / window 30s, every 1s"]
+        .assert_eq(&total.lines.join(" / "));
+}
+
+#[test]
 fn a_drawing_has_every_name_once_and_nothing_unescaped() {
     let mut picture = Picture::new(&plan(TOPOLOGY), None);
     picture.boxes[0].title = "<script>&\"".to_owned();
