@@ -140,6 +140,22 @@ fn a_made_up_access_log_is_analysed() {
 }
 
 #[test]
+fn check_tells_types_functions_and_windows_of_every_stream() {
+    let folder = copy("access_logs", &["access", "counts"]);
+    let topology = folder.path.path().join("topology.toml");
+    let told = stdout(&output(dshost().arg("check").arg(topology)));
+    for line in [
+        "  stream per_ip: (text, msgpack) = join of hits_per_ip, bytes_per_ip",
+        "  stream per_code: (int64, int64) = update_state_by_key counts/running of responses, \
+         state int64 of version 1",
+        "  stream recent: (text, int64) = reduce_by_key_and_window counts/add, inverse counts/sub, \
+         keep counts/not_zero of hits_per_ip, window 30s, every 10s",
+    ] {
+        assert!(told.lines().any(|told| told == line), "{line}\n{told}");
+    }
+}
+
+#[test]
 fn made_up_clicks_are_sessions_that_are_open() {
     let folder = copy("sessions", &["sessions"]);
     let (_generator, address) = generator("clicks", "500");

@@ -9,6 +9,7 @@ use super::{failure, load};
 use crate::driver::JobError;
 use crate::driver::deployment::Deployment;
 use crate::driver::plugins::{PluginsError, load_plugins, plugin_engine};
+use crate::topology::describe;
 use crate::topology::plan::{Instances, Plan, Transport, Upstream};
 
 /// Checks the topology and its plugins, and tells the types of its streams.
@@ -16,7 +17,7 @@ pub(super) fn check(args: &TopologyArgs) -> Result<(), CliError> {
     let plan = load::plan(&args.topology)?;
     let deployment = deployment(&plan)
         .map_err(|error| failure::describe(&JobError::Plugins(error), &args.topology))?;
-    print(&describe(&args.topology, &plan, &deployment))
+    print(&told(&args.topology, &plan, &deployment))
 }
 
 /// The plan's plugins, bound to it.
@@ -26,7 +27,7 @@ pub(super) fn deployment(plan: &Plan) -> Result<Deployment, PluginsError> {
     Ok(deployment.with_initial(plan)?)
 }
 
-fn describe(topology: &Path, plan: &Plan, deployment: &Deployment) -> String {
+fn told(topology: &Path, plan: &Plan, deployment: &Deployment) -> String {
     let types = &deployment.types;
     let mut out = format!("{}: ok\n", topology.display());
     for (source, record) in plan.sources.iter().zip(&types.sources) {
@@ -38,12 +39,15 @@ fn describe(topology: &Path, plan: &Plan, deployment: &Deployment) -> String {
             .iter()
             .map(|&upstream| plan.name_of(upstream))
             .collect();
-        let function: String = stream
-            .functions()
-            .map(|(_, name)| format!(" {name}"))
-            .collect();
+        let functions: Vec<String> = describe::functions(stream).collect();
+        let functions = match &functions[..] {
+            [] => String::new(),
+            functions => format!(" {}", functions.join(", ")),
+        };
+        let pace = describe::pace(stream, plan.settings.batch);
+        let pace = pace.map_or_else(String::new, |pace| format!(", {pace}"));
         out.push_str(&format!(
-            "  stream {}: {record} = {}{function} of {}{}\n",
+            "  stream {}: {record} = {}{functions} of {}{pace}{}\n",
             stream.name,
             stream.op.name(),
             from.join(", "),

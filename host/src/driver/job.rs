@@ -33,6 +33,7 @@ use crate::plugin;
 use crate::sink::observe::Observed;
 use crate::sink::print::Output;
 use crate::source::OpenContext;
+use crate::topology::describe;
 use crate::topology::plan::{Plan, SinkPlan, SourcePlan, StreamPlan};
 use crate::{sink, source};
 
@@ -355,11 +356,7 @@ fn first_status(plan: &Plan, workers: usize) -> Status {
     };
     let stream = |stream: &StreamPlan| OperatorStatus {
         name: stream.name.clone(),
-        function: stream
-            .functions()
-            .map(|(_, name)| name.to_string())
-            .collect::<Vec<_>>()
-            .join(" "),
+        function: describe::functions(stream).collect::<Vec<_>>().join(", "),
         ..OperatorStatus::default()
     };
     let sources = plan.sources.iter().map(source);

@@ -13,6 +13,7 @@
 //!
 //! Start reading at [`parse`], then [`plan`].
 
+pub mod describe;
 mod graph;
 mod operators;
 pub mod plan;

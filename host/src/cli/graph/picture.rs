@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::batch::RecordType;
-use crate::batch::function::Role;
+use crate::topology::describe;
 use crate::topology::plan::{Op, Plan, StreamPlan, Target, Upstream};
 use crate::topology::types::Types;
 use crate::topology::units::show_duration;
@@ -117,25 +117,12 @@ fn lines(stream: &StreamPlan, batch: Duration) -> Vec<String> {
         let told: Vec<String> = order.into_iter().chain(limit).collect();
         lines.extend((!told.is_empty()).then(|| told.join(", ")));
     }
-    lines.extend(stream.functions().map(|(role, name)| match role {
-        Role::Main => cut(&name.to_string()),
-        Role::Inverse | Role::Keep => cut(&format!("{} {name}", role.name())),
-    }));
+    lines.extend(describe::functions(stream).map(|function| cut(&function)));
     if let Op::MapWithState(state) = &stream.op {
         let timeout = state.timeout.map(show_duration);
         lines.extend(timeout.map(|timeout| format!("timeout {timeout}")));
     }
-    let slide = show_duration(stream.slide);
-    match stream.op.window() {
-        Some(window) => {
-            lines.push(format!(
-                "window {}, every {slide}",
-                show_duration(window.length)
-            ));
-        }
-        None if stream.slide != batch => lines.push(format!("every {slide}")),
-        None => {}
-    }
+    lines.extend(describe::pace(stream, batch));
     lines
 }
 

@@ -174,6 +174,10 @@ impl<'p> Bound<'p> {
             quoted(from)
         );
         let hint = match (input.key, given.key) {
+            (Some(_), None) if given.value == ColumnType::Msgpack => {
+                "the function wants pairs; a `map` of `Single((key, value)): Single<(K, V)>` makes \
+                 them of values that hold both"
+            }
             (Some(_), None) => "the function wants pairs; let a `map` give them",
             (None, Some(_)) => "the function is given pairs; let it take a 2-tuple",
             _ => CONVERSIONS,

@@ -284,6 +284,12 @@ fn a_mismatch_names_both_ends() {
           hint: the function wants pairs; let a `map` give them"#]],
     );
     check(
+        &["map p/any", "map p/swap"],
+        &expect![[r#"
+            12:12: stream `s1` calls `p/swap`, which takes (text, int64), but `s0` gives msgpack
+              hint: the function wants pairs; a `map` of `Single((key, value)): Single<(K, V)>` makes them of values that hold both"#]],
+    );
+    check(
         &["map p/pair", "map p/pair"],
         &expect![[r#"
             12:12: stream `s1` calls `p/pair`, which takes text, but `s0` gives (text, int64)
