@@ -43,13 +43,20 @@ pub(super) struct At<'a> {
     pub(super) zero: i64,
 }
 
-/// Everything at the batch `time`, whose input is `inputs`.
+/// A stream with more records than this is too large: joins of windows of joins grow fast.
+const MAX_RECORDS: usize = 1000;
+
+/// The same for the bytes of all its records. The two also bound what a join makes of two streams
+/// before it is found too large.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// Everything at the batch `time`, whose input is `inputs`; none where a stream grows too large.
 pub(super) fn batch(
     topology: &Topology,
     before: &[Batch],
     (time, zero): (i64, i64),
     inputs: &[Partitions],
-) -> Batch {
+) -> Option<Batch> {
     let mut history = before.to_vec();
     history.push(Batch {
         time,
@@ -62,9 +69,18 @@ pub(super) fn batch(
             zero,
         };
         let given = ((time - zero) % stream.slide == 0).then(|| at.stream(stream));
+        if given.as_ref().is_some_and(is_large) {
+            return None;
+        }
         history[before.len()].given.push(given);
     }
-    history.swap_remove(before.len())
+    history.pop()
+}
+
+fn is_large(given: &Partitions) -> bool {
+    let records: usize = given.iter().map(Vec::len).sum();
+    let bytes = || given.iter().flatten().map(|record| shown(record).len());
+    records > MAX_RECORDS || bytes().sum::<usize>() > MAX_BYTES
 }
 
 impl At<'_> {
