@@ -2,7 +2,7 @@
 //! common.
 
 use crate::column::{Column, Lane};
-use crate::probe::Probe;
+use crate::probe::{Probe, Undecided};
 use crate::wit::plugin::StateSignature;
 use crate::wit::types::{self, Side};
 
@@ -160,7 +160,7 @@ pub const fn held<H: Holds>(_: &Probe<H>) -> Probe<H::State> {
 pub trait SameState<T> {}
 
 impl<S> SameState<Self> for Probe<S> {}
-impl<S> SameState<crate::fold::Undecided> for Probe<S> {}
+impl<S> SameState<Undecided> for Probe<S> {}
 
 /// Compiles where both are the same.
 pub const fn same_state<A: SameState<B>, B>(_: &A, _: &B) {}

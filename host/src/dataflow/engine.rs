@@ -16,10 +16,9 @@ use crate::topology::plan::Plan;
 
 use super::control::{Begin, RoundPlan, Verdict};
 use super::environment::Environment;
-use super::failure::Failure;
 use super::local::Shared;
 use super::partitions::{History, Partitions};
-use super::report::RoundReport;
+use super::report::Decided;
 use super::worker::{self, Command, Link, Setup};
 
 /// The exit code of a process one of whose workers panicked.
@@ -65,18 +64,6 @@ impl Options {
 pub struct StartError {
     workers: usize,
     message: String,
-}
-
-/// A round that every worker has finished.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decided {
-    /// The round.
-    pub round: Round,
-    /// Why it must be aborted; none: it may be committed. In the order of the plan; those that were
-    /// not reached because another came first are missing.
-    pub failures: Vec<Failure>,
-    /// What was done.
-    pub report: RoundReport,
 }
 
 /// The running dataflow. Dropping it stops the workers and waits for them.

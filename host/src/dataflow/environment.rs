@@ -9,7 +9,7 @@ use crate::batch::source::Partition;
 use crate::batch::{BatchTime, Chunk, Round};
 use crate::topology::types::Types;
 
-use super::calls::FailedCall;
+use super::failed_call::FailedCall;
 
 /// The world of a running job, given by the driver. Called from all workers (and
 /// [`Environment::input`] from [`Engine::begin`](super::Engine::begin)), only between `begin` and

@@ -39,6 +39,7 @@ mod count_by_value;
 mod drive;
 mod engine;
 mod environment;
+mod failed_call;
 mod failure;
 mod folding;
 mod gather;
@@ -77,11 +78,11 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use calls::{FailedCall, Grain};
 pub use control::{CallSite, Guilty, Half, LeftOut, RoundPlan, Skips, Verdict};
-pub use engine::{Decided, Engine, Exchange, Options, PANIC_EXIT_CODE, StartError};
+pub use engine::{Engine, Exchange, Options, PANIC_EXIT_CODE, StartError};
 pub use environment::Environment;
+pub use failed_call::{FailedCall, Grain};
 pub use failure::{Failure, FailureKind, Node, Sample, Trapped};
-pub use report::{COUNTERS, NodeReport, RoundReport, SAMPLES};
+pub use report::{COUNTERS, Decided, NodeReport, RoundReport, SAMPLES};
 pub use seed::seed;
 pub use state::{Frozen, Shape, Stretch, Table, Timing};

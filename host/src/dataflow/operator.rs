@@ -9,8 +9,8 @@ use crate::batch::RecordType;
 use crate::topology::plan::Upstream;
 use crate::topology::types::Types;
 
-use super::calls::FailedCall;
 use super::control::{RoundPlan, Verdict};
+use super::failed_call::FailedCall;
 use super::failure::{Failure, FailureKind, Node};
 use super::parcel::Parcel;
 use super::partitions::Partitions;

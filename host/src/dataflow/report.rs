@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::batch::Round;
+
 use super::failure::{Failure, Node, Sample};
 
 /// Rejected records that are kept per node and round.
@@ -16,6 +18,18 @@ pub const SAMPLES: usize = 5;
 /// Counters of guests that are kept per node and round; names are guest-controlled, so there is a
 /// bound.
 pub const COUNTERS: usize = 64;
+
+/// A round that every worker has finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The round.
+    pub round: Round,
+    /// Why it must be aborted; none: it may be committed. In the order of the plan; those that were
+    /// not reached because another came first are missing.
+    pub failures: Vec<Failure>,
+    /// What was done.
+    pub report: RoundReport,
+}
 
 /// What a round did, by index of the plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

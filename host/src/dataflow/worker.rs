@@ -19,11 +19,10 @@ use crate::topology::plan::Plan;
 
 use super::control::{Begin, Control, Verdict};
 use super::drive::{ControlStream, Site};
-use super::engine::Decided;
 use super::environment::Environment;
 use super::graph;
 use super::local::{Local, Shared};
-use super::report::{RoundReport, WorkerReport};
+use super::report::{Decided, RoundReport, WorkerReport};
 
 /// What the engine tells worker 0.
 #[derive(Debug)]

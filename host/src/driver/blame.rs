@@ -6,13 +6,10 @@ use std::collections::BTreeMap;
 use tracing::warn;
 
 use super::guilty::{Budget, Find, Search};
-use super::trouble::{Blamed, Trouble};
+use super::trouble::{Blamed, MAX_LEFT_OUT, Trouble};
 use crate::batch::BatchTime;
 use crate::dataflow::{FailedCall, Guilty, LeftOut, Skips};
 use crate::topology::plan::{OnError, Plan};
-
-/// Finds per batch; with more of them the plugin or the input is wrong as a whole.
-pub const MAX_LEFT_OUT: usize = 1000;
 
 /// What was found in a batch so far.
 #[derive(Debug, Default)]

@@ -7,7 +7,8 @@ use crate::batch::sink::SinkError;
 use crate::batch::{BatchTime, Digest, FunctionName};
 use crate::dataflow::{Failure, FailureKind};
 
-use super::blame::MAX_LEFT_OUT;
+/// Finds per batch; with more of them the plugin or the input is wrong as a whole.
+pub const MAX_LEFT_OUT: usize = 1000;
 
 /// A batch that cannot be committed: the job ends, everything before it intact.
 #[derive(Debug, thiserror::Error)]

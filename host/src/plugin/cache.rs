@@ -18,8 +18,6 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::batch::Digest;
 
-use super::engine::CacheDir;
-
 /// Raised when an entry's layout, or what it is made from, changes.
 const FORMAT: u32 = 1;
 
@@ -34,6 +32,17 @@ const MAX_ENTRIES: usize = 256;
 
 /// Permission bits that let others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// Where compiled code is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CacheDir {
+    /// `dshost` below `XDG_CACHE_HOME`, or below `~/.cache`.
+    OfUser,
+    /// `dshost` below this directory.
+    At(PathBuf),
+    /// Nowhere.
+    Off,
+}
 
 /// A directory of compiled code.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use wit_component::ComponentEncoder;
 use crate::batch::Digest;
 
 use super::engine::Engine;
-use super::load::LoadErrorKind;
+use super::load_error::LoadErrorKind;
 
 /// Compilations that passed their time and may go on: they cannot be stopped, only be left alone.
 const MAX_ABANDONED: usize = 2;

@@ -15,7 +15,7 @@ use super::engine::Engine;
 use super::guest::Guest;
 use super::imports::{self, link};
 use super::instance::new_store;
-use super::load::LoadErrorKind;
+use super::load_error::LoadErrorKind;
 use super::signature::{self, Description, Migration};
 use super::trap::trap;
 use super::voice::Voice;

@@ -11,7 +11,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +22,7 @@ use wasmtime::{
     Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
-use super::cache::Cache;
+use super::cache::{Cache, CacheDir};
 
 /// How exactly the time of a call is limited.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -69,17 +68,6 @@ impl Default for EngineConfig {
             cache: CacheDir::OfUser,
         }
     }
-}
-
-/// Where compiled code is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CacheDir {
-    /// `dshost` below `XDG_CACHE_HOME`, or below `~/.cache`.
-    OfUser,
-    /// `dshost` below this directory.
-    At(PathBuf),
-    /// Nowhere.
-    Off,
 }
 
 /// An engine that cannot be made.

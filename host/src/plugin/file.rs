@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::component::Component;
 use super::engine::Engine;
-use super::load::{LoadError, LoadErrorKind, read};
+use super::load::read;
+use super::load_error::{LoadError, LoadErrorKind};
 use crate::batch::Digest;
 use crate::topology::plan::Limits;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::support::guests;
 use dshost::batch::function::{Binding, Context, Function, Outcome, RecordRef, Request, Trap};
 use dshost::batch::{BatchTime, Chunk, Column, RecordType};
-use dshost::plugin::engine::CacheDir;
+use dshost::plugin::CacheDir;
 use dshost::plugin::{
     BindError, ChainRequest, Component, ComponentFile, Engine, EngineConfig, Link, LoadError,
 };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use dshost::batch::function::{Context, TrapKind};
 use dshost::batch::{Chunk, Column};
-use dshost::plugin::engine::CacheDir;
+use dshost::plugin::CacheDir;
 use dshost::plugin::{Engine, EngineConfig};
 use expect_test::expect;
 use tracing_subscriber::fmt::MakeWriter;

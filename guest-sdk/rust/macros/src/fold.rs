@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
 
-use crate::expand::{Parameter, Parts, layout};
+use crate::parts::{Parameter, Parts, layout};
 use crate::signature::Signature;
 use crate::types::is_reference;
 

@@ -14,6 +14,7 @@ mod fold;
 mod kind;
 mod narrow;
 mod options;
+mod parts;
 mod plugin;
 mod signature;
 mod state;

@@ -3,8 +3,8 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 
-use crate::expand::{Parameter, Parts, layout, value};
 use crate::kind::Kind;
+use crate::parts::{Parameter, Parts, layout, value};
 use crate::signature::Signature;
 
 /// `map`, `flat_map`.

@@ -12,7 +12,8 @@ use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Error, Path, Token};
 
-use crate::expand::{plain_name, shape_macro};
+use crate::expand::shape_macro;
+use crate::parts::plain_name;
 
 /// `plugin!(split, words::pair);`
 pub fn plugin(functions: TokenStream) -> TokenStream {

@@ -4,8 +4,8 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{Error, GenericArgument, PathArguments, Type};
 
-use crate::expand::{Parameter, Parts, layout, plain_name, value};
 use crate::options::Options;
+use crate::parts::{Parameter, Parts, layout, plain_name, value};
 use crate::signature::{Signature, error};
 use crate::types::plain;
 

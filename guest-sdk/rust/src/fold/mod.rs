@@ -5,7 +5,7 @@
 
 mod total;
 
-pub use total::{OtherTotal, Totals, Undecided, never_refuses, same};
+pub use total::{OtherTotal, Totals, never_refuses, same};
 
 use std::marker::PhantomData;
 use std::mem;

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::column::{Bytes, Column, Read, Text, Write};
-use crate::probe::Probe;
+use crate::probe::{Probe, Undecided};
 use crate::record::{KeyColumn, Keyed, NoKey, Record, Unkeyed};
 use crate::refusal::{Refusal, Sure};
 
@@ -214,11 +214,6 @@ pub trait Same<T> {}
 
 impl<K, V> Same<Self> for (K, V) {}
 impl<K, V> Same<Undecided> for (K, V) {}
-
-/// As good as nothing. Were there one candidate only, the compiler would take the second type to be
-/// the first, and tell of a mismatch within this crate.
-#[derive(Clone, Copy, Debug)]
-pub struct Undecided;
 
 /// Compiles where both are the same.
 pub const fn same<A: Same<B>, B>(_: &A, _: &B) {}

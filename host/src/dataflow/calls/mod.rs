@@ -6,7 +6,6 @@
 
 mod accounts;
 mod conversion;
-mod failed;
 mod keep;
 mod left_out;
 mod state;
@@ -22,14 +21,13 @@ use crate::topology::plan::{OnError, Op, Plan};
 
 use crate::dataflow::control::{CallSite, Half, LeftOut, RoundPlan};
 use crate::dataflow::environment::Environment;
+use crate::dataflow::failed_call::{FailedCall, Grain};
 use crate::dataflow::failure::{Failure, FailureKind, Node, Trapped};
 use crate::dataflow::operator::{Attempt, Output};
 use crate::dataflow::rejects::Rejects;
 use crate::dataflow::seed::seed;
 
 use self::left_out::{Asked, nothing};
-
-pub use self::failed::{FailedCall, Grain};
 
 /// The most that one call may be given or may give, in bytes. A column must stay below 4 GiB, and
 /// slices that repeat can stand for far more than a guest's memory holds.

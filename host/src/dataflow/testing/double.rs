@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::batch::function::{
     Binding, Context, Function, Groups, LinkCount, Migrated, Outcome, RecordRef, Rejection, Report,
-    Request, Trap, TrapKind,
+    Request, Trap,
 };
 use crate::batch::{Chunk, Column, Digest};
 
 use super::stateful::{self, Keyed, Migrate, Updated};
-use super::{chunk, records};
+use super::{chunk, records, trap};
 
 /// What a call made: records, and records it rejected with their reasons.
 pub(in crate::dataflow) type Made = Result<(Chunk, Vec<(u32, &'static str)>), Trap>;
@@ -126,14 +126,6 @@ impl Double {
             self.instances.load(Ordering::Relaxed),
             self.calls.load(Ordering::Relaxed),
         )
-    }
-}
-
-pub(in crate::dataflow) fn trap() -> Trap {
-    Trap {
-        kind: TrapKind::Trapped,
-        message: "unreachable".to_owned(),
-        backtrace: Vec::new(),
     }
 }
 

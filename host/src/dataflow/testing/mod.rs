@@ -8,6 +8,7 @@ mod world;
 
 use std::sync::Arc;
 
+use crate::batch::function::{Trap, TrapKind};
 use crate::batch::text::write_record;
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
 
@@ -17,13 +18,22 @@ use super::operator::{Attempt, More, Operator, Output};
 use super::parcel::{Parcel, parcels};
 use super::targets::Targets;
 
-pub(super) use double::{Double, trap};
+pub(super) use double::Double;
 pub(super) use job::Job;
 pub(super) use world::World;
 
 pub(super) const TEXT: RecordType = RecordType::single(ColumnType::Text);
 pub(super) const INT: RecordType = RecordType::single(ColumnType::Int64);
 pub(super) const PAIR: RecordType = RecordType::pair(ColumnType::Text, ColumnType::Int64);
+
+/// What a function ends with that is told to trap.
+pub(super) fn trap() -> Trap {
+    Trap {
+        kind: TrapKind::Trapped,
+        message: "unreachable".to_owned(),
+        backtrace: Vec::new(),
+    }
+}
 
 // === Records as text ===
 

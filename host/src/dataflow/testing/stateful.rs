@@ -8,8 +8,7 @@ use crate::batch::function::{
 };
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
 
-use super::double::trap;
-use super::{chunk, records as shown};
+use super::{chunk, records as shown, trap};
 
 pub(super) type Updated =
     dyn Fn(&str, &[String], Option<String>) -> Result<Option<String>, &'static str> + Send + Sync;

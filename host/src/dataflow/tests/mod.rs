@@ -12,7 +12,8 @@ use std::time::Duration;
 use crate::batch::{Chunk, Column};
 
 use super::control::Verdict;
-use super::engine::{Decided, Engine, Exchange, Options};
+use super::engine::{Engine, Exchange, Options};
+use super::report::Decided;
 use super::testing::{Double, Job, TEXT, World, chunk};
 
 /// Longer than any test takes on a busy machine; nothing waits for it to pass.

@@ -22,7 +22,7 @@ use algebra::{Batch, Partitions, Value, shown};
 use topology::{SOURCES, Topology, topologies};
 
 /// Random topologies of one run.
-const TOPOLOGIES: u32 = 400;
+const TOPOLOGIES: u32 = 1000;
 
 /// One batch of a case.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use crate::batch::function::{Binding, Context, Request, Trap};
 use crate::batch::units::UnitText;
 use crate::batch::{Chunk, Column, FunctionName};
 
-use crate::dataflow::control::{CallSite, LeftOut};
+use super::control::{CallSite, LeftOut};
 
 /// A call that trapped, with everything that is needed to make it again.
 #[derive(Clone)]
