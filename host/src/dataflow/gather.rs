@@ -19,6 +19,16 @@ pub(super) trait Make {
         let _ = attempt;
     }
 
+    /// Everything has come.
+    ///
+    /// # Errors
+    ///
+    /// The attempt fails.
+    fn open(&mut self, out: &mut Output) -> Result<(), Failure> {
+        let _ = out;
+        Ok(())
+    }
+
     /// Makes a partition of the result; `inputs` holds, by port, the chunks that came for it, in
     /// order, none of them empty.
     ///
@@ -33,7 +43,9 @@ pub(super) trait Make {
     ) -> Result<Vec<Chunk>, Failure>;
 
     /// The round is decided.
-    fn end(&mut self) {}
+    fn verdict(&mut self, verdict: Verdict) {
+        let _ = verdict;
+    }
 }
 
 /// Gathers for a [`Make`].
@@ -83,6 +95,7 @@ impl<M: Make> Operator for Gather<M> {
         let Some(record_type) = self.record_type else {
             return Ok(());
         };
+        self.make.open(out)?;
         let arrived = self.shelves.iter_mut().map(Shelf::take);
         let mut arrived: Vec<_> = arrived
             .map(|parcels| parcels.into_iter().peekable())
@@ -100,8 +113,8 @@ impl<M: Make> Operator for Gather<M> {
         Ok(())
     }
 
-    fn verdict(&mut self, _: Verdict) {
+    fn verdict(&mut self, verdict: Verdict) {
         self.clear();
-        self.make.end();
+        self.make.verdict(verdict);
     }
 }

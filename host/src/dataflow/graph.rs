@@ -187,13 +187,13 @@ impl<'scope> Graph<'_, 'scope> {
                 self.site.operator(node, Box::new(gather), vec![inlet])
             }
             Op::UpdateStateByKey(_) => {
-                let operator = UpdateStateByKey::new(first, self.store(first), caller(Half::After));
-                self.stateful(first, (inlets(), before()), Box::new(operator))
+                let make = UpdateStateByKey::new(first, self.store(first), caller(Half::After));
+                self.stateful(first, (inlets(), before()), make)
             }
             Op::MapWithState(state) => {
                 let (store, caller) = (self.store(first), caller(Half::After));
-                let operator = MapWithState::new(first, state.timeout, store, caller);
-                self.stateful(first, (inlets(), before()), Box::new(operator))
+                let make = MapWithState::new(state.timeout, store, caller);
+                self.stateful(first, (inlets(), before()), make)
             }
             Op::Snapshots => {
                 let Upstream::Stream(of) = stream.from[0] else {
@@ -255,11 +255,16 @@ impl<'scope> Graph<'_, 'scope> {
         &self,
         stream: usize,
         (inlets, before): (Vec<Inlet<'scope>>, Caller),
-        after: Box<dyn Operator>,
+        make: impl Make + 'static,
     ) -> Outlet<'scope> {
         let partitions = self.site.local.plan.streams[stream].partitions;
         let admit = Admit::new(stream, partitions, before);
-        self.wide(stream, (inlets, Box::new(admit)), (partitions, after))
+        let after = Gather::new(stream, self.targets(partitions), 1, make);
+        self.wide(
+            stream,
+            (inlets, Box::new(admit)),
+            (partitions, Box::new(after)),
+        )
     }
 
     /// The tables of a stateful stream.

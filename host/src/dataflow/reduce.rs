@@ -117,7 +117,7 @@ impl Make for Last {
         Ok(vec![folded.finish(&self.0, out)?])
     }
 
-    fn end(&mut self) {
+    fn verdict(&mut self, _: Verdict) {
         self.0.end();
     }
 }

@@ -159,7 +159,7 @@ impl Make for Merge {
         Ok(pairs.pieces(CHUNK_BYTES).collect())
     }
 
-    fn end(&mut self) {
+    fn verdict(&mut self, _: Verdict) {
         self.0.end();
     }
 }

@@ -8,6 +8,7 @@ use crate::batch::{Chunk, RecordType};
 use crate::topology::plan::Upstream;
 
 use super::calls::{Caller, Run};
+use super::control::Verdict;
 use super::failure::Failure;
 use super::gather::Make;
 use super::operator::{Attempt, Output};
@@ -66,7 +67,7 @@ impl Make for TransformWith {
         Ok(made.pieces(CHUNK_BYTES).collect())
     }
 
-    fn end(&mut self) {
+    fn verdict(&mut self, _: Verdict) {
         self.caller.end();
         self.attempt = None;
     }

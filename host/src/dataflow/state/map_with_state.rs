@@ -20,10 +20,10 @@ use crate::batch::function::{Records, TimeOut};
 use crate::batch::{BatchTime, Chunk, Column};
 use crate::dataflow::calls::{CALL_BYTES, Caller, Run};
 use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::{Failure, FailureKind, Node};
-use crate::dataflow::operator::{Attempt, Operator, Output};
-use crate::dataflow::parcel::{Parcel, parcels};
-use crate::dataflow::shelf::{Shelf, limited};
+use crate::dataflow::failure::{Failure, FailureKind};
+use crate::dataflow::gather::Make;
+use crate::dataflow::operator::{Attempt, Output};
+use crate::dataflow::shelf::limited;
 
 use super::grouped::concat;
 use super::rows::pieces;
@@ -41,11 +41,9 @@ const TIME_OUT_KEYS: usize = 4096;
 
 /// The half after the exchange.
 pub(in crate::dataflow) struct MapWithState {
-    stream: usize,
     timeout: Option<Duration>,
     caller: Caller,
     store: Shared,
-    shelf: Shelf,
     attempt: Option<Arc<Attempt>>,
 }
 
@@ -61,17 +59,14 @@ struct Work<'a> {
 
 impl MapWithState {
     pub(in crate::dataflow) fn new(
-        stream: usize,
         timeout: Option<Duration>,
         store: Shared,
         caller: Caller,
     ) -> Self {
         Self {
-            stream,
             timeout,
             caller,
             store,
-            shelf: Shelf::default(),
             attempt: None,
         }
     }
@@ -216,63 +211,49 @@ fn distinct(of: &[u32]) -> (Vec<u32>, U32s) {
     (rows, numbers)
 }
 
-impl Operator for MapWithState {
+impl Make for MapWithState {
     fn begin(&mut self, attempt: &Arc<Attempt>) {
-        self.shelf.take();
         self.store.borrow_mut().forget();
         self.caller.begin(attempt);
         self.attempt = Some(Arc::clone(attempt));
     }
 
-    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
-        let partition = parcel.target;
-        self.shelf
-            .put(parcel)
-            .map_err(|kind| out.failed(partition, kind))
-    }
-
-    fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
+    fn open(&mut self, out: &mut Output) -> Result<(), Failure> {
         let Some(attempt) = &self.attempt else {
             return Ok(());
         };
-        let mut arrived = self.shelf.take().into_iter().peekable();
         let mut store = self.store.borrow_mut();
         store
             .open(attempt, &self.caller)
-            .map_err(|(partition, kind)| out.failed(partition, kind))?;
-        let record_type = attempt.types.streams[self.stream];
-        for partition in store.partitions() {
-            let mut chunks = Vec::new();
-            while let Some(parcel) = arrived.next_if(|parcel| parcel.target == partition) {
-                chunks.push(parcel.chunk);
-            }
-            let mut work = Work {
-                table: store.table(partition),
-                run: Run::new(partition),
-                batch: attempt.plan.batch,
-                given: Vec::new(),
-                bytes: 0,
-            };
-            self.records(&mut work, chunks, out)?;
-            self.time_out(&mut work, out)?;
-            let given = work
-                .given
-                .iter()
-                .flat_map(|chunk| chunk.pieces(CHUNK_BYTES));
-            let report = out.tally().node(Node::Stream(self.stream));
-            report.records_out += work
-                .given
-                .iter()
-                .map(|chunk| chunk.len() as u64)
-                .sum::<u64>();
-            parcels(partition, record_type, given).for_each(|parcel| out.send(parcel));
-            store.check().map_err(|kind| out.failed(partition, kind))?;
-        }
-        Ok(())
+            .map_err(|(partition, kind)| out.failed(partition, kind))
+    }
+
+    fn make(
+        &mut self,
+        partition: u32,
+        inputs: Vec<Vec<Chunk>>,
+        out: &mut Output,
+    ) -> Result<Vec<Chunk>, Failure> {
+        let Some(attempt) = &self.attempt else {
+            return Ok(Vec::new());
+        };
+        let mut store = self.store.borrow_mut();
+        let mut work = Work {
+            table: store.table(partition),
+            run: Run::new(partition),
+            batch: attempt.plan.batch,
+            given: Vec::new(),
+            bytes: 0,
+        };
+        self.records(&mut work, inputs.concat(), out)?;
+        self.time_out(&mut work, out)?;
+        let given = work.given;
+        store.check().map_err(|kind| out.failed(partition, kind))?;
+        let pieces = given.iter().flat_map(|chunk| chunk.pieces(CHUNK_BYTES));
+        Ok(pieces.collect())
     }
 
     fn verdict(&mut self, verdict: Verdict) {
-        self.shelf.take();
         self.caller.end();
         self.attempt = None;
         self.store.borrow_mut().verdict(verdict);

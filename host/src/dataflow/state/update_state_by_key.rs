@@ -12,9 +12,8 @@ use crate::batch::function::Update;
 use crate::dataflow::calls::{Caller, Run};
 use crate::dataflow::control::Verdict;
 use crate::dataflow::failure::{Failure, Node};
-use crate::dataflow::operator::{Attempt, Operator, Output};
-use crate::dataflow::parcel::{Parcel, parcels};
-use crate::dataflow::shelf::Shelf;
+use crate::dataflow::gather::Make;
+use crate::dataflow::operator::{Attempt, Output};
 
 use super::grouped::Grouped;
 use super::page::PAGE_ROWS;
@@ -34,7 +33,7 @@ pub(in crate::dataflow) struct UpdateStateByKey {
     stream: usize,
     caller: Caller,
     store: Shared,
-    shelf: Shelf,
+    called: Called,
     attempt: Option<Arc<Attempt>>,
 }
 
@@ -53,7 +52,7 @@ impl UpdateStateByKey {
             stream,
             caller,
             store,
-            shelf: Shelf::default(),
+            called: Called::All,
             attempt: None,
         }
     }
@@ -62,7 +61,7 @@ impl UpdateStateByKey {
     fn update(
         &self,
         (partition, table): (u32, &mut Table),
-        (chunks, called): (Vec<Chunk>, Called),
+        chunks: Vec<Chunk>,
         out: &mut Output,
     ) -> Result<(), Failure> {
         let (keys, values): (Vec<_>, Vec<_>) = chunks
@@ -78,7 +77,7 @@ impl UpdateStateByKey {
         let of = table.enter(&keys).map_err(failed)?;
         let value_type = self.caller.takes().value;
         let grouped = Grouped::new(value_type, &values, &of, table.end());
-        let rows = match called {
+        let rows = match self.called {
             Called::All => table.rows(),
             Called::Changed => grouped.rows().to_vec(),
         };
@@ -110,53 +109,43 @@ impl UpdateStateByKey {
     }
 }
 
-impl Operator for UpdateStateByKey {
+impl Make for UpdateStateByKey {
     fn begin(&mut self, attempt: &Arc<Attempt>) {
-        self.shelf.take();
         self.store.borrow_mut().forget();
         self.caller.begin(attempt);
         self.attempt = Some(Arc::clone(attempt));
     }
 
-    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
-        let partition = parcel.target;
-        self.shelf
-            .put(parcel)
-            .map_err(|kind| out.failed(partition, kind))
-    }
-
-    fn finish(&mut self, out: &mut Output) -> Result<(), Failure> {
+    fn open(&mut self, out: &mut Output) -> Result<(), Failure> {
         let Some(attempt) = &self.attempt else {
             return Ok(());
         };
-        let mut arrived = self.shelf.take().into_iter().peekable();
-        let mut store = self.store.borrow_mut();
-        store
-            .open(attempt, &self.caller)
-            .map_err(|(partition, kind)| out.failed(partition, kind))?;
         let state = attempt.types.states[self.stream];
-        let called = match state.is_some_and(|state| state.only_changed) {
+        self.called = match state.is_some_and(|state| state.only_changed) {
             true => Called::Changed,
             false => Called::All,
         };
-        let record_type = attempt.types.streams[self.stream];
-        for partition in store.partitions() {
-            let mut chunks = Vec::new();
-            while let Some(parcel) = arrived.next_if(|parcel| parcel.target == partition) {
-                chunks.push(parcel.chunk);
-            }
-            let table = store.table(partition);
-            self.update((partition, table), (chunks, called), out)?;
-            let view = table.view();
-            out.tally().node(Node::Stream(self.stream)).records_out += view.len() as u64;
-            parcels(partition, record_type, view.chunks()).for_each(|parcel| out.send(parcel));
-            store.check().map_err(|kind| out.failed(partition, kind))?;
-        }
-        Ok(())
+        let mut store = self.store.borrow_mut();
+        store
+            .open(attempt, &self.caller)
+            .map_err(|(partition, kind)| out.failed(partition, kind))
+    }
+
+    fn make(
+        &mut self,
+        partition: u32,
+        inputs: Vec<Vec<Chunk>>,
+        out: &mut Output,
+    ) -> Result<Vec<Chunk>, Failure> {
+        let mut store = self.store.borrow_mut();
+        let table = store.table(partition);
+        self.update((partition, table), inputs.concat(), out)?;
+        let view = table.view();
+        store.check().map_err(|kind| out.failed(partition, kind))?;
+        Ok(view.chunks().collect())
     }
 
     fn verdict(&mut self, verdict: Verdict) {
-        self.shelf.take();
         self.caller.end();
         self.attempt = None;
         self.store.borrow_mut().verdict(verdict);
