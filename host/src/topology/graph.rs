@@ -14,6 +14,7 @@ use super::problem::quoted;
 use super::reader::{Located, Offset, Reader, Text};
 use super::settings::{TopologySpec, bad_name};
 use super::sinks::SinkSpec;
+use super::slides::slides;
 use super::sources::SourceSpec;
 use super::streams::StreamSpec;
 use super::units;
@@ -87,7 +88,8 @@ pub(super) fn plan(
         .map(|sink| names.resolve(reader, ("sink", &sink.name), sink.from.as_ref()?))
         .collect();
     let order = order(reader, &spec, &from);
-    let slides = slides(reader, &spec, &from, &order);
+    let read = (spec.topology.batch.as_ref(), &spec.streams[..]);
+    let slides = slides(reader, read, &from, &order);
     let graph = Graph {
         from,
         sinks,
@@ -299,68 +301,6 @@ fn tell_cycle(reader: &mut Reader<'_>, spec: &Spec<'_>, path: &[(usize, usize)],
     }
     let message = format!("streams go round in a cycle: {}", names.join(" → "));
     reader.wrong_hint(at, &message, "let one of them read something else");
-}
-
-// === Slides ===
-
-fn slides(
-    reader: &mut Reader<'_>,
-    spec: &Spec<'_>,
-    from: &[Vec<Upstream>],
-    order: &[usize],
-) -> Vec<Option<Located>> {
-    let mut slides: Vec<Option<Located>> = vec![None; from.len()];
-    for stream in order {
-        let parents = from[*stream].iter().map(|upstream| match upstream {
-            Upstream::Source(_) => spec.topology.batch.as_ref(),
-            Upstream::Stream(upstream) => slides[*upstream].as_ref(),
-        });
-        let parents: Option<Vec<&Located>> = parents.collect();
-        let slide = slide(reader, &spec.streams[*stream], &parents.unwrap_or_default());
-        slides[*stream] = slide;
-    }
-    slides
-}
-
-/// Time between two firings of a stream, if those of all it reads are known.
-fn slide(
-    reader: &mut Reader<'_>,
-    stream: &StreamSpec<'_>,
-    parents: &[&Located],
-) -> Option<Located> {
-    let parent = *parents.first()?;
-    let name = quoted(&stream.name);
-    let parent_raw = quoted(&parent.raw);
-    let other = parents
-        .iter()
-        .position(|one| one.duration != parent.duration);
-    if let Some(other) = other {
-        let end = |index: usize| {
-            let read = stream.from.get(index);
-            let read = read.map_or_else(String::new, |read| quoted(read.raw));
-            format!("{read}, which slides by {}", quoted(&parents[index].raw))
-        };
-        let message = format!("stream {name} reads {}, and {}", end(0), end(other));
-        let at = stream.from.get(other).map_or(stream.at, |name| name.at);
-        let hint = "streams that meet have the same slide; a `window` can bring one to the other's";
-        reader.wrong_hint(at, &message, hint);
-        return None;
-    }
-    let own = [("window", &stream.window), ("slide", &stream.slide)];
-    for (key, located) in own {
-        let Some(located) = located else {
-            continue;
-        };
-        let (own, parent) = (located.duration.as_millis(), parent.duration.as_millis());
-        if own == 0 || !own.is_multiple_of(parent.max(1)) {
-            let raw = quoted(&located.raw);
-            let message =
-                format!("`{key}` of stream {name} is {raw}, which is no multiple of {parent_raw}");
-            let hint = "that is how often the stream fires that it reads";
-            reader.wrong_hint(located.at, &message, hint);
-        }
-    }
-    stream.slide.clone().or_else(|| Some(parent.clone()))
 }
 
 // === Reach ===

@@ -2,7 +2,7 @@
 //!
 //! [`parse`] goes over a file in passes, each failing as early as it can: [`syntax`] (TOML), then
 //! one module per element of the file (`settings`, `plugins`, `sources`, `streams`, `sinks`: keys,
-//! types, ranges), then `graph` (names, cycles, slides, reach), which makes the [`Plan`]. What the
+//! types, ranges), then `graph` and `slides` (names, cycles, firings, reach), which makes the [`Plan`]. What the
 //! plugins' functions make of the streams is worked out by [`types::infer`], again for every new
 //! version of a plugin. [`scenario`] reads the files of `dshost test`.
 //!
@@ -23,6 +23,7 @@ mod reader;
 pub mod scenario;
 mod settings;
 mod sinks;
+mod slides;
 mod sources;
 mod streams;
 pub mod syntax;

@@ -1,0 +1,214 @@
+//! Groups records by key: every record gets its key's group number, groups in order of first
+//! appearance.
+//!
+//! This is the hottest loop of a combine, so it has a path for keys of eight bytes and one for keys
+//! of any size, and neither allocates per record. Both are open-addressing tables of 16-byte slots,
+//! at most half full, probed linearly. A slot holds the key itself (eight bytes) or its first eight
+//! bytes and its length, so that most lookups touch one cache line; only longer keys are compared
+//! with the arena that holds every distinct key once. Keys come from the network, so the hash
+//! (foldhash) has a random seed; no result depends on it.
+
+mod var;
+mod word;
+
+use super::column::{Column, TextBuffer};
+use super::types::ColumnType;
+
+use var::VarTable;
+use word::WordTable;
+
+/// Group numbers as they cross to a function: little-endian.
+pub type Numbers = Vec<[u8; 4]>;
+
+/// Groups keys of one type.
+#[derive(Debug)]
+pub struct Grouper {
+    column_type: ColumnType,
+    table: Table,
+}
+
+#[derive(Debug)]
+enum Table {
+    Var(VarTable),
+    Word(WordTable),
+}
+
+impl Grouper {
+    /// No groups yet, of keys of `column_type`.
+    #[must_use]
+    pub fn new(column_type: ColumnType) -> Self {
+        let table = match column_type {
+            ColumnType::Text | ColumnType::Bytes | ColumnType::Msgpack => {
+                Table::Var(VarTable::default())
+            }
+            ColumnType::Int64 | ColumnType::Float64 | ColumnType::Bool => {
+                Table::Word(WordTable::default())
+            }
+        };
+        Self { column_type, table }
+    }
+
+    /// Appends each key's group number to `numbers`; new keys become new groups.
+    ///
+    /// # Panics
+    ///
+    /// If `keys` has another type, or if distinct keys pass 4 GiB together: callers compare
+    /// [`Grouper::size`] with their limit before.
+    pub fn group(&mut self, keys: &Column, numbers: &mut Numbers) {
+        assert_eq!(
+            keys.column_type(),
+            self.column_type,
+            "keys of one stream have one type"
+        );
+        numbers.reserve(keys.len());
+        match (&mut self.table, keys) {
+            (Table::Var(table), Column::Text(text)) => table.group(text.column(), numbers),
+            (Table::Var(table), Column::Bytes(column) | Column::Msgpack(column)) => {
+                table.group(column, numbers);
+            }
+            (Table::Word(table), Column::Int64(fixed) | Column::Float64(fixed)) => {
+                table.group(
+                    fixed.elements().iter().map(|key| u64::from_le_bytes(*key)),
+                    numbers,
+                );
+            }
+            (Table::Word(table), Column::Bool(fixed)) => {
+                table.group(
+                    fixed.elements().iter().map(|[key]| u64::from(*key)),
+                    numbers,
+                );
+            }
+            (Table::Var(_), _) | (Table::Word(_), _) => {
+                unreachable!("the table was chosen by the column type")
+            }
+        }
+    }
+
+    /// The number of groups.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.table {
+            Table::Var(table) => table.keys.len(),
+            Table::Word(table) => table.keys.len(),
+        }
+    }
+
+    /// Whether there are no groups.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of all distinct keys.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match &self.table {
+            Table::Var(table) => table.keys.data_len() + 4 * table.keys.len(),
+            Table::Word(table) => 8 * table.keys.len(),
+        }
+    }
+
+    /// The distinct keys, by group number.
+    #[must_use]
+    pub fn into_keys(self) -> Column {
+        match self.table {
+            Table::Var(table) => {
+                let keys = table.keys.finish();
+                match self.column_type {
+                    ColumnType::Text => Column::Text(
+                        TextBuffer::new(keys).expect("keys were copied whole from text columns"),
+                    ),
+                    ColumnType::Msgpack => Column::Msgpack(keys),
+                    _ => Column::Bytes(keys),
+                }
+            }
+            Table::Word(table) => match self.column_type {
+                ColumnType::Bool => Column::bool(table.keys.iter().map(|key| key[0] == 1)),
+                ColumnType::Float64 => Column::Float64(table.into_fixed()),
+                _ => Column::Int64(table.into_fixed()),
+            },
+        }
+    }
+}
+
+/// Slots of a fresh table; a power of two.
+const FIRST_SLOTS: usize = 256;
+
+/// Keys whose slots are read together.
+const BLOCK: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    /// Groups `columns` one after the other and compares with the obvious way.
+    fn check(columns: &[Column]) {
+        let mut grouper = Grouper::new(columns[0].column_type());
+        let mut numbers = Numbers::new();
+        for column in columns {
+            grouper.group(column, &mut numbers);
+        }
+        let mut expected: HashMap<Vec<u8>, u32> = HashMap::new();
+        let mut order: Vec<Vec<u8>> = Vec::new();
+        let mut at = 0;
+        for column in columns {
+            for index in 0..column.len() {
+                let key = column.element(index).to_vec();
+                let group = *expected.entry(key.clone()).or_insert_with(|| {
+                    order.push(key);
+                    order.len() as u32 - 1
+                });
+                assert_eq!(u32::from_le_bytes(numbers[at]), group);
+                at += 1;
+            }
+        }
+        assert_eq!(grouper.len(), order.len());
+        let keys = grouper.into_keys();
+        assert_eq!(keys.column_type(), columns[0].column_type());
+        let keys: Vec<Vec<u8>> = (0..keys.len())
+            .map(|index| keys.element(index).to_vec())
+            .collect();
+        assert_eq!(keys, order);
+    }
+
+    #[test]
+    fn groups_stand_in_order_of_first_appearance() {
+        check(&[Column::text(["b", "a", "b", "", "c", "a", ""])]);
+        check(&[
+            Column::int64([3, -1, 3, 0, i64::MIN]),
+            Column::int64([0, 7, 3]),
+        ]);
+        check(&[Column::bool([true, true, false])]);
+        check(&[Column::text([])]);
+    }
+
+    #[test]
+    fn keys_that_share_eight_bytes_or_differ_in_length_are_told_apart() {
+        check(&[Column::text([
+            "a",
+            "a\0",
+            "a\0\0",
+            "12345678",
+            "12345678\0",
+            "123456789",
+            "12345678a",
+            "123456789",
+            "a",
+            "a\0",
+            "1234567",
+            "12345678",
+        ])]);
+    }
+
+    #[test]
+    fn slices_group_like_offsets_and_tables_grow() {
+        let words: Vec<String> = (0..20_000)
+            .map(|n| format!("w{}", n * 7919 % 5003))
+            .collect();
+        let column = Column::text(words.iter().map(String::as_str));
+        let picks: Vec<u32> = (0..20_000).rev().step_by(3).collect();
+        check(&[column.clone(), column.take(&picks), column.slice(17..4000)]);
+        check(&[Column::int64((0..20_000).map(|n| n * 7919 % 5003))]);
+    }
+}
