@@ -2,9 +2,9 @@
 //!
 //! [`parse`] goes over a file in passes, each failing as early as it can: [`syntax`] (TOML), then
 //! one module per element of the file (`settings`, `plugins`, `sources`, `streams`, `sinks`: keys,
-//! types, ranges), then `graph` and `slides` (names, cycles, firings, reach), which makes the [`Plan`]. What the
-//! plugins' functions make of the streams is worked out by [`types::infer`], again for every new
-//! version of a plugin. [`scenario`] reads the files of `dshost test`.
+//! types, ranges), then `graph` (names, cycles, reach) with `slides` (who fires when), which makes
+//! the [`Plan`]. What the plugins' functions make of the streams is worked out by [`types::infer`],
+//! again for every new version of a plugin. [`scenario`] reads the files of `dshost test`.
 //!
 //! This layer is pure: it is given text and says what it means; the environment comes as a closure.
 //!
