@@ -62,8 +62,7 @@ impl Voice {
         let Some(operator) = self.operator.as_deref() else {
             return;
         };
-        if message.is_empty() {
-            // It tells nobody anything; Rust's panics begin with one.
+        if tells_nothing(message) {
             return;
         }
         let allowed = {
@@ -103,6 +102,12 @@ impl Voice {
             );
         }
     }
+}
+
+/// Whether a line is of no use to anybody: an empty one, with which Rust's panics begin, and their
+/// advice to set a variable, where there are none and the backtrace is told anyway.
+fn tells_nothing(line: &str) -> bool {
+    line.trim().is_empty() || line.starts_with("note: run with `RUST_BACKTRACE=")
 }
 
 fn log(operator: &str, level: Level, message: &str) {
@@ -164,8 +169,7 @@ pub(super) struct LastWords(VecDeque<String>);
 impl LastWords {
     /// Remembers a line, and forgets the oldest if there are too many.
     pub(super) fn push(&mut self, line: &str) {
-        // Rust's advice to set a variable is of no use where there are none.
-        if line.trim().is_empty() || line.starts_with("note: run with `RUST_BACKTRACE=") {
+        if tells_nothing(line) {
             return;
         }
         if self.0.len() == LAST_LINES {
@@ -206,6 +210,21 @@ mod tests {
         assert_eq!(
             lengths,
             [MAX_LINE_BYTES, MAX_LINE_BYTES, MAX_LINE_BYTES, 0, 3]
+        );
+    }
+
+    #[test]
+    fn of_a_panic_only_what_it_says_is_told() {
+        let panic = b"\nthread '<unnamed>' (1) panicked at src/lib.rs:3:5:\nunlucky\n\
+            note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
+        let mut said = lines(&[panic]);
+        said.retain(|line| !tells_nothing(line));
+        assert_eq!(
+            said,
+            [
+                "thread '<unnamed>' (1) panicked at src/lib.rs:3:5:",
+                "unlucky"
+            ]
         );
     }
 
