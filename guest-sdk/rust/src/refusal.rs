@@ -170,7 +170,13 @@ impl Entry<'_> {
     /// Counts record `index` as refused.
     #[cold]
     pub fn reject(&mut self, index: u32, refusal: Refusal) {
-        self.count().rejected += 1;
+        self.reject_many(index, 1, refusal);
+    }
+
+    /// Counts `records` as refused for one reason, which is told under the number `index`.
+    #[cold]
+    pub fn reject_many(&mut self, index: u32, records: u32, refusal: Refusal) {
+        self.count().rejected += records;
         if self.report.rejections.len() < MAX_REASONS {
             let at = types::RecordRef {
                 link: self.link,

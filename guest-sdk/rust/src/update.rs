@@ -105,11 +105,19 @@ impl<'a, K: Keys, V: Column, S: Column> Updates<'a, '_, K, V, S> {
                 }
             });
             self.verdicts.push(updated.unwrap_or_else(|refusal| {
-                self.entry.reject(index, refusal);
+                let at = index as usize;
+                let records = records_of(&self.offsets[at..at + 2]);
+                self.entry.reject_many(index, records as u32, refusal);
                 Verdicts::unchanged(state.is_some())
             }));
         }
     }
+}
+
+/// What a key with the values between two offsets counts as: these, and one where there are none.
+fn records_of(offsets: &[[u8; 4]]) -> usize {
+    let [start, end] = [offsets[0], offsets[1]].map(number);
+    end.saturating_sub(start).max(1)
 }
 
 impl<K: Keys, V: Column, S: Column> Updates<'_, '_, K, V, S> {
@@ -171,7 +179,7 @@ where
         }
         let mut report = Report::default();
         let mut entry = report.enter(&[]);
-        entry.entered(count);
+        entry.entered(values.offsets.windows(2).map(records_of).sum());
         let mut updates = Updates::<K, V, S> {
             keys: &keys,
             offsets: values.offsets,

@@ -26,6 +26,19 @@ impl Request {
         }
     }
 
+    /// The records that a unit stands for.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such unit.
+    #[must_use]
+    pub fn records_of(&self, unit: u32) -> u64 {
+        match self {
+            Self::Update(update) => update.records_of(unit as usize),
+            _ => 1,
+        }
+    }
+
     /// The same with only the units `kept`, which ascend. Groups of a fold are numbered anew in
     /// order of appearance, and keys of which no record is left are left out.
     ///
@@ -147,6 +160,16 @@ impl States {
 }
 
 impl Update {
+    /// The values of a key; a key without any is called all the same, and counts as one record.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such key.
+    #[must_use]
+    pub fn records_of(&self, key: usize) -> u64 {
+        u64::from((self.offsets.get(key + 1) - self.offsets.get(key)).max(1))
+    }
+
     fn only(&self, kept: &[u32]) -> Self {
         let mut offsets = vec![0];
         let mut values = Vec::new();

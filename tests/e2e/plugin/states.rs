@@ -11,7 +11,7 @@ use expect_test::expect;
 use super::{bind, context, hostile, link, start};
 
 /// Functions that update states in a way that ends in a trap.
-pub const UPDATES: [&str; 14] = [
+pub const UPDATES: [&str; 15] = [
     "update-changes-rejected",
     "update-counts-wrong",
     "update-keeps-nothing",
@@ -22,6 +22,7 @@ pub const UPDATES: [&str; 14] = [
     "update-ragged-states",
     "update-refuses",
     "update-rejects-many",
+    "update-rejects-unknown",
     "update-too-few-states",
     "update-too-few-verdicts",
     "update-too-many-states",
@@ -88,22 +89,24 @@ fn states_are_changed_kept_and_made() {
     assert_eq!(changes.verdicts, [Change::Set, Change::Keep, Change::Set]);
     assert_eq!(changes.states, Column::int64([3, 5]));
     assert!(outcome.chunk.is_empty());
-    assert_eq!(outcome.report.links[0].records, 3);
+    // Three values, and a key without any.
+    assert_eq!(outcome.report.links[0].records, 4);
 }
 
 #[test]
 fn an_update_that_breaks_a_promise_is_told() {
     expect![[r#"
         update-changes-rejected: BrokenPromise: it rejected key 0, and changed its state all the same
-        update-counts-wrong: BrokenPromise: link 0 counted 4 records where 3 are due
+        update-counts-wrong: BrokenPromise: link 0 counted 5 records where 4 are due
         update-keeps-nothing: BrokenPromise: it keeps the state of key 2, which has none
         update-loops: Time: it did not end within its time limit of 1 s
         update-msgpack-trailing: BrokenPromise: its state 0: bytes follow the value
         update-other-type: BrokenPromise: its states are bool, not int64
-        update-panics: Trapped: panicked at tests/guests/hostile/src/states.rs:37:32: no state is good enough
+        update-panics: Trapped: panicked at tests/guests/hostile/src/states.rs:38:32: no state is good enough
         update-ragged-states: BrokenPromise: its states: a buffer of 7 bytes does not hold whole elements of 8 bytes
         update-refuses: Trapped: not today
-        update-rejects-many: BrokenPromise: it rejected 2 of 3 keys, and changed the states of 2
+        update-rejects-many: BrokenPromise: it rejected 2 of 4 values, and changed states by 3
+        update-rejects-unknown: BrokenPromise: it rejected key 3 of 3
         update-too-few-states: BrokenPromise: it gave 1 states where 2 are due
         update-too-few-verdicts: BrokenPromise: it gave 2 verdicts where 3 are due
         update-too-many-states: BrokenPromise: it gave 3 states where 2 are due
@@ -210,7 +213,7 @@ fn a_migration_that_breaks_a_promise_is_told() {
         migrate-kept-of-2: BrokenPromise: its mark 0 is 2, more than 1
         migrate-loops: Time: it did not end within its time limit of 1 s
         migrate-other-type: BrokenPromise: its states are text, not int64
-        migrate-panics: Trapped: panicked at tests/guests/hostile/src/states.rs:167:29: it was better before
+        migrate-panics: Trapped: panicked at tests/guests/hostile/src/states.rs:172:29: it was better before
         migrate-refuses: Trapped: not today
         migrate-too-few: BrokenPromise: it gave 2 marks where 3 are due
         migrate-too-few-states: BrokenPromise: it gave 1 states where 2 are due

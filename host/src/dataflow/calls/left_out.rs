@@ -63,8 +63,12 @@ impl<'a> Asked<'a> {
         };
         for Guilty { at, reason, .. } in self.guilty {
             if let Some(link) = outcome.report.links.get_mut(at.link as usize) {
-                link.records += 1;
-                link.rejected += 1;
+                let records = match at.link {
+                    0 => self.whole.records_of(at.index),
+                    _ => 1,
+                };
+                link.records += records;
+                link.rejected += records;
                 outcome.report.rejections.push(Rejection {
                     at: *at,
                     reason: reason.clone(),

@@ -35,6 +35,11 @@ fn states(present: &[bool], values: &Column) -> Vec<Option<String>> {
 }
 
 fn report(calls: usize, rejected: Vec<(u32, &'static str)>) -> Report {
+    let count = rejected.len();
+    counted((calls, count), rejected)
+}
+
+fn counted((calls, count): (usize, usize), rejected: Vec<(u32, &'static str)>) -> Report {
     let rejection = |(index, reason): (u32, &str)| Rejection {
         at: RecordRef { link: 0, index },
         reason: reason.to_owned(),
@@ -42,7 +47,7 @@ fn report(calls: usize, rejected: Vec<(u32, &'static str)>) -> Report {
     Report {
         links: vec![LinkCount {
             records: calls as u64,
-            rejected: rejected.len() as u64,
+            rejected: count as u64,
         }],
         rejections: rejected.into_iter().map(rejection).collect(),
         counters: Vec::new(),
@@ -61,8 +66,11 @@ fn changes(made: Vec<(Change, Option<String>)>, column_type: ColumnType) -> Chan
 pub(super) fn update(update: &Updated, given: &Update) -> Result<Outcome, Trap> {
     let (keys, values) = (texts(&given.keys), texts(&given.values));
     let old = states(&given.old.present, &given.old.values);
-    let mut rejected = Vec::new();
+    let (mut rejected, mut refused) = (Vec::new(), 0);
     let mut made = Vec::new();
+    let records = (0..keys.len())
+        .map(|key| given.records_of(key) as usize)
+        .sum();
     for (at, (key, old)) in keys.iter().zip(old).enumerate() {
         let range = given.offsets.get(at) as usize..given.offsets.get(at + 1) as usize;
         let values = &values[range];
@@ -74,6 +82,7 @@ pub(super) fn update(update: &Updated, given: &Update) -> Result<Outcome, Trap> 
             Ok(None) => (Change::Remove, None),
             Err(reason) => {
                 rejected.push((at as u32, reason));
+                refused += given.records_of(at) as usize;
                 (Change::Keep, None)
             }
         });
@@ -81,7 +90,7 @@ pub(super) fn update(update: &Updated, given: &Update) -> Result<Outcome, Trap> 
     Ok(Outcome {
         chunk: Chunk::single(Column::bool([])),
         changes: Some(changes(made, given.old.values.column_type())),
-        report: report(keys.len(), rejected),
+        report: counted((records, refused), rejected),
     })
 }
 

@@ -26,7 +26,7 @@ impl Instance {
         );
         let answer = call.call(&mut open.store, params);
         self.end(open, answer, |chain, outcome| {
-            chain.promise.update(&update.old.present, outcome)
+            chain.promise.update(update, outcome)
         })
     }
 

@@ -1,6 +1,6 @@
 //! What becomes of states: a verdict for every key, and a state for every verdict that brings one.
 
-use crate::batch::function::{Change, Changes, Migrated, Outcome, Trap};
+use crate::batch::function::{Change, Changes, Migrated, Outcome, Trap, Update};
 use crate::batch::{Chunk, Column};
 
 use super::super::wire;
@@ -17,33 +17,41 @@ const KEEP: u8 = 2;
 const YES: u8 = 1;
 
 impl Promise {
-    /// Checks what an update made of keys of which those in `present` have a state.
+    /// Checks what was made of an update. Counts are of the keys' values
+    /// ([`Update::records_of`]), numbers of the keys.
     ///
     /// # Errors
     ///
     /// The broken promise.
     pub(in crate::plugin) fn update(
         &self,
-        present: &[bool],
+        update: &Update,
         outcome: wire::UpdateOutcome,
     ) -> Result<Outcome, Trap> {
-        let keys = present.len();
-        let (report, _) = report(&self.kinds, keys, &[], outcome.report)?;
+        let (present, keys) = (&update.old.present[..], update.keys.len());
+        let records: u64 = (0..keys).map(|key| update.records_of(key)).sum();
+        let (report, _) = report(&self.kinds, records as usize, &[], outcome.report)?;
         let changes = self.changes(present, &outcome.verdicts, outcome.states)?;
         // The state of a key that was rejected stays; not all of them are named.
-        let mut named = report.rejections.iter().map(|one| one.at.index as usize);
-        if let Some(key) = named.find(|key| changed(present, &changes, *key)) {
-            return broken(format!(
-                "it rejected key {key}, and changed its state all the same"
-            ));
+        for one in &report.rejections {
+            let key = one.at.index as usize;
+            if key >= keys {
+                return broken(format!("it rejected key {key} of {keys}"));
+            }
+            if changed(present, &changes, key) {
+                return broken(format!(
+                    "it rejected key {key}, and changed its state all the same"
+                ));
+            }
         }
         let rejected: u64 = report.links.iter().map(|link| link.rejected).sum();
-        let changed = (0..keys)
+        let taken: u64 = (0..keys)
             .filter(|key| changed(present, &changes, *key))
-            .count() as u64;
-        if changed + rejected > keys as u64 {
+            .map(|key| update.records_of(key))
+            .sum();
+        if taken + rejected > records {
             return broken(format!(
-                "it rejected {rejected} of {keys} keys, and changed the states of {changed}"
+                "it rejected {rejected} of {records} values, and changed states by {taken}"
             ));
         }
         Ok(Outcome {

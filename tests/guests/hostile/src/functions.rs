@@ -101,7 +101,7 @@ fn others() -> Vec<Function> {
 }
 
 /// Those that bring an int64 up to date by integers.
-const UPDATES: [&str; 14] = [
+const UPDATES: [&str; 15] = [
     "update-changes-rejected",
     "update-counts-wrong",
     "update-fine",
@@ -112,6 +112,7 @@ const UPDATES: [&str; 14] = [
     "update-ragged-states",
     "update-refuses",
     "update-rejects-many",
+    "update-rejects-unknown",
     "update-too-few-states",
     "update-too-few-verdicts",
     "update-too-many-states",

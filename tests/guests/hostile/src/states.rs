@@ -31,13 +31,18 @@ impl state::Guest for Hostile {
             verdicts.push(1);
             states.push(values[range[0] as usize..range[1] as usize].iter().sum());
         }
-        let mut report = counted(1, old.present.len() as u32);
+        let records = ends.windows(2).map(|range| (range[1] - range[0]).max(1));
+        let mut report = counted(1, records.sum());
         match name.as_str() {
             "update-refuses" => return Err("not today".to_owned()),
             "update-panics" => panic!("no state is good enough"),
             "update-loops" => forever(),
             "update-changes-rejected" => report = rejecting(report),
             "update-rejects-many" => report.links[0].rejected = 2,
+            "update-rejects-unknown" => {
+                report = rejecting(report);
+                report.rejections[0].at.index = old.present.len() as u32;
+            }
             "update-counts-wrong" => report.links[0].records += 1,
             "update-keeps-nothing" => {
                 verdicts.fill(2);
