@@ -48,6 +48,7 @@ pub(super) fn test(args: &TestArgs) -> Result<ExitCode, CliError> {
 fn run_file(path: &Path, args: &TestArgs) -> Result<String, String> {
     let fail = |text: &str| format!("{RED}failed{RED:#} {}\n{}", path.display(), indent(text));
     let (scenario, plan) = read(path).map_err(|error| fail(&error.to_string()))?;
+    let perform = |options| perform((path, &scenario, &plan), options).map_err(|text| fail(&text));
     let counts = if args.workers.is_empty() {
         vec![scenario.workers]
     } else {
@@ -59,7 +60,7 @@ fn run_file(path: &Path, args: &TestArgs) -> Result<String, String> {
             workers: counts[0],
             fresh_instances: false,
         };
-        let (performances, _) = perform(&scenario, &plan, options).map_err(|text| fail(&text))?;
+        let (performances, _) = perform(options)?;
         let changes = expect::update(path, &scenario, &performances)
             .map_err(|error| fail(&error.to_string()))?;
         return Ok(format!(
@@ -78,8 +79,7 @@ fn run_file(path: &Path, args: &TestArgs) -> Result<String, String> {
                 workers,
                 fresh_instances,
             };
-            let (performances, broken) =
-                perform(&scenario, &plan, options).map_err(|text| fail(&text))?;
+            let (performances, broken) = perform(options)?;
             let differences = compare(&scenario, &performances) + &laws(&broken);
             if !differences.is_empty() {
                 let instances = if fresh_instances {
@@ -124,19 +124,19 @@ fn read(path: &Path) -> Result<(Scenario, Plan), CliError> {
     Ok((scenario, plan))
 }
 
-/// Runs all batches; what they gave, and the laws that do not hold for their data.
+/// Runs all batches of the scenario in `path`; what they gave, and the laws that do not hold for
+/// their data.
 fn perform(
-    scenario: &Scenario,
-    plan: &Plan,
+    (path, scenario, plan): (&Path, &Scenario, &Plan),
     options: RehearsalOptions,
 ) -> Result<(Vec<Performance>, Vec<Broken>), String> {
     let describe = |error: &CliError| error.to_string();
     let topology = match &scenario.topology {
-        Topology::File(path) => path.clone(),
-        Topology::Inline(_) => PathBuf::from("TOPOLOGY"),
+        Topology::File(topology) => topology.as_path(),
+        Topology::Inline(_) => path,
     };
     let mut rehearsal = Rehearsal::start(plan.clone(), options)
-        .map_err(|error| describe(&failure::describe(&error, &topology)))?;
+        .map_err(|error| describe(&failure::describe(&error, topology)))?;
     let mut performances = Vec::new();
     for (index, batch) in scenario.batches.iter().enumerate() {
         let at = |text: String| format!("batch {}: {text}", index + 1);
@@ -148,7 +148,7 @@ fn perform(
                 .collect();
             rehearsal
                 .swap(&changes, options)
-                .map_err(|error| at(describe(&failure::plugins(&error, &topology))))?;
+                .map_err(|error| at(describe(&failure::plugins(&error, topology))))?;
         }
         let input: BTreeMap<String, Vec<Vec<Value>>> = batch
             .input

@@ -144,11 +144,14 @@ pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<Sc
 }
 
 impl Scenario {
-    /// The names that its batches expect something of, each once.
+    /// The names that its batches say anything of that comes out, each once.
     #[must_use]
     pub fn observed(&self) -> Vec<String> {
-        let expected = self.batches.iter().flat_map(|batch| &batch.expect);
-        let mut names: Vec<String> = expected.map(|expect| expect.name.clone()).collect();
+        let said = self.batches.iter().flat_map(|batch| {
+            let expected = batch.expect.iter().map(|expect| &expect.name);
+            expected.chain(batch.rejected.iter().map(|rejected| &rejected.name))
+        });
+        let mut names: Vec<String> = said.cloned().collect();
         names.sort_unstable();
         names.dedup();
         names

@@ -70,7 +70,7 @@ input.lines = []
 input.values = [{ null = true }, { a = [nan, { null = true }] }, 1.0, false]
 "#;
     let scenario = parsed(text).unwrap();
-    assert_eq!(scenario.observed(), ["console", "counts"]);
+    assert_eq!(scenario.observed(), ["console", "counts", "words"]);
     assert_eq!(scenario.workers, 3);
     assert!(matches!(&scenario.topology, Topology::File(path) if path.ends_with("wordcount.toml")));
     let [first, second, third, last] = scenario.batches.as_slice() else {
