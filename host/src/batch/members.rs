@@ -41,18 +41,6 @@ impl Members {
             _ => &[],
         }
     }
-
-    /// All records, group by group.
-    #[must_use]
-    pub fn records(&self) -> &[u32] {
-        &self.records
-    }
-
-    /// Where each group's records start among [`Members::records`]; one more than groups.
-    #[must_use]
-    pub fn starts(&self) -> &[u32] {
-        &self.starts
-    }
 }
 
 #[cfg(test)]
@@ -65,7 +53,5 @@ mod tests {
         let members = Members::new(&numbers, 4);
         let of: Vec<&[u32]> = (0..5).map(|group| members.of(group)).collect();
         assert_eq!(of, [&[1][..], &[0, 2], &[], &[3], &[]]);
-        assert_eq!(members.starts(), [0, 1, 3, 3, 4]);
-        assert_eq!(members.records(), [1, 0, 2, 3]);
     }
 }

@@ -42,6 +42,16 @@ pub(super) trait Make {
         out: &mut Output,
     ) -> Result<Vec<Chunk>, Failure>;
 
+    /// All partitions are made.
+    ///
+    /// # Errors
+    ///
+    /// The attempt fails.
+    fn close(&mut self, out: &mut Output) -> Result<(), Failure> {
+        let _ = out;
+        Ok(())
+    }
+
     /// The round is decided.
     fn verdict(&mut self, verdict: Verdict) {
         let _ = verdict;
@@ -110,7 +120,7 @@ impl<M: Make> Operator for Gather<M> {
             out.tally().node(Node::Stream(self.stream)).records_out += records as u64;
             parcels(target, record_type, chunks).for_each(|parcel| out.send(parcel));
         }
-        Ok(())
+        self.make.close(out)
     }
 
     fn verdict(&mut self, verdict: Verdict) {

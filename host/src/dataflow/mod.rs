@@ -22,7 +22,8 @@
 //! |---|---|
 //! | `engine`, `worker`, `graph` | what the driver holds; a worker's thread; the operators of a plan |
 //! | `control`, `report`, `failure` | what goes in and out beside data |
-//! | `operator`, `machine`, `drive`, `local` | what an operator is, its life, its timely shell, what those of a worker share |
+//! | `operator`, `machine`, `drive` | what an operator is, its life, its timely shell |
+//! | `local` | what the operators of a worker share |
 //! | `parcel`, `container` | chunks on their way |
 //! | `state/` | what is kept per key from batch to batch, and the operators that keep it |
 //! | the rest | an operator per file, named by its method, and what several of them share |

@@ -2,8 +2,8 @@
 //!
 //! xxh3-64 (seed 0) over 36 bytes, all numbers little-endian: the job's seed (8), the batch time
 //! (8), the stream's index in the plan (8), the half and the role (4: 0 before, 1 after the exchange;
-//! plus 0 for its function, 2 for its inverse, 4 for its keep), the partition (4), the sequence (4). Neither worker nor attempt nor round is in it, so a replay
-//! draws the same numbers.
+//! plus 0 for its function, 2 for its inverse, 4 for its keep), the partition (4), the sequence (4).
+//! Neither worker nor attempt nor round is in it, so a replay draws the same numbers.
 
 use xxhash_rust::xxh3::xxh3_64;
 

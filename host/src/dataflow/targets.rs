@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use crate::batch::hash::worker_of;
-
 /// The partitions of a result, and the worker that asks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Targets {
@@ -18,13 +16,10 @@ pub(super) struct Targets {
 impl Targets {
     /// Those of this worker; every partition is exactly one worker's.
     pub(super) fn mine(&self) -> Range<u32> {
-        // Partitions go to workers by range, so they ascend together.
+        // The first partition of which `worker_of` says so: rounded up.
         let first = |worker: usize| {
-            let mut partitions = 0..self.partitions;
-            let of = |partition: &u32| worker_of(*partition, self.partitions, self.workers);
-            partitions
-                .find(|partition| of(partition) >= worker)
-                .unwrap_or(self.partitions)
+            let first = (worker as u64 * u64::from(self.partitions)).div_ceil(self.workers as u64);
+            first as u32
         };
         first(self.worker)..first(self.worker + 1)
     }
@@ -38,20 +33,23 @@ impl Targets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::hash::worker_of;
 
     #[test]
     fn every_partition_is_exactly_one_workers() {
         for partitions in [1, 2, 3, 16, 100] {
             for workers in [1, 2, 3, 7, 20] {
                 let all = (0..workers).flat_map(|worker| {
-                    Targets {
+                    let targets = Targets {
                         partitions,
                         worker,
                         workers,
-                    }
-                    .mine()
+                    };
+                    targets.mine().map(move |partition| (partition, worker))
                 });
-                assert!(all.eq(0..partitions), "{partitions} over {workers}");
+                let of = |partition| worker_of(partition, partitions, workers);
+                let expected = (0..partitions).map(|partition| (partition, of(partition)));
+                assert!(all.eq(expected), "{partitions} over {workers}");
             }
         }
     }

@@ -8,9 +8,10 @@
 //!
 //! Nobody is blamed for a trap that does not happen again, or that happens only to many records
 //! together (of memory, or of time): the guilty record must trap also where nothing but its own
-//! group or key comes before it.
+//! group or key comes before it. A function of a whole partition or batch is blamed with all of it,
+//! whatever the trap: there is nothing less that it could be called with.
 //!
-//! This is pure over [`Binding`]; what follows from a find is decided in [`super::course`].
+//! This is pure over [`Binding`]; what follows from a find is decided in [`super::blame`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! Calls of a window's `keep`, which says of pairs whether they stay.
 
 use crate::batch::Chunk;
+use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::function::Request;
 
 use crate::dataflow::failure::Failure;
@@ -16,6 +17,20 @@ impl Caller {
     ///
     /// As [`Caller::process`].
     pub(in crate::dataflow) fn kept(
+        &self,
+        run: &mut Run,
+        pairs: &Chunk,
+        out: &mut Output,
+    ) -> Result<Vec<bool>, Failure> {
+        let mut kept = Vec::with_capacity(pairs.len());
+        for piece in pairs.pieces(CHUNK_BYTES) {
+            kept.extend(self.kept_of(run, &piece, out)?);
+        }
+        Ok(kept)
+    }
+
+    /// The same in one call.
+    fn kept_of(
         &self,
         run: &mut Run,
         pairs: &Chunk,

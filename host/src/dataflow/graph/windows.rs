@@ -17,7 +17,7 @@ use crate::dataflow::windows::{
     Aggregate, CountByWindow, Frame, Functions, GroupByKeyAndWindow, Ones, Partaking,
     ReduceByKeyAndWindow, ReduceByWindow, Running, RunningTotal, Sliding, Window,
 };
-use crate::topology::plan::{DEFAULT_REFRESH, Op, StreamPlan};
+use crate::topology::plan::{DEFAULT_REFRESH, OnError, Op, StreamPlan};
 
 use super::Graph;
 
@@ -54,7 +54,8 @@ impl<'scope> Graph<'_, 'scope> {
             }
             Op::CountByValueAndWindow(_) => {
                 let before = CountByValue::new(stream, plan.on_error, plan.partitions);
-                let after = Running::new((stream, plan.on_error), Ones, at.refresh());
+                // Ones are never rejected.
+                let after = Running::new((stream, OnError::Fail), Ones, at.refresh());
                 self.sliding(at, at.partaking(before), after)
             }
             _ => {

@@ -45,6 +45,9 @@ pub(in crate::dataflow) struct MapWithState {
     caller: Caller,
     store: Shared,
     attempt: Option<Arc<Attempt>>,
+    /// Bytes that the function gave in the open round, for all partitions: nothing is handed on
+    /// before the last is made.
+    given: usize,
 }
 
 /// One partition at work.
@@ -54,6 +57,7 @@ struct Work<'a> {
     batch: BatchTime,
     /// What the function gave so far.
     given: Vec<Chunk>,
+    /// Its bytes, with those that it gave for the partitions before.
     bytes: usize,
 }
 
@@ -68,6 +72,7 @@ impl MapWithState {
             caller,
             store,
             attempt: None,
+            given: 0,
         }
     }
 
@@ -216,6 +221,7 @@ impl Make for MapWithState {
         self.store.borrow_mut().forget();
         self.caller.begin(attempt);
         self.attempt = Some(Arc::clone(attempt));
+        self.given = 0;
     }
 
     fn open(&mut self, out: &mut Output) -> Result<(), Failure> {
@@ -243,14 +249,21 @@ impl Make for MapWithState {
             run: Run::new(partition),
             batch: attempt.plan.batch,
             given: Vec::new(),
-            bytes: 0,
+            bytes: self.given,
         };
         self.records(&mut work, inputs.concat(), out)?;
         self.time_out(&mut work, out)?;
         let given = work.given;
-        store.check().map_err(|kind| out.failed(partition, kind))?;
+        self.given = work.bytes;
         let pieces = given.iter().flat_map(|chunk| chunk.pieces(CHUNK_BYTES));
         Ok(pieces.collect())
+    }
+
+    fn close(&mut self, out: &mut Output) -> Result<(), Failure> {
+        let store = self.store.borrow();
+        store
+            .check()
+            .map_err(|(partition, kind)| out.failed(partition, kind))
     }
 
     fn verdict(&mut self, verdict: Verdict) {

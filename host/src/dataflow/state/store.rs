@@ -171,8 +171,13 @@ impl Store {
     }
 
     /// Says if the tables have grown too large.
-    pub(super) fn check(&self) -> Result<(), FailureKind> {
+    ///
+    /// # Errors
+    ///
+    /// With the first partition of this worker.
+    pub(super) fn check(&self) -> Result<(), (u32, FailureKind)> {
         limited(self.tables.iter().map(Table::size).sum(), STATE_BYTES)
+            .map_err(|kind| (self.targets.mine().start, kind))
     }
 
     /// What a batch that did not come to its end has left is forgotten.

@@ -86,8 +86,8 @@ impl UpdateStateByKey {
         // so that a replay cuts them the same.
         let small = table.size() + grouped.size() <= UPDATE_BYTES;
         for rows in rows.chunks(UPDATE_KEYS) {
-            let mut values = cursor;
-            let size = |row: &u32| table.size_of(*row) + values.size_of(*row);
+            let mut sizes = cursor;
+            let size = |row: &u32| table.size_of(*row) + sizes.size_of(*row);
             let cuts = match small {
                 true => vec![rows],
                 false => pieces(rows, rows.iter().map(size), UPDATE_BYTES),
@@ -141,8 +141,14 @@ impl Make for UpdateStateByKey {
         let table = store.table(partition);
         self.update((partition, table), inputs.concat(), out)?;
         let view = table.view();
-        store.check().map_err(|kind| out.failed(partition, kind))?;
         Ok(view.chunks().collect())
+    }
+
+    fn close(&mut self, out: &mut Output) -> Result<(), Failure> {
+        let store = self.store.borrow();
+        store
+            .check()
+            .map_err(|(partition, kind)| out.failed(partition, kind))
     }
 
     fn verdict(&mut self, verdict: Verdict) {

@@ -20,7 +20,10 @@ pub(super) trait Kept {
 /// By partition.
 impl Kept for Vec<Chunk> {
     fn size(&self) -> usize {
-        self.iter().map(Chunk::size).sum()
+        // Empty partitions are kept too.
+        self.iter()
+            .map(|chunk| chunk.size() + size_of::<Chunk>())
+            .sum()
     }
 }
 
@@ -163,7 +166,7 @@ mod tests {
             held.verdict(Verdict::Commit);
         }
         assert_eq!(times(&held), [5, 9]);
-        assert_eq!(held.bytes, 32);
+        assert_eq!(held.bytes, 2 * (16 + size_of::<Chunk>()));
         assert_eq!(held.up_to(BatchTime(8)).count(), 1);
         assert_eq!(held.after(BatchTime(5)).count(), 1);
     }

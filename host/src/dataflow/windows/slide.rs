@@ -51,7 +51,10 @@ impl<'a> Slide<'a> {
         let leaving = grouped(&mut keys, batches.leaving())?;
         let entering = grouped(&mut keys, batches.entering())?;
         let touched = keys.len();
-        let staying = grouped(&mut keys, batches.staying().filter(|_| staying))?;
+        let staying = match staying {
+            true => grouped(&mut keys, batches.staying())?,
+            false => Vec::new(),
+        };
         let keys = keys.into_keys();
         let at = table.find(&keys);
         let since = at.iter().map(|&row| match row {

@@ -225,7 +225,7 @@ impl<A: Aggregate> Sliding<A> {
             .change(closed, stays.then_some((moment.batch, partials)))
             .map_err(|kind| Failure {
                 node: Node::Stream(self.stream),
-                partition: 0,
+                partition: self.targets.mine().start,
                 kind,
             })
     }

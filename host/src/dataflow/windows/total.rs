@@ -1,5 +1,6 @@
 //! `reduce_by_window` with an inverse: the total of the last window, without what leaves, with what
-//! enters, each side reduced in time order. Once there was data there is a value at each slide, also for an empty window.
+//! enters, each side reduced in time order. Once there was data there is a value at each slide, also
+//! for an empty window.
 
 use std::sync::Arc;
 
@@ -61,7 +62,8 @@ impl RunningTotal {
         let leaving = batches.leaving().map(|(_, partial)| partial);
         let leaving = to_one(leaving, &self.reduce, &mut runs.main, out)?;
         let left = to_one([total, &leaving], &self.inverse, &mut runs.inverse, out)?;
-        Ok(Some(left))
+        // What has no canonical key is rejected, and the total stays.
+        Ok(Some(if left.is_empty() { total.clone() } else { left }))
     }
 
     /// Puts the records of batches into a total, one after the other where they may be rejected, to
@@ -102,6 +104,8 @@ impl RunningTotal {
         let rejected = out.tally().node(Node::Stream(self.stream)).rejected;
         let next = to_one([total, record], &self.reduce, run, out)?;
         let is_refused = out.tally().node(Node::Stream(self.stream)).rejected > rejected;
+        // The same.
+        let next = if next.is_empty() { total.clone() } else { next };
         Ok((next, is_refused))
     }
 }

@@ -150,7 +150,7 @@ pub(super) fn check_state(
             "stream {} keeps state, but `checkpoint` is `false`",
             quoted(&spec.name)
         );
-        let hint = "give a directory, or say `allow_state_loss = true`";
+        let hint = "give a directory, or say `allow_state_loss = true`, both under `[topology]`";
         reader.wrong_hint(spec.bound_at, &message, hint);
     }
 }

@@ -233,7 +233,7 @@ fn state_needs_a_checkpoint() {
         &lossy,
         &expect![[r#"
             4:12: stream `s` keeps state, but `checkpoint` is `false`
-              hint: give a directory, or say `allow_state_loss = true`"#]],
+              hint: give a directory, or say `allow_state_loss = true`, both under `[topology]`"#]],
     );
     let allowed = lossy.replace("batch =", "allow_state_loss = true\nbatch =");
     accepted(&allowed.replace("from = \"lines\"\ntype", "from = \"s\"\ntype"));
