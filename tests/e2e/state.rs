@@ -192,3 +192,67 @@ fn a_component_shows_its_states_and_migrations() {
         assert!(shown.contains(part), "`{part}` in:\n{shown}");
     }
 }
+
+#[test]
+fn a_swap_is_held_against_what_each_stream_holds_and_not_against_what_runs() {
+    let folder = Folder::new();
+    for plugin in ["totals", "totals-mean", "totals-mean-anew"] {
+        folder.install(plugin, plugin);
+    }
+    // When the last version comes, `totals` holds states of version 2, and `late`, which has not
+    // fired since, still those of version 1.
+    let scenario = folder.file(
+        "late.toml",
+        r#"
+[inline.topology]
+batch = "1s"
+[inline.plugins]
+dir = "plugins"
+[inline.source.lines]
+type = "stdin"
+[inline.stream.pairs]
+from = "lines"
+op = "map"
+function = "totals/pair"
+[inline.stream.totals]
+from = "pairs"
+op = "update_state_by_key"
+function = "totals/running"
+[inline.stream.recent]
+from = "pairs"
+op = "window"
+window = "4s"
+slide = "4s"
+[inline.stream.late]
+from = "recent"
+op = "update_state_by_key"
+function = "totals/running"
+[[batch]]
+input.lines = ["a 1"]
+[[batch]]
+[[batch]]
+[[batch]]
+expect.late = [["a", 1]]
+[[batch]]
+swap.totals = "plugins/totals-mean.wasm"
+expect.totals = [["a", { count = 1, total = 1 }]]
+[[batch]]
+swap.totals = "plugins/totals-mean-anew.wasm"
+[[batch]]
+[[batch]]
+expect.late = [["a", { count = 1, total = 1 }]]
+"#,
+    );
+    let told = stdout(&output(dshost().arg("test").arg(&scenario)));
+    let refused = "stream `late` holds states of version 1, and `totals/running` of version 2 has \
+                   no migration from it";
+    assert!(
+        told.contains("batch 6: ") && told.contains(refused),
+        "{told}"
+    );
+    let text = std::fs::read_to_string(&scenario).unwrap();
+    let swap = "swap.totals = \"plugins/totals-mean-anew.wasm\"\n";
+    std::fs::write(&scenario, text.replace(swap, "")).unwrap();
+    let told = output(dshost().arg("test").arg(&scenario));
+    assert!(told.status.success(), "{}", stdout(&told));
+}

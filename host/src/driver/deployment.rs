@@ -152,7 +152,7 @@ impl Deployment {
         Ok(Chunk::new(keys, migrated.states))
     }
 
-    /// Checks that it can go on with what `held` left behind in `streams`.
+    /// Checks that it can go on with what `streams` hold, which is of the types `held`.
     ///
     /// # Errors
     ///
@@ -160,10 +160,10 @@ impl Deployment {
     pub fn check_follows(
         &self,
         plan: &Plan,
-        held: &Self,
+        held: &Types,
         streams: impl Fn(usize) -> bool,
     ) -> Result<(), Breaks> {
-        let breaks = continuity::breaks(plan, (&held.types, &self.types), |function, from| {
+        let breaks = continuity::breaks(plan, (held, &self.types), |function, from| {
             let plugin = &self.components[&function.plugin];
             let migration = plugin.migration(&function.function, from)?;
             Some(migration.column_type)

@@ -111,8 +111,9 @@ impl Executor {
         loop {
             let trouble = match self.attempt(batch, &course) {
                 Ok((report, sinks)) => {
-                    self.versions
-                        .hold(|stream| self.fires(self.plan.streams[stream].slide, batch.time));
+                    let fired =
+                        |stream: usize| self.fires(self.plan.streams[stream].slide, batch.time);
+                    self.versions.hold(&course.deployment, fired);
                     match course.convicted() {
                         Some(Suspect { plugin, reason }) => {
                             self.versions.roll_back(batch.time, &plugin, &reason);

@@ -20,8 +20,10 @@ use super::cadence::Now;
 use super::continuity::{Breaks, migrating};
 use super::deployment::{Components, Deployment, InheritError};
 use super::status::{CandidateStatus, PluginStatus, StatusBoard, SwapEvent, SwapRecord};
+use crate::batch::function::StateSignature;
 use crate::batch::{BatchTime, Digest};
 use crate::topology::plan::Plan;
+use crate::topology::types::Types;
 
 /// Batches with input that a new version must pass before it is trusted.
 pub const PROBATION_BATCHES: u32 = 3;
@@ -53,6 +55,9 @@ struct State {
     migration: Migration,
     /// The streams that hold something since a batch that was committed.
     holding: BTreeSet<usize>,
+    /// What the states are that streams hold. Those of one that slides may be older than what
+    /// runs: they are brought over when it fires.
+    states: BTreeMap<usize, StateSignature>,
     proposed: Option<Arc<Deployment>>,
     refused: BTreeMap<String, Digest>,
     dropped: u64,
@@ -95,6 +100,7 @@ impl Versions {
             probation: 0,
             migration: Migration::None,
             holding: BTreeSet::new(),
+            states: BTreeMap::new(),
             proposed: None,
             refused: BTreeMap::new(),
             dropped: 0,
@@ -201,7 +207,7 @@ impl Versions {
         if state.probation == 0 {
             state.proven = Some(Arc::clone(&state.current));
         }
-        let mut migrating = migrating(&state.held().types, &next.types);
+        let mut migrating = migrating(&state.held_types(), &next.types);
         migrating.retain(|stream| state.holding.contains(stream));
         (state.migration, state.probation) = match migrating.is_empty() {
             true => (Migration::None, PROBATION_BATCHES),
@@ -235,9 +241,14 @@ impl Versions {
             .then(|| Arc::clone(proven))
     }
 
-    /// A batch was committed in which those streams fired: operators hold what it left.
-    pub fn hold(&self, fired: impl Fn(usize) -> bool) {
+    /// A batch of `ran` was committed in which those streams fired: operators hold what it left.
+    pub fn hold(&self, ran: &Deployment, fired: impl Fn(usize) -> bool) {
         let mut state = self.lock();
+        let states = ran.types.states.iter().enumerate();
+        let brought = states.filter_map(|(stream, held)| Some((stream, (*held)?)));
+        state
+            .states
+            .extend(brought.filter(|(stream, _)| fired(*stream)));
         let streams = self.plan.streams.iter().enumerate();
         // A window takes what it reads also when it does not fire itself.
         let holding =
@@ -351,12 +362,20 @@ impl State {
         }
     }
 
+    /// The types of what operators hold.
+    fn held_types(&self) -> Types {
+        let mut types = Types::clone(&self.held().types);
+        for (stream, held) in &self.states {
+            types.states[*stream] = Some(*held);
+        }
+        types
+    }
+
     /// Whether a deployment can go on with what is held, and with what streams start with.
     fn check(&self, plan: &Plan, next: &Deployment) -> Result<(), Breaks> {
-        let held = self.held();
-        let waiting = held.initial.streams();
+        let waiting = self.held().initial.streams();
         let holds = |stream| self.holding.contains(&stream) || waiting.contains(&stream);
-        next.check_follows(plan, held, holds)
+        next.check_follows(plan, &self.held_types(), holds)
     }
 
     /// Drops a proposal that cannot go on with what is held by now.
