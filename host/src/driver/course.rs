@@ -131,6 +131,11 @@ impl Judge {
             return Err(trouble);
         };
         match &failure.kind {
+            // The proven versions cannot do what the new one may.
+            FailureKind::Rejected(_) if course.trial.is_some() => {
+                self.after_function(course, trouble, calls)?;
+                Ok(Duration::ZERO)
+            }
             // It would be rejected, or be gone, again.
             FailureKind::Rejected(_) | FailureKind::Source(_) | FailureKind::Sink(_) => {
                 Err(trouble)
@@ -142,7 +147,7 @@ impl Judge {
         }
     }
 
-    /// The same after a function trapped or gave too much.
+    /// The same after a function trapped or gave too much, or a proven one rejected a record.
     fn after_function(
         &self,
         course: &mut Course,
