@@ -36,6 +36,17 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// One for which nothing was received, from so many sources.
+    #[must_use]
+    pub fn without_input(time: BatchTime, sources: usize) -> Self {
+        Self {
+            time,
+            input: vec![Vec::new(); sources],
+            bytes: 0,
+            cut_at: Instant::now(),
+        }
+    }
+
     /// Whether any source gave something.
     #[must_use]
     pub fn has_input(&self) -> bool {

@@ -13,6 +13,7 @@ use super::course::{Course, Judge, Suspect};
 use super::cutter::Batch;
 use super::environment::{Bound, JobEnvironment};
 use super::inspector::{Broken, Inspector, inspect};
+use super::missed::missed;
 use super::publisher::NamedSink;
 use super::samples::Keep;
 use super::status::StatusBoard;
@@ -59,6 +60,8 @@ pub struct Executor {
     round: Round,
     job_seed: u64,
     zero: Option<BatchTime>,
+    /// The batch that was committed last.
+    last: Option<BatchTime>,
 }
 
 impl Executor {
@@ -82,7 +85,7 @@ impl Executor {
         let inspector = (keep == Keep::First).then(|| Inspector::new(Arc::clone(&plan)));
         let job_seed = xxhash_rust::xxh3::xxh3_64(plan.name.as_bytes());
         let judge = Judge::new(Arc::clone(&plan), versions.clone());
-        let (round, zero) = (0, None);
+        let (round, zero, last) = (0, None, None);
         Ok(Self {
             plan,
             engine,
@@ -95,7 +98,17 @@ impl Executor {
             round,
             job_seed,
             zero,
+            last,
         })
+    }
+
+    /// The firings of windows between the last batch and `next` that must be run before it.
+    #[must_use]
+    pub fn missed(&self, next: BatchTime) -> Vec<BatchTime> {
+        match (self.zero, self.last) {
+            (Some(zero), Some(last)) => missed(&self.plan, zero, (last, next)),
+            _ => Vec::new(),
+        }
     }
 
     /// Runs a batch until it is committed.
@@ -121,6 +134,7 @@ impl Executor {
                         None => self.versions.passed(batch.has_input()),
                     }
                     self.environment.release();
+                    self.last = Some(batch.time);
                     if let Some(inspector) = &mut self.inspector {
                         inspector.look_at(self.environment.samples().batch());
                     }

@@ -279,6 +279,15 @@ impl Job {
     }
 }
 
+/// Where a batch comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// From the sources.
+    Received,
+    /// It is a firing that windows must not miss.
+    Missed,
+}
+
 /// The part of a job that runs batches.
 struct Running {
     plan: Arc<Plan>,
@@ -294,7 +303,14 @@ impl Running {
         for event in events {
             match event {
                 Event::Batch(batch) => {
-                    if !self.batch(&batch)? {
+                    for time in self.executor.missed(batch.time) {
+                        let missed = Batch::without_input(time, self.plan.sources.len());
+                        if !self.batch(&missed, Cut::Missed)? {
+                            return Ok(());
+                        }
+                    }
+                    self.queued.fetch_sub(1, Ordering::Relaxed);
+                    if !self.batch(&batch, Cut::Received)? {
                         return Ok(());
                     }
                 }
@@ -311,8 +327,8 @@ impl Running {
     }
 
     /// Runs a batch; whether it is going to be published.
-    fn batch(&mut self, batch: &Batch) -> Result<bool, JobError> {
-        let queued = self.queued.fetch_sub(1, Ordering::Relaxed) - 1;
+    fn batch(&mut self, batch: &Batch, cut: Cut) -> Result<bool, JobError> {
+        let queued = self.queued.load(Ordering::Relaxed);
         let delay = batch.cut_at.elapsed();
         let Committed {
             report,
@@ -322,6 +338,7 @@ impl Running {
         let heard = self.publisher.publish(Publication {
             batch: batch.time,
             sinks,
+            cut: cut == Cut::Received,
         });
         let records = count(&self.plan, &self.board, &report);
         let status = BatchStatus {

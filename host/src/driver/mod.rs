@@ -27,6 +27,7 @@ pub mod job;
 pub mod laws;
 pub mod lifetime;
 pub mod memory;
+pub mod missed;
 pub mod plugins;
 pub mod publisher;
 pub mod rehearsal;

@@ -34,6 +34,8 @@ pub struct NamedSink {
 
 /// The sinks that fire at one batch.
 pub struct Publication {
+    /// Whether it was cut from the sources, which are told when it is published.
+    pub cut: bool,
     /// The batch.
     pub batch: BatchTime,
     /// Indices of sinks.
@@ -110,12 +112,15 @@ fn run(
     for Publication {
         batch,
         sinks: firing,
+        cut,
     } in publications
     {
         for sink in firing {
             publish_at_last(&sinks[sink], batch).inspect_err(|_| tell(Notice::Lost))?;
         }
-        tell(Notice::Published);
+        if cut {
+            tell(Notice::Published);
+        }
     }
     Ok(())
 }
@@ -190,6 +195,7 @@ mod tests {
         let batch = BatchTime(1000);
         assert!(publisher.publish(Publication {
             batch,
+            cut: true,
             sinks: vec![0],
         }));
         let result = publisher.finish();
