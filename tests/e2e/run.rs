@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use crate::support::job::{Job, server, with_input, word_count};
-use crate::support::{Folder, Running, accept, dshost, finish, output, stderr, stdout};
+use crate::support::{Folder, PATIENCE, Running, accept, dshost, finish, output, stderr, stdout};
 
 #[test]
 fn words_over_tcp_are_counted_and_printed_byte_for_byte() {
@@ -78,7 +79,7 @@ fn a_swap_takes_effect_between_two_batches_and_loses_no_line() {
         let mut sent = 0u64;
         while peer.write_all(b"word\n").is_ok() {
             sent += 1;
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(1));
         }
         sent
     });
@@ -132,7 +133,7 @@ fn what_was_received_is_drained_on_sigterm() {
         // runs.
         status.status.success().then_some(())
     });
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     let running = job.running;
     running.signal(libc::SIGTERM);
     let lines: Vec<String> = job
@@ -418,4 +419,41 @@ fn standard_output_that_is_closed_does_not_end_a_command_badly() {
             .unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn a_window_slides_also_where_the_process_was_stopped() {
+    let folder = Folder::new();
+    let (listener, source) = server();
+    let topology = folder.topology(&format!(
+        r#"
+[topology]
+batch = "100ms"
+[source.lines]
+{source}
+[stream.recent]
+from = "lines"
+op = "window"
+window = "2s"
+slide = "2s"
+[sink.now]
+from = "lines"
+type = "print"
+[sink.then]
+from = "recent"
+type = "print"
+"#
+    ));
+    let job = Job::start(&topology);
+    let mut peer = accept(&listener);
+    let printed = || while job.lines.recv_timeout(PATIENCE).expect("it is printed") != "found" {};
+    peer.write_all(b"found\n").unwrap();
+    printed();
+    job.running.signal(libc::SIGSTOP);
+    // Longer than the window: no interval is left at which it would still hold the line.
+    std::thread::sleep(Duration::from_secs(5));
+    job.running.signal(libc::SIGCONT);
+    printed();
+    let (code, said, _) = job.stop();
+    assert_eq!(code, Some(0), "{said}");
 }
