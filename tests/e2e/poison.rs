@@ -190,3 +190,29 @@ fn where_both_versions_trap_the_record_is_at_fault_and_the_new_version_stays() {
         "{said}"
     );
 }
+
+#[test]
+fn a_function_that_fails_on_nothing_ends_the_job_or_is_told() {
+    let folder = Folder::new();
+    folder.install("ops", "ops");
+    for (function, reason) in [
+        ("wants_some", "nothing at all"),
+        ("never_empty", "`ops/never_empty` trapped: panicked at"),
+    ] {
+        let run = |on_error: &str| {
+            let text = through(&[&format!("transform {function}")], on_error);
+            with_input(
+                dshost().args(["run", "--once"]).arg(folder.topology(&text)),
+                b"",
+            )
+        };
+        let failed = run("fail");
+        assert_eq!(failed.status.code(), Some(1), "{}", stderr(&failed));
+        let said = format!("stream `s0`: a call without records was rejected: {reason}");
+        assert_said(&stderr(&failed), &[&said]);
+        let skipped = run("skip");
+        assert_eq!(skipped.status.code(), Some(0), "{}", stderr(&skipped));
+        let said = format!("rejected a call without records: {reason}");
+        assert_said(&stderr(&skipped), &[&said]);
+    }
+}

@@ -189,16 +189,17 @@ impl Entry<'_> {
         }
     }
 
-    /// Counts everything that entered as refused, for one reason.
+    /// Counts everything that entered as refused, for one reason. Where nothing entered the reason is
+    /// told all the same.
     #[cold]
     pub fn reject_all(&mut self, refusal: Refusal) {
-        let count = *self.count();
-        if count.rejected < count.records {
+        let records = self.count().records;
+        if self.count().rejected < records || records == 0 {
             self.reject(0, refusal);
-            self.count().rejected = count.records;
+            self.count().rejected = records;
         } else {
-            // There is no record that could be refused, and a reason must not be lost.
-            log::warn!("failed on nothing: {}", refusal.reason());
+            // Each record has its reason already.
+            log::warn!("failed on nothing more: {}", refusal.reason());
         }
     }
 

@@ -73,6 +73,15 @@ impl Kind {
         )
     }
 
+    /// Whether it sees a whole partition or batch, and also one without records.
+    #[must_use]
+    pub const fn sees_all(self) -> bool {
+        matches!(
+            self,
+            Self::MapPartitions | Self::Transform | Self::TransformWith
+        )
+    }
+
     /// Whether it sees and answers values only, keys passing by.
     #[must_use]
     pub const fn values_only(self) -> bool {

@@ -125,8 +125,8 @@ mod tests {
             (3, 2, 1)
         );
         assert_eq!(
-            report.samples[0].record.as_deref(),
-            Some("9007199254740993")
+            report.samples[0].what.to_string(),
+            "record `9007199254740993`"
         );
     }
 
@@ -223,7 +223,7 @@ mod tests {
         let mut tally = out.take_tally();
         let counts = |tally: &mut crate::dataflow::report::Tally, stream| {
             let report = tally.node(Node::Stream(stream));
-            let record = report.samples[0].record.clone();
+            let record = report.samples[0].what.to_string();
             (
                 report.records_in,
                 report.records_out,
@@ -231,7 +231,7 @@ mod tests {
                 record,
             )
         };
-        assert_eq!(counts(&mut tally, 0), (3, 2, 1, Some("-b".to_owned())));
-        assert_eq!(counts(&mut tally, 1), (2, 1, 1, None));
+        assert_eq!(counts(&mut tally, 0), (3, 2, 1, "record `-b`".to_owned()));
+        assert_eq!(counts(&mut tally, 1), (2, 1, 1, "a record".to_owned()));
     }
 }

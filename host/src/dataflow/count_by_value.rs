@@ -16,7 +16,7 @@ use crate::topology::plan::OnError;
 
 use super::calls::CALL_BYTES;
 use super::control::Verdict;
-use super::failure::{Failure, FailureKind, Node};
+use super::failure::{Failure, FailureKind, Node, Rejected};
 use super::gather::Make;
 use super::operator::{Attempt, Operator, Output};
 use super::parcel::Parcel;
@@ -99,7 +99,7 @@ impl CountByValue {
         };
         rejects.count(canonical.rejected.len() as u64, out);
         for (index, error) in &canonical.rejected {
-            let record = || Some(record_excerpt(&parcel.chunk, *index as usize));
+            let record = || Rejected::Record(record_excerpt(&parcel.chunk, *index as usize));
             let reason = || format!("it cannot be compared: {error}");
             rejects.tell(*index, || (record(), reason()), out)?;
         }

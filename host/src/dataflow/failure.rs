@@ -76,20 +76,45 @@ pub struct Sample {
     pub sequence: u32,
     /// Its number among the records of that call.
     pub index: u32,
-    /// The record as text, cut and escaped ([`crate::batch::text::excerpt`]); none where only the
-    /// guest has seen it (a record between two links of a chain, or input that a source could not
-    /// decode).
-    pub record: Option<String>,
+    /// What it was.
+    pub what: Rejected,
     /// Why, in the function's or the host's words, cut and escaped.
     pub reason: String,
 }
 
+/// What was rejected.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Rejected {
+    /// A record as text, cut and escaped ([`crate::batch::text::excerpt`]).
+    Record(String),
+    /// A record that the host has not seen: one between two links of a chain, or input that a
+    /// source could not decode.
+    Unseen,
+    /// A call without records: a function of a whole partition or batch failed on nothing.
+    Nothing,
+}
+
+impl Rejected {
+    /// A record, if it was seen.
+    #[must_use]
+    pub fn record(record: Option<String>) -> Self {
+        record.map_or(Self::Unseen, Self::Record)
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record(record) => write!(f, "record `{record}`"),
+            Self::Unseen => f.write_str("a record"),
+            Self::Nothing => f.write_str("a call without records"),
+        }
+    }
+}
+
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.record {
-            Some(record) => write!(f, "record `{record}`: {}", self.reason),
-            None => write!(f, "a record: {}", self.reason),
-        }
+        write!(f, "{}: {}", self.what, self.reason)
     }
 }
 
@@ -101,10 +126,9 @@ impl fmt::Display for FailureKind {
                 let names = names.collect::<Vec<_>>().join(", ");
                 write!(f, "{names} trapped: {}", call.trap)
             }
-            Self::Rejected(Sample { record, reason, .. }) => match record {
-                Some(record) => write!(f, "record `{record}` was rejected: {reason}"),
-                None => write!(f, "a record was rejected: {reason}"),
-            },
+            Self::Rejected(Sample { what, reason, .. }) => {
+                write!(f, "{what} was rejected: {reason}")
+            }
             Self::Source(error) => error.fmt(f),
             Self::Sink(error) => error.fmt(f),
             Self::TooLarge { bytes, limit } => {

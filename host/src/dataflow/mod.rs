@@ -83,7 +83,7 @@ pub use control::{CallSite, Guilty, Half, LeftOut, RoundPlan, Skips, Verdict};
 pub use engine::{Engine, Exchange, Options, PANIC_EXIT_CODE, StartError};
 pub use environment::Environment;
 pub use failed_call::{FailedCall, Grain};
-pub use failure::{Failure, FailureKind, Node, Sample, Trapped};
+pub use failure::{Failure, FailureKind, Node, Rejected, Sample, Trapped};
 pub use report::{COUNTERS, Decided, NodeReport, RoundReport, SAMPLES};
 pub use seed::seed;
 pub use state::{Frozen, Shape, Stretch, Table, Timing};

@@ -3,7 +3,7 @@
 
 use crate::topology::plan::OnError;
 
-use super::failure::{Failure, FailureKind, Node, Sample};
+use super::failure::{Failure, FailureKind, Node, Rejected, Sample};
 use super::operator::Output;
 
 /// What is said of rejected records when no reason was kept.
@@ -25,7 +25,7 @@ impl Rejects {
         out.tally().node(self.node).rejected += records;
     }
 
-    /// Tells of one of them; `record` and `reason` are made only if the sample is kept.
+    /// Tells of one of them; what it was and the reason are made only if the sample is kept.
     ///
     /// # Errors
     ///
@@ -33,16 +33,16 @@ impl Rejects {
     pub(super) fn tell(
         &self,
         index: u32,
-        sample: impl FnOnce() -> (Option<String>, String),
+        sample: impl FnOnce() -> (Rejected, String),
         out: &mut Output,
     ) -> Result<(), Failure> {
         let make = || {
-            let (record, reason) = sample();
+            let (what, reason) = sample();
             Sample {
                 partition: self.partition,
                 sequence: self.sequence,
                 index,
-                record,
+                what,
                 reason,
             }
         };

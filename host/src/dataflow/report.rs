@@ -196,13 +196,14 @@ fn nanoseconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataflow::failure::Rejected;
 
     fn sample(partition: u32, sequence: u32) -> Sample {
         Sample {
             partition,
             sequence,
             index: 0,
-            record: None,
+            what: Rejected::Unseen,
             reason: String::new(),
         }
     }

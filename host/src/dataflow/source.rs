@@ -10,7 +10,7 @@ use crate::topology::plan::OnError;
 
 use super::control::Verdict;
 use super::environment::Environment;
-use super::failure::{Failure, FailureKind, Node};
+use super::failure::{Failure, FailureKind, Node, Rejected};
 use super::operator::{Attempt, More, Operator, Output};
 use super::parcel::Parcel;
 use super::rejects::{NO_REASON, Rejects};
@@ -88,10 +88,11 @@ impl Source {
         };
         rejects.count(decoded.rejected, out);
         for (index, reason) in (0..).zip(&decoded.samples) {
-            rejects.tell(index, || (None, excerpt(reason.as_bytes())), out)?;
+            let reason = || excerpt(reason.as_bytes());
+            rejects.tell(index, || (Rejected::Unseen, reason()), out)?;
         }
         if decoded.samples.is_empty() {
-            rejects.tell(0, || (None, NO_REASON.to_owned()), out)?;
+            rejects.tell(0, || (Rejected::Unseen, NO_REASON.to_owned()), out)?;
         }
         Ok(())
     }

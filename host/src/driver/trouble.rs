@@ -103,6 +103,7 @@ impl fmt::Display for Blamed {
         write!(f, "stream `{}`: ", self.stream)?;
         match (&self.record, self.units) {
             (Some(record), _) => write!(f, "record `{record}` was rejected: ")?,
+            (None, 0) => f.write_str("a call without records was rejected: ")?,
             (None, 1) => f.write_str("the one record of the call was rejected: ")?,
             (None, units) => write!(f, "all {units} records of the call were rejected: ")?,
         }

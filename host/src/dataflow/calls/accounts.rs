@@ -4,7 +4,7 @@ use crate::batch::Chunk;
 use crate::batch::function::Report;
 use crate::batch::text::{excerpt, record_excerpt};
 use crate::dataflow::control::LeftOut;
-use crate::dataflow::failure::Failure;
+use crate::dataflow::failure::{Failure, Rejected};
 use crate::dataflow::operator::Output;
 use crate::dataflow::rejects::NO_REASON;
 
@@ -24,18 +24,18 @@ impl Caller {
             out.tally().node(part.node()).count(name, *amount);
         }
         for (number, (link, count)) in (0..).zip(part.links.iter().zip(&report.links)) {
-            if count.rejected == 0 {
-                continue;
-            }
-            let rejects = link.rejects(run);
-            rejects.count(count.rejected, out);
             let mut told = report
                 .rejections
                 .iter()
                 .filter(|one| one.at.link == number)
                 .peekable();
+            if count.rejected == 0 && told.peek().is_none() {
+                continue;
+            }
+            let rejects = link.rejects(run);
+            rejects.count(count.rejected, out);
             if told.peek().is_none() {
-                rejects.tell(0, || (None, NO_REASON.to_owned()), out)?;
+                rejects.tell(0, || (Rejected::Unseen, NO_REASON.to_owned()), out)?;
             }
             for one in told {
                 // Only the first link's records were seen by the host, and what it found guilty. The
@@ -43,16 +43,17 @@ impl Caller {
                 let index = one.at.index as usize;
                 let seen = number == 0 && index < input.len();
                 let guilty = left_out.and_then(|left_out| left_out.unit(one.at));
-                let record = || match guilty {
-                    Some(guilty) => Some(guilty.record.clone()),
-                    None => seen.then(|| record_excerpt(input, index)),
+                let what = || match guilty {
+                    Some(guilty) => Rejected::Record(guilty.record.clone()),
+                    None if count.records == 0 => Rejected::Nothing,
+                    None => Rejected::record(seen.then(|| record_excerpt(input, index))),
                 };
                 let reason = || match left_out {
                     Some(LeftOut::All { reason }) => reason.clone(),
                     _ if guilty.is_some() => one.reason.clone(),
                     _ => excerpt(one.reason.as_bytes()),
                 };
-                rejects.tell(one.at.index, || (record(), reason()), out)?;
+                rejects.tell(one.at.index, || (what(), reason()), out)?;
             }
         }
         Ok(())

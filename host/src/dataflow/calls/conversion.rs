@@ -5,7 +5,7 @@ use crate::batch::canonical::canonical_column;
 use crate::batch::convert::{Converted, NOT_EXACT, convert, without};
 use crate::batch::text::record_excerpt;
 use crate::batch::{Chunk, Column, RecordType};
-use crate::dataflow::failure::Failure;
+use crate::dataflow::failure::{Failure, Rejected};
 use crate::dataflow::operator::Output;
 
 use super::{Caller, Part, Run};
@@ -65,7 +65,7 @@ impl Caller {
         let rejects = part.links[0].rejects(run);
         rejects.count(converted.rejected.len() as u64, out);
         for &index in &converted.rejected {
-            let record = || Some(record_excerpt(input, index as usize));
+            let record = || Rejected::Record(record_excerpt(input, index as usize));
             rejects.tell(index, || (record(), NOT_EXACT.to_owned()), out)?;
         }
         Ok(converted)
@@ -89,7 +89,7 @@ impl Caller {
         let rejects = link.rejects(run);
         rejects.count(canonical.rejected.len() as u64, out);
         for (index, error) in &canonical.rejected {
-            let record = || Some(record_excerpt(&chunk, *index as usize));
+            let record = || Rejected::Record(record_excerpt(&chunk, *index as usize));
             rejects.tell(
                 *index,
                 || (record(), format!("its key is none: {error}")),

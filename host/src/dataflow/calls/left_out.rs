@@ -91,11 +91,7 @@ pub(super) fn nothing(gives: RecordType, records: usize, reason: &str) -> Outcom
     };
     let report = Report {
         links: vec![count],
-        rejections: if records == 0 {
-            Vec::new()
-        } else {
-            vec![rejection]
-        },
+        rejections: vec![rejection],
         counters: Vec::new(),
     };
     Outcome::records(Chunk::empty(gives), report)

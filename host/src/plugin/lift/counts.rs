@@ -85,7 +85,7 @@ pub(super) fn report(
         due = Records::after(*kind, passed);
         links.push(count);
     }
-    let rejections = rejections(&links, skip, report.rejections)?;
+    let rejections = rejections((kinds, &links), skip, report.rejections)?;
     let report = Report {
         links,
         rejections,
@@ -96,12 +96,16 @@ pub(super) fn report(
 
 /// The first rejections, checked against the counts, their reasons cut and made printable.
 fn rejections(
-    links: &[LinkCount],
+    (kinds, links): (&[Kind], &[LinkCount]),
     skip: &[RecordRef],
     rejections: Vec<wire::Rejection>,
 ) -> Result<Vec<Rejection>, Trap> {
     let counted: u64 = links.iter().map(|link| link.rejected).sum();
-    if rejections.len() as u64 > counted {
+    // A function of a whole partition or batch may fail on nothing, which is no record.
+    let on_nothing = |(kind, link): (&Kind, &LinkCount)| kind.sees_all() && link.records == 0;
+    let nothing: Vec<bool> = kinds.iter().zip(links).map(on_nothing).collect();
+    let failures = nothing.iter().filter(|nothing| **nothing).count() as u64;
+    if rejections.len() as u64 > counted + failures {
         return broken(format!(
             "it gave reasons for {} rejections of {counted}",
             rejections.len()
@@ -114,7 +118,8 @@ fn rejections(
         let known = links
             .get(at.link as usize)
             .is_some_and(|link| u64::from(at.index) < link.records + skipped);
-        if !known {
+        let nothing = at.index == 0 && nothing.get(at.link as usize) == Some(&true);
+        if !known && !nothing {
             return broken(format!(
                 "it rejected record {} of link {}, which did not come",
                 at.index, at.link
@@ -147,7 +152,7 @@ mod tests {
             at: wire::RecordRef { link: 0, index },
             reason: "x".repeat(10_000),
         });
-        let kept = rejections(&links, &[], rejected.collect()).unwrap();
+        let kept = rejections((&[Kind::Map], &links), &[], rejected.collect()).unwrap();
         assert_eq!(kept.len(), MAX_REASONS);
         assert_eq!(kept[0].reason.chars().count(), MAX_REASON_CHARACTERS + 1);
     }

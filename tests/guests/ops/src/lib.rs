@@ -389,6 +389,7 @@ plugin!(
     poison::fussy_partition,
     poison::fussy_batch,
     poison::never_empty,
+    poison::wants_some,
     poison::fussy_zip,
     poison::fussy_total,
     poison::fussy_sums,

@@ -111,3 +111,12 @@ pub fn fussy_sums(key: &str, value: Option<i64>, state: &mut State<i64>) -> Opti
     state.update(sum + value);
     Some((key.to_owned(), sum + value))
 }
+
+/// Fails where there is nothing.
+#[transform]
+pub fn wants_some(words: Vec<&str>) -> Result<[i64; 1], &'static str> {
+    match words.len() {
+        0 => Err("nothing at all"),
+        count => Ok([count as i64]),
+    }
+}
