@@ -190,3 +190,45 @@ type = "print"
         stderr(&unknown)
     );
 }
+
+#[test]
+fn check_tells_all_wrong_parameters_where_they_stand() {
+    let folder = Folder::new();
+    folder.install("ops", "ops");
+    let topology = folder.topology(
+        r#"[topology]
+batch = "1s"
+[plugins]
+dir = "plugins"
+[source.lines]
+type = "stdin"
+[stream.a]
+from = "lines"
+op = "map"
+function = "ops/append"
+params = { sufix = "x" }
+[stream.b]
+from = "lines"
+op = "map"
+function = "ops/append"
+params = { suffix = 3 }
+[sink.a_out]
+from = "a"
+type = "print"
+[sink.b_out]
+from = "b"
+type = "print"
+"#,
+    );
+    let checked = output(dshost().arg("check").arg(&topology));
+    assert_eq!(checked.status.code(), Some(2));
+    let said = stderr(&checked);
+    for part in [
+        "topology.toml:10:12: stream `a` cannot bind its function to `ops`: ",
+        "missing field `suffix`",
+        "topology.toml:15:12: stream `b` cannot bind its function to `ops`: ",
+        "invalid type: integer `3`, expected a string",
+    ] {
+        assert!(said.contains(part), "`{part}` in:\n{said}");
+    }
+}

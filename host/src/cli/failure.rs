@@ -13,9 +13,9 @@ use crate::driver::JobError;
 use crate::driver::deployment::ComposeError;
 use crate::driver::initial::InitialErrorKind;
 use crate::driver::plugins::PluginsError;
-use crate::driver::reload::with_causes;
 use crate::driver::trouble::{BatchError, Blamed, Trouble};
 use crate::plugin::LoadError;
+use crate::topology::problem::with_causes;
 
 /// A job's error as the user sees it.
 pub(super) fn describe(error: &JobError, topology: &Path) -> CliError {
@@ -39,12 +39,10 @@ pub(super) fn plugins(error: &PluginsError, topology: &Path) -> CliError {
     match error {
         PluginsError::Engine(_) => CliError::job(error),
         PluginsError::Load(errors) => load_errors(errors, topology),
-        PluginsError::Compose(ComposeError::Types(problems)) => {
+        PluginsError::Compose(ComposeError(problems)) => {
             load::problems(&problems.clone().in_file(topology))
         }
-        PluginsError::Compose(ComposeError::Bind { .. }) | PluginsError::Swap(_) => {
-            CliError::usage(error)
-        }
+        PluginsError::Swap(_) => CliError::usage(error),
         PluginsError::Initial(error) => match &error.kind {
             InitialErrorKind::Lines(problems) => load::problems(problems),
             other => CliError::usage(error).maybe_hint(other.hint()),

@@ -12,9 +12,10 @@ use super::initial::{Initial, InitialError};
 use super::lifetime::{Fresh, Kept};
 use crate::batch::function::{Program, Role, Segment, Trap};
 use crate::batch::{Chunk, Digest, RecordType};
+use crate::plugin::bind::BindErrorKind;
 use crate::plugin::{BindError, ChainRequest, Component, Link};
 use crate::topology::plan::{Instances, Op, Plan, StreamPlan};
-use crate::topology::problem::Problems;
+use crate::topology::problem::{Problem, Problems, quoted, with_causes};
 use crate::topology::types::{Signatures, Types, infer};
 
 /// Components by plugin name.
@@ -33,23 +34,27 @@ pub struct Deployment {
     pub initial: Initial,
 }
 
-/// Versions that do not fit the plan or each other.
+/// Versions that do not fit the plan or each other: functions that are missing, have the wrong kinds
+/// or types, or cannot be opened; all of them.
 #[derive(Debug, thiserror::Error)]
-pub enum ComposeError {
-    /// Functions are missing or have the wrong kinds or types.
-    #[error("{0}")]
-    Types(Problems),
-    /// A function cannot be opened.
-    #[error("stream `{stream}` cannot bind its {}", role.name())]
-    Bind {
-        /// The stream.
-        stream: String,
-        /// Which of its functions.
-        role: Role,
-        /// Why.
-        #[source]
-        error: BindError,
-    },
+#[error("{0}")]
+pub struct ComposeError(pub Problems);
+
+/// A function that cannot be opened, at the stream that names it.
+fn unbound(stream: &StreamPlan, role: Role, error: &BindError) -> Box<Problem> {
+    let (name, plugin) = (quoted(&stream.name), quoted(&error.plugin));
+    let cause = with_causes(&*error.kind);
+    let message = format!(
+        "stream {name} cannot bind its {} to {plugin}: {cause}",
+        role.name()
+    );
+    let problem = Problem::error(Some(stream.at), &message);
+    Box::new(match *error.kind {
+        BindErrorKind::NoParams(_) | BindErrorKind::Refused(_) => {
+            problem.hint("`params = { … }` of a stream go to its functions")
+        }
+        _ => problem,
+    })
 }
 
 /// States that a stream starts with, and that cannot be brought to a new version.
@@ -73,21 +78,26 @@ impl Deployment {
             .iter()
             .map(|(name, component)| (name.clone(), component.signatures().to_vec()))
             .collect();
-        let types = infer(plan, &signatures).map_err(ComposeError::Types)?;
+        let types = infer(plan, &signatures).map_err(ComposeError)?;
         let composer = Composer {
             plan,
             types: &types,
             components: &components,
         };
         let mut programs = BTreeMap::new();
+        let mut problems = Problems::default();
         for (stage, streams) in plan.stages().iter().enumerate() {
             for role in Role::ALL {
-                let program = composer.program(role, streams)?;
-                if !program.is_empty() {
-                    programs.insert((stage, role), program);
+                match composer.program(role, streams) {
+                    Ok(program) if program.is_empty() => {}
+                    Ok(program) => {
+                        programs.insert((stage, role), program);
+                    }
+                    Err(problem) => problems.add(*problem),
                 }
             }
         }
+        problems.into_result().map_err(ComposeError)?;
         Ok(Self {
             components,
             types: Arc::new(types),
@@ -200,7 +210,7 @@ struct Composer<'a> {
 impl Composer<'_> {
     /// The segments of a stage: a chain is cut wherever a record must be converted between two
     /// links.
-    fn program(&self, role: Role, stage: &[usize]) -> Result<Program, ComposeError> {
+    fn program(&self, role: Role, stage: &[usize]) -> Result<Program, Box<Problem>> {
         let bound: Vec<usize> = stage
             .iter()
             .copied()
@@ -215,7 +225,7 @@ impl Composer<'_> {
             .collect()
     }
 
-    fn segment(&self, role: Role, links: &[usize]) -> Result<Segment, ComposeError> {
+    fn segment(&self, role: Role, links: &[usize]) -> Result<Segment, Box<Problem>> {
         let first = self.stream(links[0]);
         let plan_of = |plugin: &str| {
             self.plan
@@ -236,11 +246,7 @@ impl Composer<'_> {
         };
         let binding = component
             .bind(request)
-            .map_err(|error| ComposeError::Bind {
-                stream: first.name.clone(),
-                role,
-                error,
-            })?;
+            .map_err(|error| unbound(first, role, &error))?;
         let binding = match settings.instances {
             Instances::Partition => binding,
             Instances::Job => Arc::new(Kept::new(binding)),

@@ -21,7 +21,7 @@ use super::deployment::Deployment;
 use super::executor::{Committed, Executor, ExecutorOptions};
 use super::plugins::{PluginsError, load_plugins, plugin_engine};
 use super::publisher::{LostSink, NamedSink, Notice, Publication, Publisher};
-use super::reload::{Reloader, with_causes};
+use super::reload::Reloader;
 use super::samples::Keep;
 use super::status::{BatchStatus, OperatorStatus, Status, StatusBoard};
 use super::trouble::BatchError;
@@ -35,6 +35,7 @@ use crate::sink::print::Output;
 use crate::source::OpenContext;
 use crate::topology::describe;
 use crate::topology::plan::{Plan, SinkPlan, SourcePlan, StreamPlan};
+use crate::topology::problem::with_causes;
 use crate::{sink, source};
 
 /// Threads that move bytes between sockets and buffers.

@@ -22,6 +22,7 @@ use super::versions::Versions;
 use crate::batch::Digest;
 use crate::plugin::{Component, ComponentFile, Engine, LoadError};
 use crate::topology::plan::{Plan, PluginPlan};
+use crate::topology::problem::with_causes;
 
 /// Between two looks when no event comes: events get lost when queues overflow and directories are
 /// replaced, and some file systems send none.
@@ -358,19 +359,6 @@ fn stamp(path: &PathBuf) -> Option<Stamp> {
         length: metadata.len(),
         inode: metadata.ino(),
     })
-}
-
-/// An error and its causes in one line.
-#[must_use]
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

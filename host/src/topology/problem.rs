@@ -228,9 +228,22 @@ impl fmt::Display for Problems {
 
 // === Words ===
 
+/// An error and its causes in one line.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 /// A name as messages show it: in backticks, and not endless.
 #[must_use]
-pub(super) fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     let mut shown: String = name.chars().take(MAX_QUOTED_CHARS).collect();
     if shown.len() < name.len() {
         shown.push('…');
