@@ -86,4 +86,4 @@ pub use failed_call::{FailedCall, Grain};
 pub use failure::{Failure, FailureKind, Node, Rejected, Sample, Trapped};
 pub use report::{COUNTERS, Decided, NodeReport, RoundReport, SAMPLES};
 pub use seed::seed;
-pub use state::{Frozen, Shape, Stretch, Table, Timing};
+pub use state::{Frozen, MIGRATE_BYTES, Shape, Stretch, Table, Timing};

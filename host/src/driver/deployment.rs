@@ -12,6 +12,7 @@ use super::initial::{Initial, InitialError};
 use super::lifetime::{Fresh, Kept};
 use crate::batch::function::{Program, Role, Segment, Trap};
 use crate::batch::{Chunk, Digest, RecordType};
+use crate::dataflow::MIGRATE_BYTES;
 use crate::plugin::bind::BindErrorKind;
 use crate::plugin::{BindError, ChainRequest, Component, Link};
 use crate::topology::plan::{Instances, Op, Plan, StreamPlan};
@@ -155,11 +156,19 @@ impl Deployment {
         let program = stage.and_then(|stage| self.programs.get(&(stage, Role::Main)));
         let segment = program.and_then(|program| program.first());
         let binding = &segment.expect("a stateful stream binds a function").binding;
-        let migrated = binding.migrate(from, pairs.value())?;
-        let kept = (0..).zip(&migrated.kept).filter(|(_, kept)| **kept);
-        let kept: Vec<u32> = kept.map(|(index, _)| index).collect();
-        let keys = pairs.key().map(|keys| keys.take(&kept));
-        Ok(Chunk::new(keys, migrated.states))
+        let mut brought = Vec::new();
+        for piece in pairs.pieces(MIGRATE_BYTES) {
+            let migrated = binding.migrate(from, piece.value())?;
+            let kept = (0..).zip(&migrated.kept).filter(|(_, kept)| **kept);
+            let kept: Vec<u32> = kept.map(|(index, _)| index).collect();
+            let keys = piece.key().map(|keys| keys.take(&kept));
+            brought.push(Chunk::new(keys, migrated.states));
+        }
+        let record_type = self.types.state_record(stream);
+        Ok(Chunk::concat(
+            record_type.expect("a stateful stream holds pairs"),
+            &brought,
+        ))
     }
 
     /// Checks that it can go on with what `streams` hold, which is of the types `held`.

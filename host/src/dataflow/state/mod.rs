@@ -36,6 +36,7 @@ pub(super) use admit::Admit;
 pub use frozen::{Frozen, Stretch};
 pub(super) use map_with_state::MapWithState;
 pub(super) use snapshots::Snapshots;
+pub use store::MIGRATE_BYTES;
 pub(super) use store::{Shared, Store};
 pub use table::{Shape, Table, Timing};
 pub(super) use update_state_by_key::UpdateStateByKey;

@@ -259,6 +259,11 @@ impl Page {
         Some(alive.collect())
     }
 
+    /// Bytes of the keys and the states, without garbage.
+    pub(super) fn live(&self) -> usize {
+        self.keys.size() + self.cells.live()
+    }
+
     /// Bytes that it takes.
     pub(super) fn size(&self) -> usize {
         let times = self

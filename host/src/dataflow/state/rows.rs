@@ -142,7 +142,8 @@ impl Rows {
                 continue;
             }
             let (page, at) = on_one_page(run);
-            limited(self.pages[page].size() + states.size(), PAGE_BYTES)?;
+            // Garbage goes by itself, and how much of it there is must not matter.
+            limited(self.pages[page].live() + states.size(), PAGE_BYTES)?;
             self.on_page(page, |page| page.change(&at, verdicts, &states));
         }
         Ok(())
@@ -265,7 +266,7 @@ impl Rows {
                 let mut old = cells::States::new(self.shape.state);
                 page.read(piece, &mut old);
                 let Migrated { kept, states } = convert(&old.finish())?;
-                limited(new.size() + states.size(), PAGE_BYTES)?;
+                limited(new.live() + states.size(), PAGE_BYTES)?;
                 let verdict = |kept: &bool| match kept {
                     true => Change::Set,
                     false => Change::Remove,

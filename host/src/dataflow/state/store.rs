@@ -23,7 +23,7 @@ use super::table::{Shape, Table, Timing};
 const STATE_BYTES: usize = 16 * 1024 * 1024 * 1024;
 
 /// States that are brought to another version in one call, in bytes.
-const MIGRATE_BYTES: usize = 16 * 1024 * 1024;
+pub const MIGRATE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The tables of a stateful stream on one worker.
 pub(in crate::dataflow) struct Store {
