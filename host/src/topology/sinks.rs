@@ -1,7 +1,7 @@
 //! `[sink.NAME]`: where records go.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
 use super::plan::Target;
 use super::problem::{listed, quoted};
@@ -112,6 +112,18 @@ fn suffix(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<String> {
     Some(text.value.into_owned())
 }
 
+/// What a sink writes, however its path is spelt.
+fn place<'s>(sink: &'s SinkSpec<'_>) -> (Option<PathBuf>, Option<&'s str>) {
+    let Some(Target::TextFiles { prefix, suffix }) = &sink.target else {
+        return (None, None);
+    };
+    let plain = |prefix: &PathBuf| {
+        let parts = prefix.components();
+        parts.filter(|part| *part != Component::CurDir).collect()
+    };
+    (prefix.as_ref().map(plain), suffix.as_deref())
+}
+
 /// Tells of sinks that would write the same directories.
 fn check_directories(reader: &mut Reader<'_>, sinks: &[SinkSpec<'_>]) {
     let mut taken: Vec<&SinkSpec<'_>> = Vec::new();
@@ -119,7 +131,7 @@ fn check_directories(reader: &mut Reader<'_>, sinks: &[SinkSpec<'_>]) {
         if !matches!(sink.target, Some(Target::TextFiles { .. })) {
             continue;
         }
-        if let Some(first) = taken.iter().find(|other| other.target == sink.target) {
+        if let Some(first) = taken.iter().find(|other| place(other) == place(sink)) {
             let names = listed([first.name.as_str(), sink.name.as_str()]);
             let message = format!("sinks {names} both write the same directories");
             reader.wrong_hint(
@@ -204,6 +216,13 @@ mod tests {
             &with(text),
             &expect![[r#"
             4:7: sinks `a` and `b` both write the same directories
+              hint: give them different `prefix` or `suffix`"#]],
+        );
+        let text = "[sink.a]\nfrom = \"lines\"\ntype = \"text_files\"\nprefix = \"./out/x\"\n[sink.b]\nfrom = \"lines\"\ntype = \"text_files\"\nprefix = \"out/x\"";
+        check_rejected(
+            &with(text),
+            &expect![[r#"
+            5:7: sinks `a` and `b` both write the same directories
               hint: give them different `prefix` or `suffix`"#]],
         );
     }
