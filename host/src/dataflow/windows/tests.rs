@@ -491,3 +491,28 @@ fn an_attempt_that_failed_leaves_nothing_for_the_next() {
     );
     assert_eq!(sent, "0.0>0 [(b,0)].\n");
 }
+
+#[test]
+fn keep_is_asked_in_pieces() {
+    let mut job = Job::new();
+    let sums = running_sums(&mut job, 1, 1);
+    let keep = not_zero();
+    job.other(sums, Role::Keep, (PAIR, &keep));
+    job.sink(sums);
+    let world = job.world();
+    let mut engine = Engine::start(&job.plan, 1, world.clone()).unwrap();
+    let pairs: Vec<String> = (0..30_000).map(|key| format!("(key{key:020},1)")).collect();
+    world.feed(0, &[chunk(PAIR, &pairs)], pairs.len());
+    engine.begin(job.round_of(1, 1));
+    assert_eq!(engine.wait(PATIENCE).expect("decided in time").failures, []);
+    engine.verdict(1, Verdict::Commit);
+    let staged = world.staged();
+    let given: usize = staged.iter().map(|(_, records)| records.len()).sum();
+    assert_eq!(given, pairs.len());
+    let (_, calls) = keep.count();
+    assert!(
+        calls > staged.len(),
+        "{calls} calls for {} partitions",
+        staged.len()
+    );
+}

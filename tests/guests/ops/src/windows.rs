@@ -1,7 +1,8 @@
 //! Functions of windows: inverses, what `keep` asks, and what they need.
 
 use dshost_guest::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 
 // === inverses ===
 
@@ -118,4 +119,48 @@ pub fn stroke(word: &str) -> (&str, &'static str) {
 #[map]
 pub fn stroke_pair(_: &str) -> (&'static str, i64) {
     ("|", 1)
+}
+
+// === keys that are none ===
+
+/// A key with one field; where it is written `twice` it has no canonical form, and is none.
+#[derive(Deserialize)]
+pub struct Twin {
+    #[serde(rename = "field")]
+    _field: i64,
+    #[serde(skip)]
+    twice: bool,
+}
+
+impl Twin {
+    const fn new(twice: bool) -> Self {
+        Self { _field: 0, twice }
+    }
+}
+
+impl Serialize for Twin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = 1 + usize::from(self.twice);
+        let mut map = serializer.serialize_map(Some(fields))?;
+        for _ in 0..fields {
+            map.serialize_entry("field", &0)?;
+        }
+        map.end()
+    }
+}
+
+#[map]
+pub fn twin(value: &str) -> Result<(Twin, i64), std::num::ParseIntError> {
+    Ok((Twin::new(false), value.parse()?))
+}
+
+/// Gives a key that is none for 13.
+#[reduce]
+pub fn add_twins((_, a): (Twin, i64), (_, b): (Twin, i64)) -> (Twin, i64) {
+    (Twin::new(a + b == 13), a + b)
+}
+
+#[inverse]
+pub fn sub_twins((_, total): (Twin, i64), (_, leaving): (Twin, i64)) -> (Twin, i64) {
+    (Twin::new(total - leaving == 13), total - leaving)
 }
