@@ -507,7 +507,7 @@ fn keep_is_asked_in_pieces() {
     assert_eq!(engine.wait(PATIENCE).expect("decided in time").failures, []);
     engine.verdict(1, Verdict::Commit);
     let staged = world.staged();
-    let given: usize = staged.iter().map(|(_, records)| records.len()).sum();
+    let given: usize = staged.values().map(Vec::len).sum();
     assert_eq!(given, pairs.len());
     let (_, calls) = keep.count();
     assert!(
