@@ -72,7 +72,10 @@ pub(super) fn keys(
         }
         if matches!(*key, "keep" | "refresh") && !has_inverse {
             let message = format!("{} has {} without `inverse`", table.label, quoted(key));
-            let hint = "without it, a key leaves with its last batch";
+            let hint = match *key {
+                "keep" => "without it, a key leaves with its last batch",
+                _ => "without it, every slide reduces its window anew",
+            };
             reader.wrong_hint(item.key_at, &message, hint);
         }
     }

@@ -269,7 +269,7 @@ fn a_window_has_a_length_and_what_undoes_it() {
             6:1: stream `s` has `keep` without `inverse`
               hint: without it, a key leaves with its last batch
             7:1: stream `s` has `refresh` without `inverse`
-              hint: without it, a key leaves with its last batch
+              hint: without it, every slide reduces its window anew
             7:11: `refresh` of stream `s` is `0`, which is out of range
               hint: it is 1 to 4294967295"#]],
     );

@@ -175,8 +175,8 @@ impl<'p> Bound<'p> {
         );
         let hint = match (input.key, given.key) {
             (Some(_), None) if given.value == ColumnType::Msgpack => {
-                "the function wants pairs; a `map` of `Single((key, value)): Single<(K, V)>` makes \
-                 them of values that hold both"
+                "the function wants pairs; a `map` whose argument is `Single((key, value)): \
+                 Single<(K, V)>` makes them of values that hold both"
             }
             (Some(_), None) => "the function wants pairs; let a `map` give them",
             (None, Some(_)) => "the function is given pairs; let it take a 2-tuple",
@@ -307,15 +307,19 @@ impl<'p> Bound<'p> {
 }
 
 fn wrong_kind((stream, role): (&StreamPlan, Role), what: &str, kind: Kind) -> Box<Problem> {
-    let message = format!("{what}, which is a `{kind}` function");
-    let wanted = stream.op.kind_as(role).map_or("", Kind::name);
+    let a = |kind: &str| match kind.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        true => format!("an `{kind}` function"),
+        false => format!("a `{kind}` function"),
+    };
+    let message = format!("{what}, which is {}", a(kind.name()));
+    let wanted = a(stream.op.kind_as(role).map_or("", Kind::name));
     let hint = match (role, Op::with_kind(kind)) {
         (Role::Main, Some(op)) => {
-            format!("this operator calls a `{wanted}` function; or write `op = \"{op}\"`")
+            format!("this operator calls {wanted}; or write `op = \"{op}\"`")
         }
-        (Role::Main, None) => format!("this operator calls a `{wanted}` function"),
-        (Role::Inverse, _) => format!("`inverse` takes an `{wanted}` function"),
-        (Role::Keep, _) => format!("`keep` takes a `{wanted}` function of pairs"),
+        (Role::Main, None) => format!("this operator calls {wanted}"),
+        (Role::Inverse, _) => format!("`inverse` takes {wanted}"),
+        (Role::Keep, _) => format!("`keep` takes {wanted} of pairs"),
     };
     problem(stream, &message, &hint)
 }

@@ -287,7 +287,7 @@ fn a_mismatch_names_both_ends() {
         &["map p/any", "map p/swap"],
         &expect![[r#"
             12:12: stream `s1` calls `p/swap`, which takes (text, int64), but `s0` gives msgpack
-              hint: the function wants pairs; a `map` of `Single((key, value)): Single<(K, V)>` makes them of values that hold both"#]],
+              hint: the function wants pairs; a `map` whose argument is `Single((key, value)): Single<(K, V)>` makes them of values that hold both"#]],
     );
     check(
         &["map p/pair", "map p/pair"],
@@ -544,7 +544,7 @@ fn an_inverse_and_a_keep_fit_their_reduce() {
     tell(
         "inverse = \"p/sub\"\nkeep = \"p/sub\"",
         &expect![[r#"
-            12:12: stream `s1` calls `p/sub`, which is a `inverse` function
+            12:12: stream `s1` calls `p/sub`, which is an `inverse` function
               hint: `keep` takes a `filter` function of pairs"#]],
     );
     tell(
