@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::{Chunk, RecordType};
 
 use super::control::Verdict;
@@ -72,7 +73,11 @@ impl Operator for Dealer {
             next = (next + records) % hands.len();
         }
         for (partition, hand) in (0..).zip(hands) {
-            for parcel in parcels(partition, record_type, hand) {
+            // What a hand got of each chunk is small: functions are called for more at once.
+            let dealt = Chunk::concat(record_type, &hand);
+            drop(hand);
+            let pieces: Vec<Chunk> = dealt.pieces(CHUNK_BYTES).collect();
+            for parcel in parcels(partition, record_type, pieces) {
                 out.send(Parcel {
                     target: partition,
                     ..parcel
@@ -125,14 +130,9 @@ mod tests {
         input.reverse();
         let (sent, _) = round(&mut Dealer::new(0, 3, all(1)), &job.attempt(&[3]), input);
         expect![[r#"
-            0.0>0 [0]
-            0.1>0 [3]
-            0.2>0 [6].
-            1.0>1 [1]
-            1.1>1 [4]
-            1.2>1 [7].
-            2.0>2 [2]
-            2.1>2 [5].
+            0.0>0 [0 3 6].
+            1.0>1 [1 4 7].
+            2.0>2 [2 5].
         "#]]
         .assert_eq(&sent);
     }
