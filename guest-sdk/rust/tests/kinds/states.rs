@@ -25,7 +25,7 @@ fn a_state_is_brought_up_to_date_key_by_key() {
     .unwrap();
     assert_eq!(outcome.verdicts, [1, 1]);
     assert_eq!(elements(&outcome.states), ["13", "5"]);
-    assert_eq!(told(&outcome.report), "2-0");
+    assert_eq!(told(&outcome.report), "3-0");
 }
 
 #[test]
@@ -39,14 +39,15 @@ fn a_key_is_removed_refused_or_kept() {
         handle,
         context(),
         texts(&["a", "b", "c"]),
-        numbers(&[0, 1, 2, 3]),
-        texts(&["forget", "fail", "z"]),
+        numbers(&[0, 1, 3, 4]),
+        texts(&["forget", "x", "fail", "z"]),
         old,
     )
     .unwrap();
     assert_eq!(outcome.verdicts, [0, 2, 1]);
     assert_eq!(elements(&outcome.states), [r"\x91\xa6z@7000"]);
-    assert_eq!(told(&outcome.report), "3-1; 0.1 b failed");
+    // Both values of `b` are refused, under its number.
+    assert_eq!(told(&outcome.report), "4-2; 0.1 b failed");
 }
 
 #[test]
