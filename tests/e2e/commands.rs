@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::support::{Folder, Running, dshost, finish, guests, output, stderr, stdout, wait_for};
+use crate::support::{
+    Folder, Running, assert_said, dshost, finish, guests, output, stderr, stdout, wait_for,
+};
 
 /// The command, with nothing to be had from the network: all crates are there already.
 fn offline() -> Command {
@@ -94,13 +96,14 @@ fn the_demo_tells_its_story_and_exits_with_0() {
 fn a_component_shows_what_is_in_it() {
     let wordcount = guests::components().join("wordcount.wasm");
     let shown = stdout(&output(dshost().arg("inspect").arg(wordcount)));
-    for part in [
-        "flat_map split(text) -> text",
-        "map pair(text) -> (text, int64)",
-        "wasi:cli",
-    ] {
-        assert!(shown.contains(part), "`{part}` in:\n{shown}");
-    }
+    assert_said(
+        &shown,
+        &[
+            "flat_map split(text) -> text",
+            "map pair(text) -> (text, int64)",
+            "wasi:cli",
+        ],
+    );
     let folder = Folder::new();
     let wrong = output(
         dshost()
@@ -223,12 +226,13 @@ type = "print"
     let checked = output(dshost().arg("check").arg(&topology));
     assert_eq!(checked.status.code(), Some(2));
     let said = stderr(&checked);
-    for part in [
-        "topology.toml:10:12: stream `a` cannot bind its function to `ops`: ",
-        "missing field `suffix`",
-        "topology.toml:15:12: stream `b` cannot bind its function to `ops`: ",
-        "invalid type: integer `3`, expected a string",
-    ] {
-        assert!(said.contains(part), "`{part}` in:\n{said}");
-    }
+    assert_said(
+        &said,
+        &[
+            "topology.toml:10:12: stream `a` cannot bind its function to `ops`: ",
+            "missing field `suffix`",
+            "topology.toml:15:12: stream `b` cannot bind its function to `ops`: ",
+            "invalid type: integer `3`, expected a string",
+        ],
+    );
 }

@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use crate::support::job::{Job, server, with_input, word_count};
-use crate::support::{Folder, accept, dshost, output, stderr, stdout};
+use crate::support::{Folder, accept, assert_said, dshost, output, stderr, stdout};
 
 /// `from` through the functions of `ops` that are named, each `op function`.
 fn through(functions: &[&str], on_error: &str) -> String {
@@ -36,12 +36,6 @@ count = 1000
         );
     }
     text
-}
-
-fn assert_said(said: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(said.contains(part), "`{part}` in:\n{said}");
-    }
 }
 
 #[test]

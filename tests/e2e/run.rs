@@ -7,7 +7,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::job::{Job, server, with_input, word_count};
-use crate::support::{Folder, PATIENCE, Running, accept, dshost, finish, output, stderr, stdout};
+use crate::support::{
+    Folder, PATIENCE, Running, accept, assert_said, dshost, finish, output, stderr, stdout,
+};
 
 #[test]
 fn words_over_tcp_are_counted_and_printed_byte_for_byte() {
@@ -296,9 +298,7 @@ fn wrong_input_is_told_with_a_hint_and_an_exit_code() {
         let output = run(&folder.topology(text));
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(code), "{said}");
-        for part in parts {
-            assert!(said.contains(part), "`{part}` in:\n{said}");
-        }
+        assert_said(&said, parts);
     }
     let missing = run(&folder.path.path().join("nowhere.toml"));
     assert_eq!(missing.status.code(), Some(2));
@@ -319,7 +319,7 @@ fn plugins_that_do_not_fit_are_told_by_file_and_line() {
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{said}");
         let place = format!("{}:13:12: stream `words`", topology.display());
-        assert!(said.contains(&place), "`{place}` in:\n{said}");
+        assert_said(&said, &[&place]);
     }
 }
 

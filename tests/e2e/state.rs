@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::support::job::{Job, server, with_input};
-use crate::support::{Folder, accept, dshost, output, stderr, stdout, wait_for};
+use crate::support::{Folder, accept, assert_said, dshost, output, stderr, stdout, wait_for};
 
 /// Running totals of `key value` lines, in batches of 100 ms; all of them are printed in each.
 fn totals(source: &str) -> String {
@@ -163,13 +163,14 @@ fn a_job_starts_with_the_states_of_a_file_which_check_has_read() {
     ] {
         assert_eq!(wrong.status.code(), Some(2));
         let said = stderr(&wrong);
-        for part in [
-            "begin.json:2:1: the state is a text, not int64",
-            "hint: a line is `[key, state]`, here [text, int64]",
-            "begin.json:3:1: the key `a` stands in line 1 already",
-        ] {
-            assert!(said.contains(part), "`{part}` in:\n{said}");
-        }
+        assert_said(
+            &said,
+            &[
+                "begin.json:2:1: the state is a text, not int64",
+                "hint: a line is `[key, state]`, here [text, int64]",
+                "begin.json:3:1: the key `a` stands in line 1 already",
+            ],
+        );
     }
 
     folder.file("begin.json", "[\"a\", 10]\n");
@@ -184,13 +185,14 @@ fn a_job_starts_with_the_states_of_a_file_which_check_has_read() {
 fn a_component_shows_its_states_and_migrations() {
     let component = crate::support::guests::components().join("totals-mean.wasm");
     let shown = stdout(&output(dshost().arg("inspect").arg(component)));
-    for part in [
-        "update_state running(int64) -> msgpack",
-        "state msgpack, version 2",
-        "migrates from version 1, int64",
-    ] {
-        assert!(shown.contains(part), "`{part}` in:\n{shown}");
-    }
+    assert_said(
+        &shown,
+        &[
+            "update_state running(int64) -> msgpack",
+            "state msgpack, version 2",
+            "migrates from version 1, int64",
+        ],
+    );
 }
 
 #[test]

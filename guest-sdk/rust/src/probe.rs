@@ -36,8 +36,9 @@ pub fn any<T>() -> T {
     unreachable!("stands in calls that are never made")
 }
 
-/// Beside a type that another must be the same as: as good as nothing. Were there one candidate only, the compiler would take the second type to be
-/// the first, and tell of a mismatch within this crate.
+/// Beside a type that another must be the same as: as good as nothing. Were there one candidate
+/// only, the compiler would take the second type to be the first, and tell of a mismatch within this
+/// crate.
 #[derive(Clone, Copy, Debug)]
 pub struct Undecided;
 

@@ -6,8 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use dshost::batch::{Chunk, Column};
-use dshost::plugin::CacheDir;
-use dshost::plugin::{Engine, EngineConfig};
+use dshost::plugin::{CacheDir, Engine, EngineConfig};
 use dshost::topology::plan::Limits;
 use expect_test::{Expect, expect};
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 use crate::support::guests;
 use dshost::batch::function::{Binding, Context, Function, Outcome, RecordRef, Request, Trap};
 use dshost::batch::{BatchTime, Chunk, Column, RecordType};
-use dshost::plugin::CacheDir;
 use dshost::plugin::{
-    BindError, ChainRequest, Component, ComponentFile, Engine, EngineConfig, Link, LoadError,
+    BindError, CacheDir, ChainRequest, Component, ComponentFile, Engine, EngineConfig, Link,
+    LoadError,
 };
 use dshost::topology::plan::Limits;
 

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use dshost::batch::function::{Context, TrapKind};
 use dshost::batch::{Chunk, Column};
-use dshost::plugin::CacheDir;
-use dshost::plugin::{Engine, EngineConfig};
+use dshost::plugin::{CacheDir, Engine, EngineConfig};
 use expect_test::expect;
 use tracing_subscriber::fmt::MakeWriter;
 

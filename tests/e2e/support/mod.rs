@@ -162,3 +162,10 @@ pub fn stderr(output: &Output) -> String {
 pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+/// Asserts that all `parts` stand in what a command said.
+pub fn assert_said(said: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(said.contains(part), "`{part}` in:\n{said}");
+    }
+}

@@ -1,15 +1,9 @@
 //! `totals` with a migration that panics: to see that the old state survives it.
 
-use dshost_guest::prelude::*;
+#[path = "../../totals/src/pair.rs"]
+mod pair;
 
-#[map]
-fn pair(line: &str) -> Result<(&str, i64), String> {
-    let (key, value) = line.split_once(' ').ok_or("no value")?;
-    let value = value
-        .parse()
-        .map_err(|_| format!("`{value}` is no number"))?;
-    Ok((key, value))
-}
+use dshost_guest::prelude::*;
 
 #[update_state(version = 2)]
 fn running(values: &[i64], total: Option<i64>) -> Option<i64> {
@@ -22,4 +16,4 @@ fn never(total: i64) -> Option<i64> {
     Some(total)
 }
 
-plugin!(pair, running, never);
+plugin!(pair::pair, running, never);

@@ -1,15 +1,9 @@
 //! `totals` with other code and the same state.
 
-use dshost_guest::prelude::*;
+#[path = "../../totals/src/pair.rs"]
+mod pair;
 
-#[map]
-fn pair(line: &str) -> Result<(&str, i64), String> {
-    let (key, value) = line.split_once(' ').ok_or("no value")?;
-    let value = value
-        .parse()
-        .map_err(|_| format!("`{value}` is no number"))?;
-    Ok((key, value))
-}
+use dshost_guest::prelude::*;
 
 /// What comes counts a hundredfold.
 #[update_state]
@@ -17,4 +11,4 @@ fn running(values: &[i64], total: Option<i64>) -> Option<i64> {
     Some(total.unwrap_or(0) + 100 * values.iter().sum::<i64>())
 }
 
-plugin!(pair, running);
+plugin!(pair::pair, running);
