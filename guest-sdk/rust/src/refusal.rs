@@ -193,10 +193,10 @@ impl Entry<'_> {
     /// told all the same.
     #[cold]
     pub fn reject_all(&mut self, refusal: Refusal) {
-        let records = self.count().records;
-        if self.count().rejected < records || records == 0 {
-            self.reject(0, refusal);
-            self.count().rejected = records;
+        let count = *self.count();
+        let left = count.records.saturating_sub(count.rejected);
+        if left > 0 || count.records == 0 {
+            self.reject_many(0, left, refusal);
         } else {
             // Each record has its reason already.
             log::warn!("failed on nothing more: {}", refusal.reason());

@@ -28,4 +28,4 @@ pub mod units;
 
 pub use chunk::Chunk;
 pub use column::{Column, Fixed, TextBuffer, VarColumn};
-pub use types::{BatchTime, ColumnType, Digest, FunctionName, RecordType, Round};
+pub use types::{BatchTime, ColumnType, Digest, FunctionName, RecordType, Round, whole_millis};

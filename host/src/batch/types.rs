@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,16 @@ impl ColumnType {
     #[must_use]
     pub const fn can_be_key(self) -> bool {
         !matches!(self, Self::Float64)
+    }
+
+    /// The width of an element in bytes; none where elements have lengths of their own.
+    #[must_use]
+    pub const fn width(self) -> Option<usize> {
+        match self {
+            Self::Int64 | Self::Float64 => Some(8),
+            Self::Bool => Some(1),
+            Self::Text | Self::Bytes | Self::Msgpack => None,
+        }
     }
 
     /// The name used in topologies, messages and pictures.
@@ -96,6 +107,12 @@ impl fmt::Display for BatchTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
     }
+}
+
+/// A duration as batch times count: whole milliseconds, those that are too many as the most.
+#[must_use]
+pub fn whole_millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Counts attempts over the job's whole life; never reused. The timely timestamp.

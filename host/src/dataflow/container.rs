@@ -126,9 +126,9 @@ fn data_length(column: &Column) -> usize {
 }
 
 fn offsets_length(column_type: ColumnType, elements: usize) -> usize {
-    match column_type {
-        ColumnType::Text | ColumnType::Bytes | ColumnType::Msgpack => 4 * (elements + 1),
-        ColumnType::Int64 | ColumnType::Float64 | ColumnType::Bool => 0,
+    match column_type.width() {
+        None => 4 * (elements + 1),
+        Some(_) => 0,
     }
 }
 

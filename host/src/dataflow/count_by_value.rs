@@ -10,13 +10,12 @@ use crate::batch::canonical::canonical_column;
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::convert::convert;
 use crate::batch::group::{Grouper, Numbers};
-use crate::batch::text::record_excerpt;
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
 use crate::topology::plan::OnError;
 
 use super::calls::CALL_BYTES;
 use super::control::Verdict;
-use super::failure::{Failure, FailureKind, Node, Rejected};
+use super::failure::{Failure, FailureKind, Node};
 use super::gather::Make;
 use super::operator::{Attempt, Operator, Output};
 use super::parcel::Parcel;
@@ -97,12 +96,11 @@ impl CountByValue {
             partition: parcel.partition,
             sequence: parcel.sequence,
         };
-        rejects.count(canonical.rejected.len() as u64, out);
-        for (index, error) in &canonical.rejected {
-            let record = || Rejected::Record(record_excerpt(&parcel.chunk, *index as usize));
-            let reason = || format!("it cannot be compared: {error}");
-            rejects.tell(*index, || (record(), reason()), out)?;
-        }
+        let rejected = canonical.rejected.iter().map(|(index, error)| {
+            let reason = move || format!("it cannot be compared: {error}");
+            (*index, reason)
+        });
+        rejects.reject(&parcel.chunk, rejected, out)?;
         Ok(Column::Msgpack(canonical.values))
     }
 }

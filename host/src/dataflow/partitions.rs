@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::BatchTime;
+use crate::batch::{BatchTime, whole_millis};
 use crate::topology::plan::{Op, Plan, Upstream};
 
 /// The number of partitions of every source and stream in one round.
@@ -41,7 +41,7 @@ impl Partitions {
                     Shape::Ranges => stream.partitions,
                     Shape::Retained => {
                         let opens = stream.op.window().map_or(batch.0, |window| {
-                            batch.0.saturating_sub(millis(window.length))
+                            batch.0.saturating_sub(whole_millis(window.length))
                         });
                         history.since(index, opens) + read()
                     }
@@ -81,7 +81,7 @@ impl History {
             let held = self.windows.entry(index).or_default();
             let count = stream.from.iter().map(|from| partitions.of(*from)).sum();
             held.push_back((batch, count));
-            let opens = batch.0.saturating_sub(millis(window.length));
+            let opens = batch.0.saturating_sub(whole_millis(window.length));
             while held.front().is_some_and(|(time, _)| time.0 <= opens) {
                 held.pop_front();
             }
@@ -95,10 +95,6 @@ impl History {
             .map(|(_, count)| count)
             .sum()
     }
-}
-
-fn millis(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What becomes of the partitions of the input.

@@ -1,6 +1,8 @@
 //! Rejected records: counted and sampled, or the end of the attempt, as the stream's `on_error`
 //! says.
 
+use crate::batch::Chunk;
+use crate::batch::text::record_excerpt;
 use crate::topology::plan::OnError;
 
 use super::failure::{Failure, FailureKind, Node, Rejected, Sample};
@@ -25,7 +27,26 @@ impl Rejects {
         out.tally().node(self.node).rejected += records;
     }
 
-    /// Tells of one of them; what it was and the reason are made only if the sample is kept.
+    /// Rejects records of `chunk`, by their numbers, each for its reason.
+    ///
+    /// # Errors
+    ///
+    /// The stream's `on_error` is `fail`.
+    pub(super) fn reject(
+        &self,
+        chunk: &Chunk,
+        records: impl ExactSizeIterator<Item = (u32, impl FnOnce() -> String)>,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        self.count(records.len() as u64, out);
+        for (index, reason) in records {
+            let record = || Rejected::Record(record_excerpt(chunk, index as usize));
+            self.tell(index, || (record(), reason()), out)?;
+        }
+        Ok(())
+    }
+
+    /// Tells of a record that is counted; what it was and the reason are made only if the sample is kept.
     ///
     /// # Errors
     ///

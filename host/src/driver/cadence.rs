@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::batch::BatchTime;
+use crate::batch::{BatchTime, whole_millis};
 
 /// The two clocks at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -23,9 +23,7 @@ impl Now {
     #[must_use]
     pub fn read() -> Self {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let wall_ms = since_epoch.map_or(0, |since| {
-            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        });
+        let wall_ms = since_epoch.map_or(0, whole_millis);
         Self {
             instant: Instant::now(),
             wall_ms,
@@ -46,9 +44,7 @@ impl Cadence {
     /// The first interval ends at the first whole multiple of `interval` after now.
     #[must_use]
     pub fn start(interval: Duration, now: Now) -> Self {
-        let interval_ms = i64::try_from(interval.as_millis())
-            .unwrap_or(i64::MAX)
-            .max(1);
+        let interval_ms = whole_millis(interval).max(1);
         let to_end = interval_ms - now.wall_ms.rem_euclid(interval_ms);
         Self {
             interval,

@@ -131,16 +131,11 @@ impl Judge {
             return Err(trouble);
         };
         match &failure.kind {
-            // The proven versions cannot do what the new one may.
-            FailureKind::Rejected(_) if course.trial.is_some() => {
-                self.after_function(course, trouble, calls)?;
-                Ok(Duration::ZERO)
-            }
-            // It would be rejected, or be gone, again.
-            FailureKind::Rejected(_) | FailureKind::Source(_) | FailureKind::Sink(_) => {
-                Err(trouble)
-            }
-            FailureKind::Trap(_) | FailureKind::TooLarge { .. } => {
+            // It would be gone again.
+            FailureKind::Source(_) | FailureKind::Sink(_) => Err(trouble),
+            // And be rejected again; but what proven versions reject, the new one may not.
+            FailureKind::Rejected(_) if course.trial.is_none() => Err(trouble),
+            FailureKind::Rejected(_) | FailureKind::Trap(_) | FailureKind::TooLarge { .. } => {
                 self.after_function(course, trouble, calls)?;
                 Ok(Duration::ZERO)
             }

@@ -36,12 +36,12 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// One for which nothing was received, from so many sources.
+    /// One that is cut now, of `input` for which no bytes are counted.
     #[must_use]
-    pub fn without_input(time: BatchTime, sources: usize) -> Self {
+    pub fn new(time: BatchTime, input: Vec<Vec<Arc<dyn Partition>>>) -> Self {
         Self {
             time,
-            input: vec![Vec::new(); sources],
+            input,
             bytes: 0,
             cut_at: Instant::now(),
         }
@@ -173,12 +173,7 @@ impl Cutter {
     /// Cuts every source. Whether there will be more.
     fn cut(&mut self) -> Result<bool, Event> {
         let time = self.cadence.cut(Now::read());
-        let mut batch = Batch {
-            time,
-            input: Vec::new(),
-            bytes: 0,
-            cut_at: Instant::now(),
-        };
+        let mut batch = Batch::new(time, Vec::new());
         let mut ended = true;
         for (name, source) in &mut self.sources {
             let cut = source.cut().map_err(|error| Event::Lost {

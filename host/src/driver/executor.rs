@@ -19,7 +19,7 @@ use super::samples::Keep;
 use super::status::StatusBoard;
 use super::trouble::{BatchError, Trouble};
 use super::versions::Versions;
-use crate::batch::{BatchTime, Round};
+use crate::batch::{BatchTime, Round, whole_millis};
 use crate::dataflow::{Decided, Engine, RoundPlan, RoundReport, StartError, Verdict};
 use crate::topology::plan::Plan;
 
@@ -259,12 +259,6 @@ impl Executor {
     /// time.
     fn fires(&self, slide: Duration, batch: BatchTime) -> bool {
         let zero = self.zero.unwrap_or(batch);
-        (batch.0 - zero.0) % whole_millis(slide) == 0
+        (batch.0 - zero.0) % whole_millis(slide).max(1) == 0
     }
-}
-
-fn whole_millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis())
-        .unwrap_or(i64::MAX)
-        .max(1)
 }

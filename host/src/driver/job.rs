@@ -20,7 +20,7 @@ use super::cutter::{Batch, Command, Cutter, Event, NamedSources};
 use super::deployment::Deployment;
 use super::executor::{Committed, Executor, ExecutorOptions};
 use super::plugins::{PluginsError, load_plugins, plugin_engine};
-use super::publisher::{LostSink, NamedSink, Notice, Publication, Publisher};
+use super::publisher::{LostSink, NamedSink, Notice, Origin, Publication, Publisher};
 use super::reload::Reloader;
 use super::samples::Keep;
 use super::status::{BatchStatus, OperatorStatus, Status, StatusBoard};
@@ -280,15 +280,6 @@ impl Job {
     }
 }
 
-/// Where a batch comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
-    /// From the sources.
-    Received,
-    /// It is a firing that windows must not miss.
-    Missed,
-}
-
 /// The part of a job that runs batches.
 struct Running {
     plan: Arc<Plan>,
@@ -305,13 +296,14 @@ impl Running {
             match event {
                 Event::Batch(batch) => {
                     for time in self.executor.missed(batch.time) {
-                        let missed = Batch::without_input(time, self.plan.sources.len());
-                        if !self.batch(&missed, Cut::Missed)? {
+                        let nothing = vec![Vec::new(); self.plan.sources.len()];
+                        let missed = Batch::new(time, nothing);
+                        if !self.batch(&missed, Origin::Missed)? {
                             return Ok(());
                         }
                     }
                     self.queued.fetch_sub(1, Ordering::Relaxed);
-                    if !self.batch(&batch, Cut::Received)? {
+                    if !self.batch(&batch, Origin::Received)? {
                         return Ok(());
                     }
                 }
@@ -328,7 +320,7 @@ impl Running {
     }
 
     /// Runs a batch; whether it is going to be published.
-    fn batch(&mut self, batch: &Batch, cut: Cut) -> Result<bool, JobError> {
+    fn batch(&mut self, batch: &Batch, origin: Origin) -> Result<bool, JobError> {
         let queued = self.queued.load(Ordering::Relaxed);
         let delay = batch.cut_at.elapsed();
         let Committed {
@@ -339,7 +331,7 @@ impl Running {
         let heard = self.publisher.publish(Publication {
             batch: batch.time,
             sinks,
-            cut: cut == Cut::Received,
+            origin,
         });
         let records = count(&self.plan, &self.board, &report);
         let status = BatchStatus {

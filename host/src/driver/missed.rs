@@ -7,9 +7,8 @@
 //! states) is no reason to run one.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use crate::batch::BatchTime;
+use crate::batch::{BatchTime, whole_millis};
 use crate::topology::plan::{Plan, Upstream};
 
 /// The labels between `last` and `next` at which a window slides that may hold something of `last`
@@ -20,7 +19,7 @@ pub fn missed(
     zero: BatchTime,
     (last, next): (BatchTime, BatchTime),
 ) -> Vec<BatchTime> {
-    if next.0 - last.0 <= millis(plan.settings.batch) {
+    if next.0 - last.0 <= whole_millis(plan.settings.batch) {
         return Vec::new();
     }
     // Until when each stream may give something of what came up to `last`.
@@ -37,20 +36,14 @@ pub fn missed(
             continue;
         };
         // The window at `t` holds what came after `t - length`.
-        let end = read.saturating_add(millis(window.length));
-        let slide = millis(stream.slide);
+        let end = read.saturating_add(whole_millis(window.length));
+        let slide = whole_millis(stream.slide).max(1);
         let first = zero.0 + ((last.0 - zero.0).div_euclid(slide) + 1) * slide;
         let slides = (0..).map(|slides| first + slides * slide);
         labels.extend(slides.take_while(|label| *label < end.min(next.0)));
         until.push(end);
     }
     labels.into_iter().map(BatchTime).collect()
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis())
-        .unwrap_or(i64::MAX)
-        .max(1)
 }
 
 #[cfg(test)]

@@ -32,12 +32,21 @@ pub struct NamedSink {
     pub sink: Arc<dyn Sink>,
 }
 
+/// Where a batch comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From the sources, which are told when it is published.
+    Received,
+    /// It is a firing that windows must not miss ([`super::missed`]).
+    Missed,
+}
+
 /// The sinks that fire at one batch.
 pub struct Publication {
-    /// Whether it was cut from the sources, which are told when it is published.
-    pub cut: bool,
     /// The batch.
     pub batch: BatchTime,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Indices of sinks.
     pub sinks: Vec<usize>,
 }
@@ -111,14 +120,14 @@ fn run(
 ) -> Result<(), LostSink> {
     for Publication {
         batch,
+        origin,
         sinks: firing,
-        cut,
     } in publications
     {
         for sink in firing {
             publish_at_last(&sinks[sink], batch).inspect_err(|_| tell(Notice::Lost))?;
         }
-        if cut {
+        if origin == Origin::Received {
             tell(Notice::Published);
         }
     }
@@ -195,7 +204,7 @@ mod tests {
         let batch = BatchTime(1000);
         assert!(publisher.publish(Publication {
             batch,
-            cut: true,
+            origin: Origin::Received,
             sinks: vec![0],
         }));
         let result = publisher.finish();

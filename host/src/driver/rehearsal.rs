@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use super::cutter::Batch;
 use super::deployment::Deployment;
@@ -22,7 +21,7 @@ use super::trouble::BatchError;
 use super::values;
 use super::versions::Versions;
 use crate::batch::source::Partition;
-use crate::batch::{BatchTime, Chunk};
+use crate::batch::{BatchTime, Chunk, whole_millis};
 use crate::plugin::{ComponentFile, Engine};
 use crate::sink::observe::Observed;
 use crate::sink::{self, text_files};
@@ -182,14 +181,9 @@ impl Rehearsal {
         input: Vec<Vec<Arc<dyn Partition>>>,
     ) -> Result<(Performance, Committed), BatchError> {
         self.batches += 1;
-        let interval = i64::try_from(self.plan.settings.batch.as_millis()).unwrap_or(i64::MAX);
+        let interval = whole_millis(self.plan.settings.batch);
         let time = BatchTime(self.batches.saturating_mul(interval));
-        let batch = Batch {
-            time,
-            input,
-            bytes: 0,
-            cut_at: Instant::now(),
-        };
+        let batch = Batch::new(time, input);
         let committed = self.executor.run(&batch)?;
         let mut performance = Performance::default();
         for &index in &committed.sinks {

@@ -112,27 +112,28 @@ fn suffix(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<String> {
     Some(text.value.into_owned())
 }
 
-/// What a sink writes, however its path is spelt.
-fn place<'s>(sink: &'s SinkSpec<'_>) -> (Option<PathBuf>, Option<&'s str>) {
+/// The directories that a sink writes, however their path is spelt.
+fn directories<'s>(sink: &'s SinkSpec<'_>) -> Option<(Option<PathBuf>, Option<&'s str>)> {
     let Some(Target::TextFiles { prefix, suffix }) = &sink.target else {
-        return (None, None);
+        return None;
     };
     let plain = |prefix: &PathBuf| {
         let parts = prefix.components();
         parts.filter(|part| *part != Component::CurDir).collect()
     };
-    (prefix.as_ref().map(plain), suffix.as_deref())
+    Some((prefix.as_ref().map(plain), suffix.as_deref()))
 }
 
 /// Tells of sinks that would write the same directories.
 fn check_directories(reader: &mut Reader<'_>, sinks: &[SinkSpec<'_>]) {
-    let mut taken: Vec<&SinkSpec<'_>> = Vec::new();
+    let mut taken = Vec::new();
     for sink in sinks {
-        if !matches!(sink.target, Some(Target::TextFiles { .. })) {
+        let Some(written) = directories(sink) else {
             continue;
-        }
-        if let Some(first) = taken.iter().find(|other| place(other) == place(sink)) {
-            let names = listed([first.name.as_str(), sink.name.as_str()]);
+        };
+        let name = sink.name.as_str();
+        if let Some((_, first)) = taken.iter().find(|(other, _)| *other == written) {
+            let names = listed([*first, name]);
             let message = format!("sinks {names} both write the same directories");
             reader.wrong_hint(
                 sink.at,
@@ -140,7 +141,7 @@ fn check_directories(reader: &mut Reader<'_>, sinks: &[SinkSpec<'_>]) {
                 "give them different `prefix` or `suffix`",
             );
         }
-        taken.push(sink);
+        taken.push((written, name));
     }
 }
 

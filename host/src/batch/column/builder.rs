@@ -26,13 +26,9 @@ impl ColumnBuilder {
     /// As [`ColumnBuilder::new`], with room for `elements` of `bytes` together.
     #[must_use]
     pub fn with_capacity(column_type: ColumnType, elements: usize, bytes: usize) -> Self {
-        let is_var = matches!(
-            column_type,
-            ColumnType::Text | ColumnType::Bytes | ColumnType::Msgpack
-        );
-        let (var, fixed) = match is_var {
-            true => (VarBuilder::with_capacity(elements, bytes), Vec::new()),
-            false => (VarBuilder::default(), Vec::with_capacity(bytes)),
+        let (var, fixed) = match column_type.width() {
+            None => (VarBuilder::with_capacity(elements, bytes), Vec::new()),
+            Some(_) => (VarBuilder::default(), Vec::with_capacity(bytes)),
         };
         Self {
             column_type,

@@ -37,13 +37,9 @@ impl Grouper {
     /// No groups yet, of keys of `column_type`.
     #[must_use]
     pub fn new(column_type: ColumnType) -> Self {
-        let table = match column_type {
-            ColumnType::Text | ColumnType::Bytes | ColumnType::Msgpack => {
-                Table::Var(VarTable::default())
-            }
-            ColumnType::Int64 | ColumnType::Float64 | ColumnType::Bool => {
-                Table::Word(WordTable::default())
-            }
+        let table = match column_type.width() {
+            None => Table::Var(VarTable::default()),
+            Some(_) => Table::Word(WordTable::default()),
         };
         Self { column_type, table }
     }

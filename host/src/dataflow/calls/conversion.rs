@@ -3,9 +3,8 @@
 
 use crate::batch::canonical::canonical_column;
 use crate::batch::convert::{Converted, NOT_EXACT, convert, without};
-use crate::batch::text::record_excerpt;
 use crate::batch::{Chunk, Column, RecordType};
-use crate::dataflow::failure::{Failure, Rejected};
+use crate::dataflow::failure::Failure;
 use crate::dataflow::operator::Output;
 
 use super::{Caller, Part, Run};
@@ -63,11 +62,9 @@ impl Caller {
     ) -> Result<Converted, Failure> {
         let converted = convert(input, to);
         let rejects = part.links[0].rejects(run);
-        rejects.count(converted.rejected.len() as u64, out);
-        for &index in &converted.rejected {
-            let record = || Rejected::Record(record_excerpt(input, index as usize));
-            rejects.tell(index, || (record(), NOT_EXACT.to_owned()), out)?;
-        }
+        let rejected = converted.rejected.iter();
+        let rejected = rejected.map(|index| (*index, || NOT_EXACT.to_owned()));
+        rejects.reject(input, rejected, out)?;
         Ok(converted)
     }
 
@@ -86,16 +83,11 @@ impl Caller {
             return Ok(chunk);
         };
         let canonical = canonical_column(keys);
-        let rejects = link.rejects(run);
-        rejects.count(canonical.rejected.len() as u64, out);
-        for (index, error) in &canonical.rejected {
-            let record = || Rejected::Record(record_excerpt(&chunk, *index as usize));
-            rejects.tell(
-                *index,
-                || (record(), format!("its key is none: {error}")),
-                out,
-            )?;
-        }
+        let rejected = canonical.rejected.iter().map(|(index, error)| {
+            let reason = move || format!("its key is none: {error}");
+            (*index, reason)
+        });
+        link.rejects(run).reject(&chunk, rejected, out)?;
         let rejected: Vec<u32> = canonical.rejected.iter().map(|(index, _)| *index).collect();
         let (_, value) = without(&chunk, &rejected).into_columns();
         Ok(Chunk::pairs(Column::Msgpack(canonical.values), value))

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::batch::function::{
-    Context, Function, Groups, Outcome, Program, Request, Role, Segment, Trap,
+    Context, Function, Groups, Kind, Outcome, Program, Request, Role, Segment, Trap,
 };
 use crate::batch::{Chunk, FunctionName, RecordType};
 use crate::topology::plan::{OnError, Op, Plan};
@@ -126,9 +126,9 @@ impl Caller {
                 on_error: of.on_error,
                 function: of.function_as(role).cloned(),
                 makes_keys: !matches!(of.op, Op::Filter | Op::MapValues | Op::FlatMapValues),
-                grain: match of.op {
-                    Op::MapPartitions | Op::Transform | Op::TransformWith => Grain::Whole,
-                    _ => Grain::Unit,
+                grain: match of.op.kind_as(role).is_some_and(Kind::sees_all) {
+                    true => Grain::Whole,
+                    false => Grain::Unit,
                 },
             }
         };

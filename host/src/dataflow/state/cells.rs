@@ -59,15 +59,6 @@ impl Place {
     }
 }
 
-/// The width of a fixed-width element, in bytes.
-const fn width(column_type: ColumnType) -> Option<usize> {
-    match column_type {
-        ColumnType::Int64 | ColumnType::Float64 => Some(8),
-        ColumnType::Bool => Some(1),
-        ColumnType::Text | ColumnType::Bytes | ColumnType::Msgpack => None,
-    }
-}
-
 /// A column of whole fixed-width elements.
 pub(super) fn fixed_column(column_type: ColumnType, bytes: impl Into<bytes::Bytes>) -> Column {
     const WHOLE: &str = "elements are copied whole";
@@ -81,7 +72,7 @@ pub(super) fn fixed_column(column_type: ColumnType, bytes: impl Into<bytes::Byte
 impl Cells {
     /// No state for any of so many rows.
     pub(super) fn new(column_type: ColumnType, rows: usize) -> Self {
-        match width(column_type) {
+        match column_type.width() {
             Some(width) => Self::Fixed(FixedCells {
                 column_type,
                 bytes: vec![0; rows * width],
@@ -297,7 +288,7 @@ impl States {
 
     /// The column.
     pub(super) fn finish(self) -> Column {
-        match width(self.column_type) {
+        match self.column_type.width() {
             Some(_) => fixed_column(self.column_type, self.fixed),
             None => self.var.finish(),
         }

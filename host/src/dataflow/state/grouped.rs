@@ -130,9 +130,9 @@ impl Cursor<'_> {
         let range = starts[self.next] as usize..starts[self.next + 1] as usize;
         self.next += 1;
         // As their column counts them.
-        let offset = match values {
-            Column::Int64(_) | Column::Float64(_) | Column::Bool(_) => 0,
-            Column::Text(_) | Column::Bytes(_) | Column::Msgpack(_) => size_of::<u32>(),
+        let offset = match values.column_type().width() {
+            Some(_) => 0,
+            None => size_of::<u32>(),
         };
         let values = order[range].iter().map(|at| values.element(*at as usize));
         values.map(|value| value.len() + offset).sum()

@@ -17,7 +17,7 @@ use foldhash::fast::FixedState;
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::column::U32s;
 use crate::batch::function::{Records, TimeOut};
-use crate::batch::{BatchTime, Chunk, Column};
+use crate::batch::{BatchTime, Chunk, Column, whole_millis};
 use crate::dataflow::calls::{CALL_BYTES, Caller, Run};
 use crate::dataflow::control::Verdict;
 use crate::dataflow::failure::{Failure, FailureKind};
@@ -131,8 +131,7 @@ impl MapWithState {
             return Ok(());
         };
         let partition = work.run.partition();
-        let timeout = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
-        let deadline = BatchTime(work.batch.0.saturating_sub(timeout));
+        let deadline = BatchTime(work.batch.0.saturating_sub(whole_millis(timeout)));
         let due = work.table.due(deadline);
         let sizes = due.iter().map(|row| work.table.size_of(*row));
         let cuts = pieces(&due, sizes, RECORDS_BYTES);
@@ -229,9 +228,7 @@ impl Make for MapWithState {
             return Ok(());
         };
         let mut store = self.store.borrow_mut();
-        store
-            .open(attempt, &self.caller)
-            .map_err(|(partition, kind)| out.failed(partition, kind))
+        store.open(attempt, &self.caller, out)
     }
 
     fn make(
@@ -260,10 +257,7 @@ impl Make for MapWithState {
     }
 
     fn close(&mut self, out: &mut Output) -> Result<(), Failure> {
-        let store = self.store.borrow();
-        store
-            .check()
-            .map_err(|(partition, kind)| out.failed(partition, kind))
+        self.store.borrow().check(out)
     }
 
     fn verdict(&mut self, verdict: Verdict) {

@@ -10,8 +10,8 @@ use crate::batch::{Chunk, ColumnType};
 use crate::dataflow::calls::Caller;
 use crate::dataflow::control::Verdict;
 use crate::dataflow::environment::Environment;
-use crate::dataflow::failure::FailureKind;
-use crate::dataflow::operator::Attempt;
+use crate::dataflow::failure::Failure;
+use crate::dataflow::operator::{Attempt, Output};
 use crate::dataflow::shelf::limited;
 use crate::dataflow::targets::Targets;
 
@@ -74,26 +74,27 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// With the partition in which it happened.
+    /// The attempt fails.
     pub(super) fn open(
         &mut self,
         attempt: &Attempt,
         caller: &Caller,
-    ) -> Result<(), (u32, FailureKind)> {
+        out: &Output,
+    ) -> Result<(), Failure> {
         let first = self.targets.mine().start;
         let state = attempt.types.states[self.stream];
         let (Some(key), Some(state)) = (caller.takes().key, state) else {
             let message = "it is bound to a stateful operator and has no keyed state".to_owned();
-            return Err((first, caller.broken(message)));
+            return Err(out.failed(first, caller.broken(message)));
         };
         let held = Held { key, state };
         self.open = Some(held);
         let Some(committed) = self.committed else {
-            return self.fill(attempt, caller, held);
+            return self.fill(attempt, (caller, held), out);
         };
         if committed.key != key {
             let message = format!("its state has keys of {}, not of {key}", committed.key);
-            return Err((first, caller.broken(message)));
+            return Err(out.failed(first, caller.broken(message)));
         }
         let (from, to) = (committed.state, state);
         let same = (from.version, from.column_type) == (to.version, to.column_type);
@@ -105,7 +106,7 @@ impl Store {
             let migrate = |states: &_| caller.migrate(from.version, states, to.column_type);
             table
                 .open_migrated(to.column_type, MIGRATE_BYTES, migrate)
-                .map_err(|kind| (partition, kind))?;
+                .map_err(|kind| out.failed(partition, kind))?;
         }
         Ok(())
     }
@@ -114,9 +115,9 @@ impl Store {
     fn fill(
         &mut self,
         attempt: &Attempt,
-        caller: &Caller,
-        held: Held,
-    ) -> Result<(), (u32, FailureKind)> {
+        (caller, held): (&Caller, Held),
+        out: &Output,
+    ) -> Result<(), Failure> {
         let shape = Shape {
             key: held.key,
             state: held.state.column_type,
@@ -138,15 +139,15 @@ impl Store {
                 "its state is ({}, {}), and the initial one ({}, {})",
                 shape.key, shape.state, found.0, found.1
             );
-            return Err((mine.start, caller.broken(message)));
+            return Err(out.failed(mine.start, caller.broken(message)));
         }
         let (records, starts) = split(keys, self.targets.partitions);
         self.tables.clear();
         for partition in mine {
             let range = starts[partition as usize]..starts[partition as usize + 1];
             let part: Chunk = pairs.take(&records[range]).compact();
-            let mut table =
-                Table::load(shape, &part, attempt.plan.batch).map_err(|kind| (partition, kind))?;
+            let mut table = Table::load(shape, &part, attempt.plan.batch)
+                .map_err(|kind| out.failed(partition, kind))?;
             table.open();
             self.tables.push(table);
         }
@@ -174,10 +175,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// With the first partition of this worker.
-    pub(super) fn check(&self) -> Result<(), (u32, FailureKind)> {
+    /// The attempt fails, in the first partition of this worker.
+    pub(super) fn check(&self, out: &Output) -> Result<(), Failure> {
         limited(self.tables.iter().map(Table::size).sum(), STATE_BYTES)
-            .map_err(|kind| (self.targets.mine().start, kind))
+            .map_err(|kind| out.failed(self.targets.mine().start, kind))
     }
 
     /// What a batch that did not come to its end has left is forgotten.

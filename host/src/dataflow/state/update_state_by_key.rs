@@ -126,9 +126,7 @@ impl Make for UpdateStateByKey {
             false => Called::All,
         };
         let mut store = self.store.borrow_mut();
-        store
-            .open(attempt, &self.caller)
-            .map_err(|(partition, kind)| out.failed(partition, kind))
+        store.open(attempt, &self.caller, out)
     }
 
     fn make(
@@ -145,10 +143,7 @@ impl Make for UpdateStateByKey {
     }
 
     fn close(&mut self, out: &mut Output) -> Result<(), Failure> {
-        let store = self.store.borrow();
-        store
-            .check()
-            .map_err(|(partition, kind)| out.failed(partition, kind))
+        self.store.borrow().check(out)
     }
 
     fn verdict(&mut self, verdict: Verdict) {

@@ -1,8 +1,6 @@
 //! Where a window lies over the batches.
 
-use std::time::Duration;
-
-use crate::batch::BatchTime;
+use crate::batch::{BatchTime, whole_millis};
 use crate::dataflow::control::RoundPlan;
 use crate::topology::plan::StreamPlan;
 
@@ -70,12 +68,10 @@ impl Moment {
     }
 }
 
-fn whole_millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::dataflow::testing::{INT, Job};
     use crate::topology::plan::{Op, Window};

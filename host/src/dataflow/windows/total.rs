@@ -61,9 +61,8 @@ impl RunningTotal {
         };
         let leaving = batches.leaving().map(|(_, partial)| partial);
         let leaving = to_one(leaving, &self.reduce, &mut runs.main, out)?;
-        let left = to_one([total, &leaving], &self.inverse, &mut runs.inverse, out)?;
-        // What has no canonical key is rejected, and the total stays.
-        Ok(Some(if left.is_empty() { total.clone() } else { left }))
+        let left = changed((total, &leaving), &self.inverse, &mut runs.inverse, out)?;
+        Ok(Some(left))
     }
 
     /// Puts the records of batches into a total, one after the other where they may be rejected, to
@@ -102,12 +101,22 @@ impl RunningTotal {
         out: &mut Output,
     ) -> Result<(Chunk, bool), Failure> {
         let rejected = out.tally().node(Node::Stream(self.stream)).rejected;
-        let next = to_one([total, record], &self.reduce, run, out)?;
+        let next = changed((total, record), &self.reduce, run, out)?;
         let is_refused = out.tally().node(Node::Stream(self.stream)).rejected > rejected;
-        // The same.
-        let next = if next.is_empty() { total.clone() } else { next };
         Ok((next, is_refused))
     }
+}
+
+/// A total into which a record is put, or from which it is taken. What comes without canonical key
+/// is rejected, and the total stays.
+fn changed(
+    (total, record): (&Chunk, &Chunk),
+    caller: &Caller,
+    run: &mut Run,
+    out: &mut Output,
+) -> Result<Chunk, Failure> {
+    let next = to_one([total, record], caller, run, out)?;
+    Ok(if next.is_empty() { total.clone() } else { next })
 }
 
 /// What batches come to.

@@ -1,3 +1,5 @@
+//! What is found in a batch, and what is left out of the next attempt.
+
 use std::path::Path;
 
 use super::*;

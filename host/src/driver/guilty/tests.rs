@@ -1,3 +1,5 @@
+//! Searches over functions that trap on some records.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Functions that keep the laws, and such that do not.
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Descriptions that fit the contract, and such that do not.
+
 use expect_test::{Expect, expect};
 
 use super::*;

@@ -306,7 +306,8 @@ impl Op {
     }
 
     /// The kind of its function in a role.
-    const fn kind_as(&self, role: Role) -> Option<Kind> {
+    #[must_use]
+    pub const fn kind_as(&self, role: Role) -> Option<Kind> {
         match role {
             Role::Main => self.kind(),
             Role::Inverse => Some(Kind::Inverse),
