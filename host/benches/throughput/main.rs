@@ -26,7 +26,7 @@ type Part = (&'static str, fn(&Path));
 const RUNS: usize = 5;
 
 fn main() -> ExitCode {
-    dshost::driver::memory::keep_freed();
+    dshost::cli::allocator::keep_freed();
     let mut arguments = std::env::args()
         .skip(1)
         .filter(|argument| argument != "--bench");

@@ -7,8 +7,8 @@ use super::error::CliError;
 use super::status::print;
 use super::{failure, load};
 use crate::driver::JobError;
-use crate::driver::deployment::Deployment;
-use crate::driver::plugins::{PluginsError, load_plugins, plugin_engine};
+use crate::driver::versions::deployment::Deployment;
+use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
 use crate::topology::describe;
 use crate::topology::plan::{Instances, Plan, Transport, Upstream};
 

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use super::build::{BuildOptions, build};
 use super::error::{CliError, Fault};
 use super::{failure, load, new, run};
-use crate::driver::cutter::Command;
-use crate::driver::status::StatusBoard;
+use crate::driver::run::cutter::Command;
 use crate::driver::{Job, JobOptions};
+use crate::observe::status::{Status, StatusBoard};
 use crate::sink::print;
 
 /// What is fed, line by line, again and again.
@@ -101,7 +101,7 @@ fn tell(board: &StatusBoard, plugin: &Path, plugins: &Path) -> Result<(), CliErr
         .map_err(|error| CliError::job(&error))?;
     build_demo(plugin, plugins)?;
     let swapped = |plugins: &std::collections::BTreeMap<String, _>| -> Option<String> {
-        let plugin: &crate::driver::status::PluginStatus = plugins.get("words")?;
+        let plugin: &crate::observe::status::PluginStatus = plugins.get("words")?;
         let old = &before.plugins.get("words")?.digest;
         (plugin.digest != *old).then(|| plugin.since.map(|batch| batch.to_string()))?
     };
@@ -119,11 +119,7 @@ fn tell(board: &StatusBoard, plugin: &Path, plugins: &Path) -> Result<(), CliErr
     })
 }
 
-fn wait(
-    board: &StatusBoard,
-    what: &str,
-    done: impl Fn(&crate::driver::Status) -> bool,
-) -> Result<(), CliError> {
+fn wait(board: &StatusBoard, what: &str, done: impl Fn(&Status) -> bool) -> Result<(), CliError> {
     let begun = Instant::now();
     while !done(&board.read()) {
         if begun.elapsed() > PATIENCE {

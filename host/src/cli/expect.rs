@@ -7,7 +7,7 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, Value as Toml};
 use super::error::{CliError, Fault};
 use super::load;
 use crate::driver::rehearsal::Performance;
-use crate::driver::values::same;
+use crate::driver::rehearsal::values::same;
 use crate::topology::scenario::{Expected, Scenario};
 use crate::topology::value::Value;
 

@@ -10,10 +10,10 @@ use crate::batch::Digest;
 use crate::batch::function::Trap;
 use crate::dataflow::{Failure, FailureKind};
 use crate::driver::JobError;
-use crate::driver::deployment::ComposeError;
-use crate::driver::initial::InitialErrorKind;
-use crate::driver::plugins::PluginsError;
-use crate::driver::trouble::{BatchError, Blamed, Trouble};
+use crate::driver::failure::trouble::{BatchError, Blamed, Trouble};
+use crate::driver::versions::deployment::ComposeError;
+use crate::driver::versions::initial::InitialErrorKind;
+use crate::driver::versions::load::PluginsError;
 use crate::plugin::LoadError;
 use crate::topology::problem::with_causes;
 
@@ -28,7 +28,7 @@ pub(super) fn describe(error: &JobError, topology: &Path) -> CliError {
             CliError::job(error).maybe_hint(cause.hint.clone())
         }
         JobError::Batch(error) => batch(error),
-        JobError::Control(_) | JobError::Threads(_) | JobError::TemporaryDirectory(_) => {
+        JobError::Directory(_) | JobError::Threads(_) | JobError::TemporaryDirectory(_) => {
             CliError::job(error)
         }
     }

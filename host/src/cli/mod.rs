@@ -3,6 +3,7 @@
 //! Every command is a function from its arguments to `Result<_, CliError>`; [`main`] parses, sets
 //! up logs and colours, and reports. Errors become text only here ([`error`]).
 
+pub mod allocator;
 pub mod args;
 pub mod build;
 pub mod error;
@@ -37,7 +38,7 @@ use crate::observe::log;
 #[must_use]
 pub fn main() -> ExitCode {
     panic::end_the_process();
-    crate::driver::memory::keep_freed();
+    allocator::keep_freed();
     // A command line that is wrong ends the process here, with exit code 2.
     let Cli { command, global } = Cli::parse();
     match set_up(&global, &command).and_then(|()| dispatch(command)) {

@@ -9,8 +9,10 @@ use tracing::{info, warn};
 use super::args::RunArgs;
 use super::error::CliError;
 use super::{failure, load, show};
-use crate::driver::cutter::Command;
-use crate::driver::{Job, JobOptions, Status};
+use crate::control::socket::ControlSocket;
+use crate::driver::run::cutter::Command;
+use crate::driver::{Job, JobError, JobOptions};
+use crate::observe::status::Status;
 use crate::sink::print;
 
 /// Runs a topology until its sources end or a signal comes, then prints a summary to standard
@@ -30,6 +32,8 @@ pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
     };
     let job =
         Job::open(plan, options).map_err(|error| failure::describe(&error, &args.topology))?;
+    let _reachable = ControlSocket::serve(job.directory(), job.board())
+        .map_err(|error| CliError::job(&error))?;
     let status =
         run_until_signal(job).map_err(|error| failure::describe(&error, &args.topology))?;
     summarize(&status);
@@ -37,7 +41,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
 }
 
 /// Runs a job; the first SIGINT or SIGTERM drains it, the second ends the process.
-pub(super) fn run_until_signal(job: Job) -> Result<Status, crate::driver::JobError> {
+pub(super) fn run_until_signal(job: Job) -> Result<Status, JobError> {
     let (board, commands) = (job.board(), job.commands());
     let signals = {
         let _inside = job.runtime().enter();

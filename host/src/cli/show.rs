@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::driver::status::{OperatorStatus, PluginStatus, Status, SwapEvent};
+use crate::observe::status::{OperatorStatus, PluginStatus, Status, SwapEvent};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();

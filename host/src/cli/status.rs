@@ -6,9 +6,9 @@ use std::path::Path;
 use super::args::StatusArgs;
 use super::error::{CliError, Fault};
 use super::{load, show};
-use crate::driver::control::{ControlError, ask_status};
-use crate::driver::job::job_directory;
-use crate::driver::status::Status;
+use crate::control::socket::{ControlError, ask_status};
+use crate::driver::directory::job_directory;
+use crate::observe::status::Status;
 
 /// Shows how a running job is doing.
 pub(super) fn status(args: &StatusArgs) -> Result<(), CliError> {

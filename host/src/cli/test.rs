@@ -11,7 +11,7 @@ use super::args::TestArgs;
 use super::error::CliError;
 use super::status::print;
 use super::{expect, failure, load};
-use crate::driver::inspector::Broken;
+use crate::driver::laws::inspector::Broken;
 use crate::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
 use crate::topology::plan::Plan;
 use crate::topology::scenario::{self, Batch, Expected, Scenario, Topology};

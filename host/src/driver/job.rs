@@ -1,8 +1,8 @@
 //! A job from its plan to its end: everything is opened, then batches run until there are no more.
 //!
-//! Three threads beside the workers: the cutter ([`super::cutter`]) turns time into batches, the
-//! caller's thread runs them ([`super::executor`]), the publisher ([`super::publisher`]) makes them
-//! visible. The reloader ([`super::reload`]) proposes new plugin versions. They share no state but
+//! Three threads beside the workers: the cutter ([`crate::driver::run::cutter`]) turns time into batches, the
+//! caller's thread runs them ([`crate::driver::run::executor`]), the publisher ([`crate::driver::run::publisher`]) makes them
+//! visible. The reloader ([`crate::driver::versions::reload`]) proposes new plugin versions. They share no state but
 //! [`Versions`] and [`StatusBoard`]; they send messages.
 //!
 //! Start reading at [`Job::open`] and [`Job::run`].
@@ -15,20 +15,20 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use super::control::{ControlError, JobDirectory};
-use super::cutter::{Batch, Command, Cutter, Event, NamedSources};
-use super::deployment::Deployment;
-use super::executor::{Committed, Executor, ExecutorOptions};
-use super::plugins::{PluginsError, load_plugins, plugin_engine};
-use super::publisher::{LostSink, NamedSink, Notice, Origin, Publication, Publisher};
-use super::reload::Reloader;
-use super::samples::Keep;
-use super::status::{BatchStatus, OperatorStatus, Status, StatusBoard};
-use super::trouble::BatchError;
-use super::versions::Versions;
 use crate::batch::sink::SinkError;
 use crate::batch::source::SourceError;
 use crate::dataflow::{NodeReport, RoundReport};
+use crate::driver::directory::{DirectoryError, JobDirectory, job_directory};
+use crate::driver::failure::trouble::BatchError;
+use crate::driver::laws::samples::Keep;
+use crate::driver::run::cutter::{Batch, Command, Cutter, Event, NamedSources};
+use crate::driver::run::executor::{Committed, Executor, ExecutorOptions};
+use crate::driver::run::publisher::{LostSink, NamedSink, Notice, Origin, Publication, Publisher};
+use crate::driver::versions::deployment::Deployment;
+use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
+use crate::driver::versions::reload::Reloader;
+use crate::driver::versions::succession::Versions;
+use crate::observe::status::{BatchStatus, OperatorStatus, Status, StatusBoard};
 use crate::plugin;
 use crate::sink::observe::Observed;
 use crate::sink::print::Output;
@@ -58,7 +58,7 @@ pub struct JobOptions {
 pub enum JobError {
     /// Its directory is in use or unusable.
     #[error(transparent)]
-    Control(#[from] ControlError),
+    Directory(#[from] DirectoryError),
     /// Its plugins cannot be loaded or do not fit.
     #[error(transparent)]
     Plugins(#[from] PluginsError),
@@ -119,17 +119,6 @@ pub struct Job {
     commands: (Sender<Command>, Receiver<Command>),
 }
 
-/// Where the job's lock and control socket live, also where nothing else is kept.
-#[must_use]
-pub fn job_directory(plan: &Plan, folder: &Path) -> PathBuf {
-    let beside = || folder.join(".dshost");
-    plan.settings
-        .checkpoint
-        .clone()
-        .unwrap_or_else(beside)
-        .join(&plan.name)
-}
-
 impl Job {
     /// Opens everything that the plan names.
     ///
@@ -144,7 +133,7 @@ impl Job {
             .map_err(PluginsError::from)?
             .with_initial(&plan)
             .map_err(PluginsError::from)?;
-        let mut directory = JobDirectory::lock(&job_directory(&plan, &options.folder))?;
+        let directory = JobDirectory::lock(&job_directory(&plan, &options.folder))?;
         let board = StatusBoard::new(first_status(&plan, options.workers));
         let versions = Versions::new(Arc::clone(&plan), Arc::new(deployment), board.clone());
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -161,7 +150,6 @@ impl Job {
         let sinks = open_sinks(&plan.sinks, &context)?;
         let commands = channel();
         let sources = open_sources(&plan, &runtime, options.once, &commands.0)?;
-        directory.serve(board.clone())?;
         let workers = options.workers;
         Ok(Self {
             plan,
@@ -175,6 +163,12 @@ impl Job {
             sources,
             commands,
         })
+    }
+
+    /// Its directory, which it holds the lock of.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// The job's figures, from any thread.

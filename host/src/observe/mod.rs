@@ -1,6 +1,7 @@
-//! How a running dshost is seen from outside: logs now, metrics later.
+//! How a running dshost is seen from outside.
 //!
 //! Field names are said once and are the same in logs, in `dshost status` and in metrics: `batch`
 //! (the label), `attempt`, `operator`, `source`, `sink`, `plugin`, `digest`, `elapsed`.
 
 pub mod log;
+pub mod status;

@@ -9,11 +9,12 @@ use crate::batch::function::{Binding, Context, Function, Kind, Migrated, Signatu
 use crate::batch::{Column, Digest, RecordType};
 use crate::topology::plan::Limits;
 
-use super::component::Component;
+use super::chain::{Chain, Link, Shape};
 use super::instance::{Instance, StartError, migrate};
 use super::lift::Promise;
 use super::lower::Keys;
 use super::voice::Voice;
+use crate::plugin::load::component::Component;
 
 /// The functions of one operator, or of a chain of operators.
 #[derive(Clone, Debug)]
@@ -24,17 +25,6 @@ pub struct ChainRequest {
     pub links: Vec<Link>,
     /// What its instances may use.
     pub limits: Limits,
-}
-
-/// One function of a chain.
-#[derive(Clone, Debug)]
-pub struct Link {
-    /// Its name in the plugin.
-    pub function: String,
-    /// The types of the streams it reads, keys included: one, or two for `transform_with`.
-    pub input: Vec<RecordType>,
-    /// One `MessagePack` map.
-    pub params: Option<Vec<u8>>,
 }
 
 /// Functions that cannot be bound.
@@ -125,27 +115,6 @@ impl BindErrorKind {
     }
 }
 
-/// The shape of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
-    Chunks,
-    BatchPairs,
-    Groups,
-    State,
-    Records,
-}
-
-/// What all instances of one binding share.
-pub(super) struct Chain {
-    pub(super) component: Arc<Component>,
-    pub(super) links: Vec<Link>,
-    pub(super) limits: Limits,
-    pub(super) shape: Shape,
-    pub(super) keys: Keys,
-    pub(super) promise: Promise,
-    pub(super) voice: Arc<Voice>,
-}
-
 /// A chain as the rest of the host sees it.
 struct Bound(Arc<Chain>);
 
@@ -165,30 +134,6 @@ impl Binding for Bound {
 
     fn migrate(&self, from: u32, states: &Column) -> Result<Migrated, Trap> {
         migrate(&self.0, from, states)
-    }
-}
-
-impl Chain {
-    /// Link `index` as a chain of its own, which says nothing to the log.
-    fn alone(&self, index: usize) -> Self {
-        let kind = self.promise.kinds[index];
-        let gives = match self.links.get(index + 1) {
-            Some(next) => next.input[0],
-            None => self.promise.gives,
-        };
-        Self {
-            component: Arc::clone(&self.component),
-            links: vec![self.links[index].clone()],
-            keys: Keys::of(&[kind]),
-            promise: Promise {
-                kinds: vec![kind],
-                gives,
-                ..self.promise.clone()
-            },
-            voice: Arc::new(Voice::silent()),
-            limits: self.limits.clone(),
-            shape: self.shape,
-        }
     }
 }
 

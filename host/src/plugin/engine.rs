@@ -22,7 +22,7 @@ use wasmtime::{
     Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
-use super::cache::{Cache, CacheDir};
+use crate::plugin::cache::{Cache, CacheDir};
 
 /// How exactly the time of a call is limited.
 pub const TICK: Duration = Duration::from_millis(10);

@@ -7,18 +7,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tracing::Level;
-use wasmtime::ResourceLimiter;
+use wasmtime::{ResourceLimiter, Store};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::batch::BatchTime;
 use crate::batch::function::Context;
 use crate::topology::plan::Limits;
 
+use super::engine::deadline;
 use super::escape::escape;
 use super::voice::{LastWords, Lines, Voice};
 
 /// Bytes that an element of a table takes.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
+
+/// Handles to streams, events and errors that an instance may hold at once.
+const MAX_HANDLES: usize = 10_000;
 
 /// Counters that a call may add to.
 const MAX_COUNTERS: usize = 64;
@@ -65,6 +69,20 @@ pub(super) struct Guest {
 pub(super) enum Stdio {
     Out,
     Err,
+}
+
+/// A store for one instance, within `limits`, its first deadline set.
+pub(super) fn new_store(
+    engine: &wasmtime::Engine,
+    limits: &Limits,
+    voice: Arc<Voice>,
+) -> Store<Guest> {
+    let mut store = Store::new(engine, Guest::new(limits, voice));
+    store.limiter(|guest| &mut guest.meter);
+    store.set_hostcall_fuel(limits.returned);
+    store.set_max_component_handles(MAX_HANDLES);
+    store.set_epoch_deadline(deadline(limits.call));
+    store
 }
 
 impl Guest {

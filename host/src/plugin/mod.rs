@@ -2,7 +2,7 @@
 //!
 //! A file becomes a [`Component`] ([`load`]): its size is capped, its bytes are compiled off the
 //! batch path and kept by digest ([`cache`]), its imports are linked to things that hold nothing or
-//! it is refused (`imports`, `wasi`), and it is asked once what it holds ([`signature`]). A
+//! it is refused (`load/imports`, `wasi`), and it is asked once what it holds ([`load::signature`]). A
 //! component and a list of functions become a [`Binding`](crate::batch::function::Binding)
 //! ([`bind`]), and a binding makes instances (`instance`), each with a store of its own. A call
 //! lowers the chunk's columns, a copy each (`lower`), and believes nothing that comes back
@@ -18,28 +18,24 @@
 pub mod bind;
 pub mod cache;
 pub mod engine;
-pub mod file;
 pub mod load;
-pub mod signature;
 
-mod compile;
-mod component;
+mod chain;
 mod escape;
 mod guest;
-mod imports;
 mod instance;
 mod lift;
-mod load_error;
 mod lower;
 mod trap;
 mod voice;
 mod wasi;
 mod wire;
 
-pub use bind::{BindError, ChainRequest, Link};
+pub use bind::{BindError, ChainRequest};
 pub use cache::CacheDir;
-pub use compile::COMPILER_THREAD;
-pub use component::Component;
+pub use chain::Link;
 pub use engine::{Engine, EngineConfig, EngineError};
-pub use file::ComponentFile;
-pub use load_error::{LoadError, LoadErrorKind};
+pub use load::compile::COMPILER_THREAD;
+pub use load::component::Component;
+pub use load::error::{LoadError, LoadErrorKind};
+pub use load::file::ComponentFile;

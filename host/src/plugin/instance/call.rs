@@ -7,11 +7,11 @@ use wasmtime::component::{
 
 use crate::batch::function::Context;
 
-use super::super::bind::Shape;
-use super::super::component::Exports;
-use super::super::guest::Guest;
-use super::super::wire;
 use super::StartError;
+use crate::plugin::chain::Shape;
+use crate::plugin::guest::Guest;
+use crate::plugin::load::component::Exports;
+use crate::plugin::wire;
 
 type Process = TypedFunc<
     (

@@ -3,10 +3,10 @@
 use crate::batch::Chunk;
 use crate::batch::function::{Context, Groups, Outcome, RecordRef, Trap};
 
-use super::super::lower::{Input, Keys};
-use super::super::wire;
 use super::Instance;
 use super::call::{Call, wire_context};
+use crate::plugin::lower::{Input, Keys};
+use crate::plugin::wire;
 
 impl Instance {
     pub(super) fn process(

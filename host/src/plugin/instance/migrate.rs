@@ -7,11 +7,12 @@ use wasmtime::component::TypedFunc;
 use crate::batch::Column;
 use crate::batch::function::{Migrated, Trap};
 
-use super::super::bind::Chain;
-use super::super::lower::column;
-use super::super::wire;
 use super::call::Typed;
-use super::{answered, new_store, start_trap};
+use super::{answered, start_trap};
+use crate::plugin::chain::Chain;
+use crate::plugin::guest::new_store;
+use crate::plugin::lower::column;
+use crate::plugin::wire;
 
 type Migrate =
     TypedFunc<(&'static str, u32, wire::Column<'static>), (Result<wire::Migrated, String>,)>;

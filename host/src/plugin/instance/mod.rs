@@ -18,21 +18,16 @@ use wasmtime::component::TypedFunc;
 
 use crate::batch::RecordType;
 use crate::batch::function::{Context, Function, Outcome, RecordRef, Request, Trap, TrapKind};
-use crate::topology::plan::Limits;
 
 use self::call::{Call, Typed};
-use super::bind::{Chain, Link};
-use super::engine::deadline;
-use super::escape::escape;
-use super::guest::Guest;
-use super::trap::trap;
-use super::voice::Voice;
-use super::wire;
+use crate::plugin::chain::{Chain, Link};
+use crate::plugin::engine::deadline;
+use crate::plugin::escape::escape;
+use crate::plugin::guest::{Guest, new_store};
+use crate::plugin::trap::trap;
+use crate::plugin::wire;
 
 pub(super) use self::migrate::migrate;
-
-/// Handles to streams, events and errors that an instance may hold at once.
-const MAX_HANDLES: usize = 10_000;
 
 /// Characters of a guest's own words that are kept.
 const MAX_WORDS: usize = 1024;
@@ -83,20 +78,6 @@ impl From<StartError> for Trap {
             backtrace: Vec::new(),
         }
     }
-}
-
-/// A store for one instance, within `limits`, its first deadline set.
-pub(super) fn new_store(
-    engine: &wasmtime::Engine,
-    limits: &Limits,
-    voice: Arc<Voice>,
-) -> Store<Guest> {
-    let mut store = Store::new(engine, Guest::new(limits, voice));
-    store.limiter(|guest| &mut guest.meter);
-    store.set_hostcall_fuel(limits.returned);
-    store.set_max_component_handles(MAX_HANDLES);
-    store.set_epoch_deadline(deadline(limits.call));
-    store
 }
 
 impl Instance {

@@ -3,9 +3,9 @@
 use crate::batch::Column;
 use crate::batch::function::{Context, Outcome, Records, TimeOut, Trap, Update};
 
-use super::super::lower::{Held, column};
 use super::Instance;
 use super::call::{Call, wire_context};
+use crate::plugin::lower::{Held, column};
 
 impl Instance {
     /// Brings the states of some keys up to date.

@@ -4,10 +4,10 @@ use crate::batch::column::{ColumnError, U32s};
 use crate::batch::function::{Trap, TrapKind};
 use crate::batch::{Column, ColumnType, Fixed, TextBuffer, VarColumn};
 
-use super::super::lower::Input;
-use super::super::wire;
 use super::{Promise, broken};
 use crate::batch::msgpack;
+use crate::plugin::lower::Input;
+use crate::plugin::wire;
 
 impl Promise {
     /// The column that `output` stands for, of type `column_type`. `name` is `key` or `value`.
@@ -263,8 +263,8 @@ mod tests {
     use crate::batch::function::Kind;
     use crate::batch::{Chunk, RecordType};
 
-    use super::super::super::lower::Keys;
     use super::*;
+    use crate::plugin::lower::Keys;
 
     const RETURNED: usize = 1000;
 

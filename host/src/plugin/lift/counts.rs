@@ -2,9 +2,9 @@
 
 use crate::batch::function::{Kind, LinkCount, RecordRef, Rejection, Report, Trap};
 
-use super::super::escape::escape;
-use super::super::wire;
 use super::broken;
+use crate::plugin::escape::escape;
+use crate::plugin::wire;
 
 /// Rejections of one call that are kept with their reasons; all are counted.
 const MAX_REASONS: usize = 32;

@@ -20,8 +20,8 @@ use crate::batch::{Chunk, ColumnType, RecordType};
 
 use self::columns::{Repeats, ascending};
 use self::counts::{Records, report};
-use super::lower::{Input, Keys};
-use super::wire;
+use crate::plugin::lower::{Input, Keys};
+use crate::plugin::wire;
 
 /// What the functions of a binding must answer.
 #[derive(Clone, Debug)]

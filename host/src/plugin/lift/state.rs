@@ -3,9 +3,9 @@
 use crate::batch::function::{Change, Changes, Migrated, Outcome, Trap, Update};
 use crate::batch::{Chunk, Column};
 
-use super::super::wire;
 use super::counts::{Records, report};
 use super::{Promise, broken};
+use crate::plugin::wire;
 
 /// The verdict that brings a new state.
 const SET: u8 = 1;

@@ -4,9 +4,9 @@
 use wasmtime::StoreContextMut;
 use wasmtime::component::{LinkerInstance, Resource};
 
-use super::super::guest::{Guest, HostTrap, Stdio};
 use super::Defined;
 use super::io::{InputStream, OutputStream};
+use crate::plugin::guest::{Guest, HostTrap, Stdio};
 
 /// A terminal to read from; there is none.
 pub(super) struct TerminalInput;

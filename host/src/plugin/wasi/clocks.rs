@@ -3,8 +3,8 @@
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower};
 
-use super::super::guest::Guest;
 use super::{Defined, io};
+use crate::plugin::guest::Guest;
 
 /// What both clocks can tell apart, in nanoseconds.
 const RESOLUTION_NS: u32 = 1_000_000;

@@ -3,8 +3,8 @@
 
 use wasmtime::component::{LinkerInstance, Resource, Val};
 
-use super::super::guest::Guest;
 use super::Defined;
+use crate::plugin::guest::Guest;
 
 /// An open file or directory; there is none.
 pub(super) struct Descriptor;

@@ -3,8 +3,8 @@
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower, Resource, WasmList};
 
-use super::super::guest::{Guest, HostTrap, Stdio};
 use super::Defined;
+use crate::plugin::guest::{Guest, HostTrap, Stdio};
 
 /// Bytes that an output stream takes at once.
 const WRITE_BYTES: u64 = 64 * 1024;

@@ -15,7 +15,7 @@ mod random;
 
 use wasmtime::component::{LinkerInstance, ResourceType};
 
-use super::guest::{Guest, HostTrap};
+use crate::plugin::guest::{Guest, HostTrap};
 
 /// The packages, all of whose interfaces are inert.
 pub(super) const PACKAGES: [&str; 5] = [

@@ -3,8 +3,8 @@
 use wasmtime::StoreContextMut;
 use wasmtime::component::LinkerInstance;
 
-use super::super::guest::{Guest, HostTrap};
 use super::Defined;
+use crate::plugin::guest::{Guest, HostTrap};
 
 /// Random bytes that one call may give.
 const MAX_RANDOM_BYTES: u64 = 1024 * 1024;

@@ -2,25 +2,25 @@
 //! must end.
 //!
 //! Nothing of a batch is visible before its commit, and an attempt that failed leaves nothing
-//! behind. What follows a failure is decided in [`super::course`].
+//! behind. What follows a failure is decided in [`crate::driver::failure::course`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
-use super::course::{Course, Judge, Suspect};
-use super::cutter::Batch;
-use super::environment::{Bound, JobEnvironment};
-use super::inspector::{Broken, Inspector, inspect};
-use super::missed::missed;
-use super::publisher::NamedSink;
-use super::samples::Keep;
-use super::status::StatusBoard;
-use super::trouble::{BatchError, Trouble};
-use super::versions::Versions;
 use crate::batch::{BatchTime, Round, whole_millis};
 use crate::dataflow::{Decided, Engine, RoundPlan, RoundReport, StartError, Verdict};
+use crate::driver::failure::course::{Course, Judge, Suspect};
+use crate::driver::failure::trouble::{BatchError, Trouble};
+use crate::driver::laws::inspector::{Broken, Inspector, inspect};
+use crate::driver::laws::samples::Keep;
+use crate::driver::run::cutter::Batch;
+use crate::driver::run::environment::{Bound, JobEnvironment};
+use crate::driver::run::missed::missed;
+use crate::driver::run::publisher::NamedSink;
+use crate::driver::versions::succession::Versions;
+use crate::observe::status::StatusBoard;
 use crate::topology::plan::Plan;
 
 /// How long a round runs before the log says so.

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use tracing::debug;
 
-use super::cadence::{Cadence, Now};
-use super::status::StatusBoard;
 use crate::batch::BatchTime;
 use crate::batch::source::{Partition, Source, SourceError};
+use crate::driver::run::cadence::{Cadence, Now};
+use crate::observe::status::StatusBoard;
 
 /// Batches that may wait for the executor. Beyond it the open interval is not cut but grows, so
 /// that an executor that hangs does not collect empty batches for ever.

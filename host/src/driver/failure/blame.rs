@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use tracing::warn;
 
-use super::guilty::{Budget, Find, Search};
-use super::trouble::{Blamed, MAX_LEFT_OUT, Trouble};
 use crate::batch::BatchTime;
 use crate::dataflow::{FailedCall, Guilty, LeftOut, Skips};
+use crate::driver::failure::search::{Budget, Find, Search};
+use crate::driver::failure::trouble::{Blamed, MAX_LEFT_OUT, Trouble};
 use crate::topology::plan::{OnError, Plan};
 
 /// What was found in a batch so far.

@@ -16,10 +16,10 @@ use std::time::Duration;
 use notify::Watcher;
 use tracing::{debug, warn};
 
-use super::deployment::{Components, Deployment};
-use super::status::{CandidateStatus, StatusBoard};
-use super::versions::Versions;
 use crate::batch::Digest;
+use crate::driver::versions::deployment::{Components, Deployment};
+use crate::driver::versions::succession::Versions;
+use crate::observe::status::{CandidateStatus, StatusBoard};
 use crate::plugin::{Component, ComponentFile, Engine, LoadError};
 use crate::topology::plan::{Plan, PluginPlan};
 use crate::topology::problem::with_causes;

@@ -1,7 +1,7 @@
 //! What a component asks for, and what it gets.
 //!
 //! Imports are of three classes. *Inert* ones (WASI 0.2 as far as it holds nothing,
-//! [`super::wasi`]) and `dshost:plugin/host` are always linked, each under the exact name and
+//! [`crate::plugin::wasi`]) and `dshost:plugin/host` are always linked, each under the exact name and
 //! version that the component imports. *Granted* ones would come from the topology's `allow`; there
 //! are none yet. Everything else refuses the component, by name.
 
@@ -10,8 +10,8 @@ use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, ComponentType, Lift, Linker, LinkerInstance, WasmStr};
 use wasmtime::{Engine, StoreContextMut};
 
-use super::guest::{Guest, counter_name};
-use super::{wasi, wire};
+use crate::plugin::guest::{Guest, counter_name};
+use crate::plugin::{wasi, wire};
 
 /// An import that keeps a component from being linked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::batch::function::{Kind, Signature, StateSignature};
 use crate::batch::{ColumnType, RecordType};
 
-use super::escape::{escape, is_unprintable};
-use super::wire;
+use crate::plugin::escape::{escape, is_unprintable};
+use crate::plugin::wire;
 
 /// Functions, migrations and info pairs of one plugin, each.
 const MAX_ENTRIES: usize = 1024;

@@ -1,4 +1,4 @@
-//! A few values of every fold, on which the laws of its functions are tried ([`super::laws`]).
+//! A few values of every fold, on which the laws of its functions are tried ([`crate::driver::laws::check`]).
 //!
 //! Of all values the [`MAX_VALUES`] with the smallest hashes are kept, each once: so which they are
 //! depends on the data alone, not on the order in which workers come.

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
-use super::laws::{CounterExample, check};
-use super::samples::Sample;
 use crate::batch::{Digest, FunctionName};
+use crate::driver::laws::check::{CounterExample, check};
+use crate::driver::laws::samples::Sample;
 use crate::topology::plan::Plan;
 
 /// Batches whose samples may wait; those beyond are not looked at.

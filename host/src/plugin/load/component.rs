@@ -10,16 +10,15 @@ use crate::batch::Digest;
 use crate::batch::function::Signature;
 use crate::topology::plan::Limits;
 
-use super::compile::Binary;
-use super::engine::Engine;
-use super::guest::Guest;
-use super::imports::{self, link};
-use super::instance::new_store;
-use super::load_error::LoadErrorKind;
-use super::signature::{self, Description, Migration};
-use super::trap::trap;
-use super::voice::Voice;
-use super::wire;
+use crate::plugin::engine::Engine;
+use crate::plugin::guest::{Guest, new_store};
+use crate::plugin::load::compile::Binary;
+use crate::plugin::load::error::LoadErrorKind;
+use crate::plugin::load::imports::{self, link};
+use crate::plugin::load::signature::{self, Description, Migration};
+use crate::plugin::trap::trap;
+use crate::plugin::voice::Voice;
+use crate::plugin::wire;
 
 /// The interface that every plugin exports.
 const PLUGIN: &str = "dshost:plugin/plugin";
@@ -31,24 +30,24 @@ pub struct Component {
     size: usize,
     imports: Vec<String>,
     description: Description,
-    pub(super) pre: InstancePre<Guest>,
-    pub(super) exports: Exports,
+    pub(in crate::plugin) pre: InstancePre<Guest>,
+    pub(in crate::plugin) exports: Exports,
     /// Keeps the clock going that ends the calls.
     _engine: Engine,
 }
 
 /// Where the functions of the contract stand in the component; those of shapes it does not have are
 /// none.
-pub(super) struct Exports {
+pub(in crate::plugin) struct Exports {
     describe: ComponentExportIndex,
-    pub(super) open: ComponentExportIndex,
-    pub(super) migrate: Option<ComponentExportIndex>,
-    pub(super) chunks: Option<ComponentExportIndex>,
-    pub(super) batch_pairs: Option<ComponentExportIndex>,
-    pub(super) groups: Option<ComponentExportIndex>,
-    pub(super) state: Option<ComponentExportIndex>,
-    pub(super) records: Option<ComponentExportIndex>,
-    pub(super) time_out: Option<ComponentExportIndex>,
+    pub(in crate::plugin) open: ComponentExportIndex,
+    pub(in crate::plugin) migrate: Option<ComponentExportIndex>,
+    pub(in crate::plugin) chunks: Option<ComponentExportIndex>,
+    pub(in crate::plugin) batch_pairs: Option<ComponentExportIndex>,
+    pub(in crate::plugin) groups: Option<ComponentExportIndex>,
+    pub(in crate::plugin) state: Option<ComponentExportIndex>,
+    pub(in crate::plugin) records: Option<ComponentExportIndex>,
+    pub(in crate::plugin) time_out: Option<ComponentExportIndex>,
 }
 
 impl Component {

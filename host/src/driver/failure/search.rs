@@ -11,7 +11,7 @@
 //! group or key comes before it. A function of a whole partition or batch is blamed with all of it,
 //! whatever the trap: there is nothing less that it could be called with.
 //!
-//! This is pure over [`Binding`]; what follows from a find is decided in [`super::blame`].
+//! This is pure over [`Binding`]; what follows from a find is decided in [`crate::driver::failure::blame`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

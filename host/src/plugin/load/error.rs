@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::batch::function::Trap;
 
-use super::engine::EngineError;
-use super::imports::ImportError;
-use super::signature::DescriptionError;
-use super::wire;
+use crate::plugin::engine::EngineError;
+use crate::plugin::load::imports::ImportError;
+use crate::plugin::load::signature::DescriptionError;
+use crate::plugin::wire;
 
 /// The largest stack limit: the threads that call guests have 2 MiB, and the host needs its part.
 pub const MAX_STACK_BYTES: usize = 1024 * 1024;

@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::deployment::Deployment;
-use super::publisher::NamedSink;
-use super::samples::{Keep, Pair, Samples};
 use crate::batch::function::{Context, Program, Role};
 use crate::batch::sink::SinkError;
 use crate::batch::source::Partition;
 use crate::batch::{BatchTime, Chunk, Round};
 use crate::dataflow::{Environment, FailedCall};
+use crate::driver::laws::samples::{Keep, Pair, Samples};
+use crate::driver::run::publisher::NamedSink;
+use crate::driver::versions::deployment::Deployment;
 use crate::topology::plan::Plan;
 use crate::topology::types::Types;
 

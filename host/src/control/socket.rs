@@ -1,7 +1,7 @@
 //! The control socket: how `dshost status` and `dshost plugins` reach a running job.
 //!
 //! A Unix socket with mode 0600 in the job's directory; a request is one JSON line, and so is its
-//! answer. The directory is locked by the process that runs the job.
+//! answer.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
-use super::status::{Status, StatusBoard};
+use crate::observe::status::{Status, StatusBoard};
 
 /// The longest request, in bytes.
 const MAX_REQUEST: u64 = 64 * 1024;
@@ -49,15 +49,9 @@ pub enum Answer {
     Error(String),
 }
 
-/// A job's directory that cannot be used, or a job that cannot be reached.
+/// A job that cannot be made reachable, or cannot be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// The directory cannot be made or opened.
-    #[error("cannot use the job's directory `{}`", .0.display())]
-    Directory(PathBuf, #[source] std::io::Error),
-    /// Another process runs the job.
-    #[error("the job's directory `{}` is in use by another process", .0.display())]
-    InUse(PathBuf),
     /// The socket cannot be made.
     #[error("cannot listen on `{}`", .0.display())]
     Listen(PathBuf, #[source] std::io::Error),
@@ -69,54 +63,28 @@ pub enum ControlError {
     NoAnswer(PathBuf, #[source] std::io::Error),
 }
 
-/// The locked directory of a running job; the socket is removed when it is dropped.
+/// The socket of a running job; removed when it is dropped.
 #[derive(Debug)]
-pub struct JobDirectory {
-    path: PathBuf,
-    lock: File,
-    listens: bool,
-}
+pub struct ControlSocket(PathBuf);
 
-impl JobDirectory {
-    /// Makes the directory where it is missing, and locks it.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be used, or another process holds it.
-    pub fn lock(path: &Path) -> Result<Self, ControlError> {
-        let fail = |error| ControlError::Directory(path.to_owned(), error);
-        std::fs::create_dir_all(path).map_err(fail)?;
-        let mut options = File::options();
-        options.write(true).create(true).truncate(false);
-        let lock = options.open(path.join("lock")).map_err(fail)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                lock,
-                listens: false,
-            }),
-            Err(std::fs::TryLockError::WouldBlock) => Err(ControlError::InUse(path.to_owned())),
-            Err(std::fs::TryLockError::Error(error)) => Err(fail(error)),
-        }
-    }
-
-    /// Answers requests on a thread of its own, as long as the process lives.
+impl ControlSocket {
+    /// Answers requests on a thread of its own, as long as the process lives. `directory` is the
+    /// job's, which the caller holds the lock of.
     ///
     /// # Errors
     ///
     /// The socket cannot be made.
-    pub fn serve(&mut self, board: StatusBoard) -> Result<(), ControlError> {
-        let path = self.path.join(SOCKET);
+    pub fn serve(directory: &Path, board: StatusBoard) -> Result<Self, ControlError> {
+        let path = directory.join(SOCKET);
         let fail = |error| ControlError::Listen(path.clone(), error);
-        // We hold the lock, so what lies there was left by a process that is gone.
+        // The lock is held, so what lies there was left by a process that is gone.
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
             _ => {}
         }
-        let directory = File::open(&self.path).map_err(fail)?;
+        let directory = File::open(directory).map_err(fail)?;
         let listener = UnixListener::bind(short_path(&directory)).map_err(fail)?;
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(fail)?;
-        self.listens = true;
         std::thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || {
@@ -129,18 +97,14 @@ impl JobDirectory {
                 }
             })
             .map_err(fail)?;
-        Ok(())
+        Ok(Self(path))
     }
 }
 
-impl Drop for JobDirectory {
+impl Drop for ControlSocket {
     fn drop(&mut self) {
-        if self.listens {
-            // A socket that stays behind is replaced at the next start.
-            let _ = std::fs::remove_file(self.path.join(SOCKET));
-        }
-        // Closing the file would release it too; this says so.
-        let _ = self.lock.unlock();
+        // A socket that stays behind is replaced at the next start.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -205,26 +169,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_running_job_answers_and_a_second_process_is_refused() {
+    fn a_running_job_answers_on_a_socket_of_its_user() {
         let dir = tempfile::tempdir().unwrap();
         // Longer than a socket's path may be.
         let path = dir.path().join("deep".repeat(30)).join("job");
-        let mut job = JobDirectory::lock(&path).unwrap();
+        std::fs::create_dir_all(&path).unwrap();
         let board = StatusBoard::new(Status {
             job: "wordcount".to_owned(),
             ..Status::default()
         });
-        job.serve(board).unwrap();
+        let socket = ControlSocket::serve(&path, board).unwrap();
         assert_eq!(ask_status(&path).unwrap().job, "wordcount");
-        assert!(matches!(
-            JobDirectory::lock(&path),
-            Err(ControlError::InUse(_))
-        ));
-        let mode = std::fs::metadata(path.join(SOCKET))
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let metadata = std::fs::metadata(path.join(SOCKET)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+        drop(socket);
+        assert!(!path.join(SOCKET).exists());
     }
 
     #[test]

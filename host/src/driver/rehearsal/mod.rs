@@ -3,25 +3,26 @@
 //! The executor, the dataflow and the guests are those of a job; only sources, sinks and the clock
 //! are not. No port is opened, no time passes, and files are written into a temporary directory.
 
+pub mod values;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::cutter::Batch;
-use super::deployment::Deployment;
-use super::executor::{Committed, Executor, ExecutorOptions};
-use super::inspector::Broken;
-use super::job::{JobError, open_sinks};
-use super::plugins::{PluginsError, load_plugins, plugin_engine};
-use super::publisher::NamedSink;
-use super::samples::Keep;
-use super::status::{Status, StatusBoard};
-use super::trouble::BatchError;
-use super::values;
-use super::versions::Versions;
 use crate::batch::source::Partition;
 use crate::batch::{BatchTime, Chunk, whole_millis};
+use crate::driver::failure::trouble::BatchError;
+use crate::driver::job::{JobError, open_sinks};
+use crate::driver::laws::inspector::Broken;
+use crate::driver::laws::samples::Keep;
+use crate::driver::run::cutter::Batch;
+use crate::driver::run::executor::{Committed, Executor, ExecutorOptions};
+use crate::driver::run::publisher::NamedSink;
+use crate::driver::versions::deployment::Deployment;
+use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
+use crate::driver::versions::succession::Versions;
+use crate::observe::status::{Status, StatusBoard};
 use crate::plugin::{ComponentFile, Engine};
 use crate::sink::observe::Observed;
 use crate::sink::{self, text_files};
@@ -240,7 +241,7 @@ impl Rehearsal {
 
 fn compose(
     plan: &Plan,
-    components: super::deployment::Components,
+    components: crate::driver::versions::deployment::Components,
     options: RehearsalOptions,
 ) -> Result<Deployment, PluginsError> {
     let deployment = Deployment::compose(plan, components)?;

@@ -9,7 +9,7 @@
 //! never comes (a total beside a total, say). Nor is it asked to take infinity or NaN out again,
 //! which floats cannot.
 //!
-//! This is pure over [`Binding`]; the values come from [`super::samples`].
+//! This is pure over [`Binding`]; the values come from [`crate::driver::laws::samples`].
 
 use std::fmt;
 use std::sync::Arc;

@@ -5,6 +5,14 @@
 //! Nothing here runs on the batch path; whoever calls [`Engine::load`] does so from a thread of its
 //! own.
 
+pub(crate) mod component;
+pub(crate) mod error;
+pub(crate) mod file;
+pub mod signature;
+
+pub(in crate::plugin) mod compile;
+mod imports;
+
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,10 +21,10 @@ use std::sync::Arc;
 
 use crate::topology::plan::Limits;
 
-use super::compile::{Binary, code};
-use super::component::Component;
-use super::engine::Engine;
-use super::load_error::{LoadError, LoadErrorKind, MAX_STACK_BYTES};
+use crate::plugin::engine::Engine;
+use crate::plugin::load::compile::{Binary, code};
+use crate::plugin::load::component::Component;
+use crate::plugin::load::error::{LoadError, LoadErrorKind, MAX_STACK_BYTES};
 
 impl Engine {
     /// Loads a plugin's bytes; `path` is where they come from. Takes as long as a compilation does;

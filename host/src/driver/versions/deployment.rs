@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::continuity::{self, Breaks};
-use super::initial::{Initial, InitialError};
-use super::lifetime::{Fresh, Kept};
 use crate::batch::function::{Program, Role, Segment, Trap};
 use crate::batch::{Chunk, Digest, RecordType};
 use crate::dataflow::MIGRATE_BYTES;
+use crate::driver::versions::continuity::{self, Breaks};
+use crate::driver::versions::initial::{Initial, InitialError};
+use crate::driver::versions::instances::{Fresh, Kept};
 use crate::plugin::bind::BindErrorKind;
 use crate::plugin::{BindError, ChainRequest, Component, Link};
 use crate::topology::plan::{Instances, Op, Plan, StreamPlan};

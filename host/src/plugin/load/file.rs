@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::component::Component;
-use super::engine::Engine;
-use super::load::read;
-use super::load_error::{LoadError, LoadErrorKind};
 use crate::batch::Digest;
+use crate::plugin::engine::Engine;
+use crate::plugin::load::component::Component;
+use crate::plugin::load::error::{LoadError, LoadErrorKind};
+use crate::plugin::load::read;
 use crate::topology::plan::Limits;
 
 /// The content of a component file, in memory.

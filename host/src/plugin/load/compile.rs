@@ -15,8 +15,8 @@ use wit_component::ComponentEncoder;
 
 use crate::batch::Digest;
 
-use super::engine::Engine;
-use super::load_error::LoadErrorKind;
+use crate::plugin::engine::Engine;
+use crate::plugin::load::error::LoadErrorKind;
 
 /// Compilations that passed their time and may go on: they cannot be stopped, only be left alone.
 const MAX_ABANDONED: usize = 2;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::thread;
 
-use super::deployment::{Components, ComposeError};
-use super::initial::InitialError;
-use super::versions::SwapError;
+use crate::driver::versions::deployment::{Components, ComposeError};
+use crate::driver::versions::initial::InitialError;
+use crate::driver::versions::succession::SwapError;
 use crate::plugin::{Component, ComponentFile, Engine, EngineConfig, EngineError, LoadError};
 use crate::topology::plan::{Op, Plan, PluginPlan, Upstream};
 

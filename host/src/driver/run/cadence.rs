@@ -3,7 +3,7 @@
 //! The cadence comes from the monotonic clock, labels from the wall clock at the start: a label is
 //! the previous one plus whole intervals. It is moved forward, never back, when the wall clock is
 //! ahead by more than an interval; after a pause of the whole process the missed intervals are
-//! skipped, not flooded, but for those at which a window must slide ([`super::missed`]).
+//! skipped, not flooded, but for those at which a window must slide ([`crate::driver::run::missed`]).
 
 use std::time::{Duration, Instant};
 

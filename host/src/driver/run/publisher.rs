@@ -37,7 +37,7 @@ pub struct NamedSink {
 pub enum Origin {
     /// From the sources, which are told when it is published.
     Received,
-    /// It is a firing that windows must not miss ([`super::missed`]).
+    /// It is a firing that windows must not miss ([`crate::driver::run::missed`]).
     Missed,
 }
 

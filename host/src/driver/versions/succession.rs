@@ -5,7 +5,7 @@
 //! proven one is kept.
 //!
 //! Once a batch is committed, operators hold states and windows: a deployment that cannot go on with
-//! what the current one left is not taken ([`super::continuity`]). One that migrates states is on
+//! what the current one left is not taken ([`crate::driver::versions::continuity`]). One that migrates states is on
 //! probation for the batch that migrates them, its first with a firing of their stream, alone: when
 //! that is committed the old states are gone, and there is nothing to fall back to.
 //!
@@ -16,12 +16,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::{info, warn};
 
-use super::cadence::Now;
-use super::continuity::{Breaks, migrating};
-use super::deployment::{Components, Deployment, InheritError};
-use super::status::{CandidateStatus, PluginStatus, StatusBoard, SwapEvent, SwapRecord};
 use crate::batch::function::StateSignature;
 use crate::batch::{BatchTime, Digest};
+use crate::driver::run::cadence::Now;
+use crate::driver::versions::continuity::{Breaks, migrating};
+use crate::driver::versions::deployment::{Components, Deployment, InheritError};
+use crate::observe::status::{CandidateStatus, PluginStatus, StatusBoard, SwapEvent, SwapRecord};
 use crate::topology::plan::Plan;
 use crate::topology::types::Types;
 

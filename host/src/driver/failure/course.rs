@@ -3,19 +3,19 @@
 //!
 //! A version on probation is suspected first: the proven one tries the batch, and if it succeeds the
 //! new one is refused. If both fail, the new one stays and the record is at fault, which is then
-//! looked for ([`super::blame`]).
+//! looked for ([`crate::driver::failure::blame`]).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::warn;
 
-use super::blame::Blame;
-use super::deployment::Deployment;
-use super::trouble::Trouble;
-use super::versions::Versions;
 use crate::batch::{BatchTime, FunctionName};
 use crate::dataflow::{FailedCall, Failure, FailureKind, Node, Skips};
+use crate::driver::failure::blame::Blame;
+use crate::driver::failure::trouble::Trouble;
+use crate::driver::versions::deployment::Deployment;
+use crate::driver::versions::succession::Versions;
 use crate::topology::plan::{Plan, Upstream};
 
 /// The pause after a sink failed at the first attempt; so much longer after each further one.
