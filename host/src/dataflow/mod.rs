@@ -15,75 +15,43 @@
 //!
 //! **Invariant:** one attempt is open at a time, and `Verdict(r)` comes before `Begin(s)`, `s > r`.
 //! **Invariant:** nothing here is visible outside before the driver commits.
-//! **Invariant:** timely appears in `drive`, `container`, `worker` and `engine` (and as the thing
-//! that wakes the reporter in `local`), and nowhere else in the crate.
+//! **Invariant:** timely appears in `machine/drive`, `machine/container` and `engine/` (and as the
+//! thing that wakes the reporter in `machine/local`), and nowhere else in the crate.
 //!
 //! | where | what |
 //! |---|---|
-//! | `engine`, `worker`, `graph` | what the driver holds; a worker's thread; the operators of a plan |
-//! | `control`, `report`, `failure` | what goes in and out beside data |
-//! | `operator`, `machine`, `drive` | what an operator is, its life, its timely shell |
-//! | `local` | what the operators of a worker share |
-//! | `parcel`, `container` | chunks on their way |
+//! | `round/` | what is said of a round: plans, verdicts, reports, failures, what workers ask |
+//! | `machine/` | what an operator is, its life, its timely shell, chunks on their way |
+//! | `calls/` | calls into functions |
+//! | `ops/` | an operator per file, named by its method, and what several of them share |
+//! | `windows/` | operators with a window |
 //! | `state/` | what is kept per key from batch to batch, and the operators that keep it |
-//! | the rest | an operator per file, named by its method, and what several of them share |
+//! | `graph/` | which operators a plan becomes |
+//! | `engine/` | what the driver holds, and a worker's thread |
 //!
-//! Start reading at `operator`, then `machine`, then `worker::run`.
+//! Each room uses only those above it.
+//!
+//! Start reading at `machine/operator`, then `machine/life`, then `engine/worker`.
 
 mod calls;
-mod chain;
-mod cogroup;
-mod container;
-mod control;
-mod count;
-mod count_by_value;
-mod drive;
 mod engine;
-mod environment;
-mod failed_call;
-mod failure;
-mod folding;
-mod gather;
-mod glom;
 mod graph;
-mod group_by_key;
-mod join;
-mod local;
 mod machine;
-mod map_partitions;
-mod operator;
-mod parcel;
-mod partitions;
-mod reduce;
-mod reduce_by_key;
-mod rejects;
-mod repartition;
-mod report;
-mod rows;
-mod scatter;
-mod seed;
-mod shelf;
-mod sink;
-mod sort;
-mod source;
+mod ops;
+mod round;
 mod state;
-mod targets;
-mod transform;
-mod transform_with;
-mod union;
 mod windows;
-mod worker;
 
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use control::{CallSite, Guilty, Half, LeftOut, RoundPlan, Skips, Verdict};
+pub use calls::seed::seed;
 pub use engine::{Engine, Exchange, Options, PANIC_EXIT_CODE, StartError};
-pub use environment::Environment;
-pub use failed_call::{FailedCall, Grain};
-pub use failure::{Failure, FailureKind, Node, Rejected, Sample, Trapped};
-pub use report::{COUNTERS, Decided, NodeReport, RoundReport, SAMPLES};
-pub use seed::seed;
+pub use round::control::{CallSite, Guilty, Half, LeftOut, RoundPlan, Skips, Verdict};
+pub use round::environment::Environment;
+pub use round::failed_call::{FailedCall, Grain};
+pub use round::failure::{Failure, FailureKind, Node, Rejected, Sample, Trapped};
+pub use round::report::{COUNTERS, Decided, NodeReport, RoundReport, SAMPLES};
 pub use state::{Frozen, MIGRATE_BYTES, Shape, Stretch, Table, Timing};

@@ -1,14 +1,14 @@
 //! What a call tells beside its output: counters, and the records it rejected.
 
+use super::rejects::NO_REASON;
 use crate::batch::Chunk;
 use crate::batch::function::Report;
 use crate::batch::text::{excerpt, record_excerpt};
-use crate::dataflow::control::LeftOut;
-use crate::dataflow::failure::{Failure, Rejected};
-use crate::dataflow::operator::Output;
-use crate::dataflow::rejects::NO_REASON;
+use crate::dataflow::machine::operator::Output;
+use crate::dataflow::round::control::LeftOut;
+use crate::dataflow::round::failure::{Failure, Rejected};
 
-use super::{Caller, Part, Run};
+use super::caller::{Caller, Part, Run};
 
 impl Caller {
     /// Tallies what a call told beside its output.

@@ -4,10 +4,10 @@
 use crate::batch::canonical::canonical_column;
 use crate::batch::convert::{Converted, NOT_EXACT, convert, without};
 use crate::batch::{Chunk, Column, RecordType};
-use crate::dataflow::failure::Failure;
-use crate::dataflow::operator::Output;
+use crate::dataflow::machine::operator::Output;
+use crate::dataflow::round::failure::Failure;
 
-use super::{Caller, Part, Run};
+use super::caller::{Caller, Part, Run};
 
 impl Caller {
     /// Brings `input` to the type `to`, for the one function of the stage.

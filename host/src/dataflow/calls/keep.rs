@@ -4,10 +4,10 @@ use crate::batch::Chunk;
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::function::Request;
 
-use crate::dataflow::failure::Failure;
-use crate::dataflow::operator::Output;
+use crate::dataflow::machine::operator::Output;
+use crate::dataflow::round::failure::Failure;
 
-use super::{Caller, Run};
+use super::caller::{Caller, Run};
 
 impl Caller {
     /// Which of `pairs`, whose keys are distinct, the function keeps. One that is rejected is not

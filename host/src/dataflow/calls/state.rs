@@ -3,11 +3,11 @@
 use crate::batch::function::{Changes, Migrated, Outcome, Records, Request, TimeOut, Trap, Update};
 use crate::batch::{Chunk, Column, ColumnType};
 
-use crate::dataflow::control::CallSite;
-use crate::dataflow::failure::{Failure, FailureKind, Trapped};
-use crate::dataflow::operator::Output;
+use crate::dataflow::machine::operator::Output;
+use crate::dataflow::round::control::CallSite;
+use crate::dataflow::round::failure::{Failure, FailureKind, Trapped};
 
-use super::{Caller, Run};
+use super::caller::{Caller, Run};
 
 impl Caller {
     /// Brings the states of some keys up to date.

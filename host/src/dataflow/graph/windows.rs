@@ -1,46 +1,35 @@
-//! The operators of windows.
-
-use std::sync::Arc;
+//! Operators with a window.
 
 use crate::batch::function::Role;
-use crate::dataflow::calls::Caller;
-use crate::dataflow::control::Half;
-use crate::dataflow::count::Count;
-use crate::dataflow::count_by_value::CountByValue;
-use crate::dataflow::drive::Outlet;
-use crate::dataflow::failure::Node;
-use crate::dataflow::operator::Operator;
-use crate::dataflow::reduce::Reduce;
-use crate::dataflow::reduce_by_key::Combine;
-use crate::dataflow::scatter::Scatter;
+use crate::dataflow::machine::drive::Outlet;
+use crate::dataflow::machine::operator::Operator;
+use crate::dataflow::ops::count::Count;
+use crate::dataflow::ops::count_by_value::CountByValue;
+use crate::dataflow::ops::reduce::Reduce;
+use crate::dataflow::ops::reduce_by_key::Combine;
+use crate::dataflow::ops::scatter::Scatter;
+use crate::dataflow::round::control::Half;
 use crate::dataflow::windows::{
     Aggregate, CountByWindow, Frame, Functions, GroupByKeyAndWindow, Ones, Partaking,
     ReduceByKeyAndWindow, ReduceByWindow, Running, RunningTotal, Sliding, Window,
 };
-use crate::topology::plan::{DEFAULT_REFRESH, OnError, Op, StreamPlan};
+use crate::topology::plan::{DEFAULT_REFRESH, OnError, Op};
 
-use super::Graph;
+use super::wiring::{AfterExchange, BeforeExchange, Graph, Stage};
 
 /// A window that is being added: a stage of a single stream.
 #[derive(Clone, Copy)]
 struct Place<'p> {
-    stage: usize,
-    stream: usize,
-    plan: &'p StreamPlan,
+    stage: Stage<'p>,
     frame: Frame,
 }
 
 impl<'scope> Graph<'_, 'scope> {
     /// Adds the operators of a stream with a window.
-    pub(super) fn window(&self, stage: usize, stream: usize) -> Outlet<'scope> {
-        let plan = &self.site.local.plan.streams[stream];
+    pub(super) fn window(&self, stage: Stage<'_>) -> Outlet<'scope> {
+        let (stream, plan) = (stage.first, stage.plan);
         let frame = Frame::new(stream, plan);
-        let at = Place {
-            stage,
-            stream,
-            plan,
-            frame,
-        };
+        let at = Place { stage, frame };
         match &plan.op {
             Op::CountByWindow(_) => {
                 // It counts from the first record on, also from one that no window holds.
@@ -58,25 +47,21 @@ impl<'scope> Graph<'_, 'scope> {
                 let after = Running::new((stream, OnError::Fail), Ones, at.refresh());
                 self.sliding(at, at.partaking(before), after)
             }
-            _ => {
-                let window = Window::new(stream, plan.from[0], frame);
-                let inlet = self.straight(plan.from[0]);
-                let node = Node::Stream(stream);
-                self.site.operator(node, Box::new(window), vec![inlet])
-            }
+            _ => self.narrow(stage, Window::new(stream, plan.from[0], frame)),
         }
     }
 
     fn reduce_by_window(&self, at: Place<'_>) -> Outlet<'scope> {
-        let before = Reduce::new(at.stream, self.caller(at, Role::Main, Half::Before));
+        let stage = at.stage;
+        let before = Reduce::new(stage.first, self.caller(stage, Role::Main, Half::Before));
         let before = at.partaking(before);
-        let reduce = self.caller(at, Role::Main, Half::After);
-        if at.plan.inverse.is_none() {
+        let reduce = self.caller(stage, Role::Main, Half::After);
+        if stage.plan.inverse.is_none() {
             return self.sliding(at, before, ReduceByWindow::new(reduce));
         }
-        let inverse = self.caller(at, Role::Inverse, Half::After);
+        let inverse = self.caller(stage, Role::Inverse, Half::After);
         let total = RunningTotal::new(
-            (at.stream, at.plan.on_error),
+            (stage.first, stage.plan.on_error),
             (reduce, inverse),
             at.refresh(),
         );
@@ -84,19 +69,21 @@ impl<'scope> Graph<'_, 'scope> {
     }
 
     fn reduce_by_key_and_window(&self, at: Place<'_>) -> Outlet<'scope> {
-        let combine = self.caller(at, Role::Main, Half::Before);
-        let before = at.partaking(Combine::new(at.stream, at.plan.partitions, combine));
-        let reduce = self.caller(at, Role::Main, Half::After);
-        if at.plan.inverse.is_none() {
-            return self.sliding(at, before, ReduceByKeyAndWindow::new(at.stream, reduce));
+        let (stage, plan) = (at.stage, at.stage.plan);
+        let combine = self.caller(stage, Role::Main, Half::Before);
+        let before = at.partaking(Combine::new(stage.first, plan.partitions, combine));
+        let reduce = self.caller(stage, Role::Main, Half::After);
+        if plan.inverse.is_none() {
+            let after = ReduceByKeyAndWindow::new(stage.first, reduce);
+            return self.sliding(at, before, after);
         }
-        let keep = at.plan.keep.as_ref();
+        let keep = plan.keep.as_ref();
         let functions = Functions {
             reduce,
-            inverse: self.caller(at, Role::Inverse, Half::After),
-            keep: keep.map(|_| self.caller(at, Role::Keep, Half::After)),
+            inverse: self.caller(stage, Role::Inverse, Half::After),
+            keep: keep.map(|_| self.caller(stage, Role::Keep, Half::After)),
         };
-        let stream = (at.stream, at.plan.on_error);
+        let stream = (stage.first, plan.on_error);
         self.sliding(at, before, Running::new(stream, functions, at.refresh()))
     }
 
@@ -107,20 +94,25 @@ impl<'scope> Graph<'_, 'scope> {
         before: Box<dyn Operator>,
         aggregate: impl Aggregate + 'static,
     ) -> Outlet<'scope> {
-        let partitions = match at.plan.op {
+        let stage = at.stage;
+        let partitions = match stage.plan.op {
             Op::CountByWindow(_) | Op::ReduceByWindow(_) => 1,
-            _ => at.plan.partitions,
+            _ => stage.plan.partitions,
         };
-        let after = Sliding::new(at.stream, self.targets(partitions), at.frame, aggregate);
-        let inlets = vec![self.straight(at.plan.from[0])];
-        self.wide(at.stream, (inlets, before), (partitions, Box::new(after)))
-    }
-
-    fn caller(&self, at: Place<'_>, role: Role, half: Half) -> Caller {
-        let local = &self.site.local;
-        let environment = Arc::clone(&local.environment);
-        let stage = (at.stage, &[at.stream][..]);
-        Caller::new(&local.plan, stage, (role, half), environment)
+        let after = Sliding::new(stage.first, self.targets(partitions), at.frame, aggregate);
+        let before = BeforeExchange {
+            inlets: self.inlets(stage),
+            operator: before,
+        };
+        let operator = Box::new(after);
+        self.wide(
+            stage,
+            before,
+            AfterExchange {
+                partitions,
+                operator,
+            },
+        )
     }
 }
 
@@ -132,7 +124,7 @@ impl Place<'_> {
 
     /// Slides between two reductions anew.
     fn refresh(&self) -> u32 {
-        let window = self.plan.op.window();
+        let window = self.stage.plan.op.window();
         let given = window.and_then(|window| window.refresh);
         given.unwrap_or(DEFAULT_REFRESH)
     }

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use crate::dataflow::calls::{Caller, Run};
-use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::{Failure, Node};
-use crate::dataflow::operator::{Attempt, Operator, Output};
-use crate::dataflow::parcel::Parcel;
-use crate::dataflow::scatter::scattered;
+use crate::dataflow::machine::operator::{Attempt, Operator, Output};
+use crate::dataflow::machine::parcel::Parcel;
+use crate::dataflow::ops::scatter::scattered;
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::{Failure, Node};
 
 /// Converts pairs and sends them on.
 pub(in crate::dataflow) struct Admit {

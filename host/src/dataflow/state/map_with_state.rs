@@ -19,11 +19,11 @@ use crate::batch::column::U32s;
 use crate::batch::function::{Records, TimeOut};
 use crate::batch::{BatchTime, Chunk, Column, whole_millis};
 use crate::dataflow::calls::{CALL_BYTES, Caller, Run};
-use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::{Failure, FailureKind};
-use crate::dataflow::gather::Make;
-use crate::dataflow::operator::{Attempt, Output};
-use crate::dataflow::shelf::limited;
+use crate::dataflow::machine::operator::{Attempt, Output};
+use crate::dataflow::ops::gather::Make;
+use crate::dataflow::ops::shelf::limited;
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::{Failure, FailureKind};
 
 use super::grouped::concat;
 use super::rows::pieces;

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use crate::batch::column::ColumnBuilder;
 use crate::batch::function::{Change, Changes, Migrated, States};
 use crate::batch::{Column, ColumnType};
-use crate::dataflow::failure::FailureKind;
-use crate::dataflow::shelf::limited;
+use crate::dataflow::ops::shelf::limited;
+use crate::dataflow::round::failure::FailureKind;
 
 use super::cells;
 use super::index::MAX_ROWS;

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::{Failure, Node};
-use crate::dataflow::operator::{Attempt, Operator, Output};
-use crate::dataflow::parcel::{Parcel, parcels};
+use crate::dataflow::machine::operator::{Attempt, Operator, Output};
+use crate::dataflow::machine::parcel::{Parcel, parcels};
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::{Failure, Node};
 
 use super::store::Shared;
 

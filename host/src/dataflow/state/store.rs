@@ -8,12 +8,12 @@ use crate::batch::function::StateSignature;
 use crate::batch::hash::split;
 use crate::batch::{Chunk, ColumnType};
 use crate::dataflow::calls::Caller;
-use crate::dataflow::control::Verdict;
-use crate::dataflow::environment::Environment;
-use crate::dataflow::failure::Failure;
-use crate::dataflow::operator::{Attempt, Output};
-use crate::dataflow::shelf::limited;
-use crate::dataflow::targets::Targets;
+use crate::dataflow::machine::operator::{Attempt, Output};
+use crate::dataflow::ops::shelf::limited;
+use crate::dataflow::ops::targets::Targets;
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::environment::Environment;
+use crate::dataflow::round::failure::Failure;
 
 use super::frozen::Frozen;
 use super::table::{Shape, Table, Timing};

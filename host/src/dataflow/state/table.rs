@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::batch::function::{Change, Changes, Migrated, States};
 use crate::batch::group::{Grouper, Numbers};
 use crate::batch::{BatchTime, Chunk, Column, ColumnType};
-use crate::dataflow::failure::FailureKind;
+use crate::dataflow::round::failure::FailureKind;
 
 use super::frozen::Frozen;
 use super::index::{Index, MISSING};

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use crate::batch::Chunk;
 use crate::batch::function::Update;
 use crate::dataflow::calls::{Caller, Run};
-use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::{Failure, Node};
-use crate::dataflow::gather::Make;
-use crate::dataflow::operator::{Attempt, Output};
+use crate::dataflow::machine::operator::{Attempt, Output};
+use crate::dataflow::ops::gather::Make;
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::{Failure, Node};
 
 use super::grouped::Grouped;
 use super::page::PAGE_ROWS;

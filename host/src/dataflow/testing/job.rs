@@ -8,9 +8,9 @@ use std::time::Duration;
 use crate::batch::function::{Binding, Program, Role, Segment, StateSignature};
 use crate::batch::{BatchTime, Chunk, ColumnType, FunctionName, RecordType, Round};
 use crate::dataflow::calls::Caller;
-use crate::dataflow::control::{Half, RoundPlan, Skips};
-use crate::dataflow::operator::Attempt;
-use crate::dataflow::partitions::{History, Partitions};
+use crate::dataflow::machine::operator::Attempt;
+use crate::dataflow::round::control::{Half, RoundPlan, Skips};
+use crate::dataflow::round::partitions::{History, Partitions};
 use crate::topology::plan::{
     Format, GenerateUnit, OnError, Op, Place, Plan, Plugins, Settings, SinkPlan, SourcePlan,
     StreamPlan, Target, Transport, Upstream,

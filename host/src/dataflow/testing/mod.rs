@@ -12,11 +12,11 @@ use crate::batch::function::{Trap, TrapKind};
 use crate::batch::text::write_record;
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
 
-use super::control::Verdict;
-use super::failure::Node;
-use super::operator::{Attempt, More, Operator, Output};
-use super::parcel::{Parcel, parcels};
-use super::targets::Targets;
+use crate::dataflow::machine::operator::{Attempt, More, Operator, Output};
+use crate::dataflow::machine::parcel::{Parcel, parcels};
+use crate::dataflow::ops::targets::Targets;
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::Node;
 
 pub(super) use double::Double;
 pub(super) use job::Job;

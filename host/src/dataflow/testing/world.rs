@@ -7,7 +7,7 @@ use crate::batch::function::{Program, Role};
 use crate::batch::sink::SinkError;
 use crate::batch::source::{Decoded, Partition, SourceError};
 use crate::batch::{BatchTime, Chunk, Round};
-use crate::dataflow::environment::Environment;
+use crate::dataflow::round::environment::Environment;
 use crate::topology::types::Types;
 
 use super::records;

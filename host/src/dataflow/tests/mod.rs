@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use crate::batch::{Chunk, Column};
 
-use super::control::Verdict;
 use super::engine::{Engine, Exchange, Options};
-use super::report::Decided;
 use super::testing::{Double, Job, TEXT, World, chunk};
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::report::Decided;
 
 /// Longer than any test takes on a busy machine; nothing waits for it to pass.
 const PATIENCE: Duration = Duration::from_secs(60);

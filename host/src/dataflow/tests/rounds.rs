@@ -5,9 +5,9 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::batch::function::{RecordRef, Role};
-use crate::dataflow::control::{CallSite, Guilty, Half, LeftOut, Verdict};
 use crate::dataflow::engine::{Engine, Options};
-use crate::dataflow::failure::{FailureKind, Node};
+use crate::dataflow::round::control::{CallSite, Guilty, Half, LeftOut, Verdict};
+use crate::dataflow::round::failure::{FailureKind, Node};
 use crate::dataflow::testing::{Double, INT, Job, PAIR, TEXT, World, chunk};
 use crate::topology::plan::{Op, Upstream};
 

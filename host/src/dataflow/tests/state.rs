@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::batch::function::StateSignature;
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
-use crate::dataflow::control::Verdict;
 use crate::dataflow::engine::{Engine, Exchange};
-use crate::dataflow::failure::FailureKind;
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::FailureKind;
 use crate::dataflow::testing::{Double, Job, PAIR, TEXT, World, chunk};
 use crate::topology::plan::{Op, State, Upstream};
 

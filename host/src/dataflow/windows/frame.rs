@@ -1,7 +1,7 @@
 //! Where a window lies over the batches.
 
 use crate::batch::{BatchTime, whole_millis};
-use crate::dataflow::control::RoundPlan;
+use crate::dataflow::round::control::RoundPlan;
 use crate::topology::plan::StreamPlan;
 
 /// The length of a window and the time between two of its firings.

@@ -12,11 +12,11 @@ use crate::batch::members::Members;
 use crate::batch::msgpack::Token;
 use crate::batch::{Chunk, Column, RecordType};
 use crate::dataflow::calls::CALL_BYTES;
-use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::{Failure, FailureKind};
-use crate::dataflow::group_by_key::grouped;
-use crate::dataflow::operator::{Attempt, Output};
-use crate::dataflow::shelf::limited;
+use crate::dataflow::machine::operator::{Attempt, Output};
+use crate::dataflow::ops::group_by_key::grouped;
+use crate::dataflow::ops::shelf::limited;
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::{Failure, FailureKind};
 
 use super::side::group;
 use super::sliding::{Aggregate, Batches, Runs, Slid};

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use crate::batch::{BatchTime, Chunk};
-use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::FailureKind;
-use crate::dataflow::parcel::Parcel;
-use crate::dataflow::shelf::limited;
+use crate::dataflow::machine::parcel::Parcel;
+use crate::dataflow::ops::shelf::limited;
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::FailureKind;
 
 /// The most that one window of a worker keeps from batch to batch, in bytes.
 pub(super) const WINDOW_BYTES: usize = 1024 * 1024 * 1024;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::Failure;
-use crate::dataflow::operator::{Attempt, Operator, Output};
-use crate::dataflow::parcel::Parcel;
+use crate::dataflow::machine::operator::{Attempt, Operator, Output};
+use crate::dataflow::machine::parcel::Parcel;
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::Failure;
 
 use super::frame::Frame;
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::batch::{Chunk, ColumnType, RecordType};
 use crate::dataflow::calls::Caller;
-use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::Failure;
-use crate::dataflow::operator::{Attempt, Output};
+use crate::dataflow::machine::operator::{Attempt, Output};
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::Failure;
 
 use super::side::by_key;
 use super::sliding::{Aggregate, Batches, Runs, Slid};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::batch::Chunk;
 use crate::dataflow::calls::{Caller, Run};
-use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::Failure;
-use crate::dataflow::operator::{Attempt, Output};
+use crate::dataflow::machine::operator::{Attempt, Output};
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::Failure;
 
 use super::side::Side;
 use super::sliding::{Aggregate, Batches, Runs, Slid};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
 use crate::dataflow::calls::Caller;
-use crate::dataflow::failure::Failure;
-use crate::dataflow::operator::{Attempt, Output};
+use crate::dataflow::machine::operator::{Attempt, Output};
+use crate::dataflow::round::failure::Failure;
 
 use super::side::Side;
 use super::sliding::Runs;

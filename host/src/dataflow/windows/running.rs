@@ -19,10 +19,10 @@ use std::sync::Arc;
 
 use crate::batch::group::Numbers;
 use crate::batch::{BatchTime, Chunk, Column, ColumnType, RecordType};
-use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::{Failure, Node};
-use crate::dataflow::operator::{Attempt, Output};
-use crate::dataflow::shelf::limited;
+use crate::dataflow::machine::operator::{Attempt, Output};
+use crate::dataflow::ops::shelf::limited;
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::{Failure, Node};
 use crate::topology::plan::OnError;
 
 use super::dense::{Dense, NONE};

@@ -3,10 +3,10 @@
 use crate::batch::group::{Grouper, Numbers};
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
 use crate::dataflow::calls::{CALL_BYTES, Caller, Run};
-use crate::dataflow::failure::{Failure, FailureKind};
-use crate::dataflow::folding::Folding;
-use crate::dataflow::operator::Output;
-use crate::dataflow::shelf::limited;
+use crate::dataflow::machine::operator::Output;
+use crate::dataflow::ops::folding::Folding;
+use crate::dataflow::ops::shelf::limited;
+use crate::dataflow::round::failure::{Failure, FailureKind};
 
 /// Records to be folded, in order, piece by piece.
 #[derive(Debug, Default)]

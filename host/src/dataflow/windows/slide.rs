@@ -2,7 +2,7 @@
 
 use crate::batch::group::{Grouper, Numbers};
 use crate::batch::{BatchTime, Chunk, Column, RecordType};
-use crate::dataflow::failure::FailureKind;
+use crate::dataflow::round::failure::FailureKind;
 
 use super::dense::{Dense, NONE};
 use super::side::{Side, group};

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::{BatchTime, Chunk, RecordType};
 use crate::dataflow::calls::Run;
-use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::{Failure, Node};
-use crate::dataflow::operator::{Attempt, Operator, Output};
-use crate::dataflow::parcel::{Parcel, parcels};
-use crate::dataflow::shelf::Shelf;
-use crate::dataflow::targets::Targets;
+use crate::dataflow::machine::operator::{Attempt, Operator, Output};
+use crate::dataflow::machine::parcel::{Parcel, parcels};
+use crate::dataflow::ops::shelf::Shelf;
+use crate::dataflow::ops::targets::Targets;
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::{Failure, Node};
 
 use super::frame::{Frame, Moment};
 use super::held::Held;

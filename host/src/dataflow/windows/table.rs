@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::batch::{Chunk, Column, RecordType};
-use crate::dataflow::control::Verdict;
+use crate::dataflow::round::control::Verdict;
 
 use super::dense::NONE;
 

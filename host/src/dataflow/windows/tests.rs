@@ -9,10 +9,10 @@ use expect_test::{Expect, expect};
 use crate::batch::column::{TextBuffer, VarColumn};
 use crate::batch::function::Role;
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
-use crate::dataflow::control::{Half, Verdict};
 use crate::dataflow::engine::Engine;
-use crate::dataflow::failure::Node;
-use crate::dataflow::operator::{Operator, Output};
+use crate::dataflow::machine::operator::{Operator, Output};
+use crate::dataflow::round::control::{Half, Verdict};
+use crate::dataflow::round::failure::Node;
 use crate::dataflow::testing::{
     Double, INT, Job, PAIR, TEXT, World, all, chunk, cut, parcel, round,
 };

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::batch::{BatchTime, Chunk, ColumnType};
 use crate::dataflow::calls::{Caller, Run};
-use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::{Failure, Node};
-use crate::dataflow::operator::{Attempt, Output};
+use crate::dataflow::machine::operator::{Attempt, Output};
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::{Failure, Node};
 use crate::topology::plan::OnError;
 
 use super::reduce_by_window::to_one;

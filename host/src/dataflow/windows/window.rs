@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use crate::dataflow::control::Verdict;
-use crate::dataflow::failure::{Failure, Node};
-use crate::dataflow::operator::{Attempt, More, Operator, Output};
-use crate::dataflow::parcel::Parcel;
+use crate::dataflow::machine::operator::{Attempt, More, Operator, Output};
+use crate::dataflow::machine::parcel::Parcel;
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::{Failure, Node};
 use crate::topology::plan::Upstream;
 
 use super::frame::{Frame, Moment};

@@ -13,8 +13,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use crate::batch::{BatchTime, Chunk};
-use crate::dataflow::control::{RoundPlan, Verdict};
 use crate::dataflow::engine::{Engine, Exchange};
+use crate::dataflow::round::control::{RoundPlan, Verdict};
 use crate::dataflow::testing::{Job, World, chunk, records};
 
 use super::{PATIENCE, options};

@@ -1,0 +1,249 @@
+//! The running dataflow, as the driver holds it.
+//!
+//! The driver begins a round, waits until it is decided, gives the verdict, and begins the next.
+//! The workers are threads of their own; a panic in one ends the process, because its peers would
+//! wait for ever.
+
+mod worker;
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use timely::communication::WorkerGuards;
+use timely::{CommunicationConfig, Config, WorkerConfig};
+
+use crate::batch::{BatchTime, Round};
+use crate::topology::plan::Plan;
+
+use crate::dataflow::machine::local::Shared;
+use crate::dataflow::round::control::{Begin, RoundPlan, Verdict};
+use crate::dataflow::round::environment::Environment;
+use crate::dataflow::round::partitions::{History, Partitions};
+use crate::dataflow::round::report::Decided;
+use worker::{Command, Link, Setup};
+
+/// The exit code of a process one of whose workers panicked.
+pub const PANIC_EXIT_CODE: i32 = 101;
+
+/// How chunks cross from worker to worker of one process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Exchange {
+    /// By reference.
+    #[default]
+    Shared,
+    /// As bytes, the way they cross between processes.
+    Bytes,
+}
+
+/// How an engine runs.
+#[derive(Clone)]
+pub struct Options {
+    /// Worker threads; at least one.
+    pub workers: usize,
+    /// How chunks cross between them.
+    pub exchange: Exchange,
+    /// Called in a worker that panics, after the message was printed. Ends the process by default;
+    /// where it returns, the other workers wait for ever.
+    pub on_panic: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Options {
+    /// Worker threads that share chunks, and an end of the process on a panic.
+    #[must_use]
+    pub fn threads(workers: usize) -> Self {
+        Self {
+            workers,
+            exchange: Exchange::Shared,
+            on_panic: Arc::new(|| std::process::exit(PANIC_EXIT_CODE)),
+        }
+    }
+}
+
+/// The threads could not be started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot start {workers} workers: {message}")]
+pub struct StartError {
+    workers: usize,
+    message: String,
+}
+
+/// The running dataflow. Dropping it stops the workers and waits for them.
+pub struct Engine {
+    plan: Arc<Plan>,
+    history: History,
+    environment: Arc<dyn Environment>,
+    shared: Arc<Shared>,
+    commands: Sender<Command>,
+    decided: Receiver<Decided>,
+    /// The round that was begun last, and how far it is.
+    last: Option<(Round, Phase)>,
+    /// The batch that is open, and its partitions.
+    open: Option<(BatchTime, Partitions)>,
+    guards: Option<WorkerGuards<()>>,
+}
+
+/// How far a round is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Decided,
+    Over,
+}
+
+impl Engine {
+    /// Starts `workers` threads that run `plan`.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no more threads.
+    pub fn start(
+        plan: &Plan,
+        workers: usize,
+        environment: Arc<dyn Environment>,
+    ) -> Result<Self, StartError> {
+        Self::start_with(plan, &Options::threads(workers), environment)
+    }
+
+    /// As [`Engine::start`] with other options.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::start`].
+    ///
+    /// # Panics
+    ///
+    /// If there are no workers.
+    pub fn start_with(
+        plan: &Plan,
+        options: &Options,
+        environment: Arc<dyn Environment>,
+    ) -> Result<Self, StartError> {
+        assert!(options.workers > 0, "there is at least one worker");
+        let (commands, receive_commands) = channel();
+        let (send_decided, decided) = channel();
+        let shared = Arc::new(Shared::new());
+        let plan = Arc::new(plan.clone());
+        let setup = Setup {
+            plan: Arc::clone(&plan),
+            environment: Arc::clone(&environment),
+            shared: Arc::clone(&shared),
+            engine: Mutex::new(Some(Link {
+                commands: receive_commands,
+                decided: send_decided,
+            })),
+        };
+        let config = Config {
+            communication: match (options.exchange, options.workers) {
+                (Exchange::Shared, 1) => CommunicationConfig::Thread,
+                (Exchange::Shared, workers) => CommunicationConfig::Process(workers),
+                (Exchange::Bytes, workers) => CommunicationConfig::ProcessBinary(workers),
+            },
+            worker: WorkerConfig::default(),
+        };
+        let on_panic = Arc::clone(&options.on_panic);
+        let guards = timely::execute(config, move |worker| {
+            let _guard = PanicGuard(&*on_panic);
+            worker::run(worker, &setup);
+        })
+        .map_err(|message| StartError {
+            workers: options.workers,
+            message,
+        })?;
+        Ok(Self {
+            plan,
+            history: History::default(),
+            environment,
+            shared,
+            commands,
+            decided,
+            last: None,
+            open: None,
+            guards: Some(guards),
+        })
+    }
+
+    /// Begins a round.
+    ///
+    /// # Panics
+    ///
+    /// If the round before has no verdict yet, if `plan.round` is not larger than it, or if
+    /// `plan.fires` has not one entry per stream.
+    pub fn begin(&mut self, plan: RoundPlan) {
+        if let Some((last, phase)) = self.last {
+            assert_eq!(phase, Phase::Over, "round {last} has a verdict");
+            assert!(plan.round > last, "round {} is used again", plan.round);
+        }
+        let streams = self.plan.streams.len();
+        assert_eq!(plan.fires.len(), streams, "streams fire or not");
+        self.last = Some((plan.round, Phase::Running));
+        let inputs: Vec<u32> = (0..self.plan.sources.len())
+            .map(|source| self.environment.input(plan.round, source).len())
+            .map(|partitions| u32::try_from(partitions).expect("a cut has few partitions"))
+            .collect();
+        let batch = (plan.batch, plan.fires.as_slice());
+        let partitions = Partitions::new(&self.plan, &inputs, batch, &self.history);
+        self.open = Some((plan.batch, partitions.clone()));
+        self.command(Command::Begin(Begin { plan, partitions }));
+    }
+
+    /// Waits until the open round is decided, at most for `timeout`.
+    pub fn wait(&mut self, timeout: Duration) -> Option<Decided> {
+        let decided = self.decided.recv_timeout(timeout).ok()?;
+        self.last = Some((decided.round, Phase::Decided));
+        Some(decided)
+    }
+
+    /// Ends a round that is decided.
+    ///
+    /// # Panics
+    ///
+    /// If `round` is not the one that was decided last, or has a verdict already.
+    pub fn verdict(&mut self, round: Round, verdict: Verdict) {
+        assert_eq!(
+            self.last,
+            Some((round, Phase::Decided)),
+            "a verdict follows a decision"
+        );
+        self.last = Some((round, Phase::Over));
+        if let (Some((batch, partitions)), Verdict::Commit) = (self.open.take(), verdict) {
+            self.history.commit(&self.plan, batch, &partitions);
+        }
+        self.command(Command::Verdict(verdict));
+    }
+
+    /// Stops the workers and waits for them. A round that is open is lost; a call into a guest that
+    /// is under way is waited for.
+    pub fn stop(self) {}
+
+    fn command(&self, command: Command) {
+        // Worker 0 is gone only after a panic whose handler returned; then nothing is decided any
+        // more.
+        let _ = self.commands.send(command);
+        if let Some(guards) = &self.guards {
+            guards.guards()[0].thread().unpark();
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shared.stop();
+        self.command(Command::Stop);
+        if let Some(guards) = self.guards.take() {
+            // A worker that panicked has said so, and its handler was called.
+            guards.join();
+        }
+    }
+}
+
+/// Calls the handler when its worker panics.
+struct PanicGuard<'a>(&'a (dyn Fn() + Send + Sync));
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.0)();
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! One worker thread: it builds the dataflow of the plan, then steps it until it ends.
+//!
+//! All workers build exactly the same operators in the same order. Only worker 0 holds an input,
+//! the control stream; it takes the engine's commands between two steps. An idle worker is parked,
+//! and woken by its peers or, worker 0, by the engine.
+
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::{Arc, Mutex};
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::{Capability, Input, Operator as _};
+use timely::dataflow::{InputHandle, Scope, Stream};
+use timely::worker::Worker;
+
+use crate::batch::Round;
+use crate::topology::plan::Plan;
+
+use crate::dataflow::graph;
+use crate::dataflow::machine::drive::{ControlStream, Site};
+use crate::dataflow::machine::local::{Local, Shared};
+use crate::dataflow::round::control::{Begin, Control, Verdict};
+use crate::dataflow::round::environment::Environment;
+use crate::dataflow::round::report::{Decided, RoundReport, WorkerReport};
+
+/// What the engine tells worker 0.
+#[derive(Debug)]
+pub(in crate::dataflow) enum Command {
+    Begin(Begin),
+    Verdict(Verdict),
+    Stop,
+}
+
+/// What every worker is given.
+pub(in crate::dataflow) struct Setup {
+    pub(in crate::dataflow) plan: Arc<Plan>,
+    pub(in crate::dataflow) environment: Arc<dyn Environment>,
+    pub(in crate::dataflow) shared: Arc<Shared>,
+    /// Taken by worker 0.
+    pub(in crate::dataflow) engine: Mutex<Option<Link>>,
+}
+
+/// Worker 0's connection to the engine.
+pub(in crate::dataflow) struct Link {
+    pub(in crate::dataflow) commands: Receiver<Command>,
+    pub(in crate::dataflow) decided: Sender<Decided>,
+}
+
+type ControlInput = InputHandle<Round, CapacityContainerBuilder<Vec<(u64, Control)>>>;
+
+/// Builds the dataflow and runs it to its end.
+pub(in crate::dataflow) fn run(worker: &mut Worker, setup: &Setup) {
+    let link = match worker.index() {
+        0 => setup
+            .engine
+            .lock()
+            .expect("no worker panics while it holds it")
+            .take(),
+        _ => None,
+    };
+    let (commands, decided) = match link {
+        Some(link) => (Some(link.commands), Some(link.decided)),
+        None => (None, None),
+    };
+    let local = Rc::new(Local::new(
+        Arc::clone(&setup.plan),
+        Arc::clone(&setup.environment),
+        (worker.index(), worker.peers()),
+        Arc::clone(&setup.shared),
+    ));
+    let input = worker.dataflow(|scope: Scope<'_, Round>| {
+        let (input, commands) = scope.new_input::<Vec<(u64, Control)>>();
+        let site = Site {
+            scope,
+            control: broadcast(commands),
+            local: Rc::clone(&local),
+        };
+        graph::build(&site);
+        report(&site, decided);
+        input
+    });
+    // The others hold no input: dropping theirs leaves the control stream to worker 0.
+    if let Some(commands) = commands {
+        command(worker, input, &commands);
+    } else {
+        drop(input);
+    }
+    while worker.step_or_park(None) {}
+}
+
+/// Passes commands on until the engine stops or is gone.
+fn command(worker: &mut Worker, mut input: ControlInput, commands: &Receiver<Command>) {
+    let peers = worker.peers() as u64;
+    loop {
+        match commands.try_recv() {
+            Ok(Command::Begin(begin)) => {
+                let round = begin.plan.round;
+                input.advance_to(round);
+                for peer in 0..peers {
+                    input.send((peer, Control::Begin(begin.clone())));
+                }
+                input.advance_to(round + 1);
+            }
+            Ok(Command::Verdict(verdict)) => {
+                for peer in 0..peers {
+                    input.send((peer, Control::Verdict(verdict)));
+                }
+                input.flush();
+            }
+            Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return,
+            Err(TryRecvError::Empty) => {
+                worker.step_or_park(None);
+            }
+        }
+    }
+}
+
+/// Brings each message to the worker it is addressed to, from where all its operators read it.
+fn broadcast<'scope>(
+    commands: Stream<'scope, Round, Vec<(u64, Control)>>,
+) -> ControlStream<'scope> {
+    commands.unary::<CapacityContainerBuilder<Vec<Control>>, _, _, _>(
+        Exchange::new(|(peer, _): &(u64, Control)| *peer),
+        "control",
+        |_, _| {
+            |input, output| {
+                input.for_each(|time, messages| {
+                    let messages = messages.drain(..).map(|(_, message)| message);
+                    output.session(&time).give_iterator(messages);
+                });
+            }
+        },
+    )
+}
+
+/// Sends each worker's report to worker 0, which decides the round when it has all of them: a
+/// worker reports when the frontiers of all its operators have passed the round.
+fn report<'scope>(site: &Site<'scope>, decided: Option<Sender<Decided>>) {
+    let local = Rc::clone(&site.local);
+    let scope = site.scope;
+    let reports = site
+        .control
+        .clone()
+        .unary::<CapacityContainerBuilder<Vec<_>>, _, _, _>(Pipeline, "report", move |_, info| {
+            local.report_through(scope.activator_for(info.address));
+            let mut open: Option<Capability<Round>> = None;
+            move |input, output| {
+                input.for_each(|time, messages| {
+                    for message in messages.drain(..) {
+                        if let Control::Begin(begin) = message {
+                            local.attempt(&begin);
+                            open = Some(time.retain(0));
+                        }
+                    }
+                });
+                if let Some(capability) = &open
+                    && let Some(report) = local.take_report(*capability.time())
+                {
+                    output.session(capability).give(report);
+                    open = None;
+                }
+            }
+        });
+    let peers = site.scope.peers();
+    let mut told: Vec<WorkerReport> = Vec::new();
+    reports.sink(
+        Exchange::new(|_: &WorkerReport| 0),
+        "decide",
+        move |(input, _)| {
+            input.for_each(|time, reports| {
+                // One round is open at a time, so all reports that come are of it.
+                told.append(reports);
+                if told.len() == peers {
+                    let decision = decide(*time.time(), told.drain(..));
+                    if let Some(decided) = &decided {
+                        // The engine may be gone already; then nobody waits.
+                        let _ = decided.send(decision);
+                    }
+                }
+            });
+        },
+    );
+}
+
+fn decide(round: Round, told: impl Iterator<Item = WorkerReport>) -> Decided {
+    let mut report = RoundReport::default();
+    let mut failures = Vec::new();
+    for worker in told {
+        failures.extend(worker.failures);
+        report.merge(worker.report);
+    }
+    failures.sort_by_key(|failure| (failure.node, failure.partition));
+    Decided {
+        round,
+        failures,
+        report,
+    }
+}

@@ -1,0 +1,178 @@
+//! What the operators of one worker share: the open attempt, the report, bytes in flight.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use timely::scheduling::Activator;
+
+use crate::batch::Round;
+use crate::topology::plan::Plan;
+
+use super::operator::Attempt;
+use crate::dataflow::round::control::Begin;
+use crate::dataflow::round::environment::Environment;
+use crate::dataflow::round::failure::Failure;
+use crate::dataflow::round::report::{RoundReport, Tally, WorkerReport};
+
+/// Bytes of chunks between the operators of one worker that make its sources wait.
+const IN_FLIGHT_BYTES: usize = 8 * 1024 * 1024;
+
+/// What the workers of this process share.
+#[derive(Debug)]
+pub(in crate::dataflow) struct Shared {
+    /// The engine stops: nothing more is computed, everything drains.
+    stopping: AtomicBool,
+    /// The latest round that failed somewhere, plus one; computing more for it is in vain.
+    failed: AtomicU64,
+}
+
+impl Shared {
+    pub(in crate::dataflow) const fn new() -> Self {
+        Self {
+            stopping: AtomicBool::new(false),
+            failed: AtomicU64::new(0),
+        }
+    }
+
+    pub(in crate::dataflow) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What the operators of one worker share.
+pub(in crate::dataflow) struct Local {
+    pub(in crate::dataflow) plan: Arc<Plan>,
+    pub(in crate::dataflow) environment: Arc<dyn Environment>,
+    /// This worker's number.
+    pub(in crate::dataflow) index: usize,
+    /// The number of workers.
+    pub(in crate::dataflow) peers: usize,
+    shared: Arc<Shared>,
+    in_flight: Cell<usize>,
+    /// Operators of this worker that take part in every round.
+    operators: Cell<usize>,
+    reporter: OnceCell<Activator>,
+    round: RefCell<Option<OpenRound>>,
+}
+
+/// The attempt that is open on this worker.
+struct OpenRound {
+    attempt: Arc<Attempt>,
+    /// Operators that have not finished it yet.
+    unfinished: usize,
+    told: WorkerReport,
+}
+
+impl Local {
+    pub(in crate::dataflow) fn new(
+        plan: Arc<Plan>,
+        environment: Arc<dyn Environment>,
+        (index, peers): (usize, usize),
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            plan,
+            environment,
+            index,
+            peers,
+            shared,
+            in_flight: Cell::new(0),
+            operators: Cell::new(0),
+            reporter: OnceCell::new(),
+            round: RefCell::new(None),
+        }
+    }
+
+    /// One more operator takes part in every round.
+    pub(in crate::dataflow) fn enlist(&self) {
+        self.operators.set(self.operators.get() + 1);
+    }
+
+    /// Sets whom to wake when the last operator has finished a round.
+    pub(in crate::dataflow) fn report_through(&self, activator: Activator) {
+        assert!(
+            self.reporter.set(activator).is_ok(),
+            "one reporter per worker"
+        );
+    }
+
+    /// The attempt that `begin` opens, made by whichever operator hears of it first.
+    pub(in crate::dataflow) fn attempt(&self, begin: &Begin) -> Arc<Attempt> {
+        let mut round = self.round.borrow_mut();
+        if let Some(open) = &*round
+            && open.attempt.plan.round == begin.plan.round
+        {
+            return Arc::clone(&open.attempt);
+        }
+        let attempt = Arc::new(Attempt {
+            types: self.environment.types(begin.plan.round),
+            partitions: begin.partitions.clone(),
+            plan: begin.plan.clone(),
+        });
+        *round = Some(OpenRound {
+            attempt: Arc::clone(&attempt),
+            unfinished: self.operators.get(),
+            told: WorkerReport {
+                report: RoundReport::new(
+                    self.plan.sources.len(),
+                    self.plan.streams.len(),
+                    self.plan.sinks.len(),
+                ),
+                failures: Vec::new(),
+            },
+        });
+        attempt
+    }
+
+    /// An operator has finished the open round.
+    pub(in crate::dataflow) fn finished(&self, tally: Tally) {
+        let mut round = self.round.borrow_mut();
+        let open = round.as_mut().expect("an operator finishes an open round");
+        open.told.report.add(tally);
+        open.unfinished -= 1;
+        if open.unfinished == 0
+            && let Some(reporter) = self.reporter.get()
+        {
+            reporter.activate();
+        }
+    }
+
+    /// The worker's report of `round`, once all its operators have finished it.
+    pub(in crate::dataflow) fn take_report(&self, round: Round) -> Option<WorkerReport> {
+        let mut open = self.round.borrow_mut();
+        match &*open {
+            Some(open) if open.attempt.plan.round == round && open.unfinished == 0 => {}
+            _ => return None,
+        }
+        open.take().map(|open| open.told)
+    }
+
+    /// An operator cannot go on with the open round.
+    pub(in crate::dataflow) fn fail(&self, failure: Failure) {
+        let mut round = self.round.borrow_mut();
+        let open = round.as_mut().expect("an operator fails in an open round");
+        open.told.failures.push(failure);
+        let mark = open.attempt.plan.round + 1;
+        self.shared.failed.fetch_max(mark, Ordering::Relaxed);
+    }
+
+    /// Whether `round` is lost, so that input is drained and nothing is computed.
+    pub(in crate::dataflow) fn drains(&self, round: Round) -> bool {
+        self.shared.stopping.load(Ordering::Relaxed)
+            || self.shared.failed.load(Ordering::Relaxed) == round + 1
+    }
+
+    pub(in crate::dataflow) fn sent(&self, bytes: usize) {
+        self.in_flight.set(self.in_flight.get() + bytes);
+    }
+
+    pub(in crate::dataflow) fn taken(&self, bytes: usize) {
+        self.in_flight.set(self.in_flight.get() - bytes);
+    }
+
+    /// Whether sources of this worker must let other operators catch up.
+    pub(in crate::dataflow) fn congested(&self) -> bool {
+        self.in_flight.get() > IN_FLIGHT_BYTES
+    }
+}

@@ -1,0 +1,159 @@
+//! What an operator is: a plain struct that takes chunks and sends chunks.
+//!
+//! Capabilities, frontiers, stashing and channels are the business of [`super::drive`]; so an
+//! operator is tested by calling it.
+
+use std::sync::Arc;
+
+use crate::batch::RecordType;
+use crate::topology::plan::Upstream;
+use crate::topology::types::Types;
+
+use super::parcel::Parcel;
+use crate::dataflow::round::control::{RoundPlan, Verdict};
+use crate::dataflow::round::failed_call::FailedCall;
+use crate::dataflow::round::failure::{Failure, FailureKind, Node};
+use crate::dataflow::round::partitions::Partitions;
+use crate::dataflow::round::report::Tally;
+
+/// One half or the whole of a stream's operator, of a source or of a sink, on one worker.
+///
+/// A round's life: `begin`, any number of `pull` and `chunk`, `finish` once nothing more can come,
+/// and later `verdict`. After an error neither `chunk` nor `finish` is called until the next
+/// `begin`, which therefore starts from nothing.
+pub trait Operator {
+    /// A round starts. What an attempt left behind is forgotten. An operator with a window takes
+    /// part whenever what it reads fires, and must ask whether its own stream does.
+    fn begin(&mut self, attempt: &Arc<Attempt>);
+
+    /// Makes a chunk's worth of output out of nothing (sources only), and says whether there is
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// The attempt fails.
+    fn pull(&mut self, out: &mut Output) -> Result<More, Failure> {
+        let _ = out;
+        Ok(More::Nothing)
+    }
+
+    /// Takes a parcel from input `port`.
+    ///
+    /// # Errors
+    ///
+    /// The attempt fails.
+    fn chunk(&mut self, port: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure>;
+
+    /// All input of the round was taken.
+    ///
+    /// # Errors
+    ///
+    /// The attempt fails.
+    fn finish(&mut self, out: &mut Output) -> Result<(), Failure>;
+
+    /// The round is decided: memory held for it can go, and changes of what is kept from batch to
+    /// batch take effect or vanish. Called for every round, also for one in which the operator had
+    /// no work or failed.
+    fn verdict(&mut self, verdict: Verdict);
+}
+
+/// Whether a source has more to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// Not in this round.
+    Nothing,
+    /// Another `pull` gives more.
+    Something,
+}
+
+/// One attempt of a batch as a worker sees it.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The driver's plan.
+    pub plan: RoundPlan,
+    /// Record types under the plugins of this round.
+    pub types: Arc<Types>,
+    /// How many partitions every stream has.
+    pub partitions: Partitions,
+}
+
+impl Attempt {
+    /// Whether a source or stream gives anything at this batch.
+    #[must_use]
+    pub fn fires(&self, upstream: Upstream) -> bool {
+        match upstream {
+            Upstream::Source(_) => true,
+            Upstream::Stream(stream) => self.plan.fires[stream],
+        }
+    }
+
+    /// The type of the records of a source or stream.
+    #[must_use]
+    pub fn record_type(&self, upstream: Upstream) -> RecordType {
+        match upstream {
+            Upstream::Source(source) => self.types.sources[source],
+            Upstream::Stream(stream) => self.types.streams[stream],
+        }
+    }
+}
+
+/// Where an operator's results go, and what it tells of its work.
+pub struct Output {
+    node: Node,
+    parcels: Vec<Parcel>,
+    tally: Tally,
+    trapped: Option<FailedCall>,
+}
+
+impl Output {
+    /// The output of an operator that works for `node`.
+    #[must_use]
+    pub fn new(node: Node) -> Self {
+        Self {
+            node,
+            parcels: Vec::new(),
+            tally: Tally::default(),
+            trapped: None,
+        }
+    }
+
+    /// Hands a parcel on.
+    pub fn send(&mut self, parcel: Parcel) {
+        self.parcels.push(parcel);
+    }
+
+    /// What was done so far in this round.
+    pub fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    /// Takes what was sent.
+    pub fn take_parcels(&mut self) -> Vec<Parcel> {
+        std::mem::take(&mut self.parcels)
+    }
+
+    /// Takes what was tallied.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// Remembers the call whose trap is the operator's failure.
+    pub(in crate::dataflow) fn trap(&mut self, call: FailedCall) {
+        self.trapped = Some(call);
+    }
+
+    /// The call whose trap is the operator's failure.
+    pub(in crate::dataflow) const fn trapped(&mut self) -> &mut Option<FailedCall> {
+        &mut self.trapped
+    }
+
+    /// A failure of the operator.
+    #[must_use]
+    pub const fn failed(&self, partition: u32, kind: FailureKind) -> Failure {
+        Failure {
+            node: self.node,
+            partition,
+            kind,
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! `reduce_by_key`: one pair per key, combined within each partition before the exchange.
+//!
+//! Keys are grouped here, not in the guest, and values of a key are folded in bounded pieces
+//! ([`super::folding`]). The half before the exchange does that per partition of the input and
+//! splits the result by target partition; the half after does the same over what arrives, in
+//! (partition, sequence) order. Results stand in the order in which keys first appeared.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::batch::chunk::CHUNK_BYTES;
+use crate::batch::group::Grouper;
+use crate::batch::{Chunk, ColumnType, RecordType};
+
+use super::folding::Folding;
+use super::gather::Make;
+use super::scatter::send_combined;
+use super::shelf::limited;
+use crate::dataflow::calls::{CALL_BYTES, Caller};
+use crate::dataflow::machine::operator::{Attempt, Operator, Output};
+use crate::dataflow::machine::parcel::Parcel;
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::failure::{Failure, Node};
+
+/// The keys of one partition and their values so far.
+struct Keyed {
+    keys: Grouper,
+    values: Folding,
+    pair: RecordType,
+}
+
+impl Keyed {
+    /// No keys of `key_type` yet.
+    fn new(partition: u32, key_type: ColumnType, caller: &Caller) -> Self {
+        let value = caller.takes().value;
+        Self {
+            keys: Grouper::new(key_type),
+            values: Folding::new(partition, RecordType::single(value)),
+            pair: RecordType::pair(key_type, value),
+        }
+    }
+
+    fn add(&mut self, chunk: &Chunk, caller: &Caller, out: &mut Output) -> Result<(), Failure> {
+        let run = self.values.run();
+        let chunk = caller.convert(run, (chunk, self.pair), out)?;
+        let (Some(keys), value) = chunk.into_columns() else {
+            unreachable!("`pair` has keys")
+        };
+        limited(self.keys.size() + keys.size(), CALL_BYTES)
+            .map_err(|kind| out.failed(run.partition(), kind))?;
+        let grouper = &mut self.keys;
+        let group = |numbers: &mut _| {
+            grouper.group(&keys, numbers);
+            grouper.len()
+        };
+        let added = self.values.add(&Chunk::single(value), group, (caller, out));
+        added.inspect_err(|_| self.name_groups(out))
+    }
+
+    /// Names the keys of the call that trapped; after that there is nothing more to do with them.
+    fn name_groups(&mut self, out: &mut Output) {
+        let none = Grouper::new(self.key_type());
+        let keys = std::mem::replace(&mut self.keys, none);
+        self.values.name_groups(|| keys.into_keys(), out);
+    }
+
+    fn key_type(&self) -> ColumnType {
+        self.pair.key.expect("`pair` has keys")
+    }
+
+    /// A pair for each key.
+    fn finish(mut self, caller: &Caller, out: &mut Output) -> Result<Chunk, Failure> {
+        let finished = self.values.finish(self.keys.len(), (caller, out));
+        let (_, values) = finished
+            .inspect_err(|_| self.name_groups(out))?
+            .into_columns();
+        Ok(Chunk::pairs(self.keys.into_keys(), values))
+    }
+}
+
+/// The half before the exchange.
+pub(in crate::dataflow) struct Combine {
+    stream: usize,
+    /// Of the result.
+    partitions: u32,
+    caller: Caller,
+    open: BTreeMap<u32, Keyed>,
+}
+
+impl Combine {
+    pub(in crate::dataflow) const fn new(stream: usize, partitions: u32, caller: Caller) -> Self {
+        Self {
+            stream,
+            partitions,
+            caller,
+            open: BTreeMap::new(),
+        }
+    }
+}
+
+impl Operator for Combine {
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.open.clear();
+        self.caller.begin(attempt);
+    }
+
+    fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
+        let (partition, chunk) = (parcel.partition, &parcel.chunk);
+        out.tally().node(Node::Stream(self.stream)).records_in += chunk.len() as u64;
+        if let (Some(key), false) = (chunk.key(), chunk.is_empty()) {
+            let new = || Keyed::new(partition, key.column_type(), &self.caller);
+            let keyed = self.open.entry(partition).or_insert_with(new);
+            keyed.add(chunk, &self.caller, out)?;
+        }
+        if parcel.last
+            && let Some(keyed) = self.open.remove(&partition)
+        {
+            let pairs = keyed.finish(&self.caller, out)?;
+            send_combined(&pairs, partition, self.partitions, out);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn verdict(&mut self, _: Verdict) {
+        self.open.clear();
+        self.caller.end();
+    }
+}
+
+/// The half after the exchange.
+pub(in crate::dataflow) struct Merge(pub(in crate::dataflow) Caller);
+
+impl Make for Merge {
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.0.begin(attempt);
+    }
+
+    fn make(
+        &mut self,
+        partition: u32,
+        inputs: Vec<Vec<Chunk>>,
+        out: &mut Output,
+    ) -> Result<Vec<Chunk>, Failure> {
+        let mut keyed: Option<Keyed> = None;
+        for chunk in inputs.into_iter().flatten() {
+            let Some(key) = chunk.key() else { continue };
+            keyed
+                .get_or_insert_with(|| Keyed::new(partition, key.column_type(), &self.0))
+                .add(&chunk, &self.0, out)?;
+        }
+        let Some(keyed) = keyed else {
+            return Ok(Vec::new());
+        };
+        let pairs = keyed.finish(&self.0, out)?;
+        Ok(pairs.pieces(CHUNK_BYTES).collect())
+    }
+
+    fn verdict(&mut self, _: Verdict) {
+        self.0.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::ops::gather::Gather;
+    use crate::dataflow::round::control::Half;
+    use crate::dataflow::testing::{Double, INT, Job, PAIR, all, chunk, cut, parcel, round};
+    use crate::topology::plan::{Op, Upstream};
+    use expect_test::expect;
+
+    fn sums(job: &mut Job) -> (Upstream, Double) {
+        let pairs = job.source(PAIR);
+        let add = Double::fold(|a, b| {
+            (a.parse::<i64>().unwrap() + b.parse::<i64>().unwrap()).to_string()
+        });
+        (job.function(Op::ReduceByKey, pairs, (INT, PAIR), &add), add)
+    }
+
+    #[test]
+    fn each_partition_is_combined_and_split_by_target() {
+        let mut job = Job::new();
+        let (sums, add) = sums(&mut job);
+        let mut combine = Combine::new(0, 2, job.caller(sums, Half::Before));
+        let input = cut(
+            PAIR,
+            &[&["(b,1)", "(a,2)", "(c,3)", "(b,4)"], &[], &["(c,5)"]],
+            3,
+        );
+        let (sent, _) = round(&mut combine, &job.attempt(&[3]), input);
+        expect![[r#"
+            0.0>0 [(b,5)]
+            0.0>1 [(a,2) (c,3)]
+            2.0>1 [(c,5)]
+        "#]]
+        .assert_eq(&sent);
+        assert_eq!(
+            add.count(),
+            (1, 1),
+            "a partition whose keys have one value each needs no call"
+        );
+    }
+
+    #[test]
+    fn what_arrives_is_merged_in_order_of_partition_and_sequence() {
+        let mut job = Job::new();
+        let (sums, _) = sums(&mut job);
+        let mut merge = Gather::new(0, all(2), 1, Merge(job.caller(sums, Half::After)));
+        let arrive = |target, partition, sequence, pairs: &[&str]| Parcel {
+            target,
+            ..parcel(partition, sequence, false, chunk(PAIR, pairs))
+        };
+        let input = vec![
+            arrive(1, 3, 0, &["(z,1)", "(x,1)"]),
+            arrive(1, 0, 1, &["(x,20)"]),
+            arrive(1, 0, 0, &["(y,300)"]),
+        ];
+        let (sent, _) = round(&mut merge, &job.attempt(&[1]), input);
+        assert_eq!(sent, "0.0>0 [].\n1.0>0 [(y,300) (x,21) (z,1)].\n");
+    }
+}

@@ -1,0 +1,192 @@
+//! A source: decodes those partitions of its input that are this worker's, one chunk per turn.
+
+use std::iter::Peekable;
+use std::sync::Arc;
+
+use crate::batch::Chunk;
+use crate::batch::source::{Decoded, Partition, SourceError};
+use crate::batch::text::excerpt;
+use crate::topology::plan::OnError;
+
+use crate::dataflow::calls::rejects::{NO_REASON, Rejects};
+use crate::dataflow::machine::operator::{Attempt, More, Operator, Output};
+use crate::dataflow::machine::parcel::Parcel;
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::environment::Environment;
+use crate::dataflow::round::failure::{Failure, FailureKind, Node, Rejected};
+
+/// The operator of `Plan::sources[source]` on one worker.
+pub(in crate::dataflow) struct Source {
+    source: usize,
+    on_error: OnError,
+    environment: Arc<dyn Environment>,
+    /// Which of how many workers decodes: partition `p` is worker `p % workers`'s.
+    worker: usize,
+    workers: usize,
+    /// Partitions that are not decoded yet, the next one last.
+    waiting: Vec<(u32, Arc<dyn Partition>)>,
+    open: Option<Open>,
+    /// A chunk of nothing, while a round is open.
+    empty: Option<Chunk>,
+}
+
+/// The partition that is being decoded.
+struct Open {
+    partition: u32,
+    sequence: u32,
+    chunks: Peekable<Box<dyn Iterator<Item = Result<Decoded, SourceError>>>>,
+}
+
+impl Source {
+    pub(in crate::dataflow) fn new(
+        source: usize,
+        on_error: OnError,
+        environment: Arc<dyn Environment>,
+        (worker, workers): (usize, usize),
+    ) -> Self {
+        Self {
+            source,
+            on_error,
+            environment,
+            worker,
+            workers,
+            waiting: Vec::new(),
+            open: None,
+            empty: None,
+        }
+    }
+
+    fn forget(&mut self) {
+        self.waiting.clear();
+        self.open = None;
+        self.empty = None;
+    }
+
+    fn failed(&self, partition: u32, kind: FailureKind) -> Failure {
+        Failure {
+            node: Node::Source(self.source),
+            partition,
+            kind,
+        }
+    }
+
+    /// Counts what was no record, and stops where that is not allowed.
+    fn rejected(
+        &self,
+        (partition, sequence): (u32, u32),
+        decoded: &Decoded,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        if decoded.rejected == 0 {
+            return Ok(());
+        }
+        let rejects = Rejects {
+            node: Node::Source(self.source),
+            on_error: self.on_error,
+            partition,
+            sequence,
+        };
+        rejects.count(decoded.rejected, out);
+        for (index, reason) in (0..).zip(&decoded.samples) {
+            let reason = || excerpt(reason.as_bytes());
+            rejects.tell(index, || (Rejected::Unseen, reason()), out)?;
+        }
+        if decoded.samples.is_empty() {
+            rejects.tell(0, || (Rejected::Unseen, NO_REASON.to_owned()), out)?;
+        }
+        Ok(())
+    }
+}
+
+impl Operator for Source {
+    fn begin(&mut self, attempt: &Arc<Attempt>) {
+        self.forget();
+        let input = self.environment.input(attempt.plan.round, self.source);
+        let mine = (0..).zip(input).skip(self.worker).step_by(self.workers);
+        self.waiting = mine.collect();
+        self.waiting.reverse();
+        self.empty = Some(Chunk::empty(attempt.types.sources[self.source]));
+    }
+
+    fn pull(&mut self, out: &mut Output) -> Result<More, Failure> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => match self.waiting.pop() {
+                Some((partition, input)) => Open {
+                    partition,
+                    sequence: 0,
+                    chunks: input.chunks().peekable(),
+                },
+                None => return Ok(More::Nothing),
+            },
+        };
+        let (partition, sequence) = (open.partition, open.sequence);
+        let chunk = match open.chunks.next() {
+            Some(Ok(decoded)) => {
+                self.rejected((partition, sequence), &decoded, out)?;
+                decoded.chunk
+            }
+            Some(Err(error)) => return Err(self.failed(partition, FailureKind::Source(error))),
+            None => self.empty.clone().expect("a round is open"),
+        };
+        let records = chunk.len() as u64;
+        out.tally().node(Node::Source(self.source)).records_out += records;
+        let last = open.chunks.peek().is_none();
+        out.send(Parcel {
+            partition,
+            sequence,
+            last,
+            target: 0,
+            chunk,
+        });
+        if !last {
+            open.sequence += 1;
+            self.open = Some(open);
+        }
+        Ok(More::Something)
+    }
+
+    fn chunk(&mut self, _: usize, _: Parcel, _: &mut Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut Output) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn verdict(&mut self, _: Verdict) {
+        self.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::testing::{Job, TEXT, chunk, round};
+    use expect_test::expect;
+
+    #[test]
+    fn a_worker_decodes_every_so_manyth_partition_and_marks_its_last_chunk() {
+        let mut job = Job::new();
+        job.source(TEXT);
+        let world = job.world();
+        let texts = [&["a", "b", "c"][..], &["d"], &[], &["e", "f"], &["g"]];
+        world.feed(0, &texts.map(|texts| chunk(TEXT, texts)), 2);
+        let mut first = Source::new(0, OnError::Skip, world.clone(), (0, 2));
+        let (sent, _) = round(&mut first, &job.attempt(&[5]), Vec::new());
+        expect![[r#"
+            0.0>0 [a b]
+            0.1>0 [c].
+            2.0>0 [].
+            4.0>0 [g].
+        "#]]
+        .assert_eq(&sent);
+        let mut second = Source::new(0, OnError::Skip, world, (1, 2));
+        let (sent, _) = round(&mut second, &job.attempt(&[5]), Vec::new());
+        expect![[r#"
+            1.0>0 [d].
+            3.0>0 [e f].
+        "#]]
+        .assert_eq(&sent);
+    }
+}

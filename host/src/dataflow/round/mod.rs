@@ -1,0 +1,17 @@
+//! What is said of a round: by the driver before it, by the workers after it, and what they ask of
+//! the driver meanwhile. Values and traits, which all other rooms share.
+//!
+//! | where | what |
+//! |---|---|
+//! | `control` | what goes to every operator: a round begins, a round is decided |
+//! | `partitions` | how many partitions every stream has in a round |
+//! | `report`, `failure` | what comes back beside data |
+//! | `failed_call` | a call that trapped, kept so that it can be made again |
+//! | `environment` | what workers ask of the driver |
+
+pub(super) mod control;
+pub(super) mod environment;
+pub(super) mod failed_call;
+pub(super) mod failure;
+pub(super) mod partitions;
+pub(super) mod report;
