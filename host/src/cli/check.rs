@@ -7,7 +7,7 @@ use super::error::CliError;
 use super::status::print;
 use super::{failure, load};
 use crate::driver::JobError;
-use crate::driver::versions::deployment::Deployment;
+use crate::driver::versions::deployment::{Deployment, Standing};
 use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
 use crate::topology::describe;
 use crate::topology::plan::{Instances, Plan, Transport, Upstream};
@@ -15,20 +15,20 @@ use crate::topology::plan::{Instances, Plan, Transport, Upstream};
 /// Checks the topology and its plugins, and tells the types of its streams.
 pub(super) fn check(args: &TopologyArgs) -> Result<(), CliError> {
     let plan = load::plan(&args.topology)?;
-    let deployment = deployment(&plan)
+    let standing = standing(&plan)
         .map_err(|error| failure::describe(&JobError::Plugins(error), &args.topology))?;
-    print(&told(&args.topology, &plan, &deployment))
+    print(&told(&args.topology, &plan, &standing))
 }
 
 /// The plan's plugins, bound to it.
-pub(super) fn deployment(plan: &Plan) -> Result<Deployment, PluginsError> {
+pub(super) fn standing(plan: &Plan) -> Result<Standing, PluginsError> {
     let engine = plugin_engine(plan, 1)?;
     let deployment = Deployment::compose(plan, load_plugins(plan, &engine)?)?;
-    Ok(deployment.with_initial(plan)?)
+    Ok(Standing::first(plan, deployment)?)
 }
 
-fn told(topology: &Path, plan: &Plan, deployment: &Deployment) -> String {
-    let types = &deployment.types;
+fn told(topology: &Path, plan: &Plan, standing: &Standing) -> String {
+    let types = &standing.deployment.types;
     let mut out = format!("{}: ok\n", topology.display());
     for (source, record) in plan.sources.iter().zip(&types.sources) {
         out.push_str(&format!("  source {}: {record}\n", source.name));
@@ -51,7 +51,7 @@ fn told(topology: &Path, plan: &Plan, deployment: &Deployment) -> String {
             stream.name,
             stream.op.name(),
             from.join(", "),
-            state(index, deployment),
+            state(index, standing),
         ));
     }
     for sink in &plan.sinks {
@@ -68,12 +68,12 @@ fn told(topology: &Path, plan: &Plan, deployment: &Deployment) -> String {
 }
 
 /// What a stream holds from batch to batch, if that is a state.
-fn state(stream: usize, deployment: &Deployment) -> String {
-    let Some(state) = deployment.types.states[stream] else {
+fn state(stream: usize, standing: &Standing) -> String {
+    let Some(state) = standing.deployment.types.states[stream] else {
         return String::new();
     };
     let mut out = format!(", state {} of version {}", state.column_type, state.version);
-    if let Some(initial) = deployment.initial.of(stream) {
+    if let Some(initial) = standing.initial.of(stream) {
         out.push_str(&format!(", {} keys to start with", initial.len()));
     }
     out

@@ -21,13 +21,15 @@ use crate::dataflow::{NodeReport, RoundReport};
 use crate::driver::directory::{DirectoryError, JobDirectory, job_directory};
 use crate::driver::failure::trouble::BatchError;
 use crate::driver::laws::samples::Keep;
+use crate::driver::report;
 use crate::driver::run::cutter::{Batch, Command, Cutter, Event, NamedSources};
 use crate::driver::run::executor::{Committed, Executor, ExecutorOptions};
 use crate::driver::run::publisher::{LostSink, NamedSink, Notice, Origin, Publication, Publisher};
-use crate::driver::versions::deployment::Deployment;
+use crate::driver::versions::deployment::{Deployment, Standing};
 use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
 use crate::driver::versions::reload::Reloader;
-use crate::driver::versions::succession::Versions;
+use crate::driver::versions::shared::Versions;
+use crate::driver::versions::succession::VersionEvent;
 use crate::observe::status::{BatchStatus, OperatorStatus, Status, StatusBoard};
 use crate::plugin;
 use crate::sink::observe::Observed;
@@ -129,13 +131,18 @@ impl Job {
         let plan = Arc::new(plan);
         let plugins = plugin_engine(&plan, options.workers)?;
         let components = load_plugins(&plan, &plugins)?;
-        let deployment = Deployment::compose(&plan, components)
-            .map_err(PluginsError::from)?
-            .with_initial(&plan)
-            .map_err(PluginsError::from)?;
+        let deployment = Deployment::compose(&plan, components).map_err(PluginsError::from)?;
+        let first = Standing::first(&plan, deployment).map_err(PluginsError::from)?;
         let directory = JobDirectory::lock(&job_directory(&plan, &options.folder))?;
         let board = StatusBoard::new(first_status(&plan, options.workers));
-        let versions = Versions::new(Arc::clone(&plan), Arc::new(deployment), board.clone());
+        let listener = {
+            let board = board.clone();
+            move |event: VersionEvent| {
+                board.update(|status| report::version(status, &event));
+                report::log_version(event);
+            }
+        };
+        let versions = Versions::new(Arc::clone(&plan), first, Arc::new(listener));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(IO_THREADS)
             .thread_name("io")
@@ -230,7 +237,7 @@ impl Job {
             board.clone(),
         )
         .map_err(|error| JobError::Threads(std::io::Error::other(error)))?;
-        let reloader = Reloader::new(Arc::clone(&plan), plugins, versions, board.clone())
+        let reloader = Reloader::new(Arc::clone(&plan), plugins, versions)
             .spawn()
             .map_err(JobError::Threads)?;
         let (sender, events) = channel();

@@ -7,6 +7,7 @@
 //! | `failure/` | what follows from a failed attempt: another one, blame, the end |
 //! | `versions/` | plugin versions: bound to the plan, loaded, watched, proposed, rolled back |
 //! | `laws/` | whether functions keep the laws that reducing asks of them |
+//! | `report` | how what happens shows in the status and in the log |
 //! | `rehearsal/` | a topology run batch by batch on a virtual clock, for tests |
 //!
 //! **Invariant:** one batch runs at a time, and nothing of it is published before it is committed.
@@ -21,6 +22,7 @@ pub mod failure;
 pub mod job;
 pub mod laws;
 pub mod rehearsal;
+pub mod report;
 pub mod run;
 pub mod versions;
 

@@ -1,12 +1,17 @@
-//! Functions made of closures, and calls of them that trapped.
+//! Functions made of closures, calls of them that trapped, and plugin versions without wasm.
 
 use std::sync::Arc;
 
+use super::versions::deployment::{Deployment, PluginVersion};
 use crate::batch::function::{
-    Binding, Context, Function, Outcome, RecordRef, Report, Request, Role, Trap, TrapKind,
+    Binding, Context, Function, Kind, Outcome, RecordRef, Report, Request, Role, Signature,
+    StateSignature, Trap, TrapKind,
 };
-use crate::batch::{BatchTime, Chunk, Column, Digest, FunctionName};
+use crate::batch::{BatchTime, Chunk, Column, ColumnType, Digest, FunctionName, RecordType};
 use crate::dataflow::{CallSite, FailedCall, Grain, Half};
+use crate::plugin::{BindError, ChainRequest};
+use crate::topology::plan::Plan;
+use crate::topology::{self, Options};
 
 /// What a closure makes of a request.
 pub type Body = dyn Fn(&Request) -> Result<Chunk, TrapKind> + Send + Sync;
@@ -104,4 +109,102 @@ pub fn traps_on(guilty: &'static [i64], less: &'static [i64]) -> Arc<Body> {
             )),
         }
     })
+}
+
+/// A plugin version without wasm: its functions do nothing.
+pub struct Version {
+    digest: Digest,
+    signatures: Vec<Signature>,
+    /// The state versions that it brings to today's.
+    migrates_from: Vec<u32>,
+}
+
+impl Version {
+    /// One whose digest is full of `number`, with these functions.
+    pub fn new(number: u8, signatures: Vec<Signature>) -> Self {
+        Self {
+            digest: Digest([number; 32]),
+            signatures,
+            migrates_from: Vec::new(),
+        }
+    }
+
+    /// The same with a migration of int64 states of version `from`.
+    pub fn migrating_from(mut self, from: u32) -> Self {
+        self.migrates_from.push(from);
+        self
+    }
+}
+
+impl PluginVersion for Version {
+    fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    fn signatures(&self) -> &[Signature] {
+        &self.signatures
+    }
+
+    fn migrates(&self, _: &str, from: u32) -> Option<ColumnType> {
+        self.migrates_from
+            .contains(&from)
+            .then_some(ColumnType::Int64)
+    }
+
+    fn bind(self: Arc<Self>, _: ChainRequest) -> Result<Arc<dyn Binding>, BindError> {
+        Ok(Arc::new(Closures { links: Vec::new() }))
+    }
+}
+
+/// A function that takes and gives text.
+pub fn map(name: &str) -> Signature {
+    Signature {
+        name: name.to_owned(),
+        kind: Kind::Map,
+        input: vec![RecordType::single(ColumnType::Text)],
+        output: RecordType::single(ColumnType::Text),
+        state: None,
+        params: false,
+        doc: String::new(),
+    }
+}
+
+/// An update of int64 states of this version, by keys of text.
+pub fn update(name: &str, version: u32) -> Signature {
+    Signature {
+        kind: Kind::UpdateState,
+        input: vec![RecordType::single(ColumnType::Int64)],
+        output: RecordType::single(ColumnType::Int64),
+        state: Some(StateSignature {
+            column_type: ColumnType::Int64,
+            version,
+            only_changed: false,
+        }),
+        ..map(name)
+    }
+}
+
+/// A topology of streams and whatever else; a batch a second.
+pub fn plan(rest: &str) -> Arc<Plan> {
+    let text = format!(
+        "[topology]\nbatch = \"1s\"\nallow_state_loss = true\n[source.lines]\ntype = \"stdin\"\n{rest}"
+    );
+    let options = Options {
+        environment: &|_| None,
+        workers: 1,
+        observe: &[],
+    };
+    match topology::parse("t.toml".as_ref(), &text, &options) {
+        Ok(parsed) => Arc::new(parsed.plan),
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+/// Versions by the names of their plugins, bound to a plan.
+pub fn deployment(plan: &Plan, versions: Vec<(&str, Version)>) -> Deployment {
+    let components = versions.into_iter().map(|(name, version)| {
+        let version: Arc<dyn PluginVersion> = Arc::new(version);
+        (name.to_owned(), version)
+    });
+    Deployment::compose(plan, components.collect()).unwrap()
 }

@@ -57,6 +57,13 @@ pub struct Status {
     pub history: VecDeque<SwapRecord>,
 }
 
+impl Status {
+    /// Remembers a swap or refusal, forgetting the oldest.
+    pub fn remember(&mut self, record: SwapRecord) {
+        push_bounded(&mut self.history, record, HISTORY_KEPT);
+    }
+}
+
 /// One committed batch.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct BatchStatus {
@@ -229,11 +236,6 @@ impl StatusBoard {
         status.batches += 1;
         status.queued = queued;
         status.last = Some(batch);
-    }
-
-    /// Remembers a swap or refusal.
-    pub fn remember(&self, record: SwapRecord) {
-        push_bounded(&mut self.lock().history, record, HISTORY_KEPT);
     }
 
     fn lock(&self) -> MutexGuard<'_, Status> {

@@ -13,9 +13,10 @@ mod svg;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::args::{GraphArgs, GraphFormat};
-use super::check::deployment;
+use super::check::standing;
 use super::error::{CliError, Fault};
 use super::load;
 use super::status::print;
@@ -24,7 +25,7 @@ use picture::Picture;
 /// Draws the topology.
 pub(super) fn graph(args: &GraphArgs) -> Result<(), CliError> {
     let plan = load::plan(&args.topology)?;
-    let types = deployment(&plan).map(|deployment| deployment.types);
+    let types = standing(&plan).map(|standing| Arc::clone(&standing.deployment.types));
     if let Err(error) = &types {
         let what = error.to_string();
         let first = what.lines().next().unwrap_or_default();

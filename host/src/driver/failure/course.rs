@@ -14,8 +14,8 @@ use crate::batch::{BatchTime, FunctionName};
 use crate::dataflow::{FailedCall, Failure, FailureKind, Node, Skips};
 use crate::driver::failure::blame::Blame;
 use crate::driver::failure::trouble::Trouble;
-use crate::driver::versions::deployment::Deployment;
-use crate::driver::versions::succession::Versions;
+use crate::driver::versions::deployment::Standing;
+use crate::driver::versions::shared::Versions;
 use crate::topology::plan::{Plan, Upstream};
 
 /// The pause after a sink failed at the first attempt; so much longer after each further one.
@@ -32,7 +32,7 @@ pub struct Course {
     /// made again under the same number.
     pub attempt: u32,
     /// The versions of the attempt.
-    pub deployment: Arc<Deployment>,
+    pub standing: Standing,
     /// What the attempt leaves out.
     pub skips: Skips,
     blame: Blame,
@@ -61,11 +61,11 @@ pub struct Suspect {
 impl Course {
     /// Before the first attempt.
     #[must_use]
-    pub fn new(batch: BatchTime, deployment: Arc<Deployment>) -> Self {
+    pub fn new(batch: BatchTime, standing: Standing) -> Self {
         Self {
             batch,
             attempt: 1,
-            deployment,
+            standing,
             skips: Skips::new(),
             blame: Blame::default(),
             trial: None,
@@ -166,14 +166,14 @@ impl Judge {
                 skips: std::mem::take(&mut course.skips),
                 calls,
             });
-            course.deployment = proven;
+            course.standing = proven;
             course.tried = true;
             course.attempt += 1;
             return Ok(());
         }
         if let Some(trial) = course.trial.take_if(|trial| trial.suspect.did(failure)) {
             // Both versions fail: the record is at fault, and the new version stays.
-            course.deployment = self.versions.current();
+            course.standing = self.versions.current();
             course.skips = trial.skips;
             calls = trial.calls;
         }
@@ -190,7 +190,7 @@ impl Judge {
         }
         if let Some(trial) = course.trial.take() {
             // The proven versions cannot do it either, for another reason.
-            course.deployment = self.versions.current();
+            course.standing = self.versions.current();
             course.skips = trial.skips;
         }
         self.again(course, trouble)
@@ -209,7 +209,7 @@ impl Judge {
 
     /// The proven deployment and the plugin that may be to blame, if that is on probation: what
     /// trapped, or what made more than can be held.
-    fn fallback(&self, failure: &Failure) -> Option<(Arc<Deployment>, String)> {
+    fn fallback(&self, failure: &Failure) -> Option<(Standing, String)> {
         let functions = match &failure.kind {
             FailureKind::Trap(call) => call.functions.clone(),
             FailureKind::TooLarge { .. } => self.functions_before(failure.node),

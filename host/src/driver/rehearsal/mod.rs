@@ -16,12 +16,13 @@ use crate::driver::failure::trouble::BatchError;
 use crate::driver::job::{JobError, open_sinks};
 use crate::driver::laws::inspector::Broken;
 use crate::driver::laws::samples::Keep;
+use crate::driver::report;
 use crate::driver::run::cutter::Batch;
 use crate::driver::run::executor::{Committed, Executor, ExecutorOptions};
 use crate::driver::run::publisher::NamedSink;
-use crate::driver::versions::deployment::Deployment;
+use crate::driver::versions::deployment::{Components, Deployment, Standing};
 use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
-use crate::driver::versions::succession::Versions;
+use crate::driver::versions::shared::Versions;
 use crate::observe::status::{Status, StatusBoard};
 use crate::plugin::{ComponentFile, Engine};
 use crate::sink::observe::Observed;
@@ -78,11 +79,10 @@ impl Rehearsal {
         let plan = Arc::new(plan);
         let engine = plugin_engine(&plan, options.workers)?;
         let components = load_plugins(&plan, &engine)?;
-        let deployment = compose(&plan, components, options)?
-            .with_initial(&plan)
-            .map_err(PluginsError::from)?;
+        let deployment = compose(&plan, components, options)?;
+        let first = Standing::first(&plan, deployment).map_err(PluginsError::from)?;
         let board = StatusBoard::new(Status::default());
-        let versions = Versions::new(Arc::clone(&plan), Arc::new(deployment), board.clone());
+        let versions = Versions::new(Arc::clone(&plan), first, Arc::new(report::log_version));
         let observed = Observed::default();
         let mut sinks = Vec::new();
         let mut printed = BTreeMap::new();
@@ -159,7 +159,7 @@ impl Rehearsal {
         &mut self,
         input: &BTreeMap<String, Vec<Vec<Value>>>,
     ) -> Result<Performance, BatchError> {
-        let types = Arc::clone(&self.versions.current().types);
+        let types = Arc::clone(&self.versions.current().deployment.types);
         let sources = self.plan.sources.iter().zip(&types.sources);
         let partitions = sources.map(|(source, record)| {
             let given = input.get(&source.name).into_iter().flatten();
@@ -241,7 +241,7 @@ impl Rehearsal {
 
 fn compose(
     plan: &Plan,
-    components: crate::driver::versions::deployment::Components,
+    components: Components,
     options: RehearsalOptions,
 ) -> Result<Deployment, PluginsError> {
     let deployment = Deployment::compose(plan, components)?;

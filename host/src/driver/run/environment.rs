@@ -9,7 +9,7 @@ use crate::batch::{BatchTime, Chunk, Round};
 use crate::dataflow::{Environment, FailedCall};
 use crate::driver::laws::samples::{Keep, Pair, Samples};
 use crate::driver::run::publisher::NamedSink;
-use crate::driver::versions::deployment::Deployment;
+use crate::driver::versions::deployment::Standing;
 use crate::topology::plan::Plan;
 use crate::topology::types::Types;
 
@@ -31,19 +31,14 @@ pub struct JobEnvironment {
 pub struct Bound {
     /// The partitions of each source.
     pub input: Vec<Vec<Arc<dyn Partition>>>,
-    /// The functions.
-    pub deployment: Arc<Deployment>,
+    /// The functions, and the states that streams start with.
+    pub standing: Standing,
 }
 
 impl JobEnvironment {
-    /// Begins with `deployment` and no input.
+    /// Begins with `standing` and no input.
     #[must_use]
-    pub fn new(
-        plan: &Plan,
-        sinks: Vec<NamedSink>,
-        deployment: Arc<Deployment>,
-        keep: Keep,
-    ) -> Self {
+    pub fn new(plan: &Plan, sinks: Vec<NamedSink>, standing: Standing, keep: Keep) -> Self {
         let mut stages = vec![0; plan.streams.len()];
         for (stage, streams) in plan.stages().into_iter().enumerate() {
             for stream in streams {
@@ -54,7 +49,7 @@ impl JobEnvironment {
             sinks,
             bound: Mutex::new(Arc::new(Bound {
                 input: Vec::new(),
-                deployment,
+                standing,
             })),
             trapped: Mutex::default(),
             samples: Samples::new(keep),
@@ -85,9 +80,9 @@ impl JobEnvironment {
     /// Lets go of the input, so that the sources have its place again.
     pub fn release(&self) {
         let mut bound = self.lock();
-        let deployment = Arc::clone(&bound.deployment);
+        let standing = bound.standing.clone();
         let input = Vec::new();
-        *bound = Arc::new(Bound { input, deployment });
+        *bound = Arc::new(Bound { input, standing });
     }
 
     fn bound(&self) -> Arc<Bound> {
@@ -108,6 +103,7 @@ impl Environment for JobEnvironment {
     fn program(&self, _round: Round, stage: usize, role: Role) -> Program {
         let program = self
             .bound()
+            .standing
             .deployment
             .programs
             .get(&(stage, role))
@@ -123,13 +119,14 @@ impl Environment for JobEnvironment {
     }
 
     fn initial(&self, stream: usize) -> Option<Arc<Chunk>> {
-        self.bound().deployment.initial.of(stream)
+        self.bound().standing.initial.of(stream)
     }
 
     fn folded(&self, stream: usize, context: &Context, values: &Chunk) {
         let bound = self.bound();
         let binding = |role| {
             let program = bound
+                .standing
                 .deployment
                 .programs
                 .get(&(self.stages[stream], role))?;
@@ -143,7 +140,7 @@ impl Environment for JobEnvironment {
     }
 
     fn types(&self, _round: Round) -> Arc<Types> {
-        Arc::clone(&self.bound().deployment.types)
+        Arc::clone(&self.bound().standing.deployment.types)
     }
 
     fn stage(

@@ -19,7 +19,7 @@ use crate::driver::run::cutter::Batch;
 use crate::driver::run::environment::{Bound, JobEnvironment};
 use crate::driver::run::missed::missed;
 use crate::driver::run::publisher::NamedSink;
-use crate::driver::versions::succession::Versions;
+use crate::driver::versions::shared::Versions;
 use crate::observe::status::StatusBoard;
 use crate::topology::plan::Plan;
 
@@ -78,8 +78,8 @@ impl Executor {
         board: StatusBoard,
     ) -> Result<Self, StartError> {
         let ExecutorOptions { workers, keep } = options;
-        let deployment = versions.current();
-        let environment = JobEnvironment::new(&plan, sinks.clone(), deployment, keep);
+        let standing = versions.current();
+        let environment = JobEnvironment::new(&plan, sinks.clone(), standing, keep);
         let environment = Arc::new(environment);
         let engine = Engine::start(&plan, workers, Arc::clone(&environment) as _)?;
         let inspector = (keep == Keep::First).then(|| Inspector::new(Arc::clone(&plan)));
@@ -126,7 +126,7 @@ impl Executor {
                 Ok((report, sinks)) => {
                     let fired =
                         |stream: usize| self.fires(self.plan.streams[stream].slide, batch.time);
-                    self.versions.hold(&course.deployment, fired);
+                    self.versions.hold(&course.standing.deployment, fired);
                     match course.convicted() {
                         Some(Suspect { plugin, reason }) => {
                             self.versions.roll_back(batch.time, &plugin, &reason);
@@ -197,7 +197,7 @@ impl Executor {
             .collect();
         self.environment.bind(Bound {
             input: batch.input.clone(),
-            deployment: Arc::clone(&course.deployment),
+            standing: course.standing.clone(),
         });
         self.engine.begin(RoundPlan {
             round: self.round,

@@ -4,11 +4,11 @@
 //! every function is bound and opened once. What cannot be composed is refused, and nothing has
 //! changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::batch::function::{Program, Role, Segment, Trap};
-use crate::batch::{Chunk, Digest, RecordType};
+use crate::batch::function::{Binding, Program, Role, Segment, Signature, Trap};
+use crate::batch::{Chunk, ColumnType, Digest, RecordType};
 use crate::dataflow::MIGRATE_BYTES;
 use crate::driver::versions::continuity::{self, Breaks};
 use crate::driver::versions::initial::{Initial, InitialError};
@@ -19,10 +19,49 @@ use crate::topology::plan::{Instances, Op, Plan, StreamPlan};
 use crate::topology::problem::{Problem, Problems, quoted, with_causes};
 use crate::topology::types::{Signatures, Types, infer};
 
-/// Components by plugin name.
-pub type Components = BTreeMap<String, Arc<Component>>;
+/// One version of a plugin: what a deployment needs of it. A component, or a value in tests.
+pub trait PluginVersion: Send + Sync {
+    /// The digest of its file: its name.
+    fn digest(&self) -> Digest;
 
-/// Plugin versions that fit the plan and each other.
+    /// Its functions.
+    fn signatures(&self) -> &[Signature];
+
+    /// The type of the states that its migration of `function` from state version `from` takes, if
+    /// it has one.
+    fn migrates(&self, function: &str, from: u32) -> Option<ColumnType>;
+
+    /// Binds functions to the types and parameters of a topology.
+    ///
+    /// # Errors
+    ///
+    /// What does not fit, or what the guest itself says against it.
+    fn bind(self: Arc<Self>, chain: ChainRequest) -> Result<Arc<dyn Binding>, BindError>;
+}
+
+impl PluginVersion for Component {
+    fn digest(&self) -> Digest {
+        self.digest()
+    }
+
+    fn signatures(&self) -> &[Signature] {
+        self.signatures()
+    }
+
+    fn migrates(&self, function: &str, from: u32) -> Option<ColumnType> {
+        self.migration(function, from)
+            .map(|migration| migration.column_type)
+    }
+
+    fn bind(self: Arc<Self>, chain: ChainRequest) -> Result<Arc<dyn Binding>, BindError> {
+        Self::bind(&self, chain)
+    }
+}
+
+/// Versions by plugin name.
+pub type Components = BTreeMap<String, Arc<dyn PluginVersion>>;
+
+/// Plugin versions that fit the plan and each other; never changes.
 pub struct Deployment {
     /// The versions.
     pub components: Components,
@@ -31,8 +70,46 @@ pub struct Deployment {
     /// What each stage of the plan ([`Plan::stages`]) runs in each role; nothing where it binds no
     /// function.
     pub programs: BTreeMap<(usize, Role), Program>,
-    /// The states that streams start with, until they have fired.
-    pub initial: Initial,
+}
+
+/// A set of plugin versions, and the states that streams start with under them.
+#[derive(Clone)]
+pub struct Standing {
+    /// The versions, bound to the plan; never changes.
+    pub deployment: Arc<Deployment>,
+    /// What streams start with that have not fired yet.
+    pub initial: Arc<Initial>,
+}
+
+impl Standing {
+    /// What a job starts with, with the states that files of the plan hold.
+    ///
+    /// # Errors
+    ///
+    /// A file of states that does not fit.
+    pub fn first(plan: &Plan, deployment: Deployment) -> Result<Self, InitialError> {
+        let initial = Initial::read(plan, &deployment.types)?;
+        Ok(Self {
+            deployment: Arc::new(deployment),
+            initial: Arc::new(initial),
+        })
+    }
+
+    /// Lets go of what streams start with that have fired: their operators hold what became of it.
+    pub fn forget(&mut self, fired: impl Fn(usize) -> bool) {
+        if self.initial.streams().into_iter().any(&fired) {
+            self.initial = Arc::new(self.initial.without(fired));
+        }
+    }
+
+    /// The plugins of which `other` has another version.
+    #[must_use]
+    pub fn changed(&self, other: &Self) -> BTreeSet<String> {
+        let mine = self.deployment.digests();
+        let theirs = other.deployment.digests().into_iter();
+        let changed = theirs.filter(|(name, digest)| mine.get(name) != Some(digest));
+        changed.map(|(name, _)| name).collect()
+    }
 }
 
 /// Versions that do not fit the plan or each other: functions that are missing, have the wrong kinds
@@ -103,46 +180,30 @@ impl Deployment {
             components,
             types: Arc::new(types),
             programs,
-            initial: Initial::default(),
         })
     }
 
-    /// The same, with the states that the plan's streams start with.
-    ///
-    /// # Errors
-    ///
-    /// A file of states that does not fit.
-    pub fn with_initial(mut self, plan: &Plan) -> Result<Self, InitialError> {
-        self.initial = Initial::read(plan, &self.types)?;
-        Ok(self)
-    }
-
-    /// Takes over the states that streams of `held` start with and have not taken yet, brought to
-    /// the versions of this one, which [`Deployment::check_follows`] it.
+    /// The states that streams of `held` start with and have not taken yet, brought to the versions
+    /// of this one, which [`Deployment::check_follows`] it.
     ///
     /// # Errors
     ///
     /// A migration that fails.
-    pub fn inherit_initial(&self, plan: &Plan, held: &Self) -> Result<(), InheritError> {
-        for stream in held.initial.streams() {
-            let states = held.initial.of(stream);
-            let (Some(states), Some(from)) = (states, held.types.states[stream]) else {
-                continue;
-            };
+    pub fn inherit_initial(&self, plan: &Plan, held: &Standing) -> Result<Initial, InheritError> {
+        let inherit = |(stream, states): (usize, Arc<Chunk>)| {
+            let from = held.deployment.types.states[stream].map(|state| state.version);
             let to = self.types.states[stream].map(|state| state.version);
-            let states = match to == Some(from.version) {
-                true => states,
-                false => {
-                    let migrated = self.migrate(plan, (stream, from.version), &states);
-                    Arc::new(migrated.map_err(|trap| InheritError {
-                        stream: plan.streams[stream].name.clone(),
-                        trap,
-                    })?)
-                }
+            let Some(from) = from.filter(|from| to != Some(*from)) else {
+                return Ok((stream, states));
             };
-            self.initial.put(stream, states);
-        }
-        Ok(())
+            let migrated = self.migrate(plan, (stream, from), &states);
+            let migrated = migrated.map_err(|trap| InheritError {
+                stream: plan.streams[stream].name.clone(),
+                trap,
+            })?;
+            Ok((stream, Arc::new(migrated)))
+        };
+        held.initial.iter().map(inherit).collect()
     }
 
     /// Pairs of a key and a state of version `from`, brought to today's version.
@@ -183,9 +244,7 @@ impl Deployment {
         streams: impl Fn(usize) -> bool,
     ) -> Result<(), Breaks> {
         let breaks = continuity::breaks(plan, (held, &self.types), |function, from| {
-            let plugin = &self.components[&function.plugin];
-            let migration = plugin.migration(&function.function, from)?;
-            Some(migration.column_type)
+            self.components[&function.plugin].migrates(&function.function, from)
         });
         let breaks = breaks.into_iter().filter(|(stream, _)| streams(*stream));
         Breaks::of(breaks.map(|(_, one)| one).collect())
@@ -246,7 +305,7 @@ impl Composer<'_> {
         let function = first
             .function_as(role)
             .expect("only bound streams are in a program");
-        let component = &self.components[&function.plugin];
+        let component = Arc::clone(&self.components[&function.plugin]);
         let settings = plan_of(&function.plugin).expect("every bound plugin is in the plan");
         let request = ChainRequest {
             operator: first.name.clone(),
@@ -294,8 +353,9 @@ impl Composer<'_> {
             input.iter_mut().for_each(|record| record.key = None);
         }
         // They are for those of the stream's functions that take any.
-        let takes_params = self.components[&name.plugin]
-            .signature(&name.function)
+        let mut signatures = self.components[&name.plugin].signatures().iter();
+        let takes_params = signatures
+            .find(|signature| signature.name == name.function)
             .is_some_and(|signature| signature.params);
         Link {
             function: name.function.clone(),

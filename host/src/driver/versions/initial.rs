@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -69,9 +69,10 @@ impl InitialErrorKind {
     }
 }
 
-/// The states that streams start with, until they have fired in a batch that is committed.
-#[derive(Debug, Default)]
-pub struct Initial(Mutex<BTreeMap<usize, Arc<Chunk>>>);
+/// The states that streams start with, until they have fired in a batch that is committed: by index
+/// of the stream, pairs of a key and a state. Never changes: another version is another value.
+#[derive(Clone, Debug, Default)]
+pub struct Initial(BTreeMap<usize, Arc<Chunk>>);
 
 impl Initial {
     /// Reads the files that `plan` names, as `types` want them.
@@ -93,34 +94,38 @@ impl Initial {
             })?;
             states.insert(index, Arc::new(chunk));
         }
-        Ok(Self(Mutex::new(states)))
+        Ok(Self(states))
     }
 
     /// The streams that wait.
     #[must_use]
     pub fn streams(&self) -> Vec<usize> {
-        self.lock().keys().copied().collect()
+        self.0.keys().copied().collect()
     }
 
     /// What `Plan::streams[stream]` starts with.
     #[must_use]
     pub fn of(&self, stream: usize) -> Option<Arc<Chunk>> {
-        self.lock().get(&stream).cloned()
+        self.0.get(&stream).cloned()
     }
 
-    /// `Plan::streams[stream]` starts with `states`.
-    pub fn put(&self, stream: usize, states: Arc<Chunk>) {
-        self.lock().insert(stream, states);
+    /// Those of the streams that have not fired: operators hold what became of the others.
+    #[must_use]
+    pub fn without(&self, fired: impl Fn(usize) -> bool) -> Self {
+        self.iter().filter(|(stream, _)| !fired(*stream)).collect()
     }
 
-    /// Lets go of those of streams that have fired: their operators hold what became of them.
-    pub fn forget(&self, fired: impl Fn(usize) -> bool) {
-        self.lock().retain(|stream, _| !fired(*stream));
+    /// All of them, by stream.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, Arc<Chunk>)> {
+        self.0
+            .iter()
+            .map(|(stream, states)| (*stream, Arc::clone(states)))
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Arc<Chunk>>> {
-        // Changed in single steps, so a panic elsewhere does not matter here.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl FromIterator<(usize, Arc<Chunk>)> for Initial {
+    fn from_iter<I: IntoIterator<Item = (usize, Arc<Chunk>)>>(states: I) -> Self {
+        Self(states.into_iter().collect())
     }
 }
 

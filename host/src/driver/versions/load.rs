@@ -5,7 +5,7 @@ use std::thread;
 
 use crate::driver::versions::deployment::{Components, ComposeError};
 use crate::driver::versions::initial::InitialError;
-use crate::driver::versions::succession::SwapError;
+use crate::driver::versions::shared::SwapError;
 use crate::plugin::{Component, ComponentFile, Engine, EngineConfig, EngineError, LoadError};
 use crate::topology::plan::{Op, Plan, PluginPlan, Upstream};
 

@@ -13,4 +13,5 @@ pub mod initial;
 pub mod instances;
 pub mod load;
 pub mod reload;
+pub mod shared;
 pub mod succession;

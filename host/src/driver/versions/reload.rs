@@ -17,10 +17,10 @@ use notify::Watcher;
 use tracing::{debug, warn};
 
 use crate::batch::Digest;
-use crate::driver::versions::deployment::{Components, Deployment};
-use crate::driver::versions::succession::Versions;
-use crate::observe::status::{CandidateStatus, StatusBoard};
-use crate::plugin::{Component, ComponentFile, Engine, LoadError};
+use crate::driver::versions::deployment::{Components, Deployment, PluginVersion};
+use crate::driver::versions::shared::Versions;
+use crate::driver::versions::succession::VersionEvent;
+use crate::plugin::{ComponentFile, Engine, LoadError};
 use crate::topology::plan::{Plan, PluginPlan};
 use crate::topology::problem::with_causes;
 
@@ -42,7 +42,6 @@ pub struct Reloader {
     plan: Arc<Plan>,
     engine: Engine,
     versions: Versions,
-    board: StatusBoard,
     seen: BTreeMap<String, Seen>,
     held: Components,
     dropped: u64,
@@ -85,7 +84,7 @@ impl Drop for ReloaderHandle {
 impl Reloader {
     /// Starts from the versions in use.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, engine: Engine, versions: Versions, board: StatusBoard) -> Self {
+    pub fn new(plan: Arc<Plan>, engine: Engine, versions: Versions) -> Self {
         let seen = versions
             .latest()
             .iter()
@@ -104,7 +103,6 @@ impl Reloader {
             plan,
             engine,
             versions,
-            board,
             seen,
             held: Components::new(),
             dropped: 0,
@@ -211,7 +209,9 @@ impl Reloader {
     fn load(&mut self, plugin: &PluginPlan, file: &ComponentFile) -> bool {
         let name = &plugin.name;
         self.held.remove(name);
-        self.tell_candidate(name, None);
+        self.versions.tell(VersionEvent::WaitsNoMore {
+            plugin: name.clone(),
+        });
         if self.versions.is_refused(name, file.digest()) {
             return false;
         }
@@ -240,7 +240,7 @@ impl Reloader {
 
     /// Proposes what is held: as many versions together as fit, else whatever fits alone.
     fn compose(&mut self) {
-        let held: Vec<(String, Arc<Component>)> = self.held.clone().into_iter().collect();
+        let held: Vec<(String, Arc<dyn PluginVersion>)> = self.held.clone().into_iter().collect();
         for chosen in largest_first(held.len()) {
             let chosen = chosen.into_iter().map(|index| held[index].clone());
             let changes: Components = chosen.collect();
@@ -279,20 +279,10 @@ impl Reloader {
             digest = digest.short(),
             "not taken, the old version runs on: {reason}"
         );
-        let candidate = CandidateStatus {
-            digest: digest.to_string(),
+        self.versions.tell(VersionEvent::Waits {
+            plugin: plugin.to_owned(),
+            digest: Some(digest),
             reason: reason.to_owned(),
-        };
-        self.tell_candidate(plugin, Some(candidate));
-    }
-
-    fn tell_candidate(&self, plugin: &str, candidate: Option<CandidateStatus>) {
-        self.board.update(|status| {
-            status
-                .plugins
-                .entry(plugin.to_owned())
-                .or_default()
-                .candidate = candidate;
         });
     }
 
@@ -308,11 +298,11 @@ impl Reloader {
             );
             seen.trouble = Some(reason.clone());
         }
-        let candidate = CandidateStatus {
-            digest: String::new(),
+        self.versions.tell(VersionEvent::Waits {
+            plugin: plugin.name.clone(),
+            digest: None,
             reason,
-        };
-        self.tell_candidate(&plugin.name, Some(candidate));
+        });
     }
 }
 
