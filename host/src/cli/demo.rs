@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use super::build::{BuildOptions, build};
 use super::error::{CliError, Fault};
 use super::{failure, load, new, run};
-use crate::driver::run::cutter::Command;
+use crate::driver::event::{Event, Mail};
 use crate::driver::{Job, JobOptions};
-use crate::observe::status::{Status, StatusBoard};
+use crate::observe::status::Status;
 use crate::sink::print;
 
 /// What is fed, line by line, again and again.
@@ -63,16 +63,15 @@ pub(super) fn demo() -> Result<(), CliError> {
     };
     let describe = |error| failure::describe(&error, &topology);
     let job = Job::open(plan, options).map_err(describe)?;
-    let (board, commands) = (job.board(), job.commands());
+    let mail = job.mail();
     // It ends with the process, or when the job closes the connection.
     thread::spawn(move || feed(&listener));
 
     let story = {
         let (plugin, plugins) = (plugin.clone(), plugins.clone());
         thread::spawn(move || {
-            let result = tell(&board, &plugin, &plugins);
-            // A job that has failed hears nothing any more.
-            let _ = commands.send(Command::Drain);
+            let result = tell(&mail, &plugin, &plugins);
+            mail.tell(Event::Stop);
             result
         })
     };
@@ -88,9 +87,9 @@ pub(super) fn demo() -> Result<(), CliError> {
 }
 
 /// The part that goes on beside the running job.
-fn tell(board: &StatusBoard, plugin: &Path, plugins: &Path) -> Result<(), CliError> {
-    let before = board.read();
-    wait(board, "the first batches", |status| {
+fn tell(mail: &Mail, plugin: &Path, plugins: &Path) -> Result<(), CliError> {
+    let before = status_of(mail)?;
+    wait(mail, "the first batches", |status| {
         status.batches >= BATCHES_SHOWN
     })?;
     say("3. `split` is edited to drop punctuation, and built again; the job runs on …");
@@ -105,23 +104,28 @@ fn tell(board: &StatusBoard, plugin: &Path, plugins: &Path) -> Result<(), CliErr
         let old = &before.plugins.get("words")?.digest;
         (plugin.digest != *old).then(|| plugin.since.map(|batch| batch.to_string()))?
     };
-    wait(board, "the swap", |status| {
+    wait(mail, "the swap", |status| {
         swapped(&status.plugins).is_some()
     })?;
-    let status = board.read();
+    let status = status_of(mail)?;
     let since = swapped(&status.plugins).unwrap_or_default();
     say(&format!(
         "   … and counts with the new code from batch {since} on"
     ));
     let until = status.batches + BATCHES_SHOWN;
-    wait(board, "the batches after the swap", |status| {
+    wait(mail, "the batches after the swap", |status| {
         status.batches >= until
     })
 }
 
-fn wait(board: &StatusBoard, what: &str, done: impl Fn(&Status) -> bool) -> Result<(), CliError> {
+fn status_of(mail: &Mail) -> Result<Status, CliError> {
+    let ended = || CliError::new(Fault::Job, "the job has ended early".to_owned());
+    mail.status().ok_or_else(ended)
+}
+
+fn wait(mail: &Mail, what: &str, done: impl Fn(&Status) -> bool) -> Result<(), CliError> {
     let begun = Instant::now();
-    while !done(&board.read()) {
+    while !done(&status_of(mail)?) {
         if begun.elapsed() > PATIENCE {
             return Err(CliError::new(
                 Fault::Job,

@@ -1,7 +1,6 @@
 //! `dshost run`: a topology until it is told to stop.
 
 use std::io::IsTerminal;
-use std::sync::mpsc::Sender;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -10,7 +9,7 @@ use super::args::RunArgs;
 use super::error::CliError;
 use super::{failure, load, show};
 use crate::control::socket::ControlSocket;
-use crate::driver::run::cutter::Command;
+use crate::driver::event::{Event, Mail};
 use crate::driver::{Job, JobError, JobOptions};
 use crate::observe::status::Status;
 use crate::sink::print;
@@ -32,7 +31,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
     };
     let job =
         Job::open(plan, options).map_err(|error| failure::describe(&error, &args.topology))?;
-    let _reachable = ControlSocket::serve(job.directory(), job.board())
+    let _reachable = ControlSocket::serve(job.directory(), job.runtime().handle(), job.mail())
         .map_err(|error| CliError::job(&error))?;
     let status =
         run_until_signal(job).map_err(|error| failure::describe(&error, &args.topology))?;
@@ -42,7 +41,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
 
 /// Runs a job; the first SIGINT or SIGTERM drains it, the second ends the process.
 pub(super) fn run_until_signal(job: Job) -> Result<Status, JobError> {
-    let (board, commands) = (job.board(), job.commands());
+    let mail = job.mail();
     let signals = {
         let _inside = job.runtime().enter();
         [SignalKind::interrupt(), SignalKind::terminate()].map(signal)
@@ -50,10 +49,7 @@ pub(super) fn run_until_signal(job: Job) -> Result<Status, JobError> {
     match signals {
         [Ok(interrupt), Ok(terminate)] => {
             job.runtime().spawn(async move {
-                heed(interrupt, terminate, commands, || {
-                    board.update(|status| status.state = "draining".to_owned());
-                })
-                .await;
+                heed(interrupt, terminate, mail).await;
             });
         }
         _ => warn!("cannot listen for signals: a signal stops the job at once"),
@@ -61,20 +57,13 @@ pub(super) fn run_until_signal(job: Job) -> Result<Status, JobError> {
     job.run()
 }
 
-async fn heed(
-    mut interrupt: Signal,
-    mut terminate: Signal,
-    commands: Sender<Command>,
-    draining: impl FnOnce(),
-) {
+async fn heed(mut interrupt: Signal, mut terminate: Signal, mail: Mail) {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
     info!("stopping: what was received is processed; once more stops at once");
-    draining();
-    // A job that has just ended hears nothing any more.
-    let _ = commands.send(Command::Drain);
+    mail.tell(Event::Stop);
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

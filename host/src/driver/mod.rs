@@ -2,7 +2,8 @@
 //!
 //! | room | what |
 //! |---|---|
-//! | `job`, `directory` | a job from its start to its end; its locked directory |
+//! | `job`, `directory`, `error` | a job from its start to its end; its locked directory; why it fails |
+//! | `event`, `dispatcher` | all that can happen to it, and what follows from it |
 //! | `run/` | one batch, from its cut to its publication |
 //! | `failure/` | what follows from a failed attempt: another one, blame, the end |
 //! | `versions/` | plugin versions: bound to the plan, loaded, watched, proposed, rolled back |
@@ -18,6 +19,9 @@
 //! Start reading at [`job`].
 
 pub mod directory;
+pub mod dispatcher;
+pub mod error;
+pub mod event;
 pub mod failure;
 pub mod job;
 pub mod laws;
@@ -29,4 +33,5 @@ pub mod versions;
 #[cfg(test)]
 mod testing;
 
-pub use job::{Job, JobError, JobOptions};
+pub use error::JobError;
+pub use job::{Job, JobOptions};

@@ -1,7 +1,6 @@
 //! What a running job tells of itself: `dshost status` and `dshost plugins` show it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -179,68 +178,46 @@ pub enum SwapEvent {
     },
 }
 
-/// The status as the threads of a job share it.
-#[derive(Clone)]
-pub struct StatusBoard(Arc<Board>);
-
-struct Board {
+/// The status of a job, and what it is worked out from.
+pub struct Board {
+    /// As far as it is known; uptime and what sources say are filled in when it is read.
+    pub status: Status,
     started: Instant,
-    status: Mutex<Status>,
-    recent: Mutex<VecDeque<BatchStatus>>,
+    recent: VecDeque<BatchStatus>,
 }
 
-impl StatusBoard {
+impl Board {
     /// Starts with what is known before the first batch.
     #[must_use]
     pub fn new(status: Status) -> Self {
-        let (status, recent) = (Mutex::new(status), Mutex::default());
-        Self(Arc::new(Board {
-            started: Instant::now(),
+        Self {
             status,
-            recent,
-        }))
+            started: Instant::now(),
+            recent: VecDeque::new(),
+        }
     }
 
     /// A copy of the whole.
     #[must_use]
     pub fn read(&self) -> Status {
-        let uptime = self.0.started.elapsed();
-        let mut status = self.lock().clone();
-        status.uptime_ms = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
-        status
-    }
-
-    /// Changes something.
-    pub fn update<T>(&self, change: impl FnOnce(&mut Status) -> T) -> T {
-        change(&mut self.lock())
-    }
-
-    /// Takes over what the sources say of themselves.
-    pub fn set_sources(&self, sources: Vec<(String, SourceStatus)>) {
-        self.lock().sources = sources;
+        let uptime = self.started.elapsed();
+        Status {
+            uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
+            ..self.status.clone()
+        }
     }
 
     /// Counts a committed batch.
-    pub fn committed(&self, batch: BatchStatus, queued: usize) {
-        let recent = {
-            let mut recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
-            push_bounded(&mut recent, batch, RECENT_BATCHES);
-            mean(&recent)
-        };
-        let mut status = self.lock();
+    pub fn committed(&mut self, batch: BatchStatus) {
+        push_bounded(&mut self.recent, batch, RECENT_BATCHES);
+        let status = &mut self.status;
         let interval = Duration::from_millis(status.interval_ms)
             .as_secs_f64()
             .max(0.001);
-        status.recent = recent;
+        status.recent = mean(&self.recent);
         status.recent.records_per_second /= interval;
         status.batches += 1;
-        status.queued = queued;
         status.last = Some(batch);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Status> {
-        // A thread that panicked while it held the lock ends the process; figures are whole anyway.
-        self.0.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -268,19 +245,16 @@ mod tests {
 
     #[test]
     fn rates_are_means_over_the_last_batches() {
-        let board = StatusBoard::new(Status {
+        let mut board = Board::new(Status {
             interval_ms: 500,
             ..Status::default()
         });
         for records in [1000, 3000] {
-            board.committed(
-                BatchStatus {
-                    records,
-                    processing_us: 10,
-                    ..Default::default()
-                },
-                0,
-            );
+            board.committed(BatchStatus {
+                records,
+                processing_us: 10,
+                ..Default::default()
+            });
         }
         let status = board.read();
         assert!((status.recent.records_per_second - 4000.0).abs() < 1e-9);

@@ -12,18 +12,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::batch::source::Partition;
 use crate::batch::{BatchTime, Chunk, whole_millis};
+use crate::driver::error::JobError;
+use crate::driver::event::Mail;
 use crate::driver::failure::trouble::BatchError;
-use crate::driver::job::{JobError, open_sinks};
+use crate::driver::job::open_sinks;
 use crate::driver::laws::inspector::Broken;
 use crate::driver::laws::samples::Keep;
 use crate::driver::report;
-use crate::driver::run::cutter::Batch;
+use crate::driver::run::batch::Batch;
 use crate::driver::run::executor::{Committed, Executor, ExecutorOptions};
 use crate::driver::run::publisher::NamedSink;
 use crate::driver::versions::deployment::{Components, Deployment, Standing};
 use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
 use crate::driver::versions::shared::Versions;
-use crate::observe::status::{Status, StatusBoard};
 use crate::plugin::{ComponentFile, Engine};
 use crate::sink::observe::Observed;
 use crate::sink::{self, text_files};
@@ -81,8 +82,11 @@ impl Rehearsal {
         let components = load_plugins(&plan, &engine)?;
         let deployment = compose(&plan, components, options)?;
         let first = Standing::first(&plan, deployment).map_err(PluginsError::from)?;
-        let board = StatusBoard::new(Status::default());
-        let versions = Versions::new(Arc::clone(&plan), first, Arc::new(report::log_version));
+        let versions = Versions::new(
+            Arc::clone(&plan),
+            first,
+            Arc::new(|event| report::log_version(&event)),
+        );
         let observed = Observed::default();
         let mut sinks = Vec::new();
         let mut printed = BTreeMap::new();
@@ -104,7 +108,7 @@ impl Rehearsal {
             },
             sinks.clone(),
             versions.clone(),
-            board,
+            Mail::nowhere(),
         )
         .map_err(|error| JobError::Threads(std::io::Error::other(error)))?;
         let batches = 0;

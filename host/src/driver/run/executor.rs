@@ -11,16 +11,16 @@ use tracing::{debug, warn};
 
 use crate::batch::{BatchTime, Round, whole_millis};
 use crate::dataflow::{Decided, Engine, RoundPlan, RoundReport, StartError, Verdict};
+use crate::driver::event::{Event, Mail};
 use crate::driver::failure::course::{Course, Judge, Suspect};
 use crate::driver::failure::trouble::{BatchError, Trouble};
 use crate::driver::laws::inspector::{Broken, Inspector, inspect};
 use crate::driver::laws::samples::Keep;
-use crate::driver::run::cutter::Batch;
+use crate::driver::run::batch::Batch;
 use crate::driver::run::environment::{Bound, JobEnvironment};
 use crate::driver::run::missed::missed;
 use crate::driver::run::publisher::NamedSink;
 use crate::driver::versions::shared::Versions;
-use crate::observe::status::StatusBoard;
 use crate::topology::plan::Plan;
 
 /// How long a round runs before the log says so.
@@ -56,7 +56,7 @@ pub struct Executor {
     judge: Judge,
     sinks: Vec<NamedSink>,
     versions: Versions,
-    board: StatusBoard,
+    mail: Mail,
     round: Round,
     job_seed: u64,
     zero: Option<BatchTime>,
@@ -75,7 +75,7 @@ impl Executor {
         options: ExecutorOptions,
         sinks: Vec<NamedSink>,
         versions: Versions,
-        board: StatusBoard,
+        mail: Mail,
     ) -> Result<Self, StartError> {
         let ExecutorOptions { workers, keep } = options;
         let standing = versions.current();
@@ -94,7 +94,7 @@ impl Executor {
             judge,
             sinks,
             versions,
-            board,
+            mail,
             round,
             job_seed,
             zero,
@@ -146,7 +146,7 @@ impl Executor {
                 }
                 Err(trouble) => trouble,
             };
-            self.board.update(|status| status.aborted += 1);
+            self.mail.tell(Event::Aborted(batch.time));
             let calls = self.environment.take_trapped();
             match self.judge.after(&mut course, trouble, calls) {
                 Ok(pause) => std::thread::sleep(pause),

@@ -1,14 +1,16 @@
 //! One batch, from its cut to its publication.
 //!
-//! [`cadence`] says when a batch is cut and what it is called, [`cutter`] cuts it, [`missed`] finds
-//! firings between two batches, [`executor`] runs it on what [`environment`] hands to the workers,
-//! [`publisher`] makes it visible.
+//! [`cadence`] says when a [`batch`] is cut and what it is called, [`cutter`] cuts it, [`runner`]
+//! takes one after the other and with it the firings between two that [`missed`] finds, [`executor`]
+//! runs it on what [`environment`] hands to the workers, [`publisher`] makes it visible.
 //!
-//! Start reading at [`executor`].
+//! Start reading at [`runner`].
 
+pub mod batch;
 pub mod cadence;
 pub mod cutter;
 pub mod environment;
 pub mod executor;
 pub mod missed;
 pub mod publisher;
+pub mod runner;

@@ -54,8 +54,8 @@ pub struct Publication {
 /// What the publishing thread tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The oldest batch that was not yet published is.
-    Published,
+    /// All sinks show a batch that came from the sources, and all before it.
+    Published(BatchTime),
     /// A sink is lost: nothing more will be published.
     Lost,
 }
@@ -128,7 +128,7 @@ fn run(
             publish_at_last(&sinks[sink], batch).inspect_err(|_| tell(Notice::Lost))?;
         }
         if origin == Origin::Received {
-            tell(Notice::Published);
+            tell(Notice::Published(batch));
         }
     }
     Ok(())
@@ -213,7 +213,10 @@ mod tests {
 
     #[test]
     fn a_sink_that_fails_is_tried_again_unless_it_is_lost() {
-        assert_eq!(publish_one(false), (vec![Notice::Published], Ok(())));
+        assert_eq!(
+            publish_one(false),
+            (vec![Notice::Published(BatchTime(1000))], Ok(()))
+        );
         let (told, result) = publish_one(true);
         assert_eq!(told, [Notice::Lost]);
         assert_eq!(result.unwrap_err().sink, "out");

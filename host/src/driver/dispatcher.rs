@@ -1,0 +1,195 @@
+//! The thread that decides: it takes what happens to a job from the inbox, cuts a batch whenever an
+//! interval ends, and answers requests.
+//!
+//! It never waits for anything else, so a job answers while a batch is stuck, and time goes on for
+//! the sources while one runs.
+//!
+//! Start reading at [`Dispatcher::run`].
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+
+use tracing::{debug, error};
+
+use super::error::JobError;
+use super::event::{Answer, Event, Inbox, Reply, Request};
+use super::report;
+use super::run::batch::Batch;
+use super::run::cutter::{Cutter, LostSource};
+use super::run::runner::Runner;
+use crate::observe::status::{Board, Status};
+use crate::topology::plan::Plan;
+use crate::topology::problem::with_causes;
+
+/// Batches that may wait to be run. Beyond it the open interval is not cut but grows, so that a
+/// batch that hangs does not collect empty batches behind it for ever.
+pub const MAX_QUEUED_BATCHES: usize = 1024;
+
+/// A job while it runs.
+pub struct Dispatcher {
+    plan: Arc<Plan>,
+    inbox: Inbox,
+    cutter: Cutter,
+    /// None once nothing more is cut.
+    queue: Option<Sender<Batch>>,
+    runner: Option<JoinHandle<()>>,
+    /// Batches that wait to be run.
+    queued: usize,
+    ended_sources: usize,
+    /// Whether what was received is all that is going to be cut.
+    draining: bool,
+    board: Board,
+    /// A source that failed.
+    lost: Option<JobError>,
+}
+
+impl Dispatcher {
+    /// Takes over a job of which everything is open.
+    #[must_use]
+    pub fn new(
+        plan: Arc<Plan>,
+        inbox: Inbox,
+        cutter: Cutter,
+        runner: Runner,
+        first: Status,
+    ) -> Self {
+        Self {
+            plan,
+            inbox,
+            cutter,
+            queue: Some(runner.queue),
+            runner: Some(runner.thread),
+            queued: 0,
+            ended_sources: 0,
+            draining: false,
+            board: Board::new(first),
+            lost: None,
+        }
+    }
+
+    /// Until all is cut, run and published, or the job fails; the last figures.
+    ///
+    /// # Errors
+    ///
+    /// Why it fails; what was committed before is published.
+    pub fn run(mut self) -> Result<Status, JobError> {
+        loop {
+            let cuts = self.queue.is_some();
+            let has_room = self.queued < MAX_QUEUED_BATCHES;
+            if cuts && self.draining && has_room {
+                self.cut();
+                continue;
+            }
+            let event = match cuts && !self.draining {
+                true => self.inbox.next_until(self.cutter.deadline()),
+                false => self.inbox.next(),
+            };
+            match event {
+                None => self.cut_if_there_is_room(has_room),
+                Some(Event::RunEnded(result)) => return self.end(result),
+                Some(event) => self.hear(event),
+            }
+        }
+    }
+
+    /// What follows from an event.
+    fn hear(&mut self, event: Event) {
+        match event {
+            Event::SourceEnded => {
+                self.ended_sources += 1;
+                if self.ended_sources >= self.cutter.sources() {
+                    self.drain();
+                }
+            }
+            Event::Stop => {
+                self.board.status.state = "draining".to_owned();
+                self.drain();
+            }
+            Event::Begun(_) => self.queued -= 1,
+            Event::Aborted(_) => self.board.status.aborted += 1,
+            Event::Committed(batch) => {
+                self.board.status.queued = self.queued;
+                report::committed(&mut self.board, &self.plan, &batch);
+            }
+            Event::Published(_) => self.cutter.acknowledge(),
+            Event::Failing | Event::RunEnded(_) => self.stop_cutting(),
+            Event::Version(event) => {
+                report::version(&mut self.board.status, &event);
+                report::log_version(&event);
+            }
+            Event::Request { request, reply } => self.answer(request, reply),
+        }
+    }
+
+    fn answer(&self, request: Request, reply: Reply) {
+        match request {
+            Request::Status => reply(Answer::Status(Box::new(self.status()))),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let mut status = self.board.read();
+        status.sources = self.cutter.status();
+        status.queued = self.queued;
+        status
+    }
+
+    fn cut_if_there_is_room(&mut self, has_room: bool) {
+        if has_room {
+            return self.cut();
+        }
+        debug!(
+            queued = MAX_QUEUED_BATCHES,
+            "the queue is full, the open interval grows"
+        );
+        self.cutter.skip();
+    }
+
+    /// Cuts every source.
+    fn cut(&mut self) {
+        match self.cutter.cut() {
+            Ok((batch, more)) => {
+                self.queued += 1;
+                // A runner that has failed has said so, or is just about to.
+                let heard = self.queue.as_ref().map(|queue| queue.send(batch));
+                if !more || !matches!(heard, Some(Ok(()))) {
+                    self.stop_cutting();
+                }
+            }
+            Err(LostSource { source, error }) => {
+                let lost = JobError::LostSource {
+                    source_name: source,
+                    error,
+                };
+                error!("the job fails: {}", with_causes(&lost));
+                self.lost = Some(lost);
+                self.stop_cutting();
+            }
+        }
+    }
+
+    /// Stops the sources; what they have received is cut.
+    fn drain(&mut self) {
+        self.cutter.stop();
+        self.draining = true;
+    }
+
+    /// Nothing more is cut; what waits is run.
+    fn stop_cutting(&mut self) {
+        self.queue = None;
+        self.cutter.stop();
+    }
+
+    fn end(mut self, result: Result<(), JobError>) -> Result<Status, JobError> {
+        if let Some(Err(panic)) = self.runner.take().map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+        // What it told before its end is heard first, so all of it shows.
+        let status = self.status();
+        match self.lost {
+            Some(lost) => Err(lost),
+            None => result.map(|()| status),
+        }
+    }
+}

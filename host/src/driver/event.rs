@@ -1,0 +1,156 @@
+//! Everything that happens to a job, as one closed enum, and the inbox through which all of it
+//! comes to the thread that decides ([`super::dispatcher`]).
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::JobError;
+use super::run::runner::CommittedBatch;
+use super::versions::succession::VersionEvent;
+use crate::batch::BatchTime;
+use crate::observe::status::Status;
+
+/// What can happen to a job.
+pub enum Event {
+    /// One of the sources has received all it ever will.
+    SourceEnded,
+    /// A batch has begun to run.
+    Begun(BatchTime),
+    /// An attempt of a batch was aborted.
+    Aborted(BatchTime),
+    /// A batch is committed; it is going to be published.
+    Committed(Box<CommittedBatch>),
+    /// All sinks show a batch, which came from the sources, and all batches before it.
+    Published(BatchTime),
+    /// Nothing more is going to be run: a batch cannot be committed, or a sink is lost.
+    Failing,
+    /// Nothing runs any more, and what was committed is published as far as that goes.
+    RunEnded(Result<(), JobError>),
+    /// A plugin version has come, gone, or waits.
+    Version(VersionEvent),
+    /// Somebody wants the job to process what was received, and to end.
+    Stop,
+    /// Somebody asks.
+    Request {
+        /// What.
+        request: Request,
+        /// Where the answer goes.
+        reply: Reply,
+    },
+}
+
+/// What can be asked of a running job: through its control socket, or by the program it runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Request {
+    /// Everything that [`Status`] holds.
+    Status,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// The request was not understood, or cannot be answered.
+    Error(String),
+}
+
+/// Takes an answer, from the thread that decides: it must not wait.
+pub type Reply = Box<dyn FnOnce(Answer) + Send>;
+
+/// How long [`Mail::status`] waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The way into an inbox; clones lead to the same one.
+#[derive(Clone, Debug)]
+pub struct Mail(Sender<Event>);
+
+impl Mail {
+    /// An inbox, and the way into it.
+    #[must_use]
+    pub fn new() -> (Self, Inbox) {
+        let (sender, receiver) = channel();
+        (Self(sender), Inbox(receiver))
+    }
+
+    /// A way to nowhere: what is told is forgotten.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self::new().0
+    }
+
+    /// Tells the job; a job that has ended hears nothing any more.
+    pub fn tell(&self, event: Event) {
+        let _ = self.0.send(event);
+    }
+
+    /// Asks the job. Where it has ended, `reply` is dropped.
+    pub fn ask(&self, request: Request, reply: Reply) {
+        self.tell(Event::Request { request, reply });
+    }
+
+    /// The job's status; none if it has ended.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        let (sender, answer) = channel();
+        let reply = move |answer| {
+            // Who asked may have given up.
+            let _ = sender.send(answer);
+        };
+        self.ask(Request::Status, Box::new(reply));
+        match answer.recv_timeout(PATIENCE) {
+            Ok(Answer::Status(status)) => Some(*status),
+            Ok(Answer::Error(_)) | Err(_) => None,
+        }
+    }
+}
+
+/// Where all that happens to a job arrives, in order.
+#[derive(Debug)]
+pub struct Inbox(Receiver<Event>);
+
+impl Inbox {
+    /// The next event; none if `deadline` comes first. A deadline that has passed comes first
+    /// however much waits, so that a flood of events does not keep a job from its batches.
+    pub fn next_until(&self, deadline: Instant) -> Option<Event> {
+        let left = deadline.checked_duration_since(Instant::now())?;
+        match self.0.recv_timeout(left) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Timeout) => None,
+            // Nobody is left who could tell anything: only time goes on.
+            Err(RecvTimeoutError::Disconnected) => {
+                std::thread::sleep(left);
+                None
+            }
+        }
+    }
+
+    /// The next event, however long it takes; none if nobody is left who could tell anything.
+    pub fn next(&self) -> Option<Event> {
+        self.0.recv().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_has_passed_comes_before_what_waits() {
+        let (mail, inbox) = Mail::new();
+        mail.tell(Event::Stop);
+        let now = Instant::now();
+        assert!(inbox.next_until(now - Duration::from_millis(1)).is_none());
+        let event = inbox.next_until(now + Duration::from_secs(60));
+        assert!(matches!(event, Some(Event::Stop)));
+    }
+
+    #[test]
+    fn a_job_that_has_ended_has_no_status() {
+        assert!(Mail::nowhere().status().is_none());
+    }
+}

@@ -1,0 +1,38 @@
+//! All input of one interval.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::batch::BatchTime;
+use crate::batch::source::Partition;
+
+/// All input of one interval.
+pub struct Batch {
+    /// The end of the interval.
+    pub time: BatchTime,
+    /// The partitions of each source, in the order of the plan.
+    pub input: Vec<Vec<Arc<dyn Partition>>>,
+    /// Bytes received for it.
+    pub bytes: u64,
+    /// When it was cut.
+    pub cut_at: Instant,
+}
+
+impl Batch {
+    /// One that is cut now, of `input` for which no bytes are counted.
+    #[must_use]
+    pub fn new(time: BatchTime, input: Vec<Vec<Arc<dyn Partition>>>) -> Self {
+        Self {
+            time,
+            input,
+            bytes: 0,
+            cut_at: Instant::now(),
+        }
+    }
+
+    /// Whether any source gave something.
+    #[must_use]
+    pub fn has_input(&self) -> bool {
+        self.input.iter().any(|partitions| !partitions.is_empty())
+    }
+}

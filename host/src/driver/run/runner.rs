@@ -1,0 +1,164 @@
+//! Runs the batches of a job, one after the other, on a thread of its own.
+//!
+//! A batch waits here, never in the inbox: what decides ([`crate::driver::dispatcher`]) goes on
+//! cutting and answering while a batch runs, however long it takes.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tracing::{error, info};
+
+use super::batch::Batch;
+use super::executor::{Committed, Executor};
+use super::publisher::{LostSink, Origin, Publication, Publisher};
+use crate::batch::BatchTime;
+use crate::dataflow::RoundReport;
+use crate::driver::error::JobError;
+use crate::driver::event::{Event, Mail};
+use crate::topology::plan::Plan;
+use crate::topology::problem::with_causes;
+
+/// So many firings that windows must not miss are told in the log when they are caught up with.
+const CATCH_UP_TOLD: usize = 10;
+
+/// A batch that is committed, as it is told.
+#[derive(Debug)]
+pub struct CommittedBatch {
+    /// Its label.
+    pub batch: BatchTime,
+    /// What went through the operators.
+    pub report: RoundReport,
+    /// From the cut to the beginning.
+    pub scheduling_delay: Duration,
+    /// From the beginning to the commit.
+    pub processing: Duration,
+    /// Whether any source gave something.
+    pub has_input: bool,
+}
+
+/// The thread that runs batches. Dropping the queue lets it end once it has run what waits.
+pub struct Runner {
+    /// The batches that are to run, in order.
+    pub queue: Sender<Batch>,
+    /// The thread.
+    pub thread: JoinHandle<()>,
+}
+
+impl Runner {
+    /// Starts the thread. It tells `mail` what becomes of each batch, and at last
+    /// [`Event::RunEnded`].
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn start(
+        plan: Arc<Plan>,
+        executor: Executor,
+        publisher: Publisher,
+        mail: Mail,
+    ) -> std::io::Result<Self> {
+        let (queue, batches) = channel();
+        let running = Running {
+            plan,
+            executor,
+            publisher,
+            mail,
+        };
+        let thread = std::thread::Builder::new()
+            .name("runner".to_owned())
+            .spawn(move || running.to_the_end(&batches))?;
+        Ok(Self { queue, thread })
+    }
+}
+
+/// The thread's state.
+struct Running {
+    plan: Arc<Plan>,
+    executor: Executor,
+    publisher: Publisher,
+    mail: Mail,
+}
+
+/// Tells of the end also where the thread panics, so that nobody waits for it for ever.
+struct Farewell(Mail);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.tell(Event::RunEnded(Ok(())));
+        }
+    }
+}
+
+impl Running {
+    fn to_the_end(mut self, batches: &Receiver<Batch>) {
+        let farewell = Farewell(self.mail.clone());
+        let result = self.all(batches);
+        if let Err(error) = &result {
+            // Said now: what was committed before is still published, which may take as long as a
+            // sink does.
+            error!("the job fails: {}", with_causes(error));
+        }
+        if !matches!(result, Ok(true)) {
+            self.mail.tell(Event::Failing);
+        }
+        // The workers stop while the sinks finish.
+        drop(self.executor);
+        let finished = self.publisher.finish();
+        let finished =
+            finished.map_err(|LostSink { sink, error }| JobError::LostSink { sink, error });
+        farewell.0.tell(Event::RunEnded(result.and(finished)));
+    }
+
+    /// Until the queue ends, or until nothing more can be published, which its end tells: then
+    /// false.
+    fn all(&mut self, batches: &Receiver<Batch>) -> Result<bool, JobError> {
+        for batch in batches {
+            self.mail.tell(Event::Begun(batch.time));
+            if !self.catch_up(batch.time)? || !self.batch(&batch, Origin::Received)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Runs the firings between the batch before and `next` that windows must not miss.
+    fn catch_up(&mut self, next: BatchTime) -> Result<bool, JobError> {
+        let missed = self.executor.missed(next);
+        if missed.len() > CATCH_UP_TOLD {
+            info!(firings = missed.len(), batch = %next, "catching up with windows that slide before the next batch");
+        }
+        for time in missed {
+            let nothing = vec![Vec::new(); self.plan.sources.len()];
+            if !self.batch(&Batch::new(time, nothing), Origin::Missed)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Runs a batch; whether it is going to be published.
+    fn batch(&mut self, batch: &Batch, origin: Origin) -> Result<bool, JobError> {
+        let scheduling_delay = batch.cut_at.elapsed();
+        let Committed {
+            report,
+            processing,
+            sinks,
+        } = self.executor.run(batch)?;
+        let heard = self.publisher.publish(Publication {
+            batch: batch.time,
+            sinks,
+            origin,
+        });
+        self.mail.tell(Event::Committed(Box::new(CommittedBatch {
+            batch: batch.time,
+            report,
+            scheduling_delay,
+            processing,
+            has_input: batch.has_input(),
+        })));
+        Ok(heard)
+    }
+}
