@@ -10,23 +10,40 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Counts the bytes in flight; clones count together.
 #[derive(Clone, Debug, Default)]
-pub struct Flow(Arc<AtomicUsize>);
+pub struct Flow(Arc<Counter>);
+
+/// A number that all workers change, on cache lines of its own: what stands beside it would else be
+/// slow to read for all of them.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Counter(AtomicUsize);
 
 impl Flow {
     /// Counts `bytes` in until what is given is dropped.
     #[must_use]
     pub fn hold(&self, bytes: usize) -> InFlight {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
+        self.sent(bytes);
         InFlight {
             flow: self.clone(),
             bytes,
         }
     }
 
+    /// Counts in what goes through a channel that can carry no [`InFlight`], because it carries
+    /// bytes; who takes it out says so with [`Flow::taken`].
+    pub fn sent(&self, bytes: usize) {
+        self.0.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts out what was `sent`.
+    pub fn taken(&self, bytes: usize) {
+        self.0.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Bytes in flight now.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.0.0.load(Ordering::Relaxed)
     }
 }
 
@@ -39,7 +56,7 @@ pub struct InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.flow.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.flow.taken(self.bytes);
     }
 }
 

@@ -116,8 +116,12 @@ fn dataflow(described: CliError, failure: &Failure) -> CliError {
         }
         FailureKind::Source(error) => described.maybe_hint(error.hint.clone()),
         FailureKind::Sink(error) => described.maybe_hint(error.hint.clone()),
-        FailureKind::TooLarge { .. } => {
-            described.hint("a smaller `max_bytes_per_batch` gives smaller batches")
+        FailureKind::TooLarge { limit, .. } => {
+            let smaller = "a smaller `max_bytes_per_batch` gives smaller batches";
+            described.hint(match limit.key() {
+                Some(key) => format!("a larger `{key}` allows more, {smaller}"),
+                None => smaller.to_owned(),
+            })
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::plan::{OnError, Settings};
+use super::plan::{OnError, OperatorLimits, Settings};
 use super::problem::quoted;
 use super::reader::{Located, Offset, Reader};
 use super::table::{Item, Table};
@@ -69,6 +69,7 @@ pub(super) fn read(
             checkpoint_every: DEFAULT_CHECKPOINT_EVERY,
             attempts: DEFAULT_ATTEMPTS,
             allow_state_loss: false,
+            limits: OperatorLimits::default(),
         },
         batch: None,
         on_error: OnError::Fail,

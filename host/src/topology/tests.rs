@@ -154,6 +154,12 @@ fn what_is_not_said_has_its_default() {
                 checkpoint_every: 10s,
                 attempts: 4,
                 allow_state_loss: false,
+                limits: OperatorLimits {
+                    operator: 1073741824,
+                    window: 1073741824,
+                    state: 17179869184,
+                    in_flight: 8388608,
+                },
             },
             plugins: Plugins {
                 dir: "dir/plugins",

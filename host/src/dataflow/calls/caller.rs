@@ -13,14 +13,11 @@ use super::left_out::{Asked, nothing};
 use super::rejects::Rejects;
 use super::seed::seed;
 use crate::dataflow::machine::operator::{Attempt, Output};
+use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::control::{CallSite, Half, LeftOut, RoundPlan};
 use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::failed_call::{FailedCall, Grain};
-use crate::dataflow::round::failure::{Failure, FailureKind, Node, Trapped};
-
-/// The most that one call may be given or may give, in bytes. A column must stay below 4 GiB, and
-/// slices that repeat can stand for far more than a guest's memory holds.
-pub(in crate::dataflow) const CALL_BYTES: usize = 1024 * 1024 * 1024;
+use crate::dataflow::round::failure::{Failure, FailureKind, Limit, Node, Trapped};
 
 /// Whether a function is called where there are no records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -328,10 +325,11 @@ impl Caller {
         };
         out.tally().guest(part.node(), start.elapsed());
         let kind = match result {
-            Ok(outcome) if size(&outcome) <= CALL_BYTES => return Ok(asked.told(outcome)),
+            Ok(outcome) if size(&outcome) <= Bound::CALL.bytes => return Ok(asked.told(outcome)),
             Ok(outcome) => FailureKind::TooLarge {
                 bytes: size(&outcome) as u64,
-                limit: CALL_BYTES as u64,
+                allowed: Bound::CALL.bytes as u64,
+                limit: Limit::Fixed,
             },
             Err(trap) => {
                 let call = self.failed(part, (site, context), (request, trap));

@@ -22,4 +22,4 @@ pub(super) mod rejects;
 pub(super) mod seed;
 mod state;
 
-pub(super) use caller::{CALL_BYTES, Caller, Run};
+pub(super) use caller::{Caller, Run};

@@ -13,10 +13,11 @@ use std::time::Duration;
 use timely::communication::WorkerGuards;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 
+use crate::batch::flow::Flow;
 use crate::batch::{BatchTime, Round};
 use crate::topology::plan::Plan;
 
-use crate::dataflow::machine::local::Shared;
+use crate::dataflow::machine::local::Process;
 use crate::dataflow::round::control::{Begin, RoundPlan, Verdict};
 use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::partitions::{History, Partitions};
@@ -43,6 +44,9 @@ pub struct Options {
     pub workers: usize,
     /// How chunks cross between them.
     pub exchange: Exchange,
+    /// Counts what is in flight, here and wherever else it is given to: sources wait while it is
+    /// more than `in_flight` of `[topology.limits]` times the workers.
+    pub flow: Flow,
     /// Called in a worker that panics, after the message was printed. Ends the process by default;
     /// where it returns, the other workers wait for ever.
     pub on_panic: Arc<dyn Fn() + Send + Sync>,
@@ -55,6 +59,7 @@ impl Options {
         Self {
             workers,
             exchange: Exchange::Shared,
+            flow: Flow::default(),
             on_panic: Arc::new(|| std::process::exit(PANIC_EXIT_CODE)),
         }
     }
@@ -73,7 +78,7 @@ pub struct Engine {
     plan: Arc<Plan>,
     history: History,
     environment: Arc<dyn Environment>,
-    shared: Arc<Shared>,
+    process: Arc<Process>,
     commands: Sender<Command>,
     decided: Receiver<Decided>,
     /// The round that was begun last, and how far it is.
@@ -122,12 +127,15 @@ impl Engine {
         assert!(options.workers > 0, "there is at least one worker");
         let (commands, receive_commands) = channel();
         let (send_decided, decided) = channel();
-        let shared = Arc::new(Shared::new());
         let plan = Arc::new(plan.clone());
+        let process = Arc::new(Process::new(
+            Arc::clone(&plan),
+            Arc::clone(&environment),
+            options.flow.clone(),
+            options.workers,
+        ));
         let setup = Setup {
-            plan: Arc::clone(&plan),
-            environment: Arc::clone(&environment),
-            shared: Arc::clone(&shared),
+            process: Arc::clone(&process),
             engine: Mutex::new(Some(Link {
                 commands: receive_commands,
                 decided: send_decided,
@@ -154,7 +162,7 @@ impl Engine {
             plan,
             history: History::default(),
             environment,
-            shared,
+            process,
             commands,
             decided,
             last: None,
@@ -228,7 +236,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.shared.stop();
+        self.process.stop();
         self.command(Command::Stop);
         if let Some(guards) = self.guards.take() {
             // A worker that panicked has said so, and its handler was called.

@@ -15,13 +15,11 @@ use timely::dataflow::{InputHandle, Scope, Stream};
 use timely::worker::Worker;
 
 use crate::batch::Round;
-use crate::topology::plan::Plan;
 
 use crate::dataflow::graph;
 use crate::dataflow::machine::drive::{ControlStream, Site};
-use crate::dataflow::machine::local::{Local, Shared};
+use crate::dataflow::machine::local::{Local, Process, WorkerNumber};
 use crate::dataflow::round::control::{Begin, Control, Verdict};
-use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::report::{Decided, RoundReport, WorkerReport};
 
 /// What the engine tells worker 0.
@@ -34,9 +32,7 @@ pub(in crate::dataflow) enum Command {
 
 /// What every worker is given.
 pub(in crate::dataflow) struct Setup {
-    pub(in crate::dataflow) plan: Arc<Plan>,
-    pub(in crate::dataflow) environment: Arc<dyn Environment>,
-    pub(in crate::dataflow) shared: Arc<Shared>,
+    pub(in crate::dataflow) process: Arc<Process>,
     /// Taken by worker 0.
     pub(in crate::dataflow) engine: Mutex<Option<Link>>,
 }
@@ -64,10 +60,11 @@ pub(in crate::dataflow) fn run(worker: &mut Worker, setup: &Setup) {
         None => (None, None),
     };
     let local = Rc::new(Local::new(
-        Arc::clone(&setup.plan),
-        Arc::clone(&setup.environment),
-        (worker.index(), worker.peers()),
-        Arc::clone(&setup.shared),
+        Arc::clone(&setup.process),
+        WorkerNumber {
+            index: worker.index(),
+            of: worker.peers(),
+        },
     ));
     let input = worker.dataflow(|scope: Scope<'_, Round>| {
         let (input, commands) = scope.new_input::<Vec<(u64, Control)>>();

@@ -21,7 +21,7 @@ pub(in crate::dataflow) fn build(site: &Site<'_>) {
             index,
             source.on_error,
             environment,
-            (local.index, local.peers),
+            (local.worker.index, local.worker.of),
         );
         let outlet = site.operator(Node::Source(index), Box::new(operator), Vec::new());
         graph.sources.push(outlet);

@@ -174,8 +174,8 @@ pub(super) const fn exchanged(from: Outlet<'_>, partitions: u32) -> Inlet<'_> {
 fn targets(local: &Local, partitions: u32) -> Targets {
     Targets {
         partitions,
-        worker: local.index,
-        workers: local.peers,
+        worker: local.worker.index,
+        workers: local.worker.of,
     }
 }
 

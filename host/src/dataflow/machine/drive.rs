@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use timely::container::NoopBuilder;
 use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
@@ -21,9 +22,9 @@ use timely::scheduling::Activator;
 use crate::batch::Round;
 
 use super::container::{ByTarget, Parcels};
-use super::life::Machine;
+use super::life::{Machine, Turn};
 use super::local::Local;
-use super::operator::{More, Operator};
+use super::operator::Operator;
 use super::parcel::Parcel;
 use crate::dataflow::round::control::Control;
 use crate::dataflow::round::failure::Node;
@@ -35,7 +36,7 @@ pub(in crate::dataflow) type ControlStream<'scope> = Stream<'scope, Round, Vec<C
 #[derive(Clone)]
 pub(in crate::dataflow) struct Outlet<'scope> {
     stream: Stream<'scope, Round, Parcels>,
-    /// How many operators of the same worker read it.
+    /// How many operators read it; an exchanged parcel goes to one worker for each.
     readers: Rc<Cell<usize>>,
 }
 
@@ -136,6 +137,10 @@ impl<'scope> Site<'scope> {
     }
 }
 
+/// How long a source waits before it looks again whether others have caught up; far less than they
+/// need for what may be in flight.
+const CATCHING_UP: Duration = Duration::from_micros(500);
+
 /// The control stream's port; data ports follow.
 const CONTROL: usize = 0;
 
@@ -174,8 +179,10 @@ impl Parts<'_> {
                 for (port, take) in ports.iter_mut().enumerate() {
                     take(&mut |round, parcel| machine.receive(round, port, parcel));
                 }
-                if machine.pull() == More::Something {
-                    activator.activate();
+                match machine.pull() {
+                    Turn::Never => {}
+                    Turn::Next => activator.activate(),
+                    Turn::Later => activator.activate_after(CATCHING_UP),
                 }
                 let inputs = &frontiers[CONTROL + 1..];
                 let passed = |round| inputs.iter().all(|frontier| !frontier.less_equal(&round));
@@ -190,30 +197,35 @@ fn connect<'scope>(
     inlet: Inlet<'scope>,
     local: &Rc<Local>,
 ) -> DataPort {
+    inlet.from.readers.set(inlet.from.readers.get() + 1);
+    let local = Rc::clone(local);
     match inlet.route {
         Route::Straight => {
-            inlet.from.readers.set(inlet.from.readers.get() + 1);
             let mut input = builder.new_input(inlet.from.stream, Pipeline);
-            let local = Rc::clone(local);
             Box::new(move |take| {
-                input.for_each(|time, parcels| {
-                    for parcel in parcels.0.drain(..) {
-                        local.taken(parcel.chunk.size());
-                        take(*time.time(), parcel);
-                    }
-                });
+                input.for_each(|time, parcels| hand_over(&local, *time.time(), parcels, take));
             })
         }
         Route::Exchange(partitions) => {
             let pact = DistributorPact(move |_workers| ByTarget { partitions });
             let mut input = builder.new_input(inlet.from.stream, pact);
             Box::new(move |take| {
-                input.for_each(|time, parcels| {
-                    for parcel in parcels.0.drain(..) {
-                        take(*time.time(), parcel);
-                    }
-                });
+                input.for_each(|time, parcels| hand_over(&local, *time.time(), parcels, take));
             })
         }
+    }
+}
+
+/// Hands parcels that have arrived to their operator; they are no longer in flight.
+fn hand_over(
+    local: &Local,
+    round: Round,
+    parcels: &mut Parcels,
+    take: &mut dyn FnMut(Round, Parcel),
+) {
+    let bytes = parcels.0.iter().map(|parcel| parcel.chunk.size()).sum();
+    local.taken(bytes);
+    for parcel in parcels.0.drain(..) {
+        take(round, parcel);
     }
 }

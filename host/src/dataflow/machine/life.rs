@@ -35,6 +35,17 @@ struct Open<C> {
     state: State,
 }
 
+/// When a source wants to be pulled again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dataflow) enum Turn {
+    /// Not in this round.
+    Never,
+    /// At once.
+    Next,
+    /// When others have caught up: too much is in flight.
+    Later,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// It may make output out of nothing, and takes input.
@@ -74,7 +85,7 @@ impl<C> Machine<C> {
         self.open = Some(Open {
             attempt,
             token,
-            output: Output::new(self.node),
+            output: Output::new(self.node, self.local.bounds),
             state,
         });
         for (_, port, parcel) in self
@@ -99,21 +110,21 @@ impl<C> Machine<C> {
         }
     }
 
-    /// Gives a source its turn, and says whether it wants another.
-    pub(in crate::dataflow) fn pull(&mut self) -> More {
+    /// Gives a source its turn, and says when it wants another.
+    pub(in crate::dataflow) fn pull(&mut self) -> Turn {
         if self.state() != Some(State::Pulling) {
-            return More::Nothing;
+            return Turn::Never;
         }
         if self.local.congested() {
-            return More::Something;
+            return Turn::Later;
         }
         match self.run(Operator::pull) {
-            Some(More::Something) => More::Something,
+            Some(More::Something) => Turn::Next,
             Some(More::Nothing) => {
                 self.set(State::Taking);
-                More::Nothing
+                Turn::Never
             }
-            None => More::Nothing,
+            None => Turn::Never,
         }
     }
 
@@ -203,7 +214,9 @@ impl<C> Machine<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataflow::machine::local::Shared;
+    use crate::batch::flow::Flow;
+    use crate::dataflow::machine::local::{Process, WorkerNumber};
+    use crate::dataflow::round::bounds::Bound;
     use crate::dataflow::testing::{INT, Job, chunk, parcel};
     use std::cell::{Cell, RefCell};
 
@@ -215,8 +228,7 @@ mod tests {
 
         fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
             if parcel.chunk == chunk(INT, &["-1"]) {
-                let kind =
-                    crate::dataflow::round::failure::FailureKind::TooLarge { bytes: 2, limit: 1 };
+                let kind = Bound::fixed(1).check(2).unwrap_err();
                 return Err(out.failed(parcel.partition, kind));
             }
             out.send(parcel);
@@ -242,6 +254,7 @@ mod tests {
 
     struct Bench {
         machine: Machine<Token>,
+        flow: Flow,
         local: Rc<Local>,
         sent: RefCell<Vec<String>>,
         closed: Rc<Cell<bool>>,
@@ -252,11 +265,14 @@ mod tests {
             let mut job = Job::new();
             job.source(INT);
             let plan = Arc::new(job.plan.clone());
-            let shared = Arc::new(Shared::new());
-            let local = Rc::new(Local::new(plan, job.world(), (0, 1), shared));
+            let flow = Flow::default();
+            let process = Process::new(plan, job.world(), flow.clone(), 1);
+            let worker = WorkerNumber { index: 0, of: 1 };
+            let local = Rc::new(Local::new(Arc::new(process), worker));
             local.enlist();
             Self {
                 machine: Machine::new(Box::new(Forward), Node::Source(0), Rc::clone(&local)),
+                flow,
                 local,
                 sent: RefCell::default(),
                 closed: Rc::default(),
@@ -279,7 +295,7 @@ mod tests {
 
         /// Ends a turn and gives what was sent.
         fn settle(&mut self, passed: bool) -> Vec<String> {
-            assert_eq!(self.machine.pull(), More::Nothing);
+            assert_eq!(self.machine.pull(), Turn::Never);
             let sent = &self.sent;
             self.machine.settle(
                 |_| passed,
@@ -337,5 +353,17 @@ mod tests {
         bench.begin(2);
         bench.receive(2, "4");
         assert_eq!(bench.settle(true), ["4", "9"]);
+    }
+
+    #[test]
+    fn a_source_waits_while_more_is_in_flight_than_may_be() {
+        let mut bench = Bench::new();
+        bench.begin(1);
+        let limit = bench.local.plan.settings.limits.in_flight;
+        let held = bench.flow.hold(limit + 1);
+        assert_eq!(bench.machine.pull(), Turn::Later);
+        assert_eq!(bench.machine.pull(), Turn::Later);
+        drop(held);
+        assert_eq!(bench.machine.pull(), Turn::Never);
     }
 }

@@ -1,4 +1,5 @@
-//! What the operators of one worker share: the open attempt, the report, bytes in flight.
+//! What the operators of one worker share, the open attempt and its report, and what the workers of
+//! a process share, bytes in flight among them.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
@@ -7,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use timely::scheduling::Activator;
 
 use crate::batch::Round;
+use crate::batch::flow::Flow;
+use crate::dataflow::round::bounds::Bounds;
 use crate::topology::plan::Plan;
 
 use super::operator::Attempt;
@@ -15,23 +18,34 @@ use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::failure::Failure;
 use crate::dataflow::round::report::{RoundReport, Tally, WorkerReport};
 
-/// Bytes of chunks between the operators of one worker that make its sources wait.
-const IN_FLIGHT_BYTES: usize = 8 * 1024 * 1024;
-
 /// What the workers of this process share.
-#[derive(Debug)]
-pub(in crate::dataflow) struct Shared {
+pub(in crate::dataflow) struct Process {
+    pub(in crate::dataflow) plan: Arc<Plan>,
+    pub(in crate::dataflow) environment: Arc<dyn Environment>,
+    flow: Flow,
+    /// Bytes in flight that make sources wait.
+    in_flight: usize,
     /// The engine stops: nothing more is computed, everything drains.
     stopping: AtomicBool,
     /// The latest round that failed somewhere, plus one; computing more for it is in vain.
     failed: AtomicU64,
 }
 
-impl Shared {
-    pub(in crate::dataflow) const fn new() -> Self {
+impl Process {
+    /// One of `workers` workers, which count what is in flight in `flow`.
+    pub(in crate::dataflow) fn new(
+        plan: Arc<Plan>,
+        environment: Arc<dyn Environment>,
+        flow: Flow,
+        workers: usize,
+    ) -> Self {
         Self {
+            flow,
+            in_flight: plan.settings.limits.in_flight.saturating_mul(workers),
             stopping: AtomicBool::new(false),
             failed: AtomicU64::new(0),
+            plan,
+            environment,
         }
     }
 
@@ -40,16 +54,23 @@ impl Shared {
     }
 }
 
+/// One of the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dataflow) struct WorkerNumber {
+    /// Its number, from 0.
+    pub(in crate::dataflow) index: usize,
+    /// How many workers there are.
+    pub(in crate::dataflow) of: usize,
+}
+
 /// What the operators of one worker share.
 pub(in crate::dataflow) struct Local {
     pub(in crate::dataflow) plan: Arc<Plan>,
     pub(in crate::dataflow) environment: Arc<dyn Environment>,
-    /// This worker's number.
-    pub(in crate::dataflow) index: usize,
-    /// The number of workers.
-    pub(in crate::dataflow) peers: usize,
-    shared: Arc<Shared>,
-    in_flight: Cell<usize>,
+    pub(in crate::dataflow) worker: WorkerNumber,
+    /// How much each of its operators may hold.
+    pub(in crate::dataflow) bounds: Bounds,
+    process: Arc<Process>,
     /// Operators of this worker that take part in every round.
     operators: Cell<usize>,
     reporter: OnceCell<Activator>,
@@ -65,19 +86,13 @@ struct OpenRound {
 }
 
 impl Local {
-    pub(in crate::dataflow) fn new(
-        plan: Arc<Plan>,
-        environment: Arc<dyn Environment>,
-        (index, peers): (usize, usize),
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub(in crate::dataflow) fn new(process: Arc<Process>, worker: WorkerNumber) -> Self {
         Self {
-            plan,
-            environment,
-            index,
-            peers,
-            shared,
-            in_flight: Cell::new(0),
+            plan: Arc::clone(&process.plan),
+            environment: Arc::clone(&process.environment),
+            worker,
+            bounds: Bounds::new(&process.plan.settings.limits),
+            process,
             operators: Cell::new(0),
             reporter: OnceCell::new(),
             round: RefCell::new(None),
@@ -154,25 +169,27 @@ impl Local {
         let open = round.as_mut().expect("an operator fails in an open round");
         open.told.failures.push(failure);
         let mark = open.attempt.plan.round + 1;
-        self.shared.failed.fetch_max(mark, Ordering::Relaxed);
+        self.process.failed.fetch_max(mark, Ordering::Relaxed);
     }
 
     /// Whether `round` is lost, so that input is drained and nothing is computed.
     pub(in crate::dataflow) fn drains(&self, round: Round) -> bool {
-        self.shared.stopping.load(Ordering::Relaxed)
-            || self.shared.failed.load(Ordering::Relaxed) == round + 1
+        self.process.stopping.load(Ordering::Relaxed)
+            || self.process.failed.load(Ordering::Relaxed) == round + 1
     }
 
+    /// Bytes were sent on an edge, to an operator of this worker or of another.
     pub(in crate::dataflow) fn sent(&self, bytes: usize) {
-        self.in_flight.set(self.in_flight.get() + bytes);
+        self.process.flow.sent(bytes);
     }
 
+    /// Bytes that came on an edge were taken: whoever holds them now answers for them.
     pub(in crate::dataflow) fn taken(&self, bytes: usize) {
-        self.in_flight.set(self.in_flight.get() - bytes);
+        self.process.flow.taken(bytes);
     }
 
-    /// Whether sources of this worker must let other operators catch up.
+    /// Whether sources must let others catch up.
     pub(in crate::dataflow) fn congested(&self) -> bool {
-        self.in_flight.get() > IN_FLIGHT_BYTES
+        self.process.flow.bytes() > self.process.in_flight
     }
 }

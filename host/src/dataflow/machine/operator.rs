@@ -10,6 +10,7 @@ use crate::topology::plan::Upstream;
 use crate::topology::types::Types;
 
 use super::parcel::Parcel;
+use crate::dataflow::round::bounds::Bounds;
 use crate::dataflow::round::control::{RoundPlan, Verdict};
 use crate::dataflow::round::failed_call::FailedCall;
 use crate::dataflow::round::failure::{Failure, FailureKind, Node};
@@ -100,21 +101,29 @@ impl Attempt {
 /// Where an operator's results go, and what it tells of its work.
 pub struct Output {
     node: Node,
+    bounds: Bounds,
     parcels: Vec<Parcel>,
     tally: Tally,
     trapped: Option<FailedCall>,
 }
 
 impl Output {
-    /// The output of an operator that works for `node`.
+    /// The output of an operator that works for `node` and may hold so much.
     #[must_use]
-    pub fn new(node: Node) -> Self {
+    pub fn new(node: Node, bounds: Bounds) -> Self {
         Self {
             node,
+            bounds,
             parcels: Vec::new(),
             tally: Tally::default(),
             trapped: None,
         }
+    }
+
+    /// How much the operator may hold.
+    #[must_use]
+    pub const fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     /// Hands a parcel on.

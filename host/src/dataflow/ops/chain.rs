@@ -65,7 +65,7 @@ mod tests {
     use crate::batch::{Chunk, Column, ColumnType, Digest, RecordType};
     use crate::dataflow::round::control::Half;
     use crate::dataflow::round::failure::Node;
-    use crate::dataflow::testing::{Double, INT, Job, TEXT, cut, records, round};
+    use crate::dataflow::testing::{Double, INT, Job, TEXT, cut, output, records, round};
     use crate::topology::plan::{OnError, Op};
     use expect_test::expect;
 
@@ -211,7 +211,7 @@ mod tests {
         let mut chain = Chain::new(job.caller(second, Half::Before));
         let attempt = job.attempt(&[1]);
         chain.begin(&attempt);
-        let mut out = Output::new(Node::Stream(0));
+        let mut out = output();
         let failure = chain.chunk(0, input().remove(0), &mut out).unwrap_err();
         assert_eq!(failure.node, Node::Stream(1));
         assert_eq!(failure.to_string(), "a record was rejected: ends");

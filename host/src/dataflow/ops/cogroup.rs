@@ -10,9 +10,8 @@ use crate::batch::members::Members;
 use crate::batch::{Chunk, Column};
 
 use super::gather::Make;
-use super::shelf::limited;
-use crate::dataflow::calls::CALL_BYTES;
 use crate::dataflow::machine::operator::Output;
+use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::failure::{Failure, FailureKind};
 
 /// The half after the exchange.
@@ -40,7 +39,7 @@ fn cogrouped(inputs: &[Vec<Chunk>]) -> Result<Vec<Chunk>, FailureKind> {
             lists.elements(&side.values, side.members.of(group));
         }
         lists.end();
-        limited(lists.size(), CALL_BYTES)?;
+        Bound::CALL.check(lists.size())?;
     }
     let pairs = Chunk::pairs(keys, Column::Msgpack(lists.finish()));
     Ok(pairs.pieces(CHUNK_BYTES).collect())
@@ -93,7 +92,7 @@ fn gathered(chunks: &[Chunk], keys: &mut Grouper) -> Result<(Column, Numbers), F
         return Ok((Column::int64([]), numbers));
     };
     let bytes: usize = chunks.iter().map(Chunk::size).sum();
-    limited(keys.size() + bytes, CALL_BYTES)?;
+    Bound::CALL.check(keys.size() + bytes)?;
     let (key, values) = Chunk::concat(first.record_type(), chunks).into_columns();
     if let Some(key) = key {
         keys.group(&key, &mut numbers);

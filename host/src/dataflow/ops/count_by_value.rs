@@ -15,11 +15,10 @@ use crate::topology::plan::OnError;
 
 use super::gather::Make;
 use super::scatter::send_combined;
-use super::shelf::limited;
-use crate::dataflow::calls::CALL_BYTES;
 use crate::dataflow::calls::rejects::Rejects;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
+use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, FailureKind, Node};
 
@@ -39,13 +38,14 @@ impl Tallied {
         }
     }
 
-    /// Adds `counts` of `values`.
+    /// Adds `counts` of `values`, as long as all values stay within `bound`.
     fn add(
         &mut self,
         values: &Column,
         counts: impl Iterator<Item = i64>,
+        bound: Bound,
     ) -> Result<(), FailureKind> {
-        limited(self.values.size() + values.size(), CALL_BYTES)?;
+        bound.of_call().check(self.values.size() + values.size())?;
         self.numbers.clear();
         self.values.group(values, &mut self.numbers);
         self.counts.resize(self.values.len(), 0);
@@ -128,7 +128,10 @@ impl Operator for CountByValue {
                 .open
                 .entry(partition)
                 .or_insert_with(|| Tallied::new(keys.column_type()));
-            tallied.add(&keys, std::iter::repeat(1)).map_err(failed)?;
+            let bound = out.bounds().operator;
+            tallied
+                .add(&keys, std::iter::repeat(1), bound)
+                .map_err(failed)?;
         }
         if parcel.last
             && let Some(tallied) = self.open.remove(&partition)
@@ -165,7 +168,7 @@ impl Make for Sum {
             };
             tallied
                 .get_or_insert_with(|| Tallied::new(values.column_type()))
-                .add(&values, counts.iter_i64())
+                .add(&values, counts.iter_i64(), out.bounds().operator)
                 .map_err(|kind| out.failed(partition, kind))?;
         }
         let pairs = tallied.map(Tallied::finish);
@@ -179,7 +182,7 @@ impl Make for Sum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataflow::testing::{Job, PAIR, TEXT, chunk, cut, records, round};
+    use crate::dataflow::testing::{Job, PAIR, TEXT, chunk, cut, output, records, round};
 
     #[test]
     fn each_partition_is_counted_and_the_counts_added() {
@@ -189,7 +192,7 @@ mod tests {
         let (sent, _) = round(&mut count, &attempt, input);
         assert_eq!(sent, "0.0>0 [(b,2)]\n0.0>1 [(a,1) (c,1)]\n2.0>1 [(c,1)]\n");
         let arrived = [&["(a,1)", "(c,1)"][..], &["(c,1)"]].map(|pairs| chunk(PAIR, pairs));
-        let mut out = Output::new(Node::Stream(0));
+        let mut out = output();
         let made = Sum.make(1, vec![arrived.to_vec()], &mut out).unwrap();
         assert_eq!(records(&made[0]), ["(a,1)", "(c,2)"]);
         assert!(Sum.make(0, vec![Vec::new()], &mut out).unwrap().is_empty());

@@ -10,8 +10,7 @@ use crate::batch::function::Groups;
 use crate::batch::group::Numbers;
 use crate::batch::{Chunk, Column, Fixed, RecordType};
 
-use super::shelf::limited;
-use crate::dataflow::calls::{CALL_BYTES, Caller, Run};
+use crate::dataflow::calls::{Caller, Run};
 use crate::dataflow::machine::operator::Output;
 use crate::dataflow::round::failure::Failure;
 
@@ -85,7 +84,9 @@ impl Folding {
         group: impl FnOnce(&mut Numbers) -> usize,
         (caller, out): (&Caller, &mut Output),
     ) -> Result<(), Failure> {
-        limited(self.values.size() + values.size(), CALL_BYTES)
+        let bound = out.bounds().operator.of_call();
+        bound
+            .check(self.values.size() + values.size())
             .map_err(|kind| out.failed(self.run.partition(), kind))?;
         let groups = group(&mut self.numbers);
         self.values.append(values);
@@ -223,8 +224,7 @@ fn as_groups(numbers: Numbers, count: usize) -> Groups {
 mod tests {
     use super::*;
     use crate::dataflow::round::control::Half;
-    use crate::dataflow::round::failure::Node;
-    use crate::dataflow::testing::{Double, INT, Job, chunk, records};
+    use crate::dataflow::testing::{Double, INT, Job, chunk, output, records};
     use crate::topology::plan::Op;
 
     /// Folds `values` into the groups that `numbers` says, added in pieces of `length`.
@@ -237,7 +237,7 @@ mod tests {
         let stream = job.function(Op::Reduce, source, (INT, INT), &list);
         let mut caller = job.caller(stream, Half::Before);
         caller.begin(&job.attempt(&[1]));
-        let mut out = Output::new(Node::Stream(0));
+        let mut out = output();
         let mut folding = Folding::new(0, INT);
         let mut groups = 0;
         for (at, numbers) in (0..).step_by(length).zip(numbers.chunks(length)) {

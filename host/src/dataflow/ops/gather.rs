@@ -96,8 +96,11 @@ impl<M: Make> Operator for Gather<M> {
 
     fn chunk(&mut self, port: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
         let partition = parcel.target;
-        self.shelves[port]
-            .put(parcel)
+        self.shelves[port].put(parcel);
+        let held = self.shelves.iter().map(Shelf::bytes).sum();
+        let bound = out.bounds().operator;
+        bound
+            .check(held)
             .map_err(|kind| out.failed(partition, kind))
     }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::batch::lists::Lists;
 use crate::batch::{Chunk, Column};
 
-use super::shelf::{Pile, limited};
-use crate::dataflow::calls::CALL_BYTES;
+use super::shelf::Pile;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
+use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
 
@@ -39,7 +39,7 @@ impl Operator for Glom {
         report.records_in += parcel.chunk.len() as u64;
         report.records_out += u64::from(parcel.last);
         let pile = self.open.entry(partition).or_default();
-        pile.put(parcel.chunk.clone())
+        pile.put(parcel.chunk.clone(), out.bounds().operator)
             .map_err(|kind| out.failed(partition, kind))?;
         if !parcel.last {
             return Ok(());
@@ -69,7 +69,7 @@ fn listed(chunk: &Chunk) -> Result<Chunk, crate::dataflow::round::failure::Failu
     list.begin(chunk.len() as u32);
     for index in 0..chunk.len() {
         list.record(chunk, index);
-        limited(list.size(), CALL_BYTES)?;
+        Bound::CALL.check(list.size())?;
     }
     list.end();
     Ok(Chunk::single(Column::Msgpack(list.finish())))

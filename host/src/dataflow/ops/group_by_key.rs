@@ -8,9 +8,8 @@ use crate::batch::members::Members;
 use crate::batch::{Chunk, Column};
 
 use super::gather::Make;
-use super::shelf::limited;
-use crate::dataflow::calls::CALL_BYTES;
 use crate::dataflow::machine::operator::Output;
+use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::failure::{Failure, FailureKind};
 
 /// The half after the exchange.
@@ -41,7 +40,7 @@ pub(in crate::dataflow) fn grouped(chunks: &[Chunk]) -> Result<Vec<Chunk>, Failu
     for group in 0..groups.keys.len() {
         lists.elements(&groups.values, groups.members.of(group));
         lists.end();
-        limited(lists.size(), CALL_BYTES)?;
+        Bound::CALL.check(lists.size())?;
     }
     let pairs = Chunk::pairs(groups.keys, Column::Msgpack(lists.finish()));
     Ok(pairs.pieces(CHUNK_BYTES).collect())
@@ -62,7 +61,7 @@ impl Groups {
         let Some(first) = chunks.first() else {
             return Ok(None);
         };
-        limited(chunks.iter().map(Chunk::size).sum(), CALL_BYTES)?;
+        Bound::CALL.check(chunks.iter().map(Chunk::size).sum())?;
         let record_type = first.record_type();
         let whole = Chunk::concat(record_type, chunks);
         let (Some(keys), values) = whole.into_columns() else {

@@ -13,8 +13,8 @@ use crate::topology::plan::Join as Kind;
 
 use super::cogroup::{Side, Sides};
 use super::gather::Make;
-use super::shelf::{SHELF_BYTES, limited};
 use crate::dataflow::machine::operator::{Attempt, Output};
+use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::failure::{Failure, FailureKind};
 
 /// The half after the exchange.
@@ -41,12 +41,22 @@ impl Make for Join {
         inputs: Vec<Vec<Chunk>>,
         out: &mut Output,
     ) -> Result<Vec<Chunk>, Failure> {
-        joined(self.kind, &inputs, &mut self.made).map_err(|kind| out.failed(partition, kind))
+        let made = Made {
+            bytes: &mut self.made,
+            bound: out.bounds().operator,
+        };
+        joined(self.kind, &inputs, made).map_err(|kind| out.failed(partition, kind))
     }
 }
 
+/// Bytes of all chunks of the round, and how many they may be.
+struct Made<'a> {
+    bytes: &'a mut usize,
+    bound: Bound,
+}
+
 /// A partition of the result; its bytes are added to those `made` before.
-fn joined(kind: Kind, inputs: &[Vec<Chunk>], made: &mut usize) -> Result<Vec<Chunk>, FailureKind> {
+fn joined(kind: Kind, inputs: &[Vec<Chunk>], made: Made<'_>) -> Result<Vec<Chunk>, FailureKind> {
     let Some(Sides { keys, sides }) = Sides::new(inputs)? else {
         return Ok(Vec::new());
     };
@@ -85,8 +95,7 @@ fn values(members: &[u32]) -> impl Iterator<Item = Option<u32>> + '_ {
 struct Product<'a> {
     /// By group.
     keys: &'a Column,
-    /// Bytes of all chunks of the round.
-    made: &'a mut usize,
+    made: Made<'a>,
     chunks: Vec<Chunk>,
     /// The keys of the chunk that is being made, by group, and their bytes: a long key that is
     /// repeated fills a chunk as values do.
@@ -96,7 +105,7 @@ struct Product<'a> {
 }
 
 impl<'a> Product<'a> {
-    fn new(keys: &'a Column, made: &'a mut usize) -> Self {
+    fn new(keys: &'a Column, made: Made<'a>) -> Self {
         Self {
             keys,
             made,
@@ -137,8 +146,8 @@ impl<'a> Product<'a> {
         let chunk = Chunk::pairs(self.keys.take(&self.groups), values);
         self.groups.clear();
         self.key_bytes = 0;
-        *self.made += chunk.size();
-        limited(*self.made, SHELF_BYTES)?;
+        *self.made.bytes += chunk.size();
+        self.made.bound.check(*self.made.bytes)?;
         self.chunks.push(chunk);
         Ok(())
     }
@@ -148,8 +157,12 @@ impl<'a> Product<'a> {
 mod tests {
     use super::*;
     use crate::batch::RecordType;
-    use crate::dataflow::round::failure::Node;
-    use crate::dataflow::testing::{Job, PAIR, chunk, records};
+    use crate::dataflow::testing::{Job, PAIR, chunk, output, records};
+
+    fn all_of(bytes: &mut usize) -> Made<'_> {
+        let bound = output().bounds().operator;
+        Made { bytes, bound }
+    }
 
     fn check(kind: Kind, expected: &[&str]) {
         let pairs = |of: &[&str]| vec![chunk(PAIR, of)];
@@ -157,7 +170,7 @@ mod tests {
             pairs(&["(b,1)", "(a,2)", "(b,3)"]),
             pairs(&["(c,7)", "(b,8)", "(b,9)"]),
         ];
-        let made = joined(kind, &inputs, &mut 0).unwrap();
+        let made = joined(kind, &inputs, all_of(&mut 0)).unwrap();
         let made: Vec<String> = made.iter().flat_map(records).collect();
         assert_eq!(made, expected, "{kind:?}");
     }
@@ -180,7 +193,7 @@ mod tests {
         );
         let long = format!("(k,{})", "x".repeat(200_000));
         let many = vec![chunk(LONG, &vec![long.as_str(); 100])];
-        let failure = joined(Kind::Inner, &[many.clone(), many], &mut 0).unwrap_err();
+        let failure = joined(Kind::Inner, &[many.clone(), many], all_of(&mut 0)).unwrap_err();
         assert!(
             matches!(failure, FailureKind::TooLarge { .. }),
             "{failure:?}"
@@ -193,7 +206,7 @@ mod tests {
         let long = format!("({},1)", "k".repeat(200_000));
         let many = vec![chunk(PAIR, &vec![long.as_str(); 55])];
         let attempt = Job::new().attempt(&[]);
-        let mut out = Output::new(Node::Stream(0));
+        let mut out = output();
         let mut join = Join::new(Kind::Inner);
         join.begin(&attempt);
         let inputs = || vec![many.clone(), many.clone()];
@@ -211,7 +224,7 @@ mod tests {
     fn long_keys_are_repeated_in_chunks_of_the_usual_size() {
         let long = format!("({},1)", "k".repeat(1000));
         let many = vec![chunk(PAIR, &vec![long.as_str(); 50])];
-        let made = joined(Kind::Inner, &[many.clone(), many], &mut 0).unwrap();
+        let made = joined(Kind::Inner, &[many.clone(), many], all_of(&mut 0)).unwrap();
         assert_eq!(made.iter().map(Chunk::len).sum::<usize>(), 2500);
         let largest = made.iter().map(Chunk::size).max();
         assert!(largest < Some(2 * CHUNK_BYTES), "{largest:?}");

@@ -50,7 +50,7 @@ impl Operator for MapPartitions {
     fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
         let partition = parcel.partition;
         let pile = self.open.entry(partition).or_default();
-        pile.put(parcel.chunk)
+        pile.put(parcel.chunk, out.bounds().operator)
             .map_err(|kind| out.failed(partition, kind))?;
         let Some((input, result)) = self.record_types.filter(|_| parcel.last) else {
             return Ok(());

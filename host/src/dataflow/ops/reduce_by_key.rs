@@ -15,8 +15,7 @@ use crate::batch::{Chunk, ColumnType, RecordType};
 use super::folding::Folding;
 use super::gather::Make;
 use super::scatter::send_combined;
-use super::shelf::limited;
-use crate::dataflow::calls::{CALL_BYTES, Caller};
+use crate::dataflow::calls::Caller;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::control::Verdict;
@@ -46,7 +45,9 @@ impl Keyed {
         let (Some(keys), value) = chunk.into_columns() else {
             unreachable!("`pair` has keys")
         };
-        limited(self.keys.size() + keys.size(), CALL_BYTES)
+        let bound = out.bounds().operator.of_call();
+        bound
+            .check(self.keys.size() + keys.size())
             .map_err(|kind| out.failed(run.partition(), kind))?;
         let grouper = &mut self.keys;
         let group = |numbers: &mut _| {

@@ -46,8 +46,10 @@ impl Operator for Dealer {
     fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
         let partition = parcel.partition;
         out.tally().node(Node::Stream(self.stream)).records_in += parcel.chunk.len() as u64;
-        self.shelf
-            .put(parcel)
+        self.shelf.put(parcel);
+        let bound = out.bounds().operator;
+        bound
+            .check(self.shelf.bytes())
             .map_err(|kind| out.failed(partition, kind))
     }
 

@@ -13,11 +13,8 @@ use crate::batch::column::VarBuilder;
 use crate::batch::{Chunk, Column};
 use crate::topology::plan::{Sort, SortBy};
 
-use super::shelf::limited;
+use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::failure::FailureKind;
-
-/// The most that is sorted at once, in bytes.
-const ROWS_BYTES: usize = 1024 * 1024 * 1024;
 
 /// With a limit, records held beyond twice the limit before they are cut to it.
 const SLACK: usize = 64 * 1024;
@@ -68,12 +65,16 @@ impl Rows {
         }
     }
 
-    /// Adds records.
+    /// Adds records, as long as all that are held stay within `bound`.
     ///
     /// # Errors
     ///
     /// [`FailureKind::TooLarge`].
-    pub(in crate::dataflow) fn add(&mut self, chunk: Chunk) -> Result<(), FailureKind> {
+    pub(in crate::dataflow) fn add(
+        &mut self,
+        chunk: Chunk,
+        bound: Bound,
+    ) -> Result<(), FailureKind> {
         if chunk.is_empty() {
             return Ok(());
         }
@@ -84,7 +85,7 @@ impl Rows {
         {
             self.cut();
         }
-        limited(self.bytes, ROWS_BYTES)
+        bound.check(self.bytes)
     }
 
     /// Whether far more is held than so many records.
@@ -241,7 +242,7 @@ mod tests {
     fn sorted(settings: Sort, chunk: &Chunk) -> Chunk {
         let mut rows = Rows::new(settings);
         for piece in chunk.pieces(64) {
-            rows.add(piece).unwrap();
+            rows.add(piece, Bound::CALL).unwrap();
         }
         Chunk::concat(chunk.record_type(), &rows.finish())
     }
@@ -336,7 +337,8 @@ mod tests {
         let mut rows = Rows::new(settings);
         for round in 0..20 {
             let values = (0..50_000).rev().map(|value| value * 20 + round);
-            rows.add(Chunk::single(Column::int64(values))).unwrap();
+            rows.add(Chunk::single(Column::int64(values)), Bound::CALL)
+                .unwrap();
             assert!(rows.rows.len() <= 2 * 3 + SLACK + 50_000);
         }
         assert_eq!(rows.finish(), [Chunk::single(Column::int64([0, 1, 2]))]);
@@ -353,8 +355,11 @@ mod tests {
         for round in 0..1000 {
             let first = format!("a{:03}", 999 - round);
             let rest = "z".repeat(100_000);
-            rows.add(Chunk::single(Column::text([first.as_str(), &rest])))
-                .unwrap();
+            rows.add(
+                Chunk::single(Column::text([first.as_str(), &rest])),
+                Bound::CALL,
+            )
+            .unwrap();
             let held: usize = rows.batches.iter().map(|batch| batch.chunk.size()).sum();
             assert!(held <= 8 * 1024 * 1024, "{held} bytes after {round} chunks");
         }

@@ -2,13 +2,9 @@
 
 use crate::batch::{Chunk, RecordType};
 
-use crate::dataflow::calls::CALL_BYTES;
 use crate::dataflow::machine::parcel::Parcel;
+use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::failure::FailureKind;
-
-/// The most that one operator of a worker holds in a round, in bytes. Guests decide how much they
-/// make of a batch, so there is a bound.
-pub(in crate::dataflow) const SHELF_BYTES: usize = 1024 * 1024 * 1024;
 
 /// Parcels of an exchanged edge, which come in any order.
 #[derive(Debug, Default)]
@@ -19,18 +15,16 @@ pub(in crate::dataflow) struct Shelf {
 
 impl Shelf {
     /// Keeps a parcel, unless it holds nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`FailureKind::TooLarge`].
-    pub(in crate::dataflow) fn put(&mut self, parcel: Parcel) -> Result<(), FailureKind> {
-        if parcel.chunk.is_empty() {
-            return Ok(());
+    pub(in crate::dataflow) fn put(&mut self, parcel: Parcel) {
+        if !parcel.chunk.is_empty() {
+            self.bytes += parcel.chunk.size();
+            self.parcels.push(parcel);
         }
-        self.bytes += parcel.chunk.size();
-        limited(self.bytes, SHELF_BYTES)?;
-        self.parcels.push(parcel);
-        Ok(())
+    }
+
+    /// Bytes that it holds.
+    pub(in crate::dataflow) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Takes everything, by (target, partition, sequence).
@@ -50,17 +44,21 @@ pub(in crate::dataflow) struct Pile {
 }
 
 impl Pile {
-    /// Adds a chunk.
+    /// Adds a chunk, as long as all together stay within `bound` and can be one.
     ///
     /// # Errors
     ///
     /// [`FailureKind::TooLarge`].
-    pub(in crate::dataflow) fn put(&mut self, chunk: Chunk) -> Result<(), FailureKind> {
+    pub(in crate::dataflow) fn put(
+        &mut self,
+        chunk: Chunk,
+        bound: Bound,
+    ) -> Result<(), FailureKind> {
         if chunk.is_empty() {
             return Ok(());
         }
         self.bytes += chunk.size();
-        limited(self.bytes, CALL_BYTES)?;
+        bound.of_call().check(self.bytes)?;
         self.chunks.push(chunk);
         Ok(())
     }
@@ -70,17 +68,6 @@ impl Pile {
         self.bytes = 0;
         Chunk::concat(record_type, &std::mem::take(&mut self.chunks))
     }
-}
-
-/// Says that `bytes` are too many.
-pub(in crate::dataflow) fn limited(bytes: usize, limit: usize) -> Result<(), FailureKind> {
-    if bytes > limit {
-        return Err(FailureKind::TooLarge {
-            bytes: bytes as u64,
-            limit: limit as u64,
-        });
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -102,7 +89,7 @@ mod tests {
     fn what_comes_in_any_order_is_taken_by_target_partition_and_sequence() {
         let mut shelf = Shelf::default();
         for (target, partition, sequence) in [(1, 0, 0), (0, 1, 1), (0, 1, 0), (0, 0, 2)] {
-            shelf.put(parcel(target, partition, sequence)).unwrap();
+            shelf.put(parcel(target, partition, sequence));
         }
         let places = shelf
             .take()

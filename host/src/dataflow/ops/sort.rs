@@ -51,7 +51,7 @@ impl Operator for Sort {
             .open
             .entry(partition)
             .or_insert_with(|| Rows::new(self.settings));
-        rows.add(chunk)
+        rows.add(chunk, out.bounds().operator)
             .map_err(|kind| out.failed(partition, kind))?;
         if last && let Some(rows) = self.open.remove(&partition) {
             for (sequence, chunk) in (0..).zip(rows.finish()) {
@@ -88,7 +88,7 @@ impl Make for Merge {
     ) -> Result<Vec<Chunk>, Failure> {
         let mut rows = Rows::new(self.0);
         for chunk in inputs.into_iter().flatten() {
-            rows.add(chunk)
+            rows.add(chunk, out.bounds().operator)
                 .map_err(|kind| out.failed(partition, kind))?;
         }
         Ok(rows.finish())

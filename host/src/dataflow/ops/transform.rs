@@ -49,7 +49,7 @@ impl Make for Transform {
         };
         let mut pile = Pile::default();
         for chunk in inputs.into_iter().flatten() {
-            pile.put(chunk)
+            pile.put(chunk, out.bounds().operator)
                 .map_err(|kind| out.failed(partition, kind))?;
         }
         let whole = pile.take(record_type);

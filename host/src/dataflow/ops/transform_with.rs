@@ -55,7 +55,7 @@ impl Make for TransformWith {
             };
             let mut pile = Pile::default();
             for chunk in chunks {
-                pile.put(chunk)
+                pile.put(chunk, out.bounds().operator)
                     .map_err(|kind| out.failed(partition, kind))?;
             }
             wholes.push(pile.take(record_type));

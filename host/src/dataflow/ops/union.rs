@@ -62,7 +62,7 @@ impl Operator for Union {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataflow::testing::{Job, TEXT, chunk, parcel};
+    use crate::dataflow::testing::{Job, TEXT, chunk, output, parcel};
     use crate::topology::plan::Op;
 
     #[test]
@@ -72,7 +72,7 @@ mod tests {
         job.stream(Op::Union, &[b, a, b], TEXT);
         let mut union = Union::new(0, vec![b, a, b]);
         union.begin(&job.attempt(&[2, 3]));
-        let mut out = Output::new(Node::Stream(0));
+        let mut out = output();
         for port in 0..3 {
             let first = parcel(0, 0, true, chunk(TEXT, &["x"]));
             union.chunk(port, first, &mut out).unwrap();

@@ -50,8 +50,45 @@ pub enum FailureKind {
         /// Bytes wanted.
         bytes: u64,
         /// Bytes allowed.
-        limit: u64,
+        allowed: u64,
+        /// By which limit.
+        limit: Limit,
     },
+}
+
+/// Which limit says how much may be held at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Limit {
+    /// The host's own, which no setting moves.
+    Fixed,
+    /// `operator` of `[topology.limits]`.
+    Operator,
+    /// `window` of `[topology.limits]`.
+    Window,
+    /// `state` of `[topology.limits]`.
+    State,
+}
+
+impl Limit {
+    /// Its key under `[topology.limits]`, if it has one.
+    #[must_use]
+    pub const fn key(self) -> Option<&'static str> {
+        match self {
+            Self::Fixed => None,
+            Self::Operator => Some("operator"),
+            Self::Window => Some("window"),
+            Self::State => Some("state"),
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key() {
+            Some(key) => write!(f, "`{key}` of `[topology.limits]`"),
+            None => f.write_str("one call"),
+        }
+    }
 }
 
 /// A call that ended in a trap.
@@ -131,12 +168,14 @@ impl fmt::Display for FailureKind {
             }
             Self::Source(error) => error.fmt(f),
             Self::Sink(error) => error.fmt(f),
-            Self::TooLarge { bytes, limit } => {
-                write!(
-                    f,
-                    "{bytes} bytes would have to be held at once, {limit} are allowed"
-                )
-            }
+            Self::TooLarge {
+                bytes,
+                allowed,
+                limit,
+            } => write!(
+                f,
+                "{bytes} bytes would have to be held at once, {limit} allows {allowed}"
+            ),
         }
     }
 }

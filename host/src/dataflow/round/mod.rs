@@ -4,11 +4,13 @@
 //! | where | what |
 //! |---|---|
 //! | `control` | what goes to every operator: a round begins, a round is decided |
+//! | `bounds` | how much operators may hold, and which limit says so |
 //! | `partitions` | how many partitions every stream has in a round |
 //! | `report`, `failure` | what comes back beside data |
 //! | `failed_call` | a call that trapped, kept so that it can be made again |
 //! | `environment` | what workers ask of the driver |
 
+pub(super) mod bounds;
 pub(super) mod control;
 pub(super) mod environment;
 pub(super) mod failed_call;

@@ -18,10 +18,10 @@ use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::column::U32s;
 use crate::batch::function::{Records, TimeOut};
 use crate::batch::{BatchTime, Chunk, Column, whole_millis};
-use crate::dataflow::calls::{CALL_BYTES, Caller, Run};
+use crate::dataflow::calls::{Caller, Run};
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::ops::gather::Make;
-use crate::dataflow::ops::shelf::limited;
+use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, FailureKind};
 
@@ -152,7 +152,7 @@ impl MapWithState {
 impl Work<'_> {
     fn give(&mut self, chunk: Chunk) -> Result<(), FailureKind> {
         self.bytes += chunk.size();
-        limited(self.bytes, CALL_BYTES)?;
+        Bound::CALL.check(self.bytes)?;
         self.given.extend((!chunk.is_empty()).then_some(chunk));
         Ok(())
     }

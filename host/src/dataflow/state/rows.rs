@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::batch::column::ColumnBuilder;
 use crate::batch::function::{Change, Changes, Migrated, States};
 use crate::batch::{Column, ColumnType};
-use crate::dataflow::ops::shelf::limited;
+use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::failure::FailureKind;
 
 use super::cells;
@@ -99,7 +99,7 @@ impl Rows {
     ///
     /// [`FailureKind::TooLarge`].
     pub(super) fn append(&mut self, keys: &Column) -> Result<(), FailureKind> {
-        limited(self.len() + keys.len(), MAX_ROWS)?;
+        Bound::fixed(MAX_ROWS).check(self.len() + keys.len())?;
         let mut from = 0;
         while from < keys.len() {
             let room = match self.pages.last() {
@@ -109,13 +109,13 @@ impl Rows {
             let piece = keys.slice(from..keys.len().min(from + room));
             from += piece.len();
             if room == PAGE_ROWS {
-                limited(piece.size(), PAGE_BYTES)?;
+                Bound::fixed(PAGE_BYTES).check(piece.size())?;
                 let page = Page::new(&piece, self.shape.state, self.shape.timing);
                 self.size += page.size();
                 self.pages.push(Arc::new(page));
             } else {
                 let last = self.pages.len() - 1;
-                limited(self.pages[last].keys().size() + piece.size(), PAGE_BYTES)?;
+                Bound::fixed(PAGE_BYTES).check(self.pages[last].keys().size() + piece.size())?;
                 self.on_page(last, |page| page.extend(&piece));
             }
         }
@@ -143,7 +143,7 @@ impl Rows {
             }
             let (page, at) = on_one_page(run);
             // Garbage goes by itself, and how much of it there is must not matter.
-            limited(self.pages[page].live() + states.size(), PAGE_BYTES)?;
+            Bound::fixed(PAGE_BYTES).check(self.pages[page].live() + states.size())?;
             self.on_page(page, |page| page.change(&at, verdicts, &states));
         }
         Ok(())
@@ -266,7 +266,7 @@ impl Rows {
                 let mut old = cells::States::new(self.shape.state);
                 page.read(piece, &mut old);
                 let Migrated { kept, states } = convert(&old.finish())?;
-                limited(new.live() + states.size(), PAGE_BYTES)?;
+                Bound::fixed(PAGE_BYTES).check(new.live() + states.size())?;
                 let verdict = |kept: &bool| match kept {
                     true => Change::Set,
                     false => Change::Remove,

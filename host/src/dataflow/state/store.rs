@@ -9,7 +9,6 @@ use crate::batch::hash::split;
 use crate::batch::{Chunk, ColumnType};
 use crate::dataflow::calls::Caller;
 use crate::dataflow::machine::operator::{Attempt, Output};
-use crate::dataflow::ops::shelf::limited;
 use crate::dataflow::ops::targets::Targets;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::environment::Environment;
@@ -17,10 +16,6 @@ use crate::dataflow::round::failure::Failure;
 
 use super::frozen::Frozen;
 use super::table::{Shape, Table, Timing};
-
-/// The most that the state of a stream may take on one worker, in bytes, an open batch's changes
-/// included.
-const STATE_BYTES: usize = 16 * 1024 * 1024 * 1024;
 
 /// States that are brought to another version in one call, in bytes.
 pub const MIGRATE_BYTES: usize = 16 * 1024 * 1024;
@@ -171,13 +166,15 @@ impl Store {
         Some(self.tables.get((partition - first) as usize)?.view())
     }
 
-    /// Says if the tables have grown too large.
+    /// Says if the tables have grown too large, an open batch's changes included.
     ///
     /// # Errors
     ///
     /// The attempt fails, in the first partition of this worker.
     pub(super) fn check(&self, out: &Output) -> Result<(), Failure> {
-        limited(self.tables.iter().map(Table::size).sum(), STATE_BYTES)
+        let bound = out.bounds().state;
+        bound
+            .check(self.tables.iter().map(Table::size).sum())
             .map_err(|kind| out.failed(self.targets.mine().start, kind))
     }
 

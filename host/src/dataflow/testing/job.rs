@@ -12,8 +12,8 @@ use crate::dataflow::machine::operator::Attempt;
 use crate::dataflow::round::control::{Half, RoundPlan, Skips};
 use crate::dataflow::round::partitions::{History, Partitions};
 use crate::topology::plan::{
-    Format, GenerateUnit, OnError, Op, Place, Plan, Plugins, Settings, SinkPlan, SourcePlan,
-    StreamPlan, Target, Transport, Upstream,
+    Format, GenerateUnit, OnError, Op, OperatorLimits, Place, Plan, Plugins, Settings, SinkPlan,
+    SourcePlan, StreamPlan, Target, Transport, Upstream,
 };
 use crate::topology::types::Types;
 
@@ -272,6 +272,7 @@ fn plan() -> Plan {
             checkpoint_every: Duration::from_secs(10),
             attempts: 4,
             allow_state_loss: false,
+            limits: OperatorLimits::default(),
         },
         plugins: Plugins {
             dir: PathBuf::new(),

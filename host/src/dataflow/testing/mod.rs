@@ -11,10 +11,12 @@ use std::sync::Arc;
 use crate::batch::function::{Trap, TrapKind};
 use crate::batch::text::write_record;
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
+use crate::topology::plan::OperatorLimits;
 
 use crate::dataflow::machine::operator::{Attempt, More, Operator, Output};
 use crate::dataflow::machine::parcel::{Parcel, parcels};
 use crate::dataflow::ops::targets::Targets;
+use crate::dataflow::round::bounds::Bounds;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::Node;
 
@@ -98,6 +100,11 @@ pub(super) fn cut(record_type: RecordType, partitions: &[&[&str]], length: usize
     cut
 }
 
+/// Where an operator's results go, that may hold what it does by default.
+pub(super) fn output() -> Output {
+    Output::new(Node::Stream(0), Bounds::new(&OperatorLimits::default()))
+}
+
 /// Runs an operator over one round, and gives what it sent, a parcel per line:
 /// `partition.sequence>target records`, with a `.` where the partition ends.
 pub(super) fn round(
@@ -105,7 +112,7 @@ pub(super) fn round(
     attempt: &Arc<Attempt>,
     input: Vec<Parcel>,
 ) -> (String, Output) {
-    let mut out = Output::new(Node::Stream(0));
+    let mut out = output();
     operator.begin(attempt);
     while operator.pull(&mut out).unwrap() == More::Something {}
     for parcel in input {

@@ -1,6 +1,7 @@
 //! The engine as a whole: the same bytes in the same order with any number of workers, and rounds
 //! that fail.
 
+mod bounds;
 mod model;
 mod order;
 mod rounds;

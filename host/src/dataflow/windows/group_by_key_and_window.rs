@@ -11,10 +11,9 @@ use crate::batch::lists::Lists;
 use crate::batch::members::Members;
 use crate::batch::msgpack::Token;
 use crate::batch::{Chunk, Column, RecordType};
-use crate::dataflow::calls::CALL_BYTES;
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::ops::group_by_key::grouped;
-use crate::dataflow::ops::shelf::limited;
+use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, FailureKind};
 
@@ -104,7 +103,7 @@ fn joined(record_type: RecordType, partials: &[&Chunk]) -> Result<Chunk, Failure
         lists.begin(parts.iter().map(|(count, _)| count).sum());
         parts.iter().for_each(|(_, values)| lists.encoded(values));
         lists.end();
-        limited(lists.size(), CALL_BYTES)?;
+        Bound::CALL.check(lists.size())?;
     }
     Ok(Chunk::pairs(
         keys.into_keys(),

@@ -4,12 +4,9 @@ use std::collections::VecDeque;
 
 use crate::batch::{BatchTime, Chunk};
 use crate::dataflow::machine::parcel::Parcel;
-use crate::dataflow::ops::shelf::limited;
+use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::FailureKind;
-
-/// The most that one window of a worker keeps from batch to batch, in bytes.
-pub(super) const WINDOW_BYTES: usize = 1024 * 1024 * 1024;
 
 /// What is kept of a batch.
 pub(super) trait Kept {
@@ -85,17 +82,18 @@ impl<T: Kept> Held<T> {
     ///
     /// # Errors
     ///
-    /// [`FailureKind::TooLarge`]: more than [`WINDOW_BYTES`] would be kept.
+    /// [`FailureKind::TooLarge`]: more than `bound` allows would be kept.
     pub(super) fn change(
         &mut self,
         closed: BatchTime,
         entering: Option<(BatchTime, T)>,
+        bound: Bound,
     ) -> Result<(), FailureKind> {
         let leaving = self.count_to(closed);
         let gone = self.batches.range(..leaving).map(|(_, kept)| kept.size());
         let come = entering.as_ref().map_or(0, |(_, kept)| kept.size());
         let bytes = self.bytes - gone.sum::<usize>() + come;
-        limited(bytes, WINDOW_BYTES)?;
+        bound.check(bytes)?;
         self.change = Some(Change {
             leaving,
             entering,
@@ -149,7 +147,7 @@ mod tests {
         let mut held = Held::default();
         for verdict in [Verdict::Abort, Verdict::Commit, Verdict::Commit] {
             held.begin();
-            held.change(BatchTime(0), Some((BatchTime(1), kept(1))))
+            held.change(BatchTime(0), Some((BatchTime(1), kept(1))), Bound::CALL)
                 .unwrap();
             assert_eq!(times(&held), [0i64; 0], "nothing before the verdict");
             held.verdict(verdict);
@@ -161,8 +159,12 @@ mod tests {
         held.verdict(Verdict::Commit);
         assert_eq!(times(&held), [1], "a round without work changes nothing");
         for time in [2, 5, 9] {
-            held.change(BatchTime(time - 5), Some((BatchTime(time), kept(2))))
-                .unwrap();
+            held.change(
+                BatchTime(time - 5),
+                Some((BatchTime(time), kept(2))),
+                Bound::CALL,
+            )
+            .unwrap();
             held.verdict(Verdict::Commit);
         }
         assert_eq!(times(&held), [5, 9]);

@@ -20,13 +20,11 @@ use std::sync::Arc;
 use crate::batch::group::Numbers;
 use crate::batch::{BatchTime, Chunk, Column, ColumnType, RecordType};
 use crate::dataflow::machine::operator::{Attempt, Output};
-use crate::dataflow::ops::shelf::limited;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
 use crate::topology::plan::OnError;
 
 use super::dense::{Dense, NONE};
-use super::held::WINDOW_BYTES;
 use super::reducer::Reducer;
 use super::side::{Side, by_key};
 use super::slide::{Pairs, Slide};
@@ -308,7 +306,9 @@ impl<R: Reducer> Aggregate for Running<R> {
         };
         let update = self.update(&slide, (&new.values, &left), runs, out)?;
         let rows = self.tables[runs.index].change(record_type, &update);
-        limited(self.tables.iter().map(Table::size).sum(), WINDOW_BYTES)
+        let bound = out.bounds().window;
+        bound
+            .check(self.tables.iter().map(Table::size).sum())
             .map_err(|kind| out.failed(runs.partition, kind))?;
         Ok(Slid {
             result: rows.pairs(),

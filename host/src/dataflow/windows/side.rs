@@ -2,10 +2,10 @@
 
 use crate::batch::group::{Grouper, Numbers};
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
-use crate::dataflow::calls::{CALL_BYTES, Caller, Run};
+use crate::dataflow::calls::{Caller, Run};
 use crate::dataflow::machine::operator::Output;
 use crate::dataflow::ops::folding::Folding;
-use crate::dataflow::ops::shelf::limited;
+use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::failure::{Failure, FailureKind};
 
 /// Records to be folded, in order, piece by piece.
@@ -148,7 +148,7 @@ pub(super) fn by_key<'a>(
 pub(super) fn group(keys: &mut Grouper, pairs: &Chunk) -> Result<Numbers, FailureKind> {
     let mut numbers = Numbers::new();
     if let Some(column) = pairs.key() {
-        limited(keys.size() + column.size(), CALL_BYTES)?;
+        Bound::CALL.check(keys.size() + column.size())?;
         keys.group(column, &mut numbers);
     }
     Ok(numbers)

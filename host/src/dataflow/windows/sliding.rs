@@ -213,7 +213,7 @@ impl<A: Aggregate> Sliding<A> {
     }
 
     /// Says what a commit changes of what is kept.
-    fn keep(&mut self, moment: Moment, partials: Vec<Chunk>) -> Result<(), Failure> {
+    fn keep(&mut self, moment: Moment, partials: Vec<Chunk>, out: &Output) -> Result<(), Failure> {
         let (closed, stays) = match (A::TAKES_OUT, moment.fires) {
             // What the window holds now is what may leave it.
             (true, true) => (moment.opens, true),
@@ -222,12 +222,12 @@ impl<A: Aggregate> Sliding<A> {
         };
         let stays = stays && partials.iter().any(|partial| !partial.is_empty());
         self.held
-            .change(closed, stays.then_some((moment.batch, partials)))
-            .map_err(|kind| Failure {
-                node: Node::Stream(self.stream),
-                partition: self.targets.mine().start,
-                kind,
-            })
+            .change(
+                closed,
+                stays.then_some((moment.batch, partials)),
+                out.bounds().window,
+            )
+            .map_err(|kind| out.failed(self.targets.mine().start, kind))
     }
 }
 
@@ -243,8 +243,10 @@ impl<A: Aggregate> Operator for Sliding<A> {
 
     fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
         let partition = parcel.target;
-        self.shelf
-            .put(parcel)
+        self.shelf.put(parcel);
+        let bound = out.bounds().operator;
+        bound
+            .check(self.shelf.bytes())
             .map_err(|kind| out.failed(partition, kind))
     }
 
@@ -265,7 +267,7 @@ impl<A: Aggregate> Operator for Sliding<A> {
             }
             partials.push(partial);
         }
-        self.keep(open.0, partials)
+        self.keep(open.0, partials, out)
     }
 
     fn verdict(&mut self, verdict: Verdict) {

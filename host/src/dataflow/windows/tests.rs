@@ -10,11 +10,10 @@ use crate::batch::column::{TextBuffer, VarColumn};
 use crate::batch::function::Role;
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
 use crate::dataflow::engine::Engine;
-use crate::dataflow::machine::operator::{Operator, Output};
+use crate::dataflow::machine::operator::Operator;
 use crate::dataflow::round::control::{Half, Verdict};
-use crate::dataflow::round::failure::Node;
 use crate::dataflow::testing::{
-    Double, INT, Job, PAIR, TEXT, World, all, chunk, cut, parcel, round,
+    Double, INT, Job, PAIR, TEXT, World, all, chunk, cut, output, parcel, round,
 };
 use crate::topology::plan::{OnError, Op, Upstream, Window};
 
@@ -472,7 +471,7 @@ fn an_attempt_that_failed_leaves_nothing_for_the_next() {
     let running = super::Running::new((0, OnError::Fail), functions, 100);
     let mut sliding = Sliding::new(0, all(1), frame, running);
     let attempt = job.attempt_at(job.round_of(1, 1), &[1]);
-    let mut out = Output::new(Node::Stream(0));
+    let mut out = output();
     sliding.begin(&attempt);
     let trapping = cut(PAIR, &[&["(a,1)", "(a,2)"]], 1);
     for parcel in trapping {

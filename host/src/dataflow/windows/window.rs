@@ -130,7 +130,7 @@ impl Operator for Window {
         };
         let entering = open.entering.take().map(|batch| (open.moment.batch, batch));
         self.held
-            .change(open.moment.opens_next, entering)
+            .change(open.moment.opens_next, entering, out.bounds().window)
             .map_err(|kind| out.failed(0, kind))
     }
 

@@ -4,6 +4,7 @@
 //! reads, and every setting has its value. Record types are not here, because they come from the
 //! plugins, which change while the job runs: see [`super::types`].
 
+mod limits;
 mod op;
 mod source;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use crate::batch::FunctionName;
 use crate::batch::function::Role;
 
+pub use limits::OperatorLimits;
 pub use op::{DEFAULT_REFRESH, Join, Op, Sort, SortBy, State, Window};
 pub use source::{After, Format, GenerateUnit, SocketMode, SourcePlan, Transport};
 
@@ -53,6 +55,8 @@ pub struct Settings {
     pub attempts: u32,
     /// Stateful operators without a checkpoint are the user's wish.
     pub allow_state_loss: bool,
+    /// What operators may hold.
+    pub limits: OperatorLimits,
 }
 
 /// `[plugins]`.
