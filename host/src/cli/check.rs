@@ -9,6 +9,7 @@ use super::{failure, load};
 use crate::driver::JobError;
 use crate::driver::versions::deployment::{Deployment, Standing};
 use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
+use crate::sink;
 use crate::topology::describe;
 use crate::topology::plan::{Instances, Plan, Transport, Upstream};
 
@@ -54,12 +55,19 @@ fn told(topology: &Path, plan: &Plan, standing: &Standing) -> String {
             state(index, standing),
         ));
     }
+    // Opening a sink touches nothing.
+    let context = sink::OpenContext {
+        output: sink::print::stdout(),
+        dir: load::folder(topology),
+        observed: sink::observe::Observed::default(),
+    };
     for sink in &plan.sinks {
         let from = match sink.from {
             Upstream::Source(source) => &plan.sources[source].name,
             Upstream::Stream(stream) => &plan.streams[stream].name,
         };
-        out.push_str(&format!("  sink {}: of {from}\n", sink.name));
+        let guarantee = sink::open(sink, &context).sink.guarantee();
+        out.push_str(&format!("  sink {}: of {from}, {guarantee}\n", sink.name));
     }
     for note in notes(plan) {
         out.push_str(&format!("  note: {note}\n"));

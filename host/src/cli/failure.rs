@@ -24,9 +24,10 @@ pub(super) fn describe(error: &JobError, topology: &Path) -> CliError {
         JobError::OpenSource { error: cause, .. } | JobError::LostSource { error: cause, .. } => {
             CliError::job(error).maybe_hint(cause.hint.clone())
         }
-        JobError::OpenSink { error: cause, .. } | JobError::LostSink { error: cause, .. } => {
+        JobError::OpenSink { error: cause, .. } => {
             CliError::job(error).maybe_hint(cause.hint.clone())
         }
+        JobError::Publish(cause) => CliError::job(error).maybe_hint(cause.hint()),
         JobError::Batch(error) => batch(error),
         JobError::Directory(_) | JobError::Threads(_) | JobError::TemporaryDirectory(_) => {
             CliError::job(error)

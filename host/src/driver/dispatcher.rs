@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::error::JobError;
 use super::event::{Answer, Event, Inbox, Reply, Request};
@@ -19,6 +19,7 @@ use super::run::batch::Batch;
 use super::run::cutter::{Cutter, LostSource};
 use super::run::runner::Runner;
 use crate::observe::status::{Board, Status};
+use crate::sink::lane::SinkLanes;
 use crate::topology::plan::Plan;
 use crate::topology::problem::with_causes;
 
@@ -34,6 +35,7 @@ pub struct Dispatcher {
     /// None once nothing more is cut.
     queue: Option<Sender<Batch>>,
     runner: Option<JoinHandle<()>>,
+    lanes: Arc<SinkLanes>,
     /// Batches that wait to be run.
     queued: usize,
     ended_sources: usize,
@@ -60,6 +62,7 @@ impl Dispatcher {
             cutter,
             queue: Some(runner.queue),
             runner: Some(runner.thread),
+            lanes: runner.lanes,
             queued: 0,
             ended_sources: 0,
             draining: false,
@@ -104,6 +107,8 @@ impl Dispatcher {
             }
             Event::Stop => {
                 self.board.status.state = "draining".to_owned();
+                // From now on there is an end to waiting for a sink.
+                self.lanes.stop();
                 self.drain();
             }
             Event::Begun(_) => self.queued -= 1,
@@ -112,7 +117,7 @@ impl Dispatcher {
                 self.board.status.queued = self.queued;
                 report::committed(&mut self.board, &self.plan, &batch);
             }
-            Event::Published(_) => self.cutter.acknowledge(),
+            Event::Published(batch) => self.cutter.acknowledge(batch),
             Event::Failing | Event::RunEnded(_) => self.stop_cutting(),
             Event::Version(event) => {
                 report::version(&mut self.board.status, &event);
@@ -184,6 +189,9 @@ impl Dispatcher {
     fn end(mut self, result: Result<(), JobError>) -> Result<Status, JobError> {
         if let Some(Err(panic)) = self.runner.take().map(JoinHandle::join) {
             std::panic::resume_unwind(panic);
+        }
+        if self.queued > 0 {
+            warn!(batches = self.queued, "received and not processed");
         }
         // What it told before its end is heard first, so all of it shows.
         let status = self.status();

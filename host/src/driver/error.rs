@@ -2,6 +2,7 @@
 
 use crate::batch::sink::SinkError;
 use crate::batch::source::SourceError;
+use crate::sink::lane::PublishError;
 
 use super::directory::DirectoryError;
 use super::failure::trouble::BatchError;
@@ -40,14 +41,9 @@ pub enum JobError {
         /// Why.
         error: SourceError,
     },
-    /// A sink can never publish again.
-    #[error("sink `{sink}` failed: {error}")]
-    LostSink {
-        /// The sink.
-        sink: String,
-        /// Why.
-        error: SinkError,
-    },
+    /// A sink can never publish again, or got no further while the job was to stop.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// A batch cannot be committed.
     #[error(transparent)]
     Batch(#[from] BatchError),

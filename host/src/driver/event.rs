@@ -22,7 +22,7 @@ pub enum Event {
     Aborted(BatchTime),
     /// A batch is committed; it is going to be published.
     Committed(Box<CommittedBatch>),
-    /// All sinks show a batch, which came from the sources, and all batches before it.
+    /// All sinks show a batch and all batches before it.
     Published(BatchTime),
     /// Nothing more is going to be run: a batch cannot be committed, or a sink is lost.
     Failing,

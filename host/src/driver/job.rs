@@ -1,8 +1,8 @@
 //! A job from its plan to its end: everything is opened, then batches run until there are no more.
 //!
-//! Three threads beside the workers: the caller's thread decides ([`super::dispatcher`]): it cuts the
+//! Threads beside the workers: the caller's thread decides ([`super::dispatcher`]): it cuts the
 //! sources into batches and answers what is asked; one runs the batches ([`super::run::runner`]),
-//! one makes them visible ([`super::run::publisher`]). The reloader ([`super::versions::reload`])
+//! those of the sinks' lanes make them visible ([`crate::sink::lane`]). The reloader ([`super::versions::reload`])
 //! proposes new plugin versions. They share no state but [`Versions`]; they send events.
 //!
 //! Start reading at [`Job::open`] and [`Job::run`].
@@ -19,20 +19,23 @@ use super::error::JobError;
 use super::event::{Event, Inbox, Mail};
 use super::laws::samples::Keep;
 use super::report;
+use super::run::cadence::{Cadence, Now};
 use super::run::cutter::{Cutter, NamedSources};
 use super::run::executor::{Executor, ExecutorOptions};
-use super::run::publisher::{NamedSink, Notice, Publisher};
 use super::run::runner::Runner;
 use super::versions::deployment::{Deployment, Standing};
 use super::versions::load::{PluginsError, load_plugins, plugin_engine};
 use super::versions::reload::Reloader;
 use super::versions::shared::Versions;
+use crate::batch::BatchTime;
+use crate::batch::sink::Incarnation;
 use crate::observe::status::Status;
 use crate::plugin;
+use crate::sink::lane::{LaneOptions, NamedSink, Notice, SinkLanes};
 use crate::sink::observe::Observed;
 use crate::sink::print::Output;
 use crate::source::OpenContext;
-use crate::topology::plan::{Plan, SinkPlan, SourcePlan};
+use crate::topology::plan::{Plan, SourcePlan};
 use crate::{sink, source};
 
 /// Threads that move bytes between sockets and buffers.
@@ -58,7 +61,9 @@ pub struct Job {
     runtime: tokio::runtime::Runtime,
     plugins: plugin::Engine,
     versions: Versions,
-    sinks: Vec<NamedSink>,
+    lanes: SinkLanes,
+    /// The newest batch that a sink shows: labels lie after it.
+    newest: Option<BatchTime>,
     sources: NamedSources,
     mail: Mail,
     inbox: Inbox,
@@ -94,8 +99,12 @@ impl Job {
             dir: options.folder,
             observed: Observed::default(),
         };
-        let sinks = open_sinks(&plan.sinks, &context)?;
+        let sinks = plan.sinks.iter().map(|sink| sink::open(sink, &context));
+        let sinks: Vec<NamedSink> = sinks.collect();
         let sources = open_sources(&plan, &runtime, options.once, &mail)?;
+        let newest = recover(&sinks, directory.incarnation()?)?;
+        let lanes = SinkLanes::start(sinks, LaneOptions::default(), told_to(mail.clone()))
+            .map_err(JobError::Threads)?;
         Ok(Self {
             plan,
             workers: options.workers,
@@ -103,7 +112,8 @@ impl Job {
             runtime,
             plugins,
             versions,
-            sinks,
+            lanes,
+            newest,
             sources,
             mail,
             inbox,
@@ -141,35 +151,29 @@ impl Job {
             runtime,
             plugins,
             versions,
-            sinks,
+            lanes,
+            newest,
             sources,
             mail,
             inbox,
         } = self;
-        let tell = {
-            let mail = mail.clone();
-            move |notice| {
-                mail.tell(match notice {
-                    Notice::Published(batch) => Event::Published(batch),
-                    Notice::Lost => Event::Failing,
-                });
-            }
-        };
-        let publisher = Publisher::start(sinks.clone(), tell).map_err(JobError::Threads)?;
+        let lanes = Arc::new(lanes);
         let options = ExecutorOptions {
             workers,
             keep: Keep::First,
         };
         let (shared, told) = (versions.clone(), mail.clone());
-        let executor = Executor::start(Arc::clone(&plan), options, sinks, shared, told)
+        let staging = Arc::clone(&lanes);
+        let executor = Executor::start(Arc::clone(&plan), options, staging, shared, told)
             .map_err(|error| JobError::Threads(std::io::Error::other(error)))?;
-        let runner = Runner::start(Arc::clone(&plan), executor, publisher, mail)
-            .map_err(JobError::Threads)?;
+        let runner =
+            Runner::start(Arc::clone(&plan), executor, lanes, mail).map_err(JobError::Threads)?;
         let reloader = Reloader::new(Arc::clone(&plan), plugins, versions)
             .spawn()
             .map_err(JobError::Threads)?;
         let interval = plan.settings.batch;
-        let cutter = Cutter::new(sources, interval);
+        let cadence = Cadence::start(interval, Now::read()).after(newest);
+        let cutter = Cutter::new(sources, cadence);
         info!(job = plan.name, workers, interval = ?interval, "running");
         let first = report::first(&plan, workers);
         let result = Dispatcher::new(plan, inbox, cutter, runner, first).run();
@@ -180,18 +184,29 @@ impl Job {
     }
 }
 
-pub(super) fn open_sinks(
-    plans: &[SinkPlan],
-    context: &sink::OpenContext,
-) -> Result<Vec<NamedSink>, JobError> {
-    let open = |sink: &SinkPlan| {
-        let name = sink.name.clone();
-        match sink::open(sink, context) {
-            Ok(sink) => Ok(NamedSink { name, sink }),
-            Err(error) => Err(JobError::OpenSink { sink: name, error }),
-        }
-    };
-    plans.iter().map(open).collect()
+/// Makes sinks ready; the newest batch that any of them shows.
+pub(super) fn recover(
+    sinks: &[NamedSink],
+    incarnation: Incarnation,
+) -> Result<Option<BatchTime>, JobError> {
+    let mut newest = sinks.iter().map(|NamedSink { name, sink, .. }| {
+        let newest = sink.recover(None, incarnation);
+        newest.map_err(|error| JobError::OpenSink {
+            sink: name.clone(),
+            error,
+        })
+    });
+    newest.try_fold(None, |newest, other| Ok(newest.max(other?)))
+}
+
+/// Tells the job of what the lanes notice.
+fn told_to(mail: Mail) -> impl Fn(Notice) + Send + Sync + 'static {
+    move |notice| {
+        mail.tell(match notice {
+            Notice::Published(batch) => Event::Published(batch),
+            Notice::Lost => Event::Failing,
+        });
+    }
 }
 
 fn open_sources(

@@ -2,7 +2,7 @@
 //!
 //! A sink stages what the workers give it, makes it safe in `prepare`, and shows it in `publish`;
 //! the contract is [`crate::batch::sink::Sink`]. The records of a batch appear in partition order,
-//! whatever the order in which workers staged them.
+//! whatever the order in which workers staged them. Each sink works behind a lane ([`lane`]).
 //!
 //! **Invariant:** before `publish` nothing of a batch is visible, after it all of it.
 //!
@@ -11,14 +11,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::batch::sink::{Sink, SinkError};
+use crate::batch::sink::Sink;
 use crate::topology::plan::{SinkPlan, Target};
 
+pub mod lane;
 pub mod observe;
 pub mod print;
 pub mod text_files;
 
-use observe::{Observe, Observed};
+use lane::{NamedSink, Turn};
+use observe::{Observed, Observer};
 use print::{Output, Print};
 use text_files::TextFiles;
 
@@ -33,25 +35,31 @@ pub struct OpenContext {
     pub observed: Observed,
 }
 
-/// Makes the sink of a plan.
-///
-/// # Errors
-///
-/// It can never work, because the place it writes to cannot be made or read.
-pub fn open(plan: &SinkPlan, context: &OpenContext) -> Result<Arc<dyn Sink>, SinkError> {
-    Ok(match &plan.target {
-        Target::Print { count } => Arc::new(Print::new(*count, Arc::clone(&context.output))),
+/// Makes the sink of a plan. Nothing is touched before it recovers.
+#[must_use]
+pub fn open(plan: &SinkPlan, context: &OpenContext) -> NamedSink {
+    let (sink, turn): (Arc<dyn Sink>, Turn) = match &plan.target {
+        Target::Print { count } => {
+            let print = Print::new(*count, Arc::clone(&context.output));
+            (Arc::new(print), Turn::Console)
+        }
         Target::TextFiles { prefix, suffix } => {
             let names = text_files::Names::new(&context.dir, prefix.clone(), suffix.as_deref());
-            Arc::new(TextFiles::open(names)?)
+            (Arc::new(TextFiles::new(names)), Turn::Own)
         }
-        Target::Observe => Arc::new(Observe::new(&plan.name, context.observed.clone())),
-    })
+        Target::Observe => {
+            let observer = Observer::new(&plan.name, context.observed.clone());
+            (Arc::new(observer), Turn::Own)
+        }
+    };
+    let name = plan.name.clone();
+    NamedSink { name, sink, turn }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::sink::{Incarnation, JobId, Staged};
     use crate::batch::{BatchTime, Chunk, Column};
     use crate::topology::plan::Upstream;
 
@@ -69,23 +77,36 @@ mod tests {
                 from: Upstream::Source(0),
                 target,
             };
-            open(&plan, &context).unwrap()
+            open(&plan, &context)
         };
-        open(Target::Print { count: 1 });
+        let print = open(Target::Print { count: 1 });
+        assert_eq!(print.turn, Turn::Console);
         let files = open(Target::TextFiles {
             prefix: Some(dir.path().join("out/counts")),
             suffix: None,
         });
-        files.prepare(BatchTime(5)).unwrap();
-        files.publish(BatchTime(5)).unwrap();
+        assert!(!dir.path().join("out").exists(), "opening touches nothing");
+        let (job, number, batch) = (JobId(1), 1, BatchTime(5));
+        files
+            .sink
+            .recover(None, Incarnation { job, number })
+            .unwrap();
+        let prepared = files.sink.prepare(batch, 1).unwrap();
+        files.sink.publish(batch, &prepared).unwrap();
         assert!(dir.path().join("out/counts-5/_SUCCESS").exists());
 
         let observer = open(Target::Observe);
         let chunk = Chunk::single(Column::int64([7]));
-        observer.stage(BatchTime(5), 0, &chunk).unwrap();
-        observer.prepare(BatchTime(5)).unwrap();
-        observer.publish(BatchTime(5)).unwrap();
-        let seen = context.observed.take("seen", BatchTime(5));
+        let at = Staged {
+            batch,
+            round: 1,
+            partition: 0,
+            sequence: 0,
+        };
+        observer.sink.stage(at, &chunk).unwrap();
+        let prepared = observer.sink.prepare(batch, 1).unwrap();
+        observer.sink.publish(batch, &prepared).unwrap();
+        let seen = context.observed.take("seen", batch);
         assert_eq!(seen, Some(vec![vec![chunk]]));
     }
 }

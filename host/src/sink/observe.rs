@@ -3,36 +3,36 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::batch::sink::{Sink, SinkError};
-use crate::batch::{BatchTime, Chunk};
+use crate::batch::sink::{Delivery, Guarantee, Incarnation, Prepared, Sink, SinkError, Staged};
+use crate::batch::{BatchTime, Chunk, Round};
 
 /// The chunks of each partition that is not empty, in partition order.
-type Rows = Vec<Vec<Chunk>>;
+type Seen = Vec<Vec<Chunk>>;
 
 /// A batch's chunks by partition.
-type Staged = BTreeMap<u32, Vec<Chunk>>;
+type ByPartition = BTreeMap<u32, Vec<Chunk>>;
 
 /// What observers saw; clones share it.
 #[derive(Clone, Default)]
-pub struct Observed(Arc<Mutex<HashMap<(String, BatchTime), Rows>>>);
+pub struct Observed(Arc<Mutex<HashMap<(String, BatchTime), Seen>>>);
 
 impl Observed {
     /// Takes what the observer called `name` saw of a batch: the chunks of each partition that was
     /// not empty, in partition order. None if the stream did not fire.
     #[must_use]
-    pub fn take(&self, name: &str, batch: BatchTime) -> Option<Rows> {
+    pub fn take(&self, name: &str, batch: BatchTime) -> Option<Seen> {
         locked(&self.0).remove(&(name.to_owned(), batch))
     }
 }
 
 /// A sink that puts what it is given into an [`Observed`].
-pub struct Observe {
+pub struct Observer {
     name: String,
     observed: Observed,
-    staged: Mutex<HashMap<BatchTime, Staged>>,
+    staged: Mutex<HashMap<BatchTime, ByPartition>>,
 }
 
-impl Observe {
+impl Observer {
     /// An observer called `name`.
     #[must_use]
     pub fn new(name: &str, observed: Observed) -> Self {
@@ -44,20 +44,29 @@ impl Observe {
     }
 }
 
-impl Sink for Observe {
-    fn stage(&self, batch: BatchTime, partition: u32, chunk: &Chunk) -> Result<(), SinkError> {
-        let mut staged = locked(&self.staged);
-        let partitions = staged.entry(batch).or_default();
-        partitions.entry(partition).or_default().push(chunk.clone());
+impl Sink for Observer {
+    fn recover(
+        &self,
+        _: Option<(BatchTime, &Prepared)>,
+        _: Incarnation,
+    ) -> Result<Option<BatchTime>, SinkError> {
+        Ok(None)
+    }
+
+    fn stage(&self, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {
+        let mut kept = locked(&self.staged);
+        let partitions = kept.entry(at.batch).or_default();
+        let partition = partitions.entry(at.partition).or_default();
+        partition.push(chunk.clone());
         Ok(())
     }
 
-    fn prepare(&self, batch: BatchTime) -> Result<(), SinkError> {
+    fn prepare(&self, batch: BatchTime, _: Round) -> Result<Prepared, SinkError> {
         locked(&self.staged).entry(batch).or_default();
-        Ok(())
+        Ok(Prepared::default())
     }
 
-    fn publish(&self, batch: BatchTime) -> Result<(), SinkError> {
+    fn publish(&self, batch: BatchTime, _: &Prepared) -> Result<(), SinkError> {
         if let Some(partitions) = locked(&self.staged).remove(&batch) {
             let partitions = partitions.into_values().collect();
             locked(&self.observed.0).insert((self.name.clone(), batch), partitions);
@@ -65,8 +74,15 @@ impl Sink for Observe {
         Ok(())
     }
 
-    fn discard(&self, batch: BatchTime) {
+    fn discard(&self, batch: BatchTime, _: Round) {
         locked(&self.staged).remove(&batch);
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        Guarantee {
+            delivery: Delivery::ExactlyOnce,
+            condition: "while the process lives",
+        }
     }
 }
 
@@ -83,23 +99,33 @@ mod tests {
     #[test]
     fn only_what_was_published_is_seen() {
         let observed = Observed::default();
-        let sink = Observe::new("words", observed.clone());
+        let sink = Observer::new("words", observed.clone());
         let (first, second) = (BatchTime(1), BatchTime(2));
         let chunk = |value| Chunk::single(Column::int64([value]));
+        let stage = |round, partition, value| {
+            let (batch, sequence) = (first, 0);
+            let at = Staged {
+                batch,
+                round,
+                partition,
+                sequence,
+            };
+            sink.stage(at, &chunk(value)).unwrap();
+        };
 
-        sink.stage(first, 1, &chunk(3)).unwrap();
-        sink.discard(first);
+        stage(1, 1, 3);
+        sink.discard(first, 1);
         for (partition, value) in [(2, 5), (0, 1), (2, 6)] {
-            sink.stage(first, partition, &chunk(value)).unwrap();
+            stage(2, partition, value);
         }
-        sink.prepare(first).unwrap();
+        let prepared = sink.prepare(first, 2).unwrap();
         assert_eq!(observed.take("words", first), None);
-        sink.publish(first).unwrap();
+        sink.publish(first, &prepared).unwrap();
         let expected = vec![vec![chunk(1)], vec![chunk(5), chunk(6)]];
         assert_eq!(observed.take("words", first), Some(expected));
 
-        sink.prepare(second).unwrap();
-        sink.publish(second).unwrap();
+        let prepared = sink.prepare(second, 3).unwrap();
+        sink.publish(second, &prepared).unwrap();
         assert_eq!(observed.take("words", second), Some(vec![]));
         assert_eq!(observed.take("lines", second), None);
     }

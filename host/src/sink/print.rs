@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::batch::sink::{Sink, SinkError};
-use crate::batch::{BatchTime, Chunk, text};
+use crate::batch::sink::{Delivery, Guarantee, Incarnation, Prepared, Sink, SinkError, Staged};
+use crate::batch::{BatchTime, Chunk, Round, text};
 
 /// The line above and below the time.
 const RULE: &str = "-------------------------------------------";
@@ -31,7 +31,7 @@ struct Shown {
 }
 
 /// What was staged for a batch, or what is left of it to write.
-enum Staged {
+enum Pending {
     Open(BTreeMap<u32, Shown>),
     /// A block whose first `written` bytes are out: a write that failed goes on from there.
     Block {
@@ -44,7 +44,7 @@ enum Staged {
 pub struct Print {
     count: usize,
     output: Output,
-    batches: Mutex<HashMap<BatchTime, Staged>>,
+    batches: Mutex<HashMap<BatchTime, Pending>>,
 }
 
 impl Print {
@@ -58,7 +58,7 @@ impl Print {
         }
     }
 
-    fn batches(&self) -> MutexGuard<'_, HashMap<BatchTime, Staged>> {
+    fn batches(&self) -> MutexGuard<'_, HashMap<BatchTime, Pending>> {
         // Nothing is left half done under this lock, so a panic elsewhere does not matter here.
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -84,14 +84,26 @@ impl Print {
 }
 
 impl Sink for Print {
-    fn stage(&self, batch: BatchTime, partition: u32, chunk: &Chunk) -> Result<(), SinkError> {
+    fn recover(
+        &self,
+        _: Option<(BatchTime, &Prepared)>,
+        _: Incarnation,
+    ) -> Result<Option<BatchTime>, SinkError> {
+        // What was shown cannot be seen from here.
+        Ok(None)
+    }
+
+    fn stage(&self, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {
+        let Staged {
+            batch, partition, ..
+        } = at;
         let have = match self.batches().get(&batch) {
-            Some(Staged::Open(partitions)) => partitions
+            Some(Pending::Open(partitions)) => partitions
                 .get(&partition)
                 .map_or(0, |shown| shown.ends.len()),
             _ => 0,
         };
-        // Rendered outside the lock: chunks of one partition come from one worker, in order.
+        // Rendered outside the lock, so that the batch before can be published meanwhile.
         let take = chunk.len().min(self.count - have);
         let mut lines = Vec::new();
         let mut ends = Vec::with_capacity(take);
@@ -102,8 +114,8 @@ impl Sink for Print {
         let mut batches = self.batches();
         let staged = batches
             .entry(batch)
-            .or_insert_with(|| Staged::Open(BTreeMap::new()));
-        if let Staged::Open(partitions) = staged {
+            .or_insert_with(|| Pending::Open(BTreeMap::new()));
+        if let Pending::Open(partitions) = staged {
             let shown = partitions.entry(partition).or_default();
             let start = shown.lines.len();
             shown.lines.extend_from_slice(&lines);
@@ -113,39 +125,50 @@ impl Sink for Print {
         Ok(())
     }
 
-    fn prepare(&self, batch: BatchTime) -> Result<(), SinkError> {
+    fn prepare(&self, batch: BatchTime, _: Round) -> Result<Prepared, SinkError> {
         let mut batches = self.batches();
         let staged = batches
             .entry(batch)
-            .or_insert_with(|| Staged::Open(BTreeMap::new()));
-        if let Staged::Open(partitions) = staged {
+            .or_insert_with(|| Pending::Open(BTreeMap::new()));
+        if let Pending::Open(partitions) = staged {
             let text = self.block(batch, partitions);
-            *staged = Staged::Block { text, written: 0 };
+            *staged = Pending::Block { text, written: 0 };
         }
-        Ok(())
+        Ok(Prepared::default())
     }
 
-    fn publish(&self, batch: BatchTime) -> Result<(), SinkError> {
-        // Written without the lock: an output that blocks must not block the workers.
+    fn publish(&self, batch: BatchTime, _: &Prepared) -> Result<(), SinkError> {
+        // Written without the lock: an output that blocks must not hold up what is staged.
         let staged = self.batches().remove(&batch);
-        let Some(Staged::Block { text, mut written }) = staged else {
+        let Some(Pending::Block { text, mut written }) = staged else {
             return Ok(());
         };
         let result = write_on(&self.output, &text, &mut written);
         result.map_err(|error| {
             self.batches()
-                .insert(batch, Staged::Block { text, written });
-            let gone = error.kind() == io::ErrorKind::BrokenPipe;
+                .insert(batch, Pending::Block { text, written });
+            let hint = match error.kind() {
+                io::ErrorKind::BrokenPipe => Some("whatever read the output has gone"),
+                io::ErrorKind::StorageFull => Some("free some space where the output goes"),
+                _ => None,
+            };
             SinkError {
                 message: format!("cannot print batch {batch}: {error}"),
-                hint: gone.then(|| "whatever read the output has gone".to_owned()),
-                lasting: gone,
+                hint: hint.map(str::to_owned),
+                lasting: error.kind() == io::ErrorKind::BrokenPipe,
             }
         })
     }
 
-    fn discard(&self, batch: BatchTime) {
+    fn discard(&self, batch: BatchTime, _: Round) {
         self.batches().remove(&batch);
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        Guarantee {
+            delivery: Delivery::AtLeastOnce,
+            condition: "what was shown when the process died may be shown again, also in part",
+        }
     }
 }
 
@@ -172,6 +195,16 @@ mod tests {
 
     const BATCH: BatchTime = BatchTime(1_550_474_364_000);
 
+    /// A place in the batch, in an attempt of it.
+    fn at(round: Round, partition: u32) -> Staged {
+        Staged {
+            batch: BATCH,
+            round,
+            partition,
+            sequence: 0,
+        }
+    }
+
     fn words(words: &[&str]) -> Chunk {
         Chunk::single(Column::text(words.iter().copied()))
     }
@@ -180,12 +213,12 @@ mod tests {
         let written = Arc::new(Mutex::new(Vec::new()));
         let sink = Print::new(count, written.clone());
         for (partition, chunk) in staged {
-            sink.stage(BATCH, *partition, chunk).unwrap();
+            sink.stage(at(1, *partition), chunk).unwrap();
         }
-        sink.prepare(BATCH).unwrap();
+        let prepared = sink.prepare(BATCH, 1).unwrap();
         assert!(written.lock().unwrap().is_empty(), "visible before publish");
-        sink.publish(BATCH).unwrap();
-        sink.publish(BATCH).unwrap();
+        sink.publish(BATCH, &prepared).unwrap();
+        sink.publish(BATCH, &prepared).unwrap();
         expected.assert_eq(std::str::from_utf8(&written.lock().unwrap()).unwrap());
     }
 
@@ -268,12 +301,12 @@ mod tests {
     fn an_attempt_that_is_discarded_leaves_nothing() {
         let written = Arc::new(Mutex::new(Vec::new()));
         let sink = Print::new(10, written.clone());
-        sink.stage(BATCH, 0, &words(&["first"])).unwrap();
-        sink.prepare(BATCH).unwrap();
-        sink.discard(BATCH);
-        sink.stage(BATCH, 0, &words(&["second"])).unwrap();
-        sink.prepare(BATCH).unwrap();
-        sink.publish(BATCH).unwrap();
+        sink.stage(at(1, 0), &words(&["first"])).unwrap();
+        sink.prepare(BATCH, 1).unwrap();
+        sink.discard(BATCH, 1);
+        sink.stage(at(2, 0), &words(&["second"])).unwrap();
+        let prepared = sink.prepare(BATCH, 2).unwrap();
+        sink.publish(BATCH, &prepared).unwrap();
         let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         assert!(written.ends_with("---\nsecond\n\n"), "{written}");
     }
@@ -311,15 +344,15 @@ mod tests {
             fails: false,
         };
         let sink = Print::new(10, Arc::new(Mutex::new(output)));
-        sink.stage(BATCH, 0, &words(&["once"])).unwrap();
-        sink.prepare(BATCH).unwrap();
-        let error = sink.publish(BATCH).unwrap_err();
+        sink.stage(at(1, 0), &words(&["once"])).unwrap();
+        let prepared = sink.prepare(BATCH, 1).unwrap();
+        let error = sink.publish(BATCH, &prepared).unwrap_err();
         assert_eq!(
             error.to_string(),
             "cannot print batch 1550474364000: broken pipe"
         );
         assert!(error.lasting, "a reader that has gone does not come back");
-        while sink.publish(BATCH).is_err() {}
+        while sink.publish(BATCH, &prepared).is_err() {}
         let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         assert_eq!(
             written,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::batch::sink::Staged;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::control::Verdict;
@@ -38,10 +39,13 @@ impl Operator for Sink {
             return Ok(());
         }
         out.tally().node(Node::Sink(self.sink)).records_in += parcel.chunk.len() as u64;
-        let batch = attempt.plan.batch;
-        let staged = self
-            .environment
-            .stage(self.sink, batch, parcel.partition, &parcel.chunk);
+        let at = Staged {
+            batch: attempt.plan.batch,
+            round: attempt.plan.round,
+            partition: parcel.partition,
+            sequence: parcel.sequence,
+        };
+        let staged = self.environment.stage(self.sink, at, &parcel.chunk);
         staged.map_err(|error| Failure {
             node: Node::Sink(self.sink),
             partition: parcel.partition,

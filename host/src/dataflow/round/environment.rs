@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use crate::batch::function::{Context, Program, Role};
-use crate::batch::sink::SinkError;
+use crate::batch::sink::{SinkError, Staged};
 use crate::batch::source::Partition;
-use crate::batch::{BatchTime, Chunk, Round};
+use crate::batch::{Chunk, Round};
 use crate::topology::types::Types;
 
 use super::failed_call::FailedCall;
@@ -46,17 +46,12 @@ pub trait Environment: Send + Sync {
     /// The record types under the plugin versions of `round`.
     fn types(&self, round: Round) -> Arc<Types>;
 
-    /// Stages a chunk in `Plan::sinks[sink]`. Chunks of one partition come in order, from one
-    /// worker; partitions in any order, at the same time. Never an empty chunk.
+    /// Stages a chunk in `Plan::sinks[sink]`, and does not wait for the sink. Chunks of one
+    /// partition come in order, from one worker; partitions in any order, at the same time. Never
+    /// an empty chunk.
     ///
     /// # Errors
     ///
     /// The attempt fails.
-    fn stage(
-        &self,
-        sink: usize,
-        batch: BatchTime,
-        partition: u32,
-        chunk: &Chunk,
-    ) -> Result<(), SinkError>;
+    fn stage(&self, sink: usize, at: Staged, chunk: &Chunk) -> Result<(), SinkError>;
 }

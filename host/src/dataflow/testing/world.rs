@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::batch::function::{Program, Role};
-use crate::batch::sink::SinkError;
+use crate::batch::sink::{SinkError, Staged};
 use crate::batch::source::{Decoded, Partition, SourceError};
-use crate::batch::{BatchTime, Chunk, Round};
+use crate::batch::{Chunk, Round};
 use crate::dataflow::round::environment::Environment;
 use crate::topology::types::Types;
 
@@ -110,13 +110,7 @@ impl Environment for World {
         self.initial.get(&stream).cloned()
     }
 
-    fn stage(
-        &self,
-        sink: usize,
-        _: BatchTime,
-        partition: u32,
-        chunk: &Chunk,
-    ) -> Result<(), SinkError> {
+    fn stage(&self, sink: usize, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {
         assert!(!chunk.is_empty(), "an empty chunk is not staged");
         let records = records(chunk);
         if records.iter().any(|record| record == "unstageable") {
@@ -127,7 +121,10 @@ impl Environment for World {
             });
         }
         let mut staged = self.staged.lock().unwrap();
-        staged.entry((sink, partition)).or_default().extend(records);
+        staged
+            .entry((sink, at.partition))
+            .or_default()
+            .extend(records);
         Ok(())
     }
 }

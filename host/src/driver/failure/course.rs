@@ -122,7 +122,10 @@ impl Judge {
         trouble: Trouble,
         calls: Vec<FailedCall>,
     ) -> Result<Duration, Trouble> {
-        if trouble.is_of_sink() {
+        if let Some(error) = trouble.of_sink() {
+            if error.lasting {
+                return Err(trouble);
+            }
             // A sink that fails says nothing of the versions: the proven ones go on trying.
             let pause = SINK_PAUSE * course.attempt.min(MAX_SINK_PAUSES);
             return self.again(course, trouble).map(|()| pause);

@@ -61,12 +61,15 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Whether a sink failed, and no function or source.
-    pub(super) fn is_of_sink(&self) -> bool {
+    /// The error of a sink, where one failed and no function or source.
+    pub(super) fn of_sink(&self) -> Option<&SinkError> {
         match self {
-            Self::Sink { .. } => true,
-            Self::Dataflow { failure, .. } => matches!(failure.kind, FailureKind::Sink(_)),
-            Self::Guilty(_) | Self::TooMuchGuilty(_) => false,
+            Self::Sink { error, .. } => Some(error),
+            Self::Dataflow { failure, .. } => match &failure.kind {
+                FailureKind::Sink(error) => Some(error),
+                _ => None,
+            },
+            Self::Guilty(_) | Self::TooMuchGuilty(_) => None,
         }
     }
 }

@@ -10,22 +10,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::batch::sink::{Incarnation, JobId};
 use crate::batch::source::Partition;
 use crate::batch::{BatchTime, Chunk, whole_millis};
 use crate::driver::error::JobError;
 use crate::driver::event::Mail;
 use crate::driver::failure::trouble::BatchError;
-use crate::driver::job::open_sinks;
+use crate::driver::job::recover;
 use crate::driver::laws::inspector::Broken;
 use crate::driver::laws::samples::Keep;
 use crate::driver::report;
 use crate::driver::run::batch::Batch;
 use crate::driver::run::executor::{Committed, Executor, ExecutorOptions};
-use crate::driver::run::publisher::NamedSink;
 use crate::driver::versions::deployment::{Components, Deployment, Standing};
 use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
 use crate::driver::versions::shared::Versions;
 use crate::plugin::{ComponentFile, Engine};
+use crate::sink::lane::{LaneOptions, NamedSink, Receipt, SinkLanes};
 use crate::sink::observe::Observed;
 use crate::sink::{self, text_files};
 use crate::source::memory;
@@ -97,16 +98,20 @@ impl Rehearsal {
                 dir: folder.path().to_owned(),
                 observed: observed.clone(),
             };
-            sinks.extend(open_sinks(&plan.sinks[index..=index], &context)?);
+            sinks.push(sink::open(&plan.sinks[index], &context));
             printed.insert(plan.sinks[index].name.clone(), output);
         }
+        let (job, number) = (JobId(0), 1);
+        recover(&sinks, Incarnation { job, number })?;
+        let lanes = SinkLanes::start(sinks.clone(), LaneOptions::default(), |_| {})
+            .map_err(JobError::Threads)?;
         let executor = Executor::start(
             Arc::clone(&plan),
             ExecutorOptions {
                 workers: options.workers,
                 keep: Keep::All,
             },
-            sinks.clone(),
+            Arc::new(lanes),
             versions.clone(),
             Mail::nowhere(),
         )
@@ -191,8 +196,8 @@ impl Rehearsal {
         let batch = Batch::new(time, input);
         let committed = self.executor.run(&batch)?;
         let mut performance = Performance::default();
-        for &index in &committed.sinks {
-            self.look_at(index, time, &mut performance);
+        for receipt in &committed.receipts {
+            self.look_at(receipt, time, &mut performance);
         }
         let sources = self.plan.sources.iter().map(|source| &source.name);
         let streams = self.plan.streams.iter().map(|stream| &stream.name);
@@ -213,10 +218,11 @@ impl Rehearsal {
         self.executor.broken_laws()
     }
 
-    fn look_at(&self, index: usize, time: BatchTime, performance: &mut Performance) {
-        let SinkPlan { name, target, .. } = &self.plan.sinks[index];
+    fn look_at(&self, receipt: &Receipt, time: BatchTime, performance: &mut Performance) {
+        let Receipt { sink, what } = receipt;
+        let SinkPlan { name, target, .. } = &self.plan.sinks[*sink];
         // In memory and in a temporary directory: what cannot be published shows as a difference.
-        let published = self.sinks[index].sink.publish(time);
+        let published = self.sinks[*sink].sink.publish(time, what);
         match target {
             Target::Observe => {
                 let seen = self.observed.take(name, time).unwrap_or_default();

@@ -54,6 +54,17 @@ impl Cadence {
         }
     }
 
+    /// The same with labels that lie after `newest`, a batch of an earlier start: they go on behind
+    /// it, where the clock is not past it.
+    #[must_use]
+    pub fn after(mut self, newest: Option<BatchTime>) -> Self {
+        if let Some(newest) = newest {
+            let next = (newest.0.div_euclid(self.interval_ms) + 1) * self.interval_ms;
+            self.label.0 = self.label.0.max(next);
+        }
+        self
+    }
+
     /// When the open interval ends.
     #[must_use]
     pub const fn deadline(&self) -> Instant {
@@ -117,6 +128,27 @@ mod tests {
             cadence.deadline() - start.instant,
             Duration::from_millis(2750)
         );
+    }
+
+    #[test]
+    fn labels_lie_after_those_of_an_earlier_start() {
+        let start = Now {
+            instant: Instant::now(),
+            wall_ms: 10_250,
+        };
+        let first = |newest: Option<i64>| {
+            let mut cadence = Cadence::start(SECOND, start).after(newest.map(BatchTime));
+            assert_eq!(
+                cadence.deadline() - start.instant,
+                Duration::from_millis(750)
+            );
+            [750, 1750].map(|after| cadence.cut(at(start, after, 0)).0)
+        };
+        assert_eq!(first(None), [11_000, 12_000]);
+        assert_eq!(first(Some(10_000)), [11_000, 12_000]);
+        assert_eq!(first(Some(11_000)), [12_000, 13_000]);
+        // Of another interval.
+        assert_eq!(first(Some(14_500)), [15_000, 16_000]);
     }
 
     #[test]

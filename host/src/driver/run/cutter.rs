@@ -4,10 +4,12 @@
 //! towards whoever runs them; sources bound what they buffer, so the queue holds little memory
 //! however long it is.
 
-use std::time::{Duration, Instant};
+use std::collections::VecDeque;
+use std::time::Instant;
 
 use super::batch::Batch;
 use super::cadence::{Cadence, Now};
+use crate::batch::BatchTime;
 use crate::batch::source::{Source, SourceError, SourceStatus};
 
 /// Sources with their names, in the order of the plan.
@@ -26,14 +28,19 @@ pub struct LostSource {
 pub struct Cutter {
     sources: NamedSources,
     cadence: Cadence,
+    /// What was cut and is not published, oldest first.
+    unpublished: VecDeque<BatchTime>,
 }
 
 impl Cutter {
-    /// Cuts `sources` every `interval` from now on.
+    /// Cuts `sources` when `cadence` says so.
     #[must_use]
-    pub fn new(sources: NamedSources, interval: Duration) -> Self {
-        let cadence = Cadence::start(interval, Now::read());
-        Self { sources, cadence }
+    pub fn new(sources: NamedSources, cadence: Cadence) -> Self {
+        Self {
+            sources,
+            cadence,
+            unpublished: VecDeque::new(),
+        }
     }
 
     /// When the open interval ends.
@@ -65,6 +72,7 @@ impl Cutter {
             batch.bytes += cut.bytes;
             ended &= cut.ended;
         }
+        self.unpublished.push_back(batch.time);
         Ok((batch, !ended))
     }
 
@@ -81,11 +89,14 @@ impl Cutter {
             .for_each(|(_, source)| source.stop());
     }
 
-    /// The oldest batch with input that was not yet published is.
-    pub fn acknowledge(&mut self) {
-        self.sources
-            .iter_mut()
-            .for_each(|(_, source)| source.committed());
+    /// All batches up to `batch` are published. Firings between two cuts
+    /// ([`super::missed`]) are published too, and mean nothing to the sources.
+    pub fn acknowledge(&mut self, batch: BatchTime) {
+        while (self.unpublished.pop_front_if(|oldest| *oldest <= batch)).is_some() {
+            self.sources
+                .iter_mut()
+                .for_each(|(_, source)| source.committed());
+        }
     }
 
     /// What the sources say of themselves.

@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::batch::function::{Context, Program, Role};
-use crate::batch::sink::SinkError;
+use crate::batch::sink::{SinkError, Staged};
 use crate::batch::source::Partition;
-use crate::batch::{BatchTime, Chunk, Round};
+use crate::batch::{Chunk, Round};
 use crate::dataflow::{Environment, FailedCall};
 use crate::driver::laws::samples::{Keep, Pair, Samples};
-use crate::driver::run::publisher::NamedSink;
 use crate::driver::versions::deployment::Standing;
+use crate::sink::lane::SinkLanes;
 use crate::topology::plan::Plan;
 use crate::topology::types::Types;
 
@@ -19,7 +19,7 @@ const MAX_TRAPPED: usize = 64;
 
 /// The driver's side of the dataflow.
 pub struct JobEnvironment {
-    sinks: Vec<NamedSink>,
+    lanes: Arc<SinkLanes>,
     bound: Mutex<Arc<Bound>>,
     trapped: Mutex<Vec<FailedCall>>,
     samples: Samples,
@@ -38,7 +38,7 @@ pub struct Bound {
 impl JobEnvironment {
     /// Begins with `standing` and no input.
     #[must_use]
-    pub fn new(plan: &Plan, sinks: Vec<NamedSink>, standing: Standing, keep: Keep) -> Self {
+    pub fn new(plan: &Plan, lanes: Arc<SinkLanes>, standing: Standing, keep: Keep) -> Self {
         let mut stages = vec![0; plan.streams.len()];
         for (stage, streams) in plan.stages().into_iter().enumerate() {
             for stream in streams {
@@ -46,7 +46,7 @@ impl JobEnvironment {
             }
         }
         Self {
-            sinks,
+            lanes,
             bound: Mutex::new(Arc::new(Bound {
                 input: Vec::new(),
                 standing,
@@ -143,13 +143,7 @@ impl Environment for JobEnvironment {
         Arc::clone(&self.bound().standing.deployment.types)
     }
 
-    fn stage(
-        &self,
-        sink: usize,
-        batch: BatchTime,
-        partition: u32,
-        chunk: &Chunk,
-    ) -> Result<(), SinkError> {
-        self.sinks[sink].sink.stage(batch, partition, chunk)
+    fn stage(&self, sink: usize, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {
+        self.lanes.stage(sink, at, chunk)
     }
 }

@@ -19,8 +19,8 @@ use crate::driver::laws::samples::Keep;
 use crate::driver::run::batch::Batch;
 use crate::driver::run::environment::{Bound, JobEnvironment};
 use crate::driver::run::missed::missed;
-use crate::driver::run::publisher::NamedSink;
 use crate::driver::versions::shared::Versions;
+use crate::sink::lane::{LostSink, Receipt, SinkLanes};
 use crate::topology::plan::Plan;
 
 /// How long a round runs before the log says so.
@@ -33,8 +33,8 @@ pub struct Committed {
     pub report: RoundReport,
     /// From the binding to the commit.
     pub processing: Duration,
-    /// The sinks that fire at it.
-    pub sinks: Vec<usize>,
+    /// What the sinks that fire at it gave for it.
+    pub receipts: Vec<Receipt>,
 }
 
 /// How batches are run.
@@ -54,7 +54,7 @@ pub struct Executor {
     environment: Arc<JobEnvironment>,
     inspector: Option<Inspector>,
     judge: Judge,
-    sinks: Vec<NamedSink>,
+    lanes: Arc<SinkLanes>,
     versions: Versions,
     mail: Mail,
     round: Round,
@@ -65,7 +65,7 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Starts the workers. The job's zero time is one interval before the first batch.
+    /// Starts the workers, which stage in `lanes`. The job's zero time is one interval before the first batch.
     ///
     /// # Errors
     ///
@@ -73,13 +73,13 @@ impl Executor {
     pub fn start(
         plan: Arc<Plan>,
         options: ExecutorOptions,
-        sinks: Vec<NamedSink>,
+        lanes: Arc<SinkLanes>,
         versions: Versions,
         mail: Mail,
     ) -> Result<Self, StartError> {
         let ExecutorOptions { workers, keep } = options;
         let standing = versions.current();
-        let environment = JobEnvironment::new(&plan, sinks.clone(), standing, keep);
+        let environment = JobEnvironment::new(&plan, Arc::clone(&lanes), standing, keep);
         let environment = Arc::new(environment);
         let engine = Engine::start(&plan, workers, Arc::clone(&environment) as _)?;
         let inspector = (keep == Keep::First).then(|| Inspector::new(Arc::clone(&plan)));
@@ -92,7 +92,7 @@ impl Executor {
             environment,
             inspector,
             judge,
-            sinks,
+            lanes,
             versions,
             mail,
             round,
@@ -123,7 +123,7 @@ impl Executor {
         let mut course = Course::new(batch.time, self.versions.bind(batch.time));
         loop {
             let trouble = match self.attempt(batch, &course) {
-                Ok((report, sinks)) => {
+                Ok((report, receipts)) => {
                     let fired =
                         |stream: usize| self.fires(self.plan.streams[stream].slide, batch.time);
                     self.versions.hold(&course.standing.deployment, fired);
@@ -141,7 +141,7 @@ impl Executor {
                     return Ok(Committed {
                         report,
                         processing: begun.elapsed(),
-                        sinks,
+                        receipts,
                     });
                 }
                 Err(trouble) => trouble,
@@ -177,7 +177,7 @@ impl Executor {
         &mut self,
         batch: &Batch,
         course: &Course,
-    ) -> Result<(RoundReport, Vec<usize>), Trouble> {
+    ) -> Result<(RoundReport, Vec<Receipt>), Trouble> {
         self.round += 1;
         let fires: Vec<bool> = self
             .plan
@@ -221,11 +221,9 @@ impl Executor {
         };
         self.engine.verdict(self.round, verdict);
         match vote {
-            Ok(()) => Ok((decided.report, firing)),
+            Ok(receipts) => Ok((decided.report, receipts)),
             Err(trouble) => {
-                self.sinks
-                    .iter()
-                    .for_each(|NamedSink { sink, .. }| sink.discard(batch.time));
+                self.lanes.discard(batch.time, self.round);
                 Err(trouble)
             }
         }
@@ -245,14 +243,9 @@ impl Executor {
     }
 
     /// The sinks' part of the vote.
-    fn prepare(&self, batch: BatchTime, firing: &[usize]) -> Result<(), Trouble> {
-        firing.iter().try_for_each(|&index| {
-            let NamedSink { name, sink } = &self.sinks[index];
-            sink.prepare(batch).map_err(|error| Trouble::Sink {
-                sink: name.clone(),
-                error,
-            })
-        })
+    fn prepare(&self, batch: BatchTime, firing: &[usize]) -> Result<Vec<Receipt>, Trouble> {
+        let receipts = self.lanes.prepare(batch, self.round, firing);
+        receipts.map_err(|LostSink { sink, error }| Trouble::Sink { sink, error })
     }
 
     /// Whether a stream with this slide fires at `batch`: at whole multiples of it after the zero

@@ -2,7 +2,7 @@
 //!
 //! [`cadence`] says when a [`batch`] is cut and what it is called, [`cutter`] cuts it, [`runner`]
 //! takes one after the other and with it the firings between two that [`missed`] finds, [`executor`]
-//! runs it on what [`environment`] hands to the workers, [`publisher`] makes it visible.
+//! runs it on what [`environment`] hands to the workers; the lanes of the sinks make it visible.
 //!
 //! Start reading at [`runner`].
 
@@ -12,5 +12,4 @@ pub mod cutter;
 pub mod environment;
 pub mod executor;
 pub mod missed;
-pub mod publisher;
 pub mod runner;

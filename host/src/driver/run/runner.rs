@@ -12,11 +12,11 @@ use tracing::{error, info};
 
 use super::batch::Batch;
 use super::executor::{Committed, Executor};
-use super::publisher::{LostSink, Origin, Publication, Publisher};
 use crate::batch::BatchTime;
 use crate::dataflow::RoundReport;
 use crate::driver::error::JobError;
 use crate::driver::event::{Event, Mail};
+use crate::sink::lane::SinkLanes;
 use crate::topology::plan::Plan;
 use crate::topology::problem::with_causes;
 
@@ -44,6 +44,8 @@ pub struct Runner {
     pub queue: Sender<Batch>,
     /// The thread.
     pub thread: JoinHandle<()>,
+    /// What it waits for when it publishes.
+    pub lanes: Arc<SinkLanes>,
 }
 
 impl Runner {
@@ -56,20 +58,24 @@ impl Runner {
     pub fn start(
         plan: Arc<Plan>,
         executor: Executor,
-        publisher: Publisher,
+        lanes: Arc<SinkLanes>,
         mail: Mail,
     ) -> std::io::Result<Self> {
         let (queue, batches) = channel();
         let running = Running {
             plan,
             executor,
-            publisher,
+            lanes: Arc::clone(&lanes),
             mail,
         };
         let thread = std::thread::Builder::new()
             .name("runner".to_owned())
             .spawn(move || running.to_the_end(&batches))?;
-        Ok(Self { queue, thread })
+        Ok(Self {
+            queue,
+            thread,
+            lanes,
+        })
     }
 }
 
@@ -77,7 +83,7 @@ impl Runner {
 struct Running {
     plan: Arc<Plan>,
     executor: Executor,
-    publisher: Publisher,
+    lanes: Arc<SinkLanes>,
     mail: Mail,
 }
 
@@ -106,9 +112,7 @@ impl Running {
         }
         // The workers stop while the sinks finish.
         drop(self.executor);
-        let finished = self.publisher.finish();
-        let finished =
-            finished.map_err(|LostSink { sink, error }| JobError::LostSink { sink, error });
+        let finished = self.lanes.finish().map_err(JobError::from);
         farewell.0.tell(Event::RunEnded(result.and(finished)));
     }
 
@@ -117,7 +121,7 @@ impl Running {
     fn all(&mut self, batches: &Receiver<Batch>) -> Result<bool, JobError> {
         for batch in batches {
             self.mail.tell(Event::Begun(batch.time));
-            if !self.catch_up(batch.time)? || !self.batch(&batch, Origin::Received)? {
+            if !self.catch_up(batch.time)? || !self.batch(&batch)? {
                 return Ok(false);
             }
         }
@@ -132,7 +136,7 @@ impl Running {
         }
         for time in missed {
             let nothing = vec![Vec::new(); self.plan.sources.len()];
-            if !self.batch(&Batch::new(time, nothing), Origin::Missed)? {
+            if !self.batch(&Batch::new(time, nothing))? {
                 return Ok(false);
             }
         }
@@ -140,18 +144,14 @@ impl Running {
     }
 
     /// Runs a batch; whether it is going to be published.
-    fn batch(&mut self, batch: &Batch, origin: Origin) -> Result<bool, JobError> {
+    fn batch(&mut self, batch: &Batch) -> Result<bool, JobError> {
         let scheduling_delay = batch.cut_at.elapsed();
         let Committed {
             report,
             processing,
-            sinks,
+            receipts,
         } = self.executor.run(batch)?;
-        let heard = self.publisher.publish(Publication {
-            batch: batch.time,
-            sinks,
-            origin,
-        });
+        let heard = self.lanes.publish(batch.time, receipts);
         self.mail.tell(Event::Committed(Box::new(CommittedBatch {
             batch: batch.time,
             report,

@@ -1,0 +1,141 @@
+//! Publishes committed batches, in order, on a thread of its own.
+//!
+//! It is tried for ever with growing pauses, unless the sink says that it will never go better.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::ledger::Ledger;
+use super::named::{NamedSink, Receipt};
+use crate::batch::BatchTime;
+use crate::batch::sink::SinkError;
+
+/// The pause after the first failure; doubled after each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+enum Order {
+    /// Make a batch visible in these sinks, one after the other.
+    Publish(BatchTime, Vec<Receipt>),
+    /// No more will come.
+    End,
+}
+
+/// The way to the publishing thread of one sink, or of those that take turns on the console.
+pub(super) struct Publisher {
+    orders: Sender<Order>,
+}
+
+impl Publisher {
+    /// Starts the thread of queue `queue`.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub(super) fn start(
+        queue: usize,
+        sinks: &[NamedSink],
+        ledger: Arc<Ledger>,
+    ) -> std::io::Result<Self> {
+        let (orders, heard) = channel();
+        let sinks = sinks.to_vec();
+        let worker = Worker {
+            queue,
+            sinks,
+            ledger,
+        };
+        std::thread::Builder::new()
+            .name("publisher".to_owned())
+            .spawn(move || worker.run(&heard))?;
+        Ok(Self { orders })
+    }
+
+    /// Hands over a batch that the ledger has entered for this queue.
+    pub(super) fn publish(&self, batch: BatchTime, receipts: Vec<Receipt>) {
+        // A thread that has ended has lost its sink: the ledger says so.
+        let _ = self.orders.send(Order::Publish(batch, receipts));
+    }
+
+    /// The thread ends behind what it was given.
+    pub(super) fn end(&self) {
+        let _ = self.orders.send(Order::End);
+    }
+}
+
+struct Worker {
+    queue: usize,
+    /// All sinks of the job.
+    sinks: Vec<NamedSink>,
+    ledger: Arc<Ledger>,
+}
+
+impl Drop for Worker {
+    /// Also where a sink panics: nobody waits for ever.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let message = "it panicked".to_owned();
+            let (hint, lasting) = (None, true);
+            let error = SinkError {
+                message,
+                hint,
+                lasting,
+            };
+            self.ledger.lost(self.queue, error);
+        }
+        self.ledger.queue_ended(self.queue);
+    }
+}
+
+impl Worker {
+    fn run(self, orders: &Receiver<Order>) {
+        while let Ok(Order::Publish(batch, receipts)) = orders.recv() {
+            for receipt in &receipts {
+                match self.publish_at_last(batch, receipt) {
+                    Outcome::Published => {}
+                    Outcome::Lost(error) => return self.ledger.lost(self.queue, error),
+                    Outcome::GivenUp => return,
+                }
+            }
+            self.ledger.published(self.queue);
+        }
+    }
+
+    /// Tries until it works, or never will, or nobody waits for it any more.
+    fn publish_at_last(&self, batch: BatchTime, Receipt { sink, what }: &Receipt) -> Outcome {
+        let NamedSink { name, sink, .. } = &self.sinks[*sink];
+        self.ledger.tries(self.queue, name);
+        let (mut pause, mut hurried, mut failed) = (FIRST_PAUSE, false, false);
+        while let Err(error) = sink.publish(batch, what) {
+            if error.lasting {
+                return Outcome::Lost(error);
+            }
+            let SinkError { message, hint, .. } = &error;
+            warn!(sink = name, %batch, ?pause, hint, "cannot publish, trying again: {message}");
+            failed = true;
+            let before = hurried;
+            if !self.ledger.pause(self.queue, error, pause, &mut hurried) {
+                return Outcome::GivenUp;
+            }
+            pause = if hurried == before {
+                (pause * 2).min(LONGEST_PAUSE)
+            } else {
+                FIRST_PAUSE
+            };
+        }
+        if failed {
+            info!(sink = name, %batch, "published after all");
+        }
+        Outcome::Published
+    }
+}
+
+enum Outcome {
+    Published,
+    Lost(SinkError),
+    GivenUp,
+}

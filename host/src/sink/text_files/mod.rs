@@ -1,0 +1,387 @@
+//! Writes a directory per batch, which is there whole or not at all.
+//!
+//! A batch is written into a hidden directory beside its final place ([`Names`]), a file per
+//! partition, and made safe on disk in `prepare`; `publish` renames it. Its `_SUCCESS` holds a line
+//! that says which attempt of which start of which job wrote it: by that a batch is known that was
+//! published before, never by a name that stands there.
+//!
+//! **Invariant:** nothing is removed or replaced that another job wrote, or a user.
+
+mod names;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tracing::{info, warn};
+
+use crate::batch::sink::{
+    Delivery, Guarantee, Incarnation, MAX_RECEIPT_BYTES, Prepared, Sink, SinkError, Staged,
+};
+use crate::batch::{BatchTime, Chunk, Round, text};
+use names::Mark;
+
+pub use names::Names;
+
+/// The file that says that a directory is whole, and who wrote it.
+const SUCCESS: &str = "_SUCCESS";
+
+/// Directories that could not be removed and are tried again. With more of them no batch is
+/// prepared, since they take room for ever.
+const MAX_LEFTOVERS: usize = 64;
+
+/// Published directories, newest first, that are looked at for one of this job's own.
+const MAX_LOOKED_AT: usize = 1000;
+
+/// The sink `text_files`.
+pub struct TextFiles {
+    names: Names,
+    /// The start of the job, once it is told.
+    incarnation: OnceLock<Incarnation>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The attempts whose staging directory this process made, with their partitions.
+    staged: HashMap<(BatchTime, Round), BTreeSet<u32>>,
+    /// Staging directories that are to go and could not be removed.
+    leftovers: BTreeSet<PathBuf>,
+}
+
+impl TextFiles {
+    /// A sink that writes these directories. Nothing is touched before it recovers.
+    #[must_use]
+    pub fn new(names: Names) -> Self {
+        Self {
+            names,
+            incarnation: OnceLock::new(),
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing is left half done under this lock, so a panic elsewhere does not matter here.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this start of the job writes for an attempt.
+    fn mark(&self, batch: BatchTime, round: Round) -> Result<Mark, SinkError> {
+        let incarnation = self.incarnation.get().ok_or_else(|| SinkError {
+            message: "the sink was not told which start of which job this is".to_owned(),
+            hint: None,
+            lasting: true,
+        })?;
+        Ok(Mark {
+            job: incarnation.job,
+            incarnation: incarnation.number,
+            batch,
+            round,
+        })
+    }
+
+    /// Makes the staging directory at the first call for an attempt.
+    fn begin(&self, mark: &Mark, partition: Option<u32>) -> Result<PathBuf, SinkError> {
+        let dir = self.names.staged(mark);
+        let attempt = (mark.batch, mark.round);
+        let mut state = self.state();
+        if !state.staged.contains_key(&attempt) {
+            fs::create_dir(&dir).map_err(|error| failed("make directory", &dir, &error))?;
+        }
+        state.staged.entry(attempt).or_default().extend(partition);
+        Ok(dir)
+    }
+
+    /// What stands where a batch is to be published.
+    fn in_the_way(&self, batch: BatchTime) -> SinkError {
+        let path = self.names.published(batch);
+        let job = self.incarnation.get().map(|incarnation| incarnation.job);
+        let whose = match success(&path) {
+            Err(_) => format!("without `{SUCCESS}`"),
+            Ok(line) => match parse(&line) {
+                Some(mark) if Some(mark.job) == job => {
+                    format!("from start {} of this job", mark.incarnation)
+                }
+                Some(mark) => format!("from another job ({})", mark.job),
+                None => "from something else".to_owned(),
+            },
+        };
+        SinkError {
+            message: format!(
+                "cannot write batch {batch}: `{}` stands there {whose}",
+                path.display()
+            ),
+            hint: Some("move it away, or give the sink another `prefix`".into()),
+            lasting: true,
+        }
+    }
+
+    /// Renames a staged batch, unless it is published already.
+    fn show(&self, mark: &Mark, line: &[u8]) -> Result<(), SinkError> {
+        let (staged, published) = (self.names.staged(mark), self.names.published(mark.batch));
+        if !success(&published).is_ok_and(|found| found == line) {
+            fs::rename(&staged, &published).map_err(|error| match error.kind() {
+                io::ErrorKind::DirectoryNotEmpty
+                | io::ErrorKind::AlreadyExists
+                | io::ErrorKind::NotADirectory => self.in_the_way(mark.batch),
+                _ => failed("publish", &published, &error),
+            })?;
+        }
+        let parent = self.names.parent();
+        sync(parent).map_err(|error| failed("save", parent, &error))
+    }
+
+    /// Makes visible what was committed last, if it is not.
+    fn complete(&self, batch: BatchTime, last: &Prepared) -> Result<(), SinkError> {
+        let lost = |what: &str| SinkError {
+            message: format!("cannot complete batch {batch}, which is committed: {what}"),
+            hint: None,
+            lasting: true,
+        };
+        let mark = parse(last.bytes()).filter(|mark| mark.batch == batch);
+        let mark = mark.ok_or_else(|| lost("its receipt is not from this sink"))?;
+        let (staged, published) = (self.names.staged(&mark), self.names.published(batch));
+        let is_whole = |dir: &Path| success(dir).is_ok_and(|line| line == last.bytes());
+        if !is_whole(&published) && !is_whole(&staged) {
+            let what = format!("`{}` is gone", staged.display());
+            return Err(lost(&what));
+        }
+        self.show(&mark, last.bytes())
+    }
+
+    /// Removes what earlier starts of the job have staged; the batches that are published.
+    fn sweep(&self, incarnation: Incarnation) -> Result<Vec<BatchTime>, SinkError> {
+        let parent = self.names.parent();
+        let read = |error: io::Error| failed("read directory", parent, &error);
+        let mut published = Vec::new();
+        for entry in fs::read_dir(parent).map_err(read)? {
+            let entry = entry.map_err(read)?;
+            let name = entry.file_name();
+            published.extend(self.names.of_published(&name));
+            let mark = self.names.of_staged(&name);
+            if mark.is_some_and(|mark| mark.job == incarnation.job) {
+                info!(path = %entry.path().display(), "removing what an earlier start has left behind");
+                self.remove(entry.path());
+            }
+        }
+        Ok(published)
+    }
+
+    /// The newest of `published` that this job wrote. Tells of newer ones from elsewhere.
+    fn newest(&self, mut published: Vec<BatchTime>, incarnation: Incarnation) -> Option<BatchTime> {
+        published.sort_unstable();
+        let mut foreign = None;
+        let mut newest = None;
+        for &batch in published.iter().rev().take(MAX_LOOKED_AT) {
+            let mark = success(&self.names.published(batch)).ok();
+            let mark = mark.and_then(|line| parse(&line));
+            if mark.is_some_and(|mark| mark.job == incarnation.job) {
+                newest = Some(batch);
+                break;
+            }
+            foreign = foreign.or(Some(batch));
+        }
+        if let Some(foreign) = foreign {
+            warn!(
+                path = %self.names.published(foreign).display(),
+                "another job, or something else, wrote here too: a batch of that time cannot be \
+                 published"
+            );
+        }
+        newest
+    }
+
+    /// Removes a staging directory; one that cannot be removed is remembered.
+    fn remove(&self, dir: PathBuf) {
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                warn!(path = %dir.display(), %error, "cannot remove a staging directory, trying again later");
+                self.state().leftovers.insert(dir);
+            }
+            _ => {}
+        }
+    }
+
+    /// Tries again to remove what could not be removed.
+    fn tidy(&self) {
+        let leftovers = self.state().leftovers.clone();
+        for dir in leftovers {
+            match fs::remove_dir_all(&dir) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {}
+                _ => {
+                    info!(path = %dir.display(), "removed a staging directory after all");
+                    self.state().leftovers.remove(&dir);
+                }
+            }
+        }
+    }
+
+    /// Refuses to go on where too much cannot be removed.
+    fn is_tidy(&self) -> Result<(), SinkError> {
+        let state = self.state();
+        let Some(first) = state.leftovers.first() else {
+            return Ok(());
+        };
+        if state.leftovers.len() <= MAX_LEFTOVERS {
+            return Ok(());
+        }
+        Err(SinkError {
+            message: format!(
+                "{} staging directories cannot be removed, `{}` first",
+                state.leftovers.len(),
+                first.display()
+            ),
+            hint: Some("the sink needs a place in which it may remove what it made".into()),
+            lasting: false,
+        })
+    }
+}
+
+impl Sink for TextFiles {
+    fn recover(
+        &self,
+        last: Option<(BatchTime, &Prepared)>,
+        incarnation: Incarnation,
+    ) -> Result<Option<BatchTime>, SinkError> {
+        let parent = self.names.parent();
+        fs::create_dir_all(parent).map_err(|error| failed("make directory", parent, &error))?;
+        self.incarnation.get_or_init(|| incarnation);
+        if let Some((batch, what)) = last {
+            self.complete(batch, what)?;
+        }
+        let published = self.sweep(incarnation)?;
+        Ok(self.newest(published, incarnation))
+    }
+
+    fn stage(&self, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let mark = self.mark(at.batch, at.round)?;
+        let path = self
+            .begin(&mark, Some(at.partition))?
+            .join(part(at.partition));
+        let mut lines = Vec::with_capacity(chunk.size() * 2);
+        text::write_lines(&mut lines, chunk, 0..chunk.len());
+        let mut options = OpenOptions::new();
+        options
+            .create(true)
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(&lines))
+            .map_err(|error| failed("write", &path, &error))
+    }
+
+    fn prepare(&self, batch: BatchTime, round: Round) -> Result<Prepared, SinkError> {
+        self.tidy();
+        self.is_tidy()?;
+        if fs::symlink_metadata(self.names.published(batch)).is_ok() {
+            return Err(self.in_the_way(batch));
+        }
+        let mark = self.mark(batch, round)?;
+        let dir = self.begin(&mark, None)?;
+        let parts = self.state().staged.get(&(batch, round)).cloned();
+        for name in parts.into_iter().flatten().map(part) {
+            let path = dir.join(name);
+            sync(&path).map_err(|error| failed("save", &path, &error))?;
+        }
+        let (path, receipt) = (dir.join(SUCCESS), receipt(&mark)?);
+        File::create(&path)
+            .and_then(|mut file| {
+                file.write_all(receipt.bytes())?;
+                file.write_all(b"\n")?;
+                file.sync_all()
+            })
+            .map_err(|error| failed("write", &path, &error))?;
+        for dir in [&dir, self.names.parent()] {
+            sync(dir).map_err(|error| failed("save", dir, &error))?;
+        }
+        Ok(receipt)
+    }
+
+    fn publish(&self, batch: BatchTime, what: &Prepared) -> Result<(), SinkError> {
+        let mark = parse(what.bytes()).ok_or_else(|| SinkError {
+            message: format!("cannot publish batch {batch}: its receipt is not from this sink"),
+            hint: None,
+            lasting: true,
+        })?;
+        self.show(&mark, what.bytes())?;
+        self.state().staged.remove(&(batch, mark.round));
+        Ok(())
+    }
+
+    fn discard(&self, batch: BatchTime, round: Round) {
+        let begun = self.state().staged.remove(&(batch, round)).is_some();
+        if let Ok(mark) = self.mark(batch, round)
+            && begun
+        {
+            self.remove(self.names.staged(&mark));
+        }
+        self.tidy();
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        Guarantee {
+            delivery: Delivery::ExactlyOnce,
+            condition: "a directory appears whole, and its `_SUCCESS` says who wrote it",
+        }
+    }
+}
+
+/// The file of a partition.
+fn part(partition: u32) -> String {
+    format!("part-{partition:05}")
+}
+
+/// A mark as it stands in a receipt.
+fn receipt(mark: &Mark) -> Result<Prepared, SinkError> {
+    let line = serde_json::to_vec(mark).map_err(|error| error.to_string());
+    let receipt = line.and_then(|line| Prepared::new(line).map_err(|error| error.to_string()));
+    receipt.map_err(|error| SinkError {
+        message: format!("cannot write a receipt: {error}"),
+        hint: None,
+        lasting: true,
+    })
+}
+
+/// The mark in a receipt.
+fn parse(receipt: &[u8]) -> Option<Mark> {
+    serde_json::from_slice(receipt).ok()
+}
+
+/// The line in a directory's `_SUCCESS`.
+fn success(dir: &Path) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    // Whoever wrote it: no more of it is read than a receipt can have.
+    let most = MAX_RECEIPT_BYTES as u64 + 1;
+    let file = File::open(dir.join(SUCCESS))?;
+    file.take(most).read_to_end(&mut line)?;
+    line.pop_if(|last| *last == b'\n');
+    Ok(line)
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn failed(verb: &str, path: &Path, error: &io::Error) -> SinkError {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space on its disk",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "the sink needs a place that it may write to"
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "a file stands where a directory is to be"
+        }
+        _ => "",
+    };
+    SinkError {
+        message: format!("cannot {verb} `{}`: {error}", path.display()),
+        hint: (!hint.is_empty()).then(|| hint.to_owned()),
+        lasting: false,
+    }
+}
