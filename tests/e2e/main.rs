@@ -11,5 +11,6 @@ mod plugin;
 mod poison;
 mod run;
 mod scenarios;
+mod sinks;
 mod state;
 mod support;
