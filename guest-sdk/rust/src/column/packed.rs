@@ -85,8 +85,11 @@ impl<'a, T: Deserialize<'a>> Read<'a, T> for Packed {
 
 impl<T: Serialize> Write<T> for Packed {
     fn write(builder: &mut PackedBuilder, value: T) -> Result<(), Refusal> {
-        // Structs as maps, so that a value shown as JSON has names in it.
-        let mut serializer = rmp_serde::Serializer::new(&mut builder.data).with_struct_map();
+        // Values are read and shown as JSON: structs are maps, so that there are names in them, and
+        // what serde can write in two ways (an address, a date, a UUID) has its human form.
+        let mut serializer = rmp_serde::Serializer::new(&mut builder.data)
+            .with_struct_map()
+            .with_human_readable();
         let encoded = value.serialize(&mut serializer);
         match encoded {
             Ok(()) => {
@@ -101,13 +104,135 @@ impl<T: Serialize> Write<T> for Packed {
     }
 }
 
-/// Decodes one `MessagePack` value.
+/// Decodes one `MessagePack` value, in which everything has its human form.
 ///
 /// # Errors
 ///
-/// If the bytes are no such value, or one that is nested too deeply.
-pub fn unpack<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, rmp_serde::decode::Error> {
-    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+/// Where the value is no `T`: in which field, what is wanted there, and what was found.
+#[inline]
+pub fn unpack<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes).with_human_readable();
     deserializer.set_max_depth(MAX_DEPTH);
-    T::deserialize(&mut deserializer)
+    T::deserialize(&mut deserializer).map_err(|error| explained::<T>(bytes, &error))
+}
+
+/// Why a value is no `T`. Decodes it a second time, because only a tree of values knows what was
+/// found at the place that does not fit.
+#[cold]
+fn explained<'a, T: Deserialize<'a>>(bytes: &'a [u8], error: &dyn std::fmt::Display) -> String {
+    let mut left = bytes;
+    let Ok(value) = rmpv::decode::read_value_ref_with_max_depth(&mut left, MAX_DEPTH) else {
+        return error.to_string();
+    };
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(value) else {
+        return error.to_string();
+    };
+    let path = error.path().to_string();
+    let rmpv::ext::Error::Syntax(told) = error.inner();
+    let told = in_words(told);
+    match path.as_str() {
+        "." => told,
+        path => format!("field `{path}`: {told}"),
+    }
+}
+
+/// What serde says of a value that does not fit, what is wanted first, so that it stays when a long
+/// value is cut: `invalid type: string "x", expected i64` is `wanted i64, found string "x"`.
+fn in_words(told: &str) -> String {
+    let found = ["invalid type: ", "invalid value: ", "invalid length "]
+        .into_iter()
+        .find_map(|start| told.strip_prefix(start));
+    match found.and_then(|found| found.rsplit_once(", expected ")) {
+        Some((found, wanted)) => format!("wanted {wanted}, found {found}"),
+        None => told.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Payment {
+        ip: IpAddr,
+        amount: i64,
+        note: Option<String>,
+        parts: Vec<u8>,
+    }
+
+    fn json(value: &serde_json::Value) -> Vec<u8> {
+        rmp_serde::to_vec_named(value).unwrap()
+    }
+
+    fn payment(amount: serde_json::Value, parts: serde_json::Value) -> Vec<u8> {
+        json(&serde_json::json!({
+            "ip": "10.0.0.1", "amount": amount, "note": null, "parts": parts
+        }))
+    }
+
+    #[test]
+    fn what_serde_writes_in_two_ways_has_its_human_form_both_ways() {
+        let bytes = payment(5.into(), vec![1, 2].into());
+        let read: Payment = unpack(&bytes).unwrap();
+        assert_eq!(read.ip, IpAddr::from([10, 0, 0, 1]));
+        let mut builder = Packed::builder(Sources::default(), 1);
+        <Packed as Write<Payment>>::write(&mut builder, read).unwrap();
+        let back: BTreeMap<String, serde_json::Value> =
+            rmp_serde::from_slice(&builder.data).unwrap();
+        assert_eq!(back["ip"], "10.0.0.1");
+    }
+
+    #[track_caller]
+    fn check<T: for<'a> Deserialize<'a> + std::fmt::Debug>(value: &[u8], expected: &str) {
+        assert_eq!(unpack::<T>(value).unwrap_err(), expected);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_with_its_field_what_is_wanted_and_what_was_found() {
+        check::<Payment>(
+            &payment("12,50".into(), vec![1].into()),
+            "field `amount`: wanted i64, found string \"12,50\"",
+        );
+        check::<Payment>(
+            &payment(1.into(), serde_json::json!([1, 300])),
+            "field `parts[1]`: wanted u8, found integer `300`",
+        );
+        check::<Payment>(
+            &json(&serde_json::json!({"ip": "x"})),
+            "field `ip`: invalid IP address syntax",
+        );
+        check::<Payment>(
+            &json(&serde_json::json!({"ip": "::1"})),
+            "missing field `amount`",
+        );
+        check::<i64>(&json(&"a".into()), "wanted i64, found string \"a\"");
+        check::<BTreeMap<String, bool>>(
+            &json(&serde_json::json!({"a": true, "b": "yes"})),
+            "field `b`: wanted a boolean, found string \"yes\"",
+        );
+        check::<(i64, String)>(
+            &json(&serde_json::json!([1])),
+            "wanted a tuple of size 2, found 1",
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_value_are_told_as_such() {
+        assert!(unpack::<i64>(&[0xc1]).is_err());
+        assert!(unpack::<i64>(&[]).is_err());
+        assert!(unpack::<Vec<i64>>(&[0x91; 1000]).is_err());
+    }
+
+    #[test]
+    fn a_borrowed_text_is_explained_too() {
+        let bytes = json(&serde_json::json!([1, 2]));
+        let error = unpack::<(&str, i64)>(&bytes).unwrap_err();
+        assert_eq!(
+            error,
+            "field `[0]`: wanted a borrowed string, found integer `1`"
+        );
+    }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod context;
+mod human;
 mod laws;
 mod one_batch;
 mod poison;
@@ -432,5 +433,8 @@ plugin!(
     state::collected,
     state::occurrences,
     state::stamps,
-    state::labels
+    state::labels,
+    human::visit,
+    human::by_address,
+    human::seen
 );
