@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::OpenContext;
-use super::intake::{Inlet, Intake, Received, Receiver};
+use super::bytes::intake::{Inlet, Intake, Received, Receiver};
 use super::pace::Pace;
 use crate::batch::source::SourceError;
 use crate::topology::plan::{GenerateUnit, SourcePlan};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::bytes::lane::{Lane, Share};
+use super::bytes::piece::Piece;
+use super::bytes::rope::{Part, Rope};
 use super::format::Decoder;
-use super::lane::{Lane, Share};
-use super::piece::Piece;
-use super::rope::{Part, Rope};
 use crate::batch::Chunk;
 use crate::batch::source::{Cut, Decoded, Partition, Source, SourceError, SourceStatus};
 use crate::topology::plan::SourcePlan;

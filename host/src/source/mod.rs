@@ -4,9 +4,8 @@
 //! partitions, which workers decode by the source's `format`. The contract is
 //! [`crate::batch::source::Source`].
 //!
-//! The way of a byte: a transport (`socket`, `stdin`, `generate`) fills a `lane` of an `intake`; an
-//! `assembly` finds out what is whole; a cut takes a `stretch` of that, and cuts it into `piece`s.
-//! `files` needs none of that: it knows where its bytes are, and a worker reads them.
+//! A transport that receives (`socket`, `stdin`, `generate`) fills a lane of [`bytes`]; `files` needs
+//! none of that: it knows where its bytes are, and a worker reads them.
 //!
 //! **Invariant:** partitions and chunks are cut by the data alone.
 //! **Invariant:** what is held is bounded by `buffer`, whatever peers send.
@@ -16,21 +15,15 @@
 use crate::batch::source::{Source, SourceError};
 use crate::topology::plan::{SocketMode, SourcePlan, Transport};
 
-mod assembly;
-mod buffer;
+mod bytes;
 mod files;
 mod format;
 mod generate;
-mod intake;
-mod lane;
 pub mod memory;
 mod notice;
 mod pace;
-mod piece;
-mod rope;
 mod socket;
 mod stdin;
-mod stretch;
 #[cfg(test)]
 mod testing;
 

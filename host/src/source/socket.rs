@@ -14,7 +14,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info, warn};
 
 use super::OpenContext;
-use super::intake::{Inlet, Intake, Received, Receiver};
+use super::bytes::intake::{Inlet, Intake, Received, Receiver};
 use crate::batch::source::SourceError;
 use crate::topology::plan::SourcePlan;
 

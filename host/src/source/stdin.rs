@@ -6,8 +6,8 @@ use std::thread;
 use tokio::runtime::Handle;
 
 use super::OpenContext;
-use super::buffer::Stopped;
-use super::intake::{Inlet, Intake, Received, Receiver};
+use super::bytes::buffer::Stopped;
+use super::bytes::intake::{Inlet, Intake, Received, Receiver};
 use crate::batch::source::SourceError;
 use crate::topology::plan::SourcePlan;
 

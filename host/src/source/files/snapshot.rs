@@ -14,9 +14,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::batch::source::{Decoded, Partition, SourceError};
+use crate::source::bytes::piece::Chunks;
+use crate::source::bytes::rope::Part;
 use crate::source::format::{Decoder, Scanner};
-use crate::source::piece::Chunks;
-use crate::source::rope::Part;
 
 /// Bytes read at once.
 const READ_BYTES: u64 = 256 * 1024;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::snapshot::{FilePiece, Reading, Snapshot};
 use crate::batch::source::{Partition, SourceError};
+use crate::source::bytes::stretch::piece_targets;
 use crate::source::format::{Decoder, Scanner, csv, longest};
-use crate::source::stretch::piece_targets;
 
 /// What a batch may still take.
 #[derive(Clone, Copy, Debug)]

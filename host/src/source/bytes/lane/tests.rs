@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::source::stretch::PIECE_BYTES;
+use crate::source::bytes::stretch::PIECE_BYTES;
 use crate::source::testing::{decoded, records};
 use crate::topology::plan::Format;
 

@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 
-use super::format::{Decoder, Scanner};
 use super::rope::{Part, Rope};
+use crate::source::format::{Decoder, Scanner};
 use crate::topology::plan::Format;
 
 /// Bytes of input for which one partition is made, up to the source's `partitions`.

@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::runtime::Handle;
 
 use super::buffer::{Buffer, MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, Stopped};
-use super::format::Decoder;
 use super::lane::{Lane, Share};
-use super::notice::Notice;
-use super::pace::Pace;
 use crate::batch::source::{Cut, EndNotice, Partition, Source, SourceError, SourceStatus};
+use crate::source::format::Decoder;
+use crate::source::notice::Notice;
+use crate::source::pace::Pace;
 use crate::topology::plan::SourcePlan;
 
 /// What a source has received and not cut yet.

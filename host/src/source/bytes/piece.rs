@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::assembly::Assembly;
 use super::buffer::Held;
-use super::format::{Decoder, Rejections};
 use super::rope::{Part, Reason, Rope};
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::source::{Decoded, Partition, SourceError};
+use crate::source::format::{Decoder, Rejections};
 
 /// A partition whose bytes are in memory.
 pub struct Piece {

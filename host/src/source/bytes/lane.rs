@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 use super::assembly::Assembly;
 use super::buffer::{self, Block, Held, Stopped};
-use super::format::{Decoder, csv};
 use super::piece::Piece;
 use super::rope::{Part, Reason, Rope};
 use crate::batch::source::Partition;
+use crate::source::format::{Decoder, csv};
 
 #[cfg(test)]
 mod tests;

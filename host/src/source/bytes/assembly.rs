@@ -6,9 +6,9 @@
 
 use bytes::Bytes;
 
-use super::format::{Decoder, Scanner, longest};
 use super::rope::{Part, Reason, Rope};
 use super::stretch::Stretch;
+use crate::source::format::{Decoder, Scanner, longest};
 
 /// Bytes of one connection or file on their way to be records.
 #[derive(Debug)]
