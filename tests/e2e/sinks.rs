@@ -127,6 +127,45 @@ fn a_job_whose_output_is_full_ends_at_the_first_signal_and_says_what_is_missing(
 }
 
 #[test]
+fn a_job_whose_output_nobody_reads_ends_at_the_first_signal_too() {
+    let folder = Folder::new();
+    let (listener, source) = server();
+    let topology = folder.topology(&format!(
+        "[topology]\nbatch = \"100ms\"\n[source.lines]\n{source}\n\
+         [sink.out]\nfrom = \"lines\"\ntype = \"print\"\n"
+    ));
+    let mut child = dshost()
+        .arg("run")
+        .arg(&topology)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let unread = child.stdout.take();
+    let running = Running { child };
+    let mut peer = accept(&listener);
+    // More than a pipe holds.
+    let mut line = vec![b'x'; 1 << 20];
+    line.push(b'\n');
+    peer.write_all(&line).unwrap();
+    crate::support::wait_for("the line to be committed", || {
+        let status = output(dshost().args(["status", "--json"]).arg(&topology));
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).ok()?;
+        let records = status["operators"][0]["output"].as_u64()?;
+        (records > 0).then_some(())
+    });
+    running.signal(libc::SIGTERM);
+    let output = finish(running);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_said(
+        &said,
+        &["sink `out` has not published ", ", and does not answer"],
+    );
+    drop(unread);
+}
+
+#[test]
 fn prints_stand_in_the_order_of_the_file_batch_by_batch() {
     let folder = Folder::new();
     let (listener, source) = server();

@@ -31,7 +31,7 @@ use crate::batch::BatchTime;
 use crate::batch::sink::Incarnation;
 use crate::observe::status::Status;
 use crate::plugin;
-use crate::sink::lane::{LaneOptions, NamedSink, Notice, SinkLanes};
+use crate::sink::lane::{LaneNews, LaneOptions, NamedSink, SinkLanes};
 use crate::sink::observe::Observed;
 use crate::sink::print::Output;
 use crate::source::OpenContext;
@@ -196,15 +196,21 @@ pub(super) fn recover(
             error,
         })
     });
-    newest.try_fold(None, |newest, other| Ok(newest.max(other?)))
+    let newest: Option<BatchTime> = newest.try_fold(None, |newest, other| {
+        other.map(|other| std::cmp::max(newest, other))
+    })?;
+    if let Some(batch) = newest {
+        info!(%batch, "going on after the newest batch that is published");
+    }
+    Ok(newest)
 }
 
-/// Tells the job of what the lanes notice.
-fn told_to(mail: Mail) -> impl Fn(Notice) + Send + Sync + 'static {
-    move |notice| {
-        mail.tell(match notice {
-            Notice::Published(batch) => Event::Published(batch),
-            Notice::Lost => Event::Failing,
+/// Tells the job what the lanes tell.
+fn told_to(mail: Mail) -> impl Fn(LaneNews) + Send + Sync + 'static {
+    move |news| {
+        mail.tell(match news {
+            LaneNews::Published(batch) => Event::Published(batch),
+            LaneNews::Lost => Event::Failing,
         });
     }
 }

@@ -19,7 +19,7 @@ pub mod observe;
 pub mod print;
 pub mod text_files;
 
-use lane::{NamedSink, Turn};
+use lane::{NamedSink, PublishQueue};
 use observe::{Observed, Observer};
 use print::{Output, Print};
 use text_files::TextFiles;
@@ -38,22 +38,23 @@ pub struct OpenContext {
 /// Makes the sink of a plan. Nothing is touched before it recovers.
 #[must_use]
 pub fn open(plan: &SinkPlan, context: &OpenContext) -> NamedSink {
-    let (sink, turn): (Arc<dyn Sink>, Turn) = match &plan.target {
+    let (sink, queue): (Arc<dyn Sink>, PublishQueue) = match &plan.target {
         Target::Print { count } => {
             let print = Print::new(*count, Arc::clone(&context.output));
-            (Arc::new(print), Turn::Console)
+            (Arc::new(print), PublishQueue::Console)
         }
         Target::TextFiles { prefix, suffix } => {
-            let names = text_files::Names::new(&context.dir, prefix.clone(), suffix.as_deref());
-            (Arc::new(TextFiles::new(names)), Turn::Own)
+            let names =
+                text_files::DirectoryNames::new(&context.dir, prefix.clone(), suffix.as_deref());
+            (Arc::new(TextFiles::new(names)), PublishQueue::Own)
         }
         Target::Observe => {
             let observer = Observer::new(&plan.name, context.observed.clone());
-            (Arc::new(observer), Turn::Own)
+            (Arc::new(observer), PublishQueue::Own)
         }
     };
     let name = plan.name.clone();
-    NamedSink { name, sink, turn }
+    NamedSink { name, sink, queue }
 }
 
 #[cfg(test)]
@@ -80,7 +81,7 @@ mod tests {
             open(&plan, &context)
         };
         let print = open(Target::Print { count: 1 });
-        assert_eq!(print.turn, Turn::Console);
+        assert_eq!(print.queue, PublishQueue::Console);
         let files = open(Target::TextFiles {
             prefix: Some(dir.path().join("out/counts")),
             suffix: None,

@@ -7,20 +7,20 @@ use crate::batch::sink::{Delivery, Guarantee, Incarnation, Prepared, Sink, SinkE
 use crate::batch::{BatchTime, Chunk, Round};
 
 /// The chunks of each partition that is not empty, in partition order.
-type Seen = Vec<Vec<Chunk>>;
+type SeenChunks = Vec<Vec<Chunk>>;
 
 /// A batch's chunks by partition.
 type ByPartition = BTreeMap<u32, Vec<Chunk>>;
 
 /// What observers saw; clones share it.
 #[derive(Clone, Default)]
-pub struct Observed(Arc<Mutex<HashMap<(String, BatchTime), Seen>>>);
+pub struct Observed(Arc<Mutex<HashMap<(String, BatchTime), SeenChunks>>>);
 
 impl Observed {
     /// Takes what the observer called `name` saw of a batch: the chunks of each partition that was
     /// not empty, in partition order. None if the stream did not fire.
     #[must_use]
-    pub fn take(&self, name: &str, batch: BatchTime) -> Option<Seen> {
+    pub fn take(&self, name: &str, batch: BatchTime) -> Option<SeenChunks> {
         locked(&self.0).remove(&(name.to_owned(), batch))
     }
 }

@@ -237,8 +237,11 @@ impl Rehearsal {
                 performance.texts.insert(name.clone(), text);
             }
             Target::TextFiles { prefix, suffix } => {
-                let names =
-                    text_files::Names::new(self.folder.path(), prefix.clone(), suffix.as_deref());
+                let names = text_files::DirectoryNames::new(
+                    self.folder.path(),
+                    prefix.clone(),
+                    suffix.as_deref(),
+                );
                 let text = published
                     .map_err(|error| error.to_string())
                     .and_then(|()| joined(&names.published(time)).map_err(|e| e.to_string()));

@@ -16,7 +16,7 @@ pub const MAX_LAG: usize = 8;
 
 /// What is told while batches are published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum LaneNews {
     /// The batch is visible in all its sinks, and so is every one before it. Told in order.
     Published(BatchTime),
     /// A sink is lost: what it has not published never will be.
@@ -97,13 +97,13 @@ impl PublishError {
 
 /// What is open, shared by all threads that hand over, publish or wait.
 pub(super) struct Ledger {
-    state: Mutex<State>,
+    state: Mutex<Book>,
     changed: Condvar,
     patience: Duration,
-    tell: Box<dyn Fn(Notice) + Send + Sync>,
+    tell: Box<dyn Fn(LaneNews) + Send + Sync>,
 }
 
-struct State {
+struct Book {
     /// Committed batches that some queue has not published, oldest first.
     open: VecDeque<OpenBatch>,
     queues: Vec<Progress>,
@@ -141,7 +141,7 @@ impl Ledger {
         queues: usize,
         staging: usize,
         patience: Duration,
-        tell: Box<dyn Fn(Notice) + Send + Sync>,
+        tell: Box<dyn Fn(LaneNews) + Send + Sync>,
     ) -> Self {
         let progress = || Progress {
             waiting: VecDeque::new(),
@@ -152,7 +152,7 @@ impl Ledger {
             ended: false,
         };
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(Book {
                 open: VecDeque::new(),
                 queues: std::iter::repeat_with(progress).take(queues).collect(),
                 staging,
@@ -165,7 +165,7 @@ impl Ledger {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Book> {
         // Nothing is left half done under this lock, so a panic elsewhere does not matter here.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -266,7 +266,7 @@ impl Ledger {
 
     /// How long to wait for one that got on at `moved`; none: no longer. For ever while the job
     /// runs.
-    fn left(&self, state: &State, moved: Option<Instant>) -> Option<Duration> {
+    fn left(&self, state: &Book, moved: Option<Instant>) -> Option<Duration> {
         let Some(stopping) = state.stopping else {
             return Some(Duration::MAX);
         };
@@ -276,7 +276,7 @@ impl Ledger {
             .filter(|left| !left.is_zero())
     }
 
-    fn wait<'s>(&self, state: MutexGuard<'s, State>, left: Duration) -> MutexGuard<'s, State> {
+    fn wait<'s>(&self, state: MutexGuard<'s, Book>, left: Duration) -> MutexGuard<'s, Book> {
         if left == Duration::MAX {
             let woken = self.changed.wait(state);
             return woken.unwrap_or_else(PoisonError::into_inner);
@@ -306,7 +306,7 @@ impl Ledger {
     ) -> bool {
         let mut state = self.lock();
         state.queues[queue].error = Some(error);
-        let same = |state: &mut State| !state.given_up && state.stopping.is_some() == *hurried;
+        let same = |state: &mut Book| !state.given_up && state.stopping.is_some() == *hurried;
         let woken = self.changed.wait_timeout_while(state, pause, same);
         let state = woken.unwrap_or_else(PoisonError::into_inner).0;
         *hurried = state.stopping.is_some();
@@ -334,7 +334,7 @@ impl Ledger {
         let mut state = self.lock();
         state.queues[queue].error = Some(error);
         state.queues[queue].lost = true;
-        (self.tell)(Notice::Lost);
+        (self.tell)(LaneNews::Lost);
         self.changed.notify_all();
     }
 
@@ -351,9 +351,9 @@ impl Ledger {
     }
 
     /// Tells of the oldest batches that no queue has to publish any more.
-    fn tell_published(&self, state: &mut State) {
+    fn tell_published(&self, state: &mut Book) {
         while let Some(done) = state.open.pop_front_if(|open| open.left == 0) {
-            (self.tell)(Notice::Published(done.batch));
+            (self.tell)(LaneNews::Published(done.batch));
         }
     }
 }

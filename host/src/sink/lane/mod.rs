@@ -32,10 +32,10 @@ use crate::batch::sink::{SinkError, Staged};
 use crate::batch::{BatchTime, Chunk, Round};
 use ledger::Ledger;
 use publisher::Publisher;
-use stager::{Answer, Order, Stager};
+use stager::{SinkVote, StageOrder, Stager};
 
-pub use ledger::{LostSink, MAX_LAG, Notice, PublishError, Unpublished};
-pub use named::{NamedSink, Receipt, Turn};
+pub use ledger::{LaneNews, LostSink, MAX_LAG, PublishError, Unpublished};
+pub use named::{NamedSink, PublishQueue, Receipt};
 
 /// How long a sink that gets no further is waited for once the job is to stop. Shorter than what
 /// supervisors wait for a process (30 s in Kubernetes), so that it can be told.
@@ -89,7 +89,7 @@ impl SinkLanes {
     pub fn start(
         sinks: Vec<NamedSink>,
         options: LaneOptions,
-        tell: impl Fn(Notice) + Send + Sync + 'static,
+        tell: impl Fn(LaneNews) + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let (queues, count) = queues(&sinks);
         let LaneOptions { flow, patience } = options;
@@ -120,7 +120,7 @@ impl SinkLanes {
     ///
     /// The lane has ended, because the sink panicked.
     pub fn stage(&self, sink: usize, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {
-        let order = Order::Stage {
+        let order = StageOrder::Stage {
             at,
             chunk: chunk.clone(),
             held: self.flow.hold(chunk.size()),
@@ -147,7 +147,7 @@ impl SinkLanes {
         let (answer, answers) = channel();
         for &sink in firing {
             let answer = answer.clone();
-            self.stagers[sink].ask(Order::Prepare {
+            self.stagers[sink].ask(StageOrder::Prepare {
                 batch,
                 round,
                 answer,
@@ -175,7 +175,7 @@ impl SinkLanes {
     }
 
     /// The names of the sinks that have not answered.
-    fn unheard(&self, firing: &[usize], given: &[Answer]) -> String {
+    fn unheard(&self, firing: &[usize], given: &[SinkVote]) -> String {
         let unheard = firing
             .iter()
             .filter(|&&sink| given.iter().all(|answer| answer.sink != sink));
@@ -188,7 +188,7 @@ impl SinkLanes {
         &self,
         batch: BatchTime,
         firing: &[usize],
-        mut given: Vec<Answer>,
+        mut given: Vec<SinkVote>,
     ) -> Result<Vec<Receipt>, LostSink> {
         let mut receipts = Vec::with_capacity(firing.len());
         let mut first = None;
@@ -213,7 +213,7 @@ impl SinkLanes {
     /// Forgets what any sink has staged for a batch in a round.
     pub fn discard(&self, batch: BatchTime, round: Round) {
         for stager in &self.stagers {
-            stager.ask(Order::Discard { batch, round });
+            stager.ask(StageOrder::Discard { batch, round });
         }
     }
 
@@ -253,7 +253,7 @@ impl SinkLanes {
     /// order of the plan; the log has the others.
     pub fn finish(&self) -> Result<(), PublishError> {
         self.stagers.iter().for_each(|stager| {
-            stager.ask(Order::End);
+            stager.ask(StageOrder::End);
         });
         self.publishers.iter().for_each(Publisher::end);
         self.ledger.wait_for_end();
@@ -270,12 +270,12 @@ fn queues(sinks: &[NamedSink]) -> (Vec<usize>, usize) {
     let mut count = 0;
     let mut console = None;
     let queues = sinks.iter().map(|sink| {
-        if let (Turn::Console, Some(shared)) = (sink.turn, console) {
+        if let (PublishQueue::Console, Some(shared)) = (sink.queue, console) {
             return shared;
         }
         let queue = count;
         count += 1;
-        if sink.turn == Turn::Console {
+        if sink.queue == PublishQueue::Console {
             console = Some(queue);
         }
         queue

@@ -11,17 +11,17 @@ pub struct NamedSink {
     pub name: String,
     /// The sink.
     pub sink: Arc<dyn Sink>,
-    /// With whom it publishes in turn.
-    pub turn: Turn,
+    /// Where it waits for its turn to publish.
+    pub queue: PublishQueue,
 }
 
-/// Whether a sink's output is mixed with that of others.
+/// In which queue a sink's committed batches wait to be published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// It has a place of its own and publishes as soon as it can.
+pub enum PublishQueue {
+    /// One of its own: it publishes as soon as it can.
     Own,
-    /// It shows its batches on the console, where the sinks that do so take turns: batch by batch,
-    /// and within a batch in the order of the topology.
+    /// That of all sinks that show their batches on the console: batch by batch, and within a batch
+    /// in the order of the topology.
     Console,
 }
 

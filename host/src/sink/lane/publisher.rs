@@ -19,7 +19,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-enum Order {
+enum PublishOrder {
     /// Make a batch visible in these sinks, one after the other.
     Publish(BatchTime, Vec<Receipt>),
     /// No more will come.
@@ -28,7 +28,7 @@ enum Order {
 
 /// The way to the publishing thread of one sink, or of those that take turns on the console.
 pub(super) struct Publisher {
-    orders: Sender<Order>,
+    orders: Sender<PublishOrder>,
 }
 
 impl Publisher {
@@ -44,7 +44,7 @@ impl Publisher {
     ) -> std::io::Result<Self> {
         let (orders, heard) = channel();
         let sinks = sinks.to_vec();
-        let worker = Worker {
+        let worker = PublishingThread {
             queue,
             sinks,
             ledger,
@@ -58,23 +58,23 @@ impl Publisher {
     /// Hands over a batch that the ledger has entered for this queue.
     pub(super) fn publish(&self, batch: BatchTime, receipts: Vec<Receipt>) {
         // A thread that has ended has lost its sink: the ledger says so.
-        let _ = self.orders.send(Order::Publish(batch, receipts));
+        let _ = self.orders.send(PublishOrder::Publish(batch, receipts));
     }
 
     /// The thread ends behind what it was given.
     pub(super) fn end(&self) {
-        let _ = self.orders.send(Order::End);
+        let _ = self.orders.send(PublishOrder::End);
     }
 }
 
-struct Worker {
+struct PublishingThread {
     queue: usize,
     /// All sinks of the job.
     sinks: Vec<NamedSink>,
     ledger: Arc<Ledger>,
 }
 
-impl Drop for Worker {
+impl Drop for PublishingThread {
     /// Also where a sink panics: nobody waits for ever.
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -91,14 +91,14 @@ impl Drop for Worker {
     }
 }
 
-impl Worker {
-    fn run(self, orders: &Receiver<Order>) {
-        while let Ok(Order::Publish(batch, receipts)) = orders.recv() {
+impl PublishingThread {
+    fn run(self, orders: &Receiver<PublishOrder>) {
+        while let Ok(PublishOrder::Publish(batch, receipts)) = orders.recv() {
             for receipt in &receipts {
                 match self.publish_at_last(batch, receipt) {
-                    Outcome::Published => {}
-                    Outcome::Lost(error) => return self.ledger.lost(self.queue, error),
-                    Outcome::GivenUp => return,
+                    Fate::Published => {}
+                    Fate::Lost(error) => return self.ledger.lost(self.queue, error),
+                    Fate::GivenUp => return,
                 }
             }
             self.ledger.published(self.queue);
@@ -106,20 +106,20 @@ impl Worker {
     }
 
     /// Tries until it works, or never will, or nobody waits for it any more.
-    fn publish_at_last(&self, batch: BatchTime, Receipt { sink, what }: &Receipt) -> Outcome {
+    fn publish_at_last(&self, batch: BatchTime, Receipt { sink, what }: &Receipt) -> Fate {
         let NamedSink { name, sink, .. } = &self.sinks[*sink];
         self.ledger.tries(self.queue, name);
         let (mut pause, mut hurried, mut failed) = (FIRST_PAUSE, false, false);
         while let Err(error) = sink.publish(batch, what) {
             if error.lasting {
-                return Outcome::Lost(error);
+                return Fate::Lost(error);
             }
             let SinkError { message, hint, .. } = &error;
             warn!(sink = name, %batch, ?pause, hint, "cannot publish, trying again: {message}");
             failed = true;
             let before = hurried;
             if !self.ledger.pause(self.queue, error, pause, &mut hurried) {
-                return Outcome::GivenUp;
+                return Fate::GivenUp;
             }
             pause = if hurried == before {
                 (pause * 2).min(LONGEST_PAUSE)
@@ -130,11 +130,11 @@ impl Worker {
         if failed {
             info!(sink = name, %batch, "published after all");
         }
-        Outcome::Published
+        Fate::Published
     }
 }
 
-enum Outcome {
+enum Fate {
     Published,
     Lost(SinkError),
     GivenUp,

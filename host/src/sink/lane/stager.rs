@@ -14,13 +14,17 @@ use crate::batch::sink::{Prepared, SinkError, Staged};
 use crate::batch::{BatchTime, Chunk, Round};
 
 /// What a sink says to `prepare`.
-pub(super) struct Answer {
+pub(super) struct SinkVote {
     /// The sink's index in the plan.
     pub(super) sink: usize,
     pub(super) result: Result<Prepared, SinkError>,
 }
 
-pub(super) enum Order {
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all orders are of the largest kind"
+)]
+pub(super) enum StageOrder {
     Stage {
         at: Staged,
         chunk: Chunk,
@@ -30,7 +34,7 @@ pub(super) enum Order {
     Prepare {
         batch: BatchTime,
         round: Round,
-        answer: Sender<Answer>,
+        answer: Sender<SinkVote>,
     },
     Discard {
         batch: BatchTime,
@@ -42,7 +46,7 @@ pub(super) enum Order {
 
 /// The way to the staging thread of a sink.
 pub(super) struct Stager {
-    orders: Sender<Order>,
+    orders: Sender<StageOrder>,
 }
 
 impl Stager {
@@ -57,7 +61,7 @@ impl Stager {
         ledger: Arc<Ledger>,
     ) -> std::io::Result<Self> {
         let (orders, heard) = channel();
-        let worker = Worker {
+        let worker = StagingThread {
             index,
             sink,
             ledger,
@@ -71,12 +75,12 @@ impl Stager {
     }
 
     /// Asks for something. False: the thread has ended, because the sink panicked.
-    pub(super) fn ask(&self, order: Order) -> bool {
+    pub(super) fn ask(&self, order: StageOrder) -> bool {
         self.orders.send(order).is_ok()
     }
 }
 
-struct Worker {
+struct StagingThread {
     index: usize,
     sink: NamedSink,
     ledger: Arc<Ledger>,
@@ -86,36 +90,36 @@ struct Worker {
     failed: Option<(Round, SinkError)>,
 }
 
-impl Drop for Worker {
+impl Drop for StagingThread {
     /// Also where the sink panics: nobody waits for ever.
     fn drop(&mut self) {
         self.ledger.staging_ended();
     }
 }
 
-impl Worker {
-    fn run(mut self, orders: &Receiver<Order>) {
+impl StagingThread {
+    fn run(mut self, orders: &Receiver<StageOrder>) {
         while let Ok(order) = orders.recv() {
             match order {
-                Order::Stage { at, chunk, held } => {
+                StageOrder::Stage { at, chunk, held } => {
                     self.stage(at, &chunk);
                     drop(chunk);
                     drop(held);
                 }
-                Order::Prepare {
+                StageOrder::Prepare {
                     batch,
                     round,
                     answer,
                 } => {
                     let (sink, result) = (self.index, self.prepare(batch, round));
                     // Who asked may have lost patience.
-                    let _ = answer.send(Answer { sink, result });
+                    let _ = answer.send(SinkVote { sink, result });
                 }
-                Order::Discard { batch, round } => {
+                StageOrder::Discard { batch, round } => {
                     self.sink.sink.discard(batch, round);
                     self.over = round;
                 }
-                Order::End => return,
+                StageOrder::End => return,
             }
         }
     }

@@ -130,31 +130,29 @@ impl Sink for Double {
     }
 }
 
+/// Says which of a double's calls does something.
+type Set = fn(&mut Double, Does);
+
+/// A double: its name, its queue, which of its calls does something.
+type Part = (&'static str, PublishQueue, Set);
+
 /// Lanes of doubles.
-struct Bench {
+struct Sinks {
     lanes: Arc<SinkLanes>,
     said: Receiver<String>,
-    told: Receiver<Notice>,
+    told: Receiver<LaneNews>,
     flow: Flow,
 }
 
-impl Bench {
-    fn new<const N: usize>(
-        sinks: [(&'static str, Turn, fn(&mut Double, Does)); N],
-        does: &Does,
-    ) -> Self {
+impl Sinks {
+    fn new<const N: usize>(sinks: [Part; N], does: &Does) -> Self {
         Self::with_patience(LONG, sinks, does)
     }
 
-    /// Each sink has a name, a turn, and says which of its calls does what `does` says.
-    fn with_patience<const N: usize>(
-        patience: Duration,
-        sinks: [(&'static str, Turn, fn(&mut Double, Does)); N],
-        does: &Does,
-    ) -> Self {
+    fn with_patience<const N: usize>(patience: Duration, sinks: [Part; N], does: &Does) -> Self {
         let (say, said) = channel();
         let (tell, told) = channel();
-        let sinks = sinks.map(|(name, turn, set)| {
+        let sinks = sinks.map(|(name, queue, set)| {
             let mut double = Double {
                 name,
                 said: say.clone(),
@@ -166,7 +164,7 @@ impl Bench {
             NamedSink {
                 name: name.to_owned(),
                 sink: Arc::new(double),
-                turn,
+                queue,
             }
         });
         let flow = Flow::default();
@@ -234,62 +232,68 @@ fn at(round: Round, sequence: u32) -> Staged {
     }
 }
 
-fn published(batches: impl IntoIterator<Item = i64>) -> Vec<Notice> {
-    let notice = |batch| Notice::Published(BatchTime(batch));
+fn published(batches: impl IntoIterator<Item = i64>) -> Vec<LaneNews> {
+    let notice = |batch| LaneNews::Published(BatchTime(batch));
     batches.into_iter().map(notice).collect()
 }
 
 #[test]
 fn a_sink_that_fails_is_tried_again_unless_it_is_lost() {
-    let bench = Bench::new([("out", Turn::Own, publishing)], &Does::fails(2));
-    assert!(bench.publish(1));
-    assert_eq!(bench.lanes.finish(), Ok(()));
-    assert_eq!(bench.told.try_iter().collect::<Vec<_>>(), published([1]));
+    let sinks = Sinks::new([("out", PublishQueue::Own, publishing)], &Does::fails(2));
+    assert!(sinks.publish(1));
+    assert_eq!(sinks.lanes.finish(), Ok(()));
+    assert_eq!(sinks.told.try_iter().collect::<Vec<_>>(), published([1]));
 
-    let bench = Bench::new([("out", Turn::Own, publishing)], &Does::FailsForGood);
+    let sinks = Sinks::new(
+        [("out", PublishQueue::Own, publishing)],
+        &Does::FailsForGood,
+    );
     // The loss may be known at once.
-    let _ = bench.publish(1);
-    let error = bench.lanes.finish().unwrap_err();
+    let _ = sinks.publish(1);
+    let error = sinks.lanes.finish().unwrap_err();
     assert_eq!(error.to_string(), "sink `out` failed: cannot publish 1");
-    assert_eq!(bench.told.try_iter().collect::<Vec<_>>(), [Notice::Lost]);
-    assert!(!bench.publish(2), "nothing more is published");
+    assert_eq!(sinks.told.try_iter().collect::<Vec<_>>(), [LaneNews::Lost]);
+    assert!(!sinks.publish(2), "nothing more is published");
 }
 
 #[test]
 fn a_sink_that_panics_is_lost() {
-    let bench = Bench::new([("out", Turn::Own, publishing)], &Does::Panics);
-    let _ = bench.publish(1);
-    let error = bench.lanes.finish().unwrap_err();
+    let sinks = Sinks::new([("out", PublishQueue::Own, publishing)], &Does::Panics);
+    let _ = sinks.publish(1);
+    let error = sinks.lanes.finish().unwrap_err();
     assert_eq!(error.to_string(), "sink `out` failed: it panicked");
 
-    let bench = Bench::new([("out", Turn::Own, preparing)], &Does::Panics);
-    let error = bench.lanes.prepare(BatchTime(1), 1, &[0]).unwrap_err();
+    let sinks = Sinks::new([("out", PublishQueue::Own, preparing)], &Does::Panics);
+    let error = sinks.lanes.prepare(BatchTime(1), 1, &[0]).unwrap_err();
     assert_eq!(error.to_string(), "sink `out` failed: it does not answer");
-    assert_eq!(bench.lanes.finish(), Ok(()), "and nobody waits for it");
+    assert_eq!(sinks.lanes.finish(), Ok(()), "and nobody waits for it");
 }
 
 #[test]
 fn a_dead_sink_holds_back_only_itself_until_it_lags() {
     let gate = Arc::new(Gate::default());
-    let bench = Bench::new(
-        [("dead", Turn::Own, publishing), ("live", Turn::Own, plain)],
+    let sinks = Sinks::new(
+        [
+            ("dead", PublishQueue::Own, publishing),
+            ("live", PublishQueue::Own, plain),
+        ],
         &Does::Waits(Arc::clone(&gate)),
     );
     let lag = i64::try_from(MAX_LAG).unwrap();
     for batch in 1..=lag {
-        assert!(bench.publish(batch), "nobody waits");
+        assert!(sinks.publish(batch), "nobody waits");
     }
-    bench.hear(&format!("live publish {lag}"));
-    let (lanes, receipts) = (Arc::clone(&bench.lanes), bench.receipts());
+    sinks.hear(&format!("live publish {lag}"));
+    let (lanes, receipts) = (Arc::clone(&sinks.lanes), sinks.receipts());
     let next = std::thread::spawn(move || lanes.publish(BatchTime(lag + 1), receipts));
-    bench.hear(&format!("live publish {}", lag + 1));
+    sinks.hear(&format!("live publish {}", lag + 1));
     assert!(!next.is_finished(), "the executor waits now");
-    assert_eq!(bench.told.try_iter().next(), None, "not in all sinks");
+    assert_eq!(sinks.told.try_iter().next(), None, "not in all sinks");
     gate.open();
     assert!(next.join().unwrap());
-    assert_eq!(bench.lanes.finish(), Ok(()));
+    assert_eq!(sinks.lanes.finish(), Ok(()));
     assert_eq!(
-        bench.told.try_iter().collect::<Vec<_>>(),
+        sinks.told.try_iter().collect::<Vec<_>>(),
         published(1..=lag + 1)
     );
 }
@@ -297,20 +301,20 @@ fn a_dead_sink_holds_back_only_itself_until_it_lags() {
 #[test]
 fn staging_waits_for_nobody_and_counts_as_in_flight() {
     let gate = Arc::new(Gate::default());
-    let bench = Bench::new(
-        [("out", Turn::Own, staging)],
+    let sinks = Sinks::new(
+        [("out", PublishQueue::Own, staging)],
         &Does::Waits(Arc::clone(&gate)),
     );
     let chunk = Chunk::single(Column::int64([1, 2, 3]));
     for sequence in 0..3 {
-        bench.lanes.stage(0, at(1, sequence), &chunk).unwrap();
+        sinks.lanes.stage(0, at(1, sequence), &chunk).unwrap();
     }
-    assert_eq!(bench.flow.bytes(), 3 * chunk.size());
+    assert_eq!(sinks.flow.bytes(), 3 * chunk.size());
     gate.open();
-    bench.lanes.prepare(BatchTime(1000), 1, &[0]).unwrap();
-    assert_eq!(bench.flow.bytes(), 0);
+    sinks.lanes.prepare(BatchTime(1000), 1, &[0]).unwrap();
+    assert_eq!(sinks.flow.bytes(), 0);
     assert_eq!(
-        bench.heard(),
+        sinks.heard(),
         [
             "out stage 0 in 1",
             "out stage 1 in 1",
@@ -323,22 +327,22 @@ fn staging_waits_for_nobody_and_counts_as_in_flight() {
 #[test]
 fn a_discard_comes_behind_what_was_staged_and_nothing_of_its_round_after_it() {
     let gate = Arc::new(Gate::default());
-    let bench = Bench::new(
-        [("out", Turn::Own, staging)],
+    let sinks = Sinks::new(
+        [("out", PublishQueue::Own, staging)],
         &Does::Waits(Arc::clone(&gate)),
     );
     let chunk = Chunk::single(Column::int64([1]));
     let stage = |round, sequence| {
-        bench.lanes.stage(0, at(round, sequence), &chunk).unwrap();
+        sinks.lanes.stage(0, at(round, sequence), &chunk).unwrap();
     };
     stage(1, 0);
-    bench.lanes.discard(BatchTime(1000), 1);
+    sinks.lanes.discard(BatchTime(1000), 1);
     stage(1, 1);
     stage(2, 0);
     gate.open();
-    bench.lanes.prepare(BatchTime(1000), 2, &[0]).unwrap();
+    sinks.lanes.prepare(BatchTime(1000), 2, &[0]).unwrap();
     assert_eq!(
-        bench.heard(),
+        sinks.heard(),
         [
             "out stage 0 in 1",
             "out discard 1",
@@ -350,44 +354,47 @@ fn a_discard_comes_behind_what_was_staged_and_nothing_of_its_round_after_it() {
 
 #[test]
 fn what_goes_wrong_in_staging_is_told_by_prepare_and_over_with_the_round() {
-    let bench = Bench::new([("out", Turn::Own, staging)], &Does::fails(1));
+    let sinks = Sinks::new([("out", PublishQueue::Own, staging)], &Does::fails(1));
     let chunk = Chunk::single(Column::int64([1]));
     for sequence in 0..2 {
-        bench.lanes.stage(0, at(1, sequence), &chunk).unwrap();
+        sinks.lanes.stage(0, at(1, sequence), &chunk).unwrap();
     }
-    let error = bench.lanes.prepare(BatchTime(1000), 1, &[0]).unwrap_err();
+    let error = sinks.lanes.prepare(BatchTime(1000), 1, &[0]).unwrap_err();
     assert_eq!(error.to_string(), "sink `out` failed: cannot stage 0 in 1");
-    bench.lanes.discard(BatchTime(1000), 1);
-    bench.lanes.stage(0, at(2, 0), &chunk).unwrap();
-    let receipts = bench.lanes.prepare(BatchTime(1000), 2, &[0]).unwrap();
-    assert_eq!(receipts, bench.receipts());
+    sinks.lanes.discard(BatchTime(1000), 1);
+    sinks.lanes.stage(0, at(2, 0), &chunk).unwrap();
+    let receipts = sinks.lanes.prepare(BatchTime(1000), 2, &[0]).unwrap();
+    assert_eq!(receipts, sinks.receipts());
     assert_eq!(
-        bench.heard(),
+        sinks.heard(),
         ["out discard 1", "out stage 0 in 2", "out prepare 2"]
     );
 }
 
 #[test]
 fn sinks_prepare_side_by_side_and_their_receipts_stand_in_order() {
-    let bench = Bench::new(
-        [("a", Turn::Own, preparing), ("b", Turn::Own, preparing)],
+    let sinks = Sinks::new(
+        [
+            ("a", PublishQueue::Own, preparing),
+            ("b", PublishQueue::Own, preparing),
+        ],
         &Does::Meets(Arc::new(Barrier::new(2))),
     );
-    let receipts = bench.lanes.prepare(BatchTime(1), 1, &[0, 1]).unwrap();
-    assert_eq!(receipts, bench.receipts());
+    let receipts = sinks.lanes.prepare(BatchTime(1), 1, &[0, 1]).unwrap();
+    assert_eq!(receipts, sinks.receipts());
 }
 
 #[test]
 fn of_several_sinks_that_cannot_prepare_the_first_is_told() {
-    let bench = Bench::new(
+    let sinks = Sinks::new(
         [
-            ("a", Turn::Own, plain),
-            ("b", Turn::Own, preparing),
-            ("c", Turn::Own, preparing),
+            ("a", PublishQueue::Own, plain),
+            ("b", PublishQueue::Own, preparing),
+            ("c", PublishQueue::Own, preparing),
         ],
         &Does::FailsForGood,
     );
-    let error = bench
+    let error = sinks
         .lanes
         .prepare(BatchTime(1), 1, &[0, 1, 2])
         .unwrap_err();
@@ -397,21 +404,21 @@ fn of_several_sinks_that_cannot_prepare_the_first_is_told() {
 #[test]
 fn sinks_of_one_console_take_turns_and_hold_back_no_other() {
     let gate = Arc::new(Gate::default());
-    let bench = Bench::new(
+    let sinks = Sinks::new(
         [
-            ("first", Turn::Console, publishing),
-            ("files", Turn::Own, plain),
-            ("second", Turn::Console, plain),
+            ("first", PublishQueue::Console, publishing),
+            ("files", PublishQueue::Own, plain),
+            ("second", PublishQueue::Console, plain),
         ],
         &Does::Waits(Arc::clone(&gate)),
     );
-    assert!(bench.publish(1));
-    assert!(bench.publish(2));
-    bench.hear("files publish 2");
+    assert!(sinks.publish(1));
+    assert!(sinks.publish(2));
+    sinks.hear("files publish 2");
     gate.open();
-    assert_eq!(bench.lanes.finish(), Ok(()));
+    assert_eq!(sinks.lanes.finish(), Ok(()));
     assert_eq!(
-        bench.heard(),
+        sinks.heard(),
         [
             "first publish 1",
             "second publish 1",
@@ -426,15 +433,15 @@ fn a_sink_that_gets_no_further_is_given_up_once_the_job_is_to_stop() {
     let patience = Duration::from_millis(20);
     let unpublished = |does: &Does| {
         let sinks = [
-            ("dead", Turn::Own, publishing as fn(&mut Double, Does)),
-            ("live", Turn::Own, plain),
+            ("dead", PublishQueue::Own, publishing as Set),
+            ("live", PublishQueue::Own, plain),
         ];
-        let bench = Bench::with_patience(patience, sinks, does);
-        assert!(bench.publish(1));
-        assert!(bench.publish(2));
-        bench.hear("live publish 2");
-        bench.lanes.stop();
-        let Err(PublishError::Unpublished(error)) = bench.lanes.finish() else {
+        let sinks = Sinks::with_patience(patience, sinks, does);
+        assert!(sinks.publish(1));
+        assert!(sinks.publish(2));
+        sinks.hear("live publish 2");
+        sinks.lanes.stop();
+        let Err(PublishError::Unpublished(error)) = sinks.lanes.finish() else {
             panic!("it cannot have published");
         };
         error
@@ -460,20 +467,20 @@ fn a_wait_for_a_sink_that_lags_or_does_not_prepare_ends_once_the_job_is_to_stop(
     let patience = Duration::from_millis(20);
     let gate = Arc::new(Gate::default());
     let does = Does::Waits(Arc::clone(&gate));
-    let bench = Bench::with_patience(patience, [("dead", Turn::Own, publishing)], &does);
-    let stopper = Arc::clone(&bench.lanes);
+    let sinks = Sinks::with_patience(patience, [("dead", PublishQueue::Own, publishing)], &does);
+    let stopper = Arc::clone(&sinks.lanes);
     let lag = i64::try_from(MAX_LAG).unwrap();
     for batch in 1..=lag {
-        assert!(bench.publish(batch));
+        assert!(sinks.publish(batch));
     }
     stopper.stop();
-    assert!(!bench.publish(lag + 1));
+    assert!(!sinks.publish(lag + 1));
 
-    let bench = Bench::with_patience(patience, [("dead", Turn::Own, preparing)], &does);
-    bench.lanes.stop();
-    let error = bench.lanes.prepare(BatchTime(1), 1, &[0]).unwrap_err();
+    let sinks = Sinks::with_patience(patience, [("dead", PublishQueue::Own, preparing)], &does);
+    sinks.lanes.stop();
+    let error = sinks.lanes.prepare(BatchTime(1), 1, &[0]).unwrap_err();
     assert_eq!(error.to_string(), "sink `dead` failed: it does not answer");
     assert!(error.error.lasting);
-    assert_eq!(bench.lanes.finish(), Ok(()), "nothing was committed");
+    assert_eq!(sinks.lanes.finish(), Ok(()), "nothing was committed");
     gate.open();
 }

@@ -1,6 +1,6 @@
 //! Writes a directory per batch, which is there whole or not at all.
 //!
-//! A batch is written into a hidden directory beside its final place ([`Names`]), a file per
+//! A batch is written into a hidden directory beside its final place ([`DirectoryNames`]), a file per
 //! partition, and made safe on disk in `prepare`; `publish` renames it. Its `_SUCCESS` holds a line
 //! that says which attempt of which start of which job wrote it: by that a batch is known that was
 //! published before, never by a name that stands there.
@@ -25,7 +25,7 @@ use crate::batch::sink::{
 use crate::batch::{BatchTime, Chunk, Round, text};
 use names::Mark;
 
-pub use names::Names;
+pub use names::DirectoryNames;
 
 /// The file that says that a directory is whole, and who wrote it.
 const SUCCESS: &str = "_SUCCESS";
@@ -39,14 +39,15 @@ const MAX_LOOKED_AT: usize = 1000;
 
 /// The sink `text_files`.
 pub struct TextFiles {
-    names: Names,
+    names: DirectoryNames,
     /// The start of the job, once it is told.
     incarnation: OnceLock<Incarnation>,
-    state: Mutex<State>,
+    staging: Mutex<Staging>,
 }
 
+/// What this process has staged.
 #[derive(Default)]
-struct State {
+struct Staging {
     /// The attempts whose staging directory this process made, with their partitions.
     staged: HashMap<(BatchTime, Round), BTreeSet<u32>>,
     /// Staging directories that are to go and could not be removed.
@@ -56,17 +57,17 @@ struct State {
 impl TextFiles {
     /// A sink that writes these directories. Nothing is touched before it recovers.
     #[must_use]
-    pub fn new(names: Names) -> Self {
+    pub fn new(names: DirectoryNames) -> Self {
         Self {
             names,
             incarnation: OnceLock::new(),
-            state: Mutex::default(),
+            staging: Mutex::default(),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn staging(&self) -> MutexGuard<'_, Staging> {
         // Nothing is left half done under this lock, so a panic elsewhere does not matter here.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.staging.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What this start of the job writes for an attempt.
@@ -88,11 +89,11 @@ impl TextFiles {
     fn begin(&self, mark: &Mark, partition: Option<u32>) -> Result<PathBuf, SinkError> {
         let dir = self.names.staged(mark);
         let attempt = (mark.batch, mark.round);
-        let mut state = self.state();
-        if !state.staged.contains_key(&attempt) {
+        let mut staging = self.staging();
+        if !staging.staged.contains_key(&attempt) {
             fs::create_dir(&dir).map_err(|error| failed("make directory", &dir, &error))?;
         }
-        state.staged.entry(attempt).or_default().extend(partition);
+        staging.staged.entry(attempt).or_default().extend(partition);
         Ok(dir)
     }
 
@@ -132,7 +133,11 @@ impl TextFiles {
             })?;
         }
         let parent = self.names.parent();
-        sync(parent).map_err(|error| failed("save", parent, &error))
+        // What a disk could not keep once it may say to have kept at the next try.
+        sync(parent).map_err(|error| SinkError {
+            lasting: true,
+            ..failed("save", parent, &error)
+        })
     }
 
     /// Makes visible what was committed last, if it is not.
@@ -188,8 +193,8 @@ impl TextFiles {
         if let Some(foreign) = foreign {
             warn!(
                 path = %self.names.published(foreign).display(),
-                "another job, or something else, wrote here too: a batch of that time cannot be \
-                 published"
+                hint = "give each job a `prefix` of its own",
+                "another job, or something else, writes here too"
             );
         }
         newest
@@ -200,7 +205,7 @@ impl TextFiles {
         match fs::remove_dir_all(&dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 warn!(path = %dir.display(), %error, "cannot remove a staging directory, trying again later");
-                self.state().leftovers.insert(dir);
+                self.staging().leftovers.insert(dir);
             }
             _ => {}
         }
@@ -208,13 +213,13 @@ impl TextFiles {
 
     /// Tries again to remove what could not be removed.
     fn tidy(&self) {
-        let leftovers = self.state().leftovers.clone();
+        let leftovers = self.staging().leftovers.clone();
         for dir in leftovers {
             match fs::remove_dir_all(&dir) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {}
                 _ => {
                     info!(path = %dir.display(), "removed a staging directory after all");
-                    self.state().leftovers.remove(&dir);
+                    self.staging().leftovers.remove(&dir);
                 }
             }
         }
@@ -222,17 +227,17 @@ impl TextFiles {
 
     /// Refuses to go on where too much cannot be removed.
     fn is_tidy(&self) -> Result<(), SinkError> {
-        let state = self.state();
-        let Some(first) = state.leftovers.first() else {
+        let staging = self.staging();
+        let Some(first) = staging.leftovers.first() else {
             return Ok(());
         };
-        if state.leftovers.len() <= MAX_LEFTOVERS {
+        if staging.leftovers.len() <= MAX_LEFTOVERS {
             return Ok(());
         }
         Err(SinkError {
             message: format!(
                 "{} staging directories cannot be removed, `{}` first",
-                state.leftovers.len(),
+                staging.leftovers.len(),
                 first.display()
             ),
             hint: Some("the sink needs a place in which it may remove what it made".into()),
@@ -284,7 +289,7 @@ impl Sink for TextFiles {
         }
         let mark = self.mark(batch, round)?;
         let dir = self.begin(&mark, None)?;
-        let parts = self.state().staged.get(&(batch, round)).cloned();
+        let parts = self.staging().staged.get(&(batch, round)).cloned();
         for name in parts.into_iter().flatten().map(part) {
             let path = dir.join(name);
             sync(&path).map_err(|error| failed("save", &path, &error))?;
@@ -310,12 +315,12 @@ impl Sink for TextFiles {
             lasting: true,
         })?;
         self.show(&mark, what.bytes())?;
-        self.state().staged.remove(&(batch, mark.round));
+        self.staging().staged.remove(&(batch, mark.round));
         Ok(())
     }
 
     fn discard(&self, batch: BatchTime, round: Round) {
-        let begun = self.state().staged.remove(&(batch, round)).is_some();
+        let begun = self.staging().staged.remove(&(batch, round)).is_some();
         if let Ok(mark) = self.mark(batch, round)
             && begun
         {

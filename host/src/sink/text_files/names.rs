@@ -23,7 +23,7 @@ pub(super) struct Mark {
 
 /// What the directories of a sink are called.
 #[derive(Clone, Debug)]
-pub struct Names {
+pub struct DirectoryNames {
     parent: PathBuf,
     /// Up to the time.
     start: OsString,
@@ -31,7 +31,7 @@ pub struct Names {
     end: OsString,
 }
 
-impl Names {
+impl DirectoryNames {
     /// `PREFIX-<ms>[.SUFFIX]`; without a prefix `<ms>[.SUFFIX]` in `dir`.
     #[must_use]
     pub fn new(dir: &Path, prefix: Option<PathBuf>, suffix: Option<&str>) -> Self {
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_name_says_whose_it_is_and_nothing_else_is_taken_for_one() {
-        let names = Names::new("/".as_ref(), Some("out/counts".into()), Some("txt"));
+        let names = DirectoryNames::new("/".as_ref(), Some("out/counts".into()), Some("txt"));
         let mark = Mark {
             job: JobId(0xab),
             incarnation: 3,

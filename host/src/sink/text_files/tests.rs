@@ -27,7 +27,11 @@ fn other() -> Incarnation {
 
 /// The sink of one start of a job, and the newest batch that it found.
 fn started(dir: &Path, incarnation: Incarnation) -> (TextFiles, Option<BatchTime>) {
-    let sink = TextFiles::new(Names::new(dir, Some(dir.join("out/counts")), Some("txt")));
+    let sink = TextFiles::new(DirectoryNames::new(
+        dir,
+        Some(dir.join("out/counts")),
+        Some("txt"),
+    ));
     let newest = sink.recover(None, incarnation).unwrap();
     (sink, newest)
 }
@@ -108,7 +112,7 @@ fn a_batch_is_a_directory_that_appears_whole() {
 #[test]
 fn an_empty_batch_has_a_directory_too() {
     let dir = tempfile::tempdir().unwrap();
-    let sink = TextFiles::new(Names::new(dir.path(), None, None));
+    let sink = TextFiles::new(DirectoryNames::new(dir.path(), None, None));
     sink.recover(None, job(1)).unwrap();
     let prepared = sink.prepare(BATCH, 1).unwrap();
     sink.publish(BATCH, &prepared).unwrap();
@@ -236,7 +240,7 @@ fn what_cannot_be_discarded_is_tried_again_and_in_nobodys_way() {
     fs::create_dir(&staged).unwrap();
     sink.discard(BATCH, 3);
     assert!(!staged.exists(), "remembered and tried again");
-    assert!(sink.state().leftovers.is_empty());
+    assert!(sink.staging().leftovers.is_empty());
 }
 
 #[test]
@@ -275,7 +279,7 @@ fn only_leftovers_of_the_same_job_are_removed_and_only_when_it_recovers() {
     for name in others.iter().chain([&mine]) {
         fs::create_dir_all(out.join(name)).unwrap();
     }
-    let names = Names::new(dir.path(), Some(out.join("counts")), Some("txt"));
+    let names = DirectoryNames::new(dir.path(), Some(out.join("counts")), Some("txt"));
     let sink = TextFiles::new(names);
     assert!(out.join(mine).exists());
     sink.recover(None, job(2)).unwrap();
@@ -290,7 +294,8 @@ fn what_was_committed_is_completed_by_the_next_start() {
     let prepared = first.prepare(BATCH, 1).unwrap();
     first.stage(at(2, 0), &words(&["left behind"])).unwrap();
     let recover = |number| {
-        let names = Names::new(dir.path(), Some(dir.path().join("out/counts")), Some("txt"));
+        let names =
+            DirectoryNames::new(dir.path(), Some(dir.path().join("out/counts")), Some("txt"));
         TextFiles::new(names).recover(Some((BATCH, &prepared)), job(number))
     };
     let expected = owned(&[
@@ -318,7 +323,7 @@ fn a_place_that_cannot_be_made_is_told_with_a_hint() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    let names = Names::new(dir.path(), Some(file.join("counts")), None);
+    let names = DirectoryNames::new(dir.path(), Some(file.join("counts")), None);
     let error = TextFiles::new(names).recover(None, job(1)).unwrap_err();
     assert!(error.to_string().contains("file`"), "{error}");
     assert_eq!(
