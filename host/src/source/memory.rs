@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::bytes::lane::{Lane, Share};
 use super::bytes::piece::Piece;
 use super::bytes::rope::{Part, Rope};
-use super::format::Decoder;
+use super::format::{Decoder, Framing};
 use crate::batch::Chunk;
 use crate::batch::source::{Cut, Decoded, Partition, Source, SourceError, SourceStatus};
 use crate::topology::plan::SourcePlan;
@@ -59,14 +59,14 @@ pub fn partition_of_chunks(chunks: Vec<Chunk>) -> Arc<dyn Partition> {
 pub fn partition_of_bytes(plan: &SourcePlan, bytes: Bytes) -> Arc<dyn Partition> {
     let mut rope = Rope::default();
     rope.push(Part::Bytes(bytes));
-    let decoder = Arc::new(Decoder::new(plan.format, plan.max_record));
+    let decoder = Arc::new(Decoder::new(Framing::of(plan)));
     Arc::new(Piece::new(rope, decoder, true, None))
 }
 
 /// The partitions that all bytes of a connection would give in one batch.
 #[must_use]
 pub fn partitions_of_connection(plan: &SourcePlan, bytes: Bytes) -> Vec<Arc<dyn Partition>> {
-    let mut lane = Lane::new(&Arc::new(Decoder::new(plan.format, plan.max_record)));
+    let mut lane = Lane::new(&Arc::new(Decoder::new(Framing::of(plan))));
     lane.receive(bytes);
     lane.close();
     let all = Share {

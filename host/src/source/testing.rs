@@ -33,6 +33,7 @@ pub fn plan(transport: Transport, format: Format) -> SourcePlan {
         name: "lines".into(),
         transport,
         format,
+        delimiter: None,
         max_record: 1 << 20,
         rate: None,
         buffer: 1 << 26,

@@ -97,6 +97,7 @@ fn read_one(reader: &mut Reader<'_>, item: &Item<'_>, partitions: u32) -> Source
     let kind = table.require(reader, "type", &format!("one of {}", listed(names)));
     let kind = kind.and_then(|item| reader.choice(&item, &choices));
     let format = format(reader, &mut table);
+    let delimiter = delimiter(reader, &mut table, format);
     let sizes = sizes(reader, &mut table);
     let rate = table.integer(reader, "rate", RATE);
     let own_partitions = table.integer(reader, "partitions", PARTITIONS);
@@ -114,6 +115,7 @@ fn read_one(reader: &mut Reader<'_>, item: &Item<'_>, partitions: u32) -> Source
         name: spec.name.clone(),
         transport,
         format,
+        delimiter,
         max_record: sizes.max_record,
         rate,
         buffer: sizes.buffer,
@@ -184,6 +186,31 @@ fn format(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Format {
             format.flatten().unwrap_or(Format::Text)
         }
     }
+}
+
+/// The byte between two fields of a row, else between two records.
+fn delimiter(reader: &mut Reader<'_>, table: &mut Table<'_>, format: Format) -> Option<u8> {
+    let text = table.text(reader, "delimiter")?;
+    let wrong = match (format, text.value.as_bytes()) {
+        (Format::Msgpack, _) => {
+            let hint = "`MessagePack` values end by themselves";
+            Some(("has no use", hint))
+        }
+        (Format::Csv { .. }, [b'"' | b'\n' | b'\r']) => {
+            let hint = "quotes and line ends have a meaning of their own in a row";
+            Some(("is no delimiter of fields", hint))
+        }
+        (_, [byte]) if byte.is_ascii() => return Some(*byte),
+        _ => {
+            let hint = "one ASCII character, such as `\";\"`, `\"\\t\"` or `\"\\u0000\"`";
+            Some(("is no single byte", hint))
+        }
+    };
+    if let Some((what, hint)) = wrong {
+        let message = format!("`delimiter` of {} {what}", table.label);
+        reader.wrong_hint(text.at, &message, hint);
+    }
+    None
 }
 
 // === Transports ===

@@ -171,6 +171,7 @@ fn what_is_not_said_has_its_default() {
                     name: "in",
                     transport: Stdin,
                     format: Text,
+                    delimiter: None,
                     max_record: 16777216,
                     rate: None,
                     buffer: 268435456,

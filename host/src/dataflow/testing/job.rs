@@ -294,6 +294,7 @@ fn source(index: usize) -> SourcePlan {
             seed: 0,
         },
         format: Format::Text,
+        delimiter: None,
         max_record: 1024,
         rate: None,
         buffer: 1024,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::rope::{Part, Reason, Rope};
 use super::stretch::Stretch;
-use crate::source::format::{Decoder, Scanner, longest};
+use crate::source::format::{Decoder, Scanner};
 
 /// Bytes of one connection or file on their way to be records.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Assembly {
             whole: 0,
             scanner: stretch.scanner(),
             stretch,
-            longest: longest(decoder.format(), decoder.max_record()),
+            longest: decoder.framing().longest(),
             dropping: None,
         }
     }
@@ -89,8 +89,8 @@ impl Assembly {
 
     /// The last end of a record in `bytes`, which come at `base`.
     fn last_end(&mut self, bytes: &[u8], base: u64) -> Option<usize> {
-        if matches!(self.scanner, Scanner::Lines) {
-            return memchr::memrchr(b'\n', bytes).map(|at| at + 1);
+        if let Scanner::Lines(delimiter) = self.scanner {
+            return memchr::memrchr(delimiter, bytes).map(|at| at + 1);
         }
         let mut last = None;
         let mut at = 0;

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use super::buffer::{Buffer, MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, Stopped};
 use super::lane::{Lane, Share};
 use crate::batch::source::{Cut, EndNotice, Partition, Source, SourceError, SourceStatus};
-use crate::source::format::Decoder;
+use crate::source::format::{Decoder, Framing};
 use crate::source::notice::Notice;
 use crate::source::pace::Pace;
 use crate::topology::plan::SourcePlan;
@@ -41,7 +41,7 @@ impl Intake {
     #[must_use]
     pub fn new(plan: &SourcePlan) -> Arc<Self> {
         Arc::new(Self {
-            decoder: Arc::new(Decoder::new(plan.format, plan.max_record)),
+            decoder: Arc::new(Decoder::new(Framing::of(plan))),
             buffer: Buffer::new(plan.buffer),
             lanes: Mutex::default(),
             arrivals: AtomicU64::new(0),

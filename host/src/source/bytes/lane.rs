@@ -264,18 +264,27 @@ impl Lane {
 
     /// Makes the first record the header, where one is wanted.
     fn take_header(&mut self) {
-        if !self.decoder.wants_header() || self.assembly.whole() == 0 {
-            return;
+        while self.decoder.wants_header() && self.assembly.whole() > 0 {
+            let end = self.assembly.end_of_record(1);
+            let row = self.assembly.take(end.unwrap_or(self.assembly.whole()));
+            let row = row.into_rope();
+            self.opening = false;
+            let header = if row.kept() == 0 {
+                csv::Header::unusable("it is larger than `max_record`")
+            } else {
+                let row = row.into_contiguous();
+                if csv::is_blank(&row) {
+                    continue;
+                }
+                if csv::is_of_lone_returns(&row) {
+                    // It is the last row, because it has no line feed.
+                    let bytes = row.len() as u64;
+                    let reason = Reason::Unfinished(csv::LONE_RETURNS);
+                    self.assembly.push(Part::Dropped { bytes, reason });
+                }
+                csv::Header::parse(&row, self.decoder.framing())
+            };
+            self.decoder = Arc::new(self.decoder.with_header(Arc::new(header)));
         }
-        let end = self.assembly.end_of_record(1);
-        let row = self.assembly.take(end.unwrap_or(self.assembly.whole()));
-        let row = row.into_rope();
-        let header = if row.kept() == 0 {
-            csv::Header::unusable("it is larger than `max_record`")
-        } else {
-            csv::Header::parse(&row.into_contiguous(), self.decoder.max_record())
-        };
-        self.decoder = Arc::new(self.decoder.with_header(Arc::new(header)));
-        self.opening = false;
     }
 }

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::assembly::Assembly;
 use super::buffer::Held;
 use super::rope::{Part, Reason, Rope};
@@ -49,6 +51,8 @@ pub struct Chunks<I> {
     decoder: Arc<Decoder>,
     /// Whether the next chunk begins the connection or file.
     opening: bool,
+    /// Records that were too many for the last chunk.
+    left: Bytes,
 }
 
 impl<I: Iterator<Item = Result<Part, SourceError>>> Chunks<I> {
@@ -60,7 +64,16 @@ impl<I: Iterator<Item = Result<Part, SourceError>>> Chunks<I> {
             assembly: Assembly::new(decoder),
             decoder: Arc::clone(decoder),
             opening,
+            left: Bytes::new(),
         }
+    }
+
+    /// Decodes records that were too many for the last chunk.
+    fn decode_left(&mut self) -> Decoded {
+        let bytes = std::mem::take(&mut self.left);
+        let (decoded, left) = self.decoder.decode(bytes, false, Rejections::default());
+        self.left = left;
+        decoded
     }
 
     /// Decodes whole records up to `end`.
@@ -73,13 +86,15 @@ impl<I: Iterator<Item = Result<Part, SourceError>>> Chunks<I> {
             }
         }
         let opening = std::mem::take(&mut self.opening);
-        self.decoder
-            .decode(rope.into_contiguous(), opening, rejected)
+        let bytes = rope.into_contiguous();
+        let (decoded, left) = self.decoder.decode(bytes, opening, rejected);
+        self.left = left;
+        decoded
     }
 
     fn reject(&self, bytes: u64, reason: Reason, rejected: &mut Rejections) {
         match reason {
-            Reason::Oversized => rejected.add_oversized(bytes, self.decoder.max_record()),
+            Reason::Oversized => rejected.add_oversized(bytes, self.decoder.framing().max_record),
             Reason::NoRoom => rejected.add(|| {
                 format!("unfinished records fill `buffer`, and this one of {bytes} bytes was the largest")
             }),
@@ -94,6 +109,9 @@ impl<I: Iterator<Item = Result<Part, SourceError>>> Iterator for Chunks<I> {
     type Item = Result<Decoded, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if !self.left.is_empty() {
+            return Some(Ok(self.decode_left()));
+        }
         const TARGET: u64 = CHUNK_BYTES as u64;
         while self.assembly.whole() < TARGET {
             match self.parts.next() {

@@ -7,8 +7,7 @@
 use std::collections::VecDeque;
 
 use super::rope::{Part, Rope};
-use crate::source::format::{Decoder, Scanner};
-use crate::topology::plan::Format;
+use crate::source::format::{Decoder, Framing, Scanner};
 
 /// Bytes of input for which one partition is made, up to the source's `partitions`.
 pub const PIECE_BYTES: u64 = 64 * 1024;
@@ -25,8 +24,7 @@ pub struct Stretch {
     /// Places, in the connection or file, of some ends of records. Empty where an end is found
     /// from anywhere.
     marks: VecDeque<u64>,
-    format: Format,
-    max_record: usize,
+    framing: Framing,
 }
 
 impl Stretch {
@@ -37,8 +35,7 @@ impl Stretch {
             rope: Rope::default(),
             start: 0,
             marks: VecDeque::new(),
-            format: decoder.format(),
-            max_record: decoder.max_record(),
+            framing: decoder.framing(),
         }
     }
 
@@ -57,7 +54,7 @@ impl Stretch {
     /// A scanner at the start of a record.
     #[must_use]
     pub fn scanner(&self) -> Scanner {
-        Scanner::new(self.format, self.max_record)
+        Scanner::new(self.framing)
     }
 
     /// Adds bytes at the end.

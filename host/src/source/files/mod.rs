@@ -20,7 +20,7 @@ use globset::GlobBuilder;
 use tracing::{info, warn};
 
 use super::OpenContext;
-use super::format::Decoder;
+use super::format::{Decoder, Framing};
 use super::notice::Notice;
 use super::pace::Pace;
 use crate::batch::source::{Cut, EndNotice, Source, SourceError, SourceStatus};
@@ -93,7 +93,7 @@ pub fn open(
             hint: None,
         })?;
     }
-    let decoder = Decoder::new(plan.format, plan.max_record);
+    let decoder = Decoder::new(Framing::of(plan));
     let mut backlog = Backlog::new(decoder, plan.partitions);
     if watched.existing || context.once {
         for (name, snapshot) in there {

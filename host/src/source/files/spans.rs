@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::snapshot::{FilePiece, Reading, Snapshot};
 use crate::batch::source::{Partition, SourceError};
 use crate::source::bytes::stretch::piece_targets;
-use crate::source::format::{Decoder, Scanner, csv, longest};
+use crate::source::format::{Decoder, Scanner, csv};
 
 /// What a batch may still take.
 #[derive(Clone, Copy, Debug)]
@@ -123,26 +123,38 @@ impl Backlog {
 }
 
 impl Unread {
-    /// Makes the first record the header.
+    /// Makes the first record that is not empty the header.
     fn take_header(&mut self, file: &Reading) -> Result<(), SourceError> {
         let size = self.snapshot.size();
-        let mut end = size;
-        file.scan(self.scanner(), 0..size, |first| {
-            end = first;
-            false
-        })?;
-        let header = if end > longest(self.decoder.format(), self.decoder.max_record()) {
-            csv::Header::unusable("it is larger than `max_record`")
-        } else {
-            csv::Header::parse(&file.read(0..end)?, self.decoder.max_record())
-        };
-        self.decoder = Arc::new(self.decoder.with_header(Arc::new(header)));
-        self.at = end;
-        Ok(())
+        let framing = self.decoder.framing();
+        loop {
+            let mut end = size;
+            file.scan(self.scanner(), self.at..size, |first| {
+                end = first;
+                false
+            })?;
+            let header = if end - self.at > framing.longest() {
+                csv::Header::unusable("it is larger than `max_record`")
+            } else {
+                let row = file.read(self.at..end)?;
+                if csv::is_blank(&row) && end < size {
+                    self.at = end;
+                    continue;
+                }
+                if csv::is_of_lone_returns(&row) {
+                    // It is left to be rejected as the row that it is not.
+                    end = self.at;
+                }
+                csv::Header::parse(&row, framing)
+            };
+            self.decoder = Arc::new(self.decoder.with_header(Arc::new(header)));
+            self.at = end;
+            return Ok(());
+        }
     }
 
     fn scanner(&self) -> Scanner {
-        Scanner::new(self.decoder.format(), self.decoder.max_record())
+        Scanner::new(self.decoder.framing())
     }
 
     /// Where the next span ends, and how many records it has, if that is bounded.

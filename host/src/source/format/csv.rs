@@ -1,8 +1,9 @@
 //! Rows of comma-separated fields (RFC 4180): a row is a `MessagePack` array of texts, or a map
-//! where the first row names the columns.
+//! where the first row that is not empty names the columns.
 //!
-//! A row ends with `\n` or `\r\n` outside quotes; a lone `\r` is a character; an empty line is
-//! nothing. A quote that is never closed would swallow the rest of the input: a row that passes
+//! A row ends with `\n` or `\r\n` outside quotes; a lone `\r` is a character, but input whose only
+//! line ends are lone `\r` is rejected; an empty line is nothing. A byte order mark before a row is
+//! no part of it: files that begin with one are put together as they are. A quote that is never closed would swallow the rest of the input: a row that passes
 //! `max_record` is rejected, and the next row begins behind the next line feed, quoted or not. A
 //! row that is not UTF-8, or has another number of fields than the header, is rejected.
 
@@ -11,10 +12,9 @@ use std::collections::HashSet;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
 use memchr::{memchr, memchr2};
 
-use super::{Rejections, longest};
+use super::{BYTE_ORDER_MARK, Framing, MAX_DECODED_BYTES, Rejections};
 use crate::batch::column::VarBuilder;
 use crate::batch::{VarColumn, text};
-use crate::topology::plan::Format;
 
 // === Scanner ===
 
@@ -26,11 +26,15 @@ pub struct Scanner {
     seen: u64,
     /// The most bytes of a row with its end; behind them quotes mean nothing.
     longest: u64,
+    /// The byte between two fields.
+    delimiter: u8,
 }
 
 /// Where the scanner is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// At the first byte of a row, or behind so many bytes of a byte order mark before it.
+    Row(usize),
     /// At the first byte of a field.
     Start,
     /// In a field without quotes.
@@ -46,11 +50,12 @@ enum State {
 impl Scanner {
     /// A scanner at the start of a row.
     #[must_use]
-    pub const fn new(max_record: usize) -> Self {
+    pub const fn new(framing: Framing) -> Self {
         Self {
-            state: State::Start,
+            state: State::Row(0),
             seen: 0,
-            longest: longest(Format::Csv { header: false }, max_record),
+            longest: framing.longest(),
+            delimiter: framing.delimiter,
         }
     }
 
@@ -79,12 +84,12 @@ impl Scanner {
     pub const fn unfinished(&self) -> Option<&'static str> {
         match self.state {
             State::Quoted => Some("a quote is never closed"),
-            State::Start | State::Plain | State::Quote | State::Lost => None,
+            State::Row(_) | State::Start | State::Plain | State::Quote | State::Lost => None,
         }
     }
 
     fn ended(&mut self, end: usize) -> usize {
-        self.state = State::Start;
+        self.state = State::Row(0);
         self.seen = 0;
         end
     }
@@ -100,7 +105,7 @@ impl Scanner {
                     }
                     None => return None,
                 },
-                (State::Plain, _) => match memchr2(b',', b'\n', &bytes[at..]) {
+                (State::Plain, _) => match memchr2(self.delimiter, b'\n', &bytes[at..]) {
                     Some(end) if bytes[at + end] == b'\n' => return Some(at + end + 1),
                     Some(end) => {
                         at += end;
@@ -109,8 +114,11 @@ impl Scanner {
                     None => return None,
                 },
                 (_, b'\n') => return Some(at + 1),
+                (State::Row(marked), byte) if BYTE_ORDER_MARK.get(marked) == Some(byte) => {
+                    State::Row(marked + 1)
+                }
                 (_, b'"') => State::Quoted,
-                (_, b',') => State::Start,
+                (_, byte) if *byte == self.delimiter => State::Start,
                 _ => State::Plain,
             };
             at += 1;
@@ -123,18 +131,26 @@ impl Scanner {
 
 /// The columns' names, or why there are none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header(Result<Vec<String>, String>);
+pub struct Header(Result<Names, String>);
+
+/// Names as rows have them, encoded once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Names {
+    /// `MessagePack` texts, one behind the other.
+    encoded: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
 
 impl Header {
     /// The names in a first row, its line end included.
     #[must_use]
-    pub fn parse(row: &[u8], max_record: usize) -> Self {
-        let row = super::without_mark(bytes::Bytes::copy_from_slice(row));
-        let row = content(&row);
-        if row.len() > max_record {
+    pub fn parse(row: &[u8], framing: Framing) -> Self {
+        let row = content(row);
+        if row.len() > framing.max_record {
             return Self::unusable("it is larger than `max_record`");
         }
-        let mut fields = Fields::new();
+        let mut fields = Fields::new(framing.delimiter);
         let names: Vec<String> = match simdutf8::basic::from_utf8(row) {
             Ok(_) => fields.of(row).into_iter().map(ToOwned::to_owned).collect(),
             Err(_) => return Self::unusable("it is not UTF-8"),
@@ -145,7 +161,7 @@ impl Header {
                 let twice = text::excerpt(twice.as_bytes());
                 Self(Err(format!("column `{twice}` comes twice")))
             }
-            None => Self(Ok(names)),
+            None => Self(Ok(Names::new(&names))),
         }
     }
 
@@ -156,20 +172,44 @@ impl Header {
     }
 }
 
+impl Names {
+    fn new(names: &[String]) -> Self {
+        let mut encoded = Vec::new();
+        let ends = names.iter().map(|name| {
+            rmp::encode::write_str(&mut encoded, name).expect(FITS);
+            encoded.len()
+        });
+        let ends = ends.collect();
+        Self { encoded, ends }
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts
+            .zip(&self.ends)
+            .map(|(start, end)| &self.encoded[*start..*end])
+    }
+}
+
 // === Decoder ===
 
-/// Decodes rows.
+/// Decodes rows until what they become passes [`MAX_DECODED_BYTES`]; also where it stopped.
 pub fn decode(
     bytes: &[u8],
-    max_record: usize,
+    framing: Framing,
     header: Option<&Header>,
     rejected: &mut Rejections,
-) -> VarColumn {
+) -> (VarColumn, usize) {
+    let max_record = framing.max_record;
     let mut values = VarBuilder::with_capacity(0, bytes.len());
-    let mut fields = Fields::new();
-    let mut scanner = Scanner::new(max_record);
+    let mut fields = Fields::new(framing.delimiter);
+    let mut scanner = Scanner::new(framing);
     let mut rest = bytes;
-    while !rest.is_empty() {
+    while !rest.is_empty() && values.data_mut().len() < MAX_DECODED_BYTES {
         // The last row of a connection or file may have no line end.
         let end = scanner.next_end(rest).unwrap_or(rest.len());
         let (row, behind) = rest.split_at(end);
@@ -178,7 +218,9 @@ pub fn decode(
         if content.is_empty() {
             continue;
         }
-        if content.len() > max_record {
+        if is_of_lone_returns(row) {
+            rejected.add(|| lone_returns(content));
+        } else if content.len() > max_record {
             rejected.add_oversized(row.len() as u64, max_record);
         } else if let Err(reason) = write(content, header, &mut fields, values.data_mut()) {
             rejected.add(|| {
@@ -189,14 +231,40 @@ pub fn decode(
             values.end_element();
         }
     }
-    values.finish()
+    (values.finish(), bytes.len() - rest.len())
 }
 
-/// A row without its line end.
+/// Whether a row, its line end included, has nothing in it.
+#[must_use]
+pub fn is_blank(row: &[u8]) -> bool {
+    content(row).is_empty()
+}
+
+/// Whether a row without a line feed ends lines with lone carriage returns: then it is no row.
+#[must_use]
+pub fn is_of_lone_returns(row: &[u8]) -> bool {
+    !row.ends_with(b"\n") && content(row).contains(&b'\r')
+}
+
+/// What is wrong with lines that end so.
+pub const LONE_RETURNS: &str =
+    "its lines end with carriage returns alone, where line feeds are wanted";
+
+fn lone_returns(row: &[u8]) -> String {
+    format!(
+        "a row is not taken: {LONE_RETURNS}: `{}`",
+        text::excerpt(row)
+    )
+}
+
+/// A row without its line end, and without a byte order mark before it.
 fn content(row: &[u8]) -> &[u8] {
+    let row = row.strip_prefix(BYTE_ORDER_MARK).unwrap_or(row);
     let row = row.strip_suffix(b"\n").unwrap_or(row);
     row.strip_suffix(b"\r").unwrap_or(row)
 }
+
+const FITS: &str = "a vector takes all bytes";
 
 /// Appends a row as one value, or nothing.
 fn write(
@@ -205,7 +273,6 @@ fn write(
     fields: &mut Fields,
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
-    const FITS: &str = "a vector takes all bytes";
     if simdutf8::basic::from_utf8(row).is_err() {
         return Err("it is not UTF-8".into());
     }
@@ -226,7 +293,7 @@ fn write(
         Some(Header(Ok(names))) => {
             rmp::encode::write_map_len(out, count).expect(FITS);
             for (name, value) in names.iter().zip(values) {
-                rmp::encode::write_str(out, name).expect(FITS);
+                out.extend_from_slice(name);
                 rmp::encode::write_str(out, value).expect(FITS);
             }
         }
@@ -242,10 +309,13 @@ struct Fields {
 }
 
 impl Fields {
-    fn new() -> Self {
+    fn new(delimiter: u8) -> Self {
         let mut builder = ReaderBuilder::new();
+        builder
+            .terminator(Terminator::Any(b'\n'))
+            .delimiter(delimiter);
         Self {
-            reader: builder.terminator(Terminator::Any(b'\n')).build(),
+            reader: builder.build(),
             text: Vec::new(),
             ends: vec![0; 16],
         }
@@ -285,16 +355,23 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::plan::Format;
 
     fn rows(csv: &[u8], max_record: usize, header: bool) -> (Vec<String>, Rejections) {
+        let framing = Framing::new(Format::Csv { header }, max_record);
+        framed_rows(csv, framing, header)
+    }
+
+    fn framed_rows(csv: &[u8], framing: Framing, header: bool) -> (Vec<String>, Rejections) {
         let mut rejected = Rejections::default();
         let (header, rows) = if header {
-            let end = Scanner::new(max_record).next_end(csv).unwrap();
-            (Some(Header::parse(&csv[..end], max_record)), &csv[end..])
+            let end = Scanner::new(framing).next_end(csv).unwrap();
+            (Some(Header::parse(&csv[..end], framing)), &csv[end..])
         } else {
             (None, csv)
         };
-        let column = decode(rows, max_record, header.as_ref(), &mut rejected);
+        let (column, end) = decode(rows, framing, header.as_ref(), &mut rejected);
+        assert_eq!(end, rows.len(), "all of it is decoded at once");
         let shown = column.iter().map(|value| {
             let mut out = Vec::new();
             text::write_json(&mut out, value);
@@ -354,6 +431,51 @@ mod tests {
     }
 
     #[test]
+    fn fields_may_lie_between_other_bytes_than_commas() {
+        let framing = Framing {
+            delimiter: b';',
+            ..Framing::new(Format::Csv { header: true }, 100)
+        };
+        let (found, rejected) = framed_rows(b"a;b\n1,5;\"x;y\n\"\n", framing, true);
+        assert_eq!(found, [r#"{"a":"1,5","b":"x;y\n"}"#]);
+        assert_eq!(rejected, Rejections::default());
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_a_quote_is_no_part_of_the_field() {
+        let csv = b"\xef\xbb\xbf\"a\n b\",c\n1,2\n\xef\xbb\xbf\"3\n\",4\n";
+        let (found, rejected) = rows(csv, 100, true);
+        assert_eq!(
+            found,
+            [r#"{"a\n b":"1","c":"2"}"#, r#"{"a\n b":"3\n","c":"4"}"#]
+        );
+        assert_eq!(rejected, Rejections::default());
+    }
+
+    #[test]
+    fn a_file_of_lone_carriage_returns_is_told() {
+        let (found, rejected) = rows(b"a,b\r1,2\r3,4\r", 100, false);
+        assert_eq!(found, [""; 0]);
+        assert!(rejected.samples[0].contains(LONE_RETURNS));
+    }
+
+    #[test]
+    fn rows_that_grow_by_their_names_come_in_several_goes() {
+        let framing = Framing::new(Format::Csv { header: true }, 16 << 20);
+        let header = Header::parse(&[b"x".repeat(1 << 20), b",b\n".to_vec()].concat(), framing);
+        let rows = b"1,2\n".repeat(270);
+        let mut rejected = Rejections::default();
+        let (mut at, mut goes, mut count) = (0, 0, 0);
+        while at < rows.len() {
+            let (column, end) = decode(&rows[at..], framing, Some(&header), &mut rejected);
+            assert!(column.data().len() < MAX_DECODED_BYTES + (2 << 20));
+            (at, goes, count) = (at + end, goes + 1, count + column.len());
+        }
+        assert_eq!((count, rejected.count), (270, 0));
+        assert!(goes > 100, "{goes}");
+    }
+
+    #[test]
     fn many_fields_fit() {
         let (found, _) = rows(&b",".repeat(1000), 1000, false);
         assert_eq!(found[0].matches("\"\"").count(), 1001);
@@ -373,7 +495,7 @@ mod tests {
     fn ends_are_found_however_the_bytes_come() {
         let csv = b"1,\"a\nb\"\"\n\",2\r\n\n\"x\",\"\n01234567890123456789\n,\"y\n\",3\n4";
         let ends = |step: usize| {
-            let mut scanner = Scanner::new(16);
+            let mut scanner = Scanner::new(Framing::new(Format::Csv { header: false }, 16));
             let mut ends = Vec::new();
             for (index, mut piece) in csv.chunks(step).enumerate() {
                 let mut at = index * step;

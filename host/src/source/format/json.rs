@@ -8,13 +8,13 @@
 use crate::batch::column::VarBuilder;
 use crate::batch::{VarColumn, text};
 
-use super::{Rejections, lines};
+use super::{Framing, Rejections, lines};
 
 /// Decodes lines.
-pub fn decode(bytes: &[u8], max_record: usize, rejected: &mut Rejections) -> VarColumn {
+pub fn decode(bytes: &[u8], framing: Framing, rejected: &mut Rejections) -> VarColumn {
     let mut values = VarBuilder::with_capacity(0, bytes.len());
     let mut wrong = Rejections::default();
-    lines::split(bytes, max_record, rejected, |start, end| {
+    lines::split(bytes, framing, rejected, |start, end| {
         let line = &bytes[start..end];
         if line.trim_ascii().is_empty() {
             return;
@@ -43,10 +43,15 @@ fn write(out: &mut Vec<u8>, value: &serde_json::Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::plan::Format;
 
     fn values(json: &str) -> (Vec<String>, Vec<String>) {
         let mut rejected = Rejections::default();
-        let column = decode(json.as_bytes(), 1 << 20, &mut rejected);
+        let column = decode(
+            json.as_bytes(),
+            Framing::new(Format::Json, 1 << 20),
+            &mut rejected,
+        );
         let shown = column.iter().map(|value| {
             let mut out = Vec::new();
             text::write_json(&mut out, value);

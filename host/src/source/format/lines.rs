@@ -1,4 +1,5 @@
-//! Lines: a record ends with `\n`, and a `\r` directly before it is part of the end.
+//! Lines: a record ends with the delimiter. By default that is `\n`, and a `\r` directly before it is
+//! part of the end.
 //!
 //! Nothing else is special: an empty line is an empty record, a NUL or a lone `\r` is a character
 //! of its line. A line that is not UTF-8 (overlong forms and surrogates included) is rejected from
@@ -9,20 +10,25 @@
 use bytes::Bytes;
 use memchr::memchr_iter;
 
-use super::{Rejections, slices};
+use super::{Framing, Rejections, slices};
 use crate::batch::{Column, Fixed, TextBuffer, VarColumn, text};
 
-/// Calls `each` with the start and end of every line of at most `max_record` bytes, without its
-/// line end.
+/// Calls `each` with the start and end of every line that is not too long, without its line end.
 pub fn split(
     bytes: &[u8],
-    max_record: usize,
+    framing: Framing,
     rejected: &mut Rejections,
     mut each: impl FnMut(usize, usize),
 ) {
+    let Framing {
+        delimiter,
+        max_record,
+        ..
+    } = framing;
     let mut start = 0;
-    for feed in memchr_iter(b'\n', bytes) {
-        let end = feed - usize::from(feed > start && bytes[feed - 1] == b'\r');
+    for feed in memchr_iter(delimiter, bytes) {
+        let returns = delimiter == b'\n' && feed > start && bytes[feed - 1] == b'\r';
+        let end = feed - usize::from(returns);
         if end - start <= max_record {
             each(start, end);
         } else {
@@ -40,12 +46,12 @@ pub fn split(
 }
 
 /// Lines of any bytes.
-pub fn decode_bytes(bytes: Bytes, max_record: usize, rejected: &mut Rejections) -> VarColumn {
+pub fn decode_bytes(bytes: Bytes, framing: Framing, rejected: &mut Rejections) -> VarColumn {
     // A guess that spares the growing; lines are seldom shorter.
     let guess = bytes.len() / 8;
     let mut starts = Vec::with_capacity(guess);
     let mut ends = Vec::with_capacity(guess);
-    split(&bytes, max_record, rejected, |start, end| {
+    split(&bytes, framing, rejected, |start, end| {
         // A chunk is far below 4 GiB: `u32` holds every place in it.
         starts.extend_from_slice(&(start as u32).to_le_bytes());
         ends.extend_from_slice(&(end as u32).to_le_bytes());
@@ -54,9 +60,9 @@ pub fn decode_bytes(bytes: Bytes, max_record: usize, rejected: &mut Rejections) 
 }
 
 /// Lines of UTF-8.
-pub fn decode_text(bytes: Bytes, max_record: usize, rejected: &mut Rejections) -> Column {
+pub fn decode_text(bytes: Bytes, framing: Framing, rejected: &mut Rejections) -> Column {
     // Almost always the whole chunk is text, and is checked at once.
-    let lines = decode_bytes(bytes, max_record, rejected);
+    let lines = decode_bytes(bytes, framing, rejected);
     match TextBuffer::new(lines.clone()) {
         Ok(text) => Column::Text(text),
         Err(_) => only_text(&lines, rejected),
@@ -86,16 +92,39 @@ fn only_text(lines: &VarColumn, rejected: &mut Rejections) -> Column {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::plan::Format;
+
+    fn framing(delimiter: u8, max_record: usize) -> Framing {
+        Framing {
+            format: Format::Bytes,
+            delimiter,
+            max_record,
+        }
+    }
+
+    #[test]
+    fn records_may_end_with_any_byte_and_then_line_ends_are_theirs() {
+        let mut rejected = Rejections::default();
+        let bytes = Bytes::from_static(b"a\r\nb;c\r;;last");
+        let column = decode_bytes(bytes, framing(b';', 10), &mut rejected);
+        let found: Vec<&[u8]> = column.iter().collect();
+        assert_eq!(found, [&b"a\r\nb"[..], b"c\r", b"", b"last"]);
+        assert_eq!(rejected, Rejections::default());
+    }
 
     fn lines(bytes: &'static [u8]) -> (Vec<Vec<u8>>, u64) {
         let mut rejected = Rejections::default();
-        let column = decode_bytes(Bytes::from_static(bytes), 4, &mut rejected);
+        let column = decode_bytes(Bytes::from_static(bytes), framing(b'\n', 4), &mut rejected);
         (column.iter().map(<[u8]>::to_vec).collect(), rejected.count)
     }
 
     fn texts(bytes: &'static [u8]) -> (Vec<String>, Vec<String>) {
         let mut rejected = Rejections::default();
-        let column = decode_text(Bytes::from_static(bytes), 100, &mut rejected);
+        let column = decode_text(
+            Bytes::from_static(bytes),
+            framing(b'\n', 100),
+            &mut rejected,
+        );
         let Column::Text(column) = column else {
             panic!("text")
         };

@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::source::Decoded;
 use crate::batch::{Chunk, Column, VarColumn};
-use crate::topology::plan::Format;
+use crate::topology::plan::{Format, SourcePlan};
 
 pub mod csv;
 pub mod json;
@@ -23,9 +24,62 @@ pub mod msgpack;
 /// The most reasons that are told of one chunk's rejected records.
 const MAX_SAMPLES: usize = 3;
 
+/// Bytes of decoded rows beyond which a chunk takes no more: names make rows of a table with a header
+/// many times larger than they came. What other formats decode to is a few times its size at most.
+const MAX_DECODED_BYTES: usize = 4 * CHUNK_BYTES;
+
 /// The UTF-8 byte order mark, which is left out at the beginning of a connection or file (not from
 /// bytes and msgpack, to which it means nothing).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+// === Framing ===
+
+/// How records lie in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Framing {
+    /// What they are.
+    pub format: Format,
+    /// The byte between two fields of a row, else between two records. `MessagePack` has none.
+    pub delimiter: u8,
+    /// The size limit of a record, in bytes, without its end.
+    pub max_record: usize,
+}
+
+impl Framing {
+    /// That of records with the usual delimiter: commas between fields, line feeds between records.
+    #[must_use]
+    pub const fn new(format: Format, max_record: usize) -> Self {
+        let delimiter = match format {
+            Format::Csv { .. } => b',',
+            Format::Text | Format::Bytes | Format::Json | Format::Msgpack => b'\n',
+        };
+        Self {
+            format,
+            delimiter,
+            max_record,
+        }
+    }
+
+    /// That of a source.
+    #[must_use]
+    pub fn of(plan: &SourcePlan) -> Self {
+        let usual = Self::new(plan.format, plan.max_record);
+        Self {
+            delimiter: plan.delimiter.unwrap_or(usual.delimiter),
+            ..usual
+        }
+    }
+
+    /// The most bytes of a record with its end: `max_record` and, where records are lines, `\r\n`.
+    #[must_use]
+    pub const fn longest(&self) -> u64 {
+        let end = match self.format {
+            Format::Msgpack => 0,
+            Format::Text | Format::Bytes | Format::Json | Format::Csv { .. } => b"\r\n".len(),
+        };
+        self.max_record as u64 + end as u64
+    }
+}
 
 // === Scanner ===
 
@@ -33,8 +87,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// new.
 #[derive(Clone, Debug)]
 pub enum Scanner {
-    /// A record ends with a line feed.
-    Lines,
+    /// A record ends with this byte.
+    Lines(u8),
     /// A record ends with a line feed outside quotes.
     Csv(csv::Scanner),
     /// A record ends with its value.
@@ -42,12 +96,12 @@ pub enum Scanner {
 }
 
 impl Scanner {
-    /// A scanner at the start of a record of at most `max_record` bytes.
+    /// A scanner at the start of a record.
     #[must_use]
-    pub fn new(format: Format, max_record: usize) -> Self {
-        match format {
-            Format::Text | Format::Bytes | Format::Json => Self::Lines,
-            Format::Csv { .. } => Self::Csv(csv::Scanner::new(max_record)),
+    pub fn new(framing: Framing) -> Self {
+        match framing.format {
+            Format::Text | Format::Bytes | Format::Json => Self::Lines(framing.delimiter),
+            Format::Csv { .. } => Self::Csv(csv::Scanner::new(framing)),
             Format::Msgpack => Self::Msgpack(msgpack::Scanner::default()),
         }
     }
@@ -56,7 +110,7 @@ impl Scanner {
     /// them, and they are remembered as the beginning of one.
     pub fn next_end(&mut self, bytes: &[u8]) -> Option<usize> {
         match self {
-            Self::Lines => memchr::memchr(b'\n', bytes).map(|at| at + 1),
+            Self::Lines(end) => memchr::memchr(*end, bytes).map(|at| at + 1),
             Self::Csv(scanner) => scanner.next_end(bytes),
             Self::Msgpack(scanner) => scanner.next_end(bytes),
         }
@@ -65,7 +119,7 @@ impl Scanner {
     /// Whether an end can be found from any byte within a record, not only from its first.
     #[must_use]
     pub const fn starts_anywhere(&self) -> bool {
-        matches!(self, Self::Lines)
+        matches!(self, Self::Lines(_))
     }
 
     /// Why the bytes that were remembered are no record, if nothing follows them; none: they are
@@ -73,21 +127,11 @@ impl Scanner {
     #[must_use]
     pub const fn unfinished(&self) -> Option<&'static str> {
         match self {
-            Self::Lines => None,
+            Self::Lines(_) => None,
             Self::Csv(scanner) => scanner.unfinished(),
             Self::Msgpack(_) => Some("the input ends within a value"),
         }
     }
-}
-
-/// The most bytes of a record with its end: `max_record` and, where records are lines, `\r\n`.
-#[must_use]
-pub const fn longest(format: Format, max_record: usize) -> u64 {
-    let end = match format {
-        Format::Msgpack => 0,
-        Format::Text | Format::Bytes | Format::Json | Format::Csv { .. } => b"\r\n".len(),
-    };
-    max_record as u64 + end as u64
 }
 
 // === Decoder ===
@@ -95,19 +139,17 @@ pub const fn longest(format: Format, max_record: usize) -> u64 {
 /// Makes columns of whole records.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    format: Format,
-    max_record: usize,
+    framing: Framing,
     /// The columns' names, where the first row gives them.
     header: Option<Arc<csv::Header>>,
 }
 
 impl Decoder {
-    /// A decoder of records of at most `max_record` bytes.
+    /// A decoder of records that lie in bytes like this.
     #[must_use]
-    pub const fn new(format: Format, max_record: usize) -> Self {
+    pub const fn new(framing: Framing) -> Self {
         Self {
-            format,
-            max_record,
+            framing,
             header: None,
         }
     }
@@ -125,45 +167,52 @@ impl Decoder {
     /// [`Decoder::with_header`] is still to be called.
     #[must_use]
     pub const fn wants_header(&self) -> bool {
-        matches!(self.format, Format::Csv { header: true }) && self.header.is_none()
+        matches!(self.framing.format, Format::Csv { header: true }) && self.header.is_none()
     }
 
-    /// The format.
+    /// How the records lie in bytes.
     #[must_use]
-    pub const fn format(&self) -> Format {
-        self.format
+    pub const fn framing(&self) -> Framing {
+        self.framing
     }
 
-    /// The size limit of a record, in bytes, without its line end.
+    /// Decodes whole records up to about [`MAX_DECODED_BYTES`] of what they become, and gives the
+    /// bytes of the others back; `opening`: they are the first of their connection or file.
     #[must_use]
-    pub const fn max_record(&self) -> usize {
-        self.max_record
-    }
-
-    /// Decodes whole records; `opening`: they are the first of their connection or file.
-    #[must_use]
-    pub fn decode(&self, bytes: Bytes, opening: bool, mut rejected: Rejections) -> Decoded {
-        let bytes = match self.format {
+    pub fn decode(
+        &self,
+        bytes: Bytes,
+        opening: bool,
+        mut rejected: Rejections,
+    ) -> (Decoded, Bytes) {
+        let bytes = match self.framing.format {
             Format::Bytes | Format::Msgpack => bytes,
             Format::Text | Format::Json | Format::Csv { .. } if opening => without_mark(bytes),
             Format::Text | Format::Json | Format::Csv { .. } => bytes,
         };
-        let limit = self.max_record;
-        let column = match self.format {
-            Format::Text => lines::decode_text(bytes, limit, &mut rejected),
-            Format::Bytes => Column::Bytes(lines::decode_bytes(bytes, limit, &mut rejected)),
-            Format::Json => Column::Msgpack(json::decode(&bytes, limit, &mut rejected)),
+        let framing = self.framing;
+        let mut left = Bytes::new();
+        let column = match framing.format {
+            Format::Text => lines::decode_text(bytes, framing, &mut rejected),
+            Format::Bytes => Column::Bytes(lines::decode_bytes(bytes, framing, &mut rejected)),
+            Format::Json => Column::Msgpack(json::decode(&bytes, framing, &mut rejected)),
             Format::Csv { .. } => {
                 let header = self.header.as_deref();
-                Column::Msgpack(csv::decode(&bytes, limit, header, &mut rejected))
+                let (rows, end) = csv::decode(&bytes, framing, header, &mut rejected);
+                left = bytes.slice(end..);
+                Column::Msgpack(rows)
             }
-            Format::Msgpack => Column::Msgpack(msgpack::decode(bytes, limit, &mut rejected)),
+            Format::Msgpack => {
+                let limit = framing.max_record;
+                Column::Msgpack(msgpack::decode(bytes, limit, &mut rejected))
+            }
         };
-        Decoded {
+        let decoded = Decoded {
             chunk: Chunk::single(column),
             rejected: rejected.count,
             samples: rejected.samples,
-        }
+        };
+        (decoded, left)
     }
 }
 

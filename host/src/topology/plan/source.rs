@@ -14,6 +14,8 @@ pub struct SourcePlan {
     pub transport: Transport,
     /// What its bytes mean.
     pub format: Format,
+    /// The byte between two fields of a row, else between two records; none: the usual one.
+    pub delimiter: Option<u8>,
     /// The largest record, in bytes.
     pub max_record: usize,
     /// Records per second, if bounded.

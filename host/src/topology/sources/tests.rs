@@ -35,7 +35,7 @@ fn a_type_is_needed_and_known() {
             2:8: `type` of source `lines` cannot be `kafka`
               hint: one of `socket`, `files`, `stdin`, `generate`
             3:1: source `lines` has an unknown key `topic`
-              hint: one of `type`, `format`, `header`, `buffer`, `max_bytes_per_batch`, `max_record`, `rate`, `partitions`, `on_error`"#]],
+              hint: one of `type`, `format`, `header`, `delimiter`, `buffer`, `max_bytes_per_batch`, `max_record`, `rate`, `partitions`, `on_error`"#]],
     );
 }
 
@@ -101,7 +101,7 @@ fn keys_belong_to_their_type() {
         &source("type = \"stdin\"\nadress = \"x\""),
         &expect![[r#"
             3:1: source `lines` has an unknown key `adress`
-              hint: one of `type`, `format`, `header`, `buffer`, `max_bytes_per_batch`, `max_record`, `rate`, `partitions`, `on_error`"#]],
+              hint: one of `type`, `format`, `header`, `delimiter`, `buffer`, `max_bytes_per_batch`, `max_record`, `rate`, `partitions`, `on_error`"#]],
     );
 }
 
@@ -252,4 +252,33 @@ fn a_record_is_never_larger_than_the_buffer() {
     assert_eq!(plan.sources[0].max_record, 1 << 20);
     assert_eq!(plan.sources[0].format, Format::Csv { header: true });
     assert_eq!(plan.sources[0].on_error, OnError::Skip);
+}
+
+#[test]
+fn a_delimiter_is_one_byte_that_has_no_other_meaning() {
+    let with_delimiter = |format: &str, delimiter: &str| {
+        source(&format!(
+            "type = \"stdin\"\nformat = \"{format}\"\ndelimiter = \"{delimiter}\""
+        ))
+    };
+    for (format, delimiter, expected) in [
+        ("csv", ";", b';'),
+        ("csv", "\\t", b'\t'),
+        ("text", "\\u0000", 0),
+    ] {
+        let plan = accepted(&with_delimiter(format, delimiter));
+        assert_eq!(plan.sources[0].delimiter, Some(expected));
+    }
+    check_rejected(&with_delimiter("csv", "\\\""), &expect![[r#"
+        4:13: `delimiter` of source `lines` is no delimiter of fields
+          hint: quotes and line ends have a meaning of their own in a row"#]]);
+    check_rejected(&with_delimiter("text", "ab"), &expect![[r#"
+        4:13: `delimiter` of source `lines` is no single byte
+          hint: one ASCII character, such as `";"`, `"\t"` or `"\u0000"`"#]]);
+    check_rejected(&with_delimiter("text", "é"), &expect![[r#"
+        4:13: `delimiter` of source `lines` is no single byte
+          hint: one ASCII character, such as `";"`, `"\t"` or `"\u0000"`"#]]);
+    check_rejected(&with_delimiter("msgpack", ","), &expect![[r#"
+        4:13: `delimiter` of source `lines` has no use
+          hint: `MessagePack` values end by themselves"#]]);
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::source::bytes::stretch::PIECE_BYTES;
+use crate::source::format::Framing;
 use crate::source::testing::{decoded, records};
 use crate::topology::plan::Format;
 
@@ -21,7 +22,7 @@ const FORMATS: [Format; 5] = [
 ];
 
 fn lane(format: Format) -> Lane {
-    Lane::new(&Arc::new(Decoder::new(format, MAX_RECORD)))
+    Lane::new(&Arc::new(Decoder::new(Framing::new(format, MAX_RECORD))))
 }
 
 /// SplitMix64.
@@ -163,7 +164,7 @@ proptest! {
         max_record in 0usize..20,
         most in 1u64..100,
     ) {
-        let mut pieces = Lane::new(&Arc::new(Decoder::new(format, max_record)));
+        let mut pieces = Lane::new(&Arc::new(Decoder::new(Framing::new(format, max_record))));
         feed(&mut pieces, &bytes, most, 1, |_| {});
         let taken = pieces.take(ALL, 4);
         let (found, rejected) = all_records(&taken.partitions);
@@ -256,4 +257,46 @@ fn a_header_names_the_columns_of_all_that_follows() {
         assert_eq!(map.into_iter().collect::<Vec<_>>(), expected);
         assert_eq!((found.len(), rejected), (1, 0));
     }
+}
+
+/// What a lane that is closed gives of `bytes`, and why some of it is rejected.
+fn all_of(lane: &mut Lane, bytes: &'static [u8]) -> (Vec<Vec<u8>>, Vec<String>) {
+    lane.receive(Bytes::from_static(bytes));
+    lane.close();
+    let taken = lane.take(ALL, 1);
+    let pieces = taken.partitions.iter();
+    let reasons = pieces.clone().flat_map(|piece| decoded(&**piece));
+    let reasons = reasons.flat_map(|decoded| decoded.samples).collect();
+    (
+        pieces.flat_map(|piece| records(&**piece).0).collect(),
+        reasons,
+    )
+}
+
+#[test]
+fn a_header_may_come_behind_empty_lines() {
+    let mut lane = lane(Format::Csv { header: true });
+    let (found, reasons) = all_of(&mut lane, b"\r\n\na,b\n1,2\n");
+    assert_eq!(found, [b"\x82\xa1a\xa11\xa1b\xa12"]);
+    assert_eq!(reasons, [""; 0]);
+}
+
+#[test]
+fn a_table_of_lone_carriage_returns_is_told() {
+    let mut lane = lane(Format::Csv { header: true });
+    let (found, reasons) = all_of(&mut lane, b"a,b\r1,2\r3,4\r");
+    assert_eq!(found, [b""; 0]);
+    assert!(reasons[0].contains("carriage returns alone"), "{reasons:?}");
+}
+
+#[test]
+fn pieces_end_at_the_delimiter_of_the_records() {
+    let framing = Framing {
+        delimiter: 0,
+        ..Framing::new(Format::Text, 10)
+    };
+    let mut lane = Lane::new(&Arc::new(Decoder::new(framing)));
+    let (found, reasons) = all_of(&mut lane, b"a\nb\0\0longer than ten\0c");
+    assert_eq!(found, [&b"a\nb"[..], b"", b"c"]);
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
 }
