@@ -269,16 +269,28 @@ fn a_delimiter_is_one_byte_that_has_no_other_meaning() {
         let plan = accepted(&with_delimiter(format, delimiter));
         assert_eq!(plan.sources[0].delimiter, Some(expected));
     }
-    check_rejected(&with_delimiter("csv", "\\\""), &expect![[r#"
+    check_rejected(
+        &with_delimiter("csv", "\\\""),
+        &expect![[r#"
         4:13: `delimiter` of source `lines` is no delimiter of fields
-          hint: quotes and line ends have a meaning of their own in a row"#]]);
-    check_rejected(&with_delimiter("text", "ab"), &expect![[r#"
+          hint: quotes and line ends have a meaning of their own in a row"#]],
+    );
+    check_rejected(
+        &with_delimiter("text", "ab"),
+        &expect![[r#"
         4:13: `delimiter` of source `lines` is no single byte
-          hint: one ASCII character, such as `";"`, `"\t"` or `"\u0000"`"#]]);
-    check_rejected(&with_delimiter("text", "é"), &expect![[r#"
+          hint: one ASCII character, such as `";"`, `"\t"` or `"\u0000"`"#]],
+    );
+    check_rejected(
+        &with_delimiter("text", "é"),
+        &expect![[r#"
         4:13: `delimiter` of source `lines` is no single byte
-          hint: one ASCII character, such as `";"`, `"\t"` or `"\u0000"`"#]]);
-    check_rejected(&with_delimiter("msgpack", ","), &expect![[r#"
+          hint: one ASCII character, such as `";"`, `"\t"` or `"\u0000"`"#]],
+    );
+    check_rejected(
+        &with_delimiter("msgpack", ","),
+        &expect![[r#"
         4:13: `delimiter` of source `lines` has no use
-          hint: `MessagePack` values end by themselves"#]]);
+          hint: `MessagePack` values end by themselves"#]],
+    );
 }
