@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use crate::batch::{BatchTime, Round, whole_millis};
-use crate::dataflow::{Decided, Engine, RoundPlan, RoundReport, StartError, Verdict};
+use crate::dataflow::{Decided, Engine, Options, RoundPlan, RoundReport, StartError, Verdict};
 use crate::driver::event::{Event, Mail};
 use crate::driver::failure::course::{Course, Judge, Suspect};
 use crate::driver::failure::trouble::{BatchError, Trouble};
@@ -81,7 +81,11 @@ impl Executor {
         let standing = versions.current();
         let environment = JobEnvironment::new(&plan, Arc::clone(&lanes), standing, keep);
         let environment = Arc::new(environment);
-        let engine = Engine::start(&plan, workers, Arc::clone(&environment) as _)?;
+        let engine = Options {
+            flow: lanes.flow(),
+            ..Options::threads(workers)
+        };
+        let engine = Engine::start_with(&plan, &engine, Arc::clone(&environment) as _)?;
         let inspector = (keep == Keep::First).then(|| Inspector::new(Arc::clone(&plan)));
         let job_seed = xxhash_rust::xxh3::xxh3_64(plan.name.as_bytes());
         let judge = Judge::new(Arc::clone(&plan), versions.clone());

@@ -113,6 +113,12 @@ impl SinkLanes {
         })
     }
 
+    /// Counts what waits to be staged: the dataflow's sources wait for it, too.
+    #[must_use]
+    pub fn flow(&self) -> Flow {
+        self.flow.clone()
+    }
+
     /// Hands a chunk to the lane of the plan's `sink`th sink, which waits for nothing. What goes
     /// wrong with it is told by [`SinkLanes::prepare`].
     ///
