@@ -69,6 +69,35 @@ fn runs_within_one_interval_lose_nothing_of_each_other() {
 }
 
 #[test]
+fn what_a_killed_process_has_staged_is_removed_at_the_next_start_and_nothing_else() {
+    let folder = Folder::new();
+    let topology = copies(&folder, "copies");
+    let run = || {
+        let mut command = dshost();
+        let output = with_input(command.args(["run", "--once"]).arg(&topology), b"line\n");
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    };
+    run();
+    let name = folder.path.path().join(".dshost/copies/incarnation");
+    let name = fs::read_to_string(name).unwrap();
+    let (job, start) = name.trim_end().split_once(' ').unwrap();
+    let out = folder.path.path().join("out");
+    let staged = |job: &str| out.join(format!(".lines-3600000.{job}-{start}-7.tmp"));
+    let (mine, theirs) = (staged(job), staged("00000000000000ff"));
+    for directory in [&mine, &theirs] {
+        fs::create_dir(directory).unwrap();
+        fs::write(directory.join("part-00000"), "half").unwrap();
+    }
+    let checked = output(dshost().arg("check").arg(&topology));
+    assert!(checked.status.success());
+    assert!(mine.exists(), "a check removes nothing");
+    run();
+    assert!(!mine.exists());
+    assert!(theirs.exists());
+    assert_eq!(written(&out), ["line\n", "line\n"]);
+}
+
+#[test]
 fn what_another_job_wrote_stands_in_the_way_and_stays() {
     let folder = Folder::new();
     let out = folder.path.path().join("out");
@@ -85,6 +114,7 @@ fn what_another_job_wrote_stands_in_the_way_and_stays() {
             assert_said(
                 &said,
                 &[
+                    "failed at its first attempt",
                     "sink `copies` cannot take the batch",
                     "stands there from another job",
                     "hint: move it away, or give the sink another `prefix`",

@@ -8,11 +8,16 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tracing::warn;
+
 use crate::batch::BatchTime;
 use crate::batch::sink::SinkError;
 
 /// Batches that a queue may lag behind the newest committed one before nothing more is run.
 pub const MAX_LAG: usize = 8;
+
+/// How long a sink is waited for before the log says so, and again and again.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// What is told while batches are published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +140,30 @@ struct Progress {
     ended: bool,
 }
 
+/// Says in the log, now and then, that something is waited for.
+struct Watch {
+    next: Instant,
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self {
+            next: Instant::now() + TOLD_EVERY,
+        }
+    }
+
+    /// Names the sinks that are waited for, if that has not been said for a while.
+    fn tell(&mut self, book: &Book, what: &str) {
+        if Instant::now() < self.next {
+            return;
+        }
+        self.next = Instant::now() + TOLD_EVERY;
+        for queue in book.queues.iter().filter(|queue| !queue.waiting.is_empty()) {
+            warn!(sink = queue.trying, batches = queue.waiting.len(), "{what}");
+        }
+    }
+}
+
 impl Ledger {
     /// One for as many queues and staging threads.
     pub(super) fn new(
@@ -191,6 +220,7 @@ impl Ledger {
     /// published: false once a sink is lost or given up.
     pub(super) fn wait_for_room(&self) -> bool {
         let mut state = self.lock();
+        let mut watch = Watch::new();
         loop {
             if state.given_up || state.queues.iter().any(|queue| queue.lost) {
                 return false;
@@ -206,7 +236,8 @@ impl Ledger {
             let Some(left) = self.left(&state, lagging.map(|queue| queue.moved).min()) else {
                 return false;
             };
-            state = self.wait(state, left);
+            watch.tell(&state, "nothing is run while a sink lags");
+            state = self.wait(state, left.min(TOLD_EVERY));
         }
     }
 
@@ -214,6 +245,7 @@ impl Ledger {
     /// given up.
     pub(super) fn wait_for_end(&self) {
         let mut state = self.lock();
+        let mut watch = Watch::new();
         loop {
             let moved = state.queues.iter().filter(|queue| !queue.ended);
             let moved = moved.map(|queue| queue.moved).max();
@@ -225,7 +257,8 @@ impl Ledger {
                 self.changed.notify_all();
                 return;
             };
-            state = self.wait(state, left);
+            watch.tell(&state, "the end waits for a sink");
+            state = self.wait(state, left.min(TOLD_EVERY));
         }
     }
 
@@ -277,10 +310,6 @@ impl Ledger {
     }
 
     fn wait<'s>(&self, state: MutexGuard<'s, Book>, left: Duration) -> MutexGuard<'s, Book> {
-        if left == Duration::MAX {
-            let woken = self.changed.wait(state);
-            return woken.unwrap_or_else(PoisonError::into_inner);
-        }
         let woken = self.changed.wait_timeout(state, left);
         woken.unwrap_or_else(PoisonError::into_inner).0
     }
