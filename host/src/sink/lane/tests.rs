@@ -299,6 +299,25 @@ fn a_dead_sink_holds_back_only_itself_until_it_lags() {
 }
 
 #[test]
+fn a_batch_at_which_no_sink_fires_is_published_in_its_turn() {
+    let gate = Arc::new(Gate::default());
+    let sinks = Sinks::new(
+        [("out", PublishQueue::Own, publishing)],
+        &Does::Waits(Arc::clone(&gate)),
+    );
+    assert!(sinks.publish(1));
+    assert!(sinks.lanes.publish(BatchTime(2), Vec::new()));
+    assert_eq!(sinks.told.try_iter().next(), None);
+    gate.open();
+    assert!(sinks.lanes.publish(BatchTime(3), Vec::new()));
+    assert_eq!(sinks.lanes.finish(), Ok(()));
+    assert_eq!(
+        sinks.told.try_iter().collect::<Vec<_>>(),
+        published([1, 2, 3])
+    );
+}
+
+#[test]
 fn staging_waits_for_nobody_and_counts_as_in_flight() {
     let gate = Arc::new(Gate::default());
     let sinks = Sinks::new(
