@@ -56,12 +56,14 @@ pub fn open(plan: &SourcePlan, context: &OpenContext) -> Result<Box<dyn Source>,
         Transport::Files {
             dir,
             pattern,
+            decompress,
             existing,
             after,
         } => {
             let watched = files::Watched {
                 dir,
                 pattern,
+                decompress: *decompress,
                 existing: *existing,
                 after,
             };

@@ -39,7 +39,7 @@ const TYPES: &[(&str, Type, &[&str])] = &[
     (
         "files",
         Type::Files,
-        &["dir", "pattern", "existing", "after"],
+        &["dir", "pattern", "compression", "existing", "after"],
     ),
     ("stdin", Type::Stdin, &[]),
     (
@@ -277,6 +277,8 @@ fn files(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Transport> {
     if let Some(pattern) = &pattern {
         check_pattern(reader, table, pattern);
     }
+    let compression = [("auto", true), ("none", false)];
+    let decompress = table.choice(reader, "compression", &compression);
     let existing = table.boolean(reader, "existing");
     let after_item = table.take("after");
     let after = after_item.as_ref().and_then(|item| after(reader, item));
@@ -291,6 +293,7 @@ fn files(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<Transport> {
     Some(Transport::Files {
         dir,
         pattern: pattern.map_or_else(|| "*".to_owned(), |pattern| pattern.value.into_owned()),
+        decompress: decompress.unwrap_or(true),
         existing: existing.unwrap_or(false),
         after: after.unwrap_or(After::Keep),
     })
@@ -305,7 +308,30 @@ fn check_pattern(reader: &mut Reader<'_>, table: &Table<'_>, pattern: &Text<'_>)
             &message,
             "a glob is such as `*.log` or `part-[0-9]*`",
         );
+    } else if matches_nothing(&pattern.value) {
+        let raw = quoted(pattern.raw);
+        let message = format!(
+            "`pattern` of {} is {raw}, which matches no file",
+            table.label
+        );
+        reader.wrong_hint(
+            pattern.at,
+            &message,
+            "names that start with `.`, and those that end in `.tmp` or `._COPYING_`, are never read",
+        );
     }
+}
+
+/// Whether a glob matches only what is never read, or nothing at all.
+fn matches_nothing(pattern: &str) -> bool {
+    let last = pattern.rsplit('/').next().unwrap_or_default();
+    let is_hidden = |part: &str| part.starts_with('.');
+    last.is_empty()
+        || pattern.starts_with('/')
+        || pattern.split('/').any(is_hidden)
+        || [".tmp", "._COPYING_"]
+            .iter()
+            .any(|ending| last.ends_with(ending))
 }
 
 fn after(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<After> {

@@ -1,17 +1,19 @@
 //! A watched directory: each file that appears is read once.
 //!
-//! A thread lists the directory, and makes [`spans`] of what is new: which part of which file goes
-//! into the next batch, and where its partitions end. A cut picks these up. The bytes stay where
-//! they are until a worker reads its partition, so a file costs no memory while it waits.
+//! A thread lists the directory ([`listing`]), and makes [`spans`] of what is new: which part of
+//! which file goes into the next batch, and where its partitions end. A cut picks these up. The
+//! bytes stay where they are until a worker reads its partition, so a file costs no memory while it
+//! waits; what a compressed one holds ([`compression`]) waits in a temporary file.
 //!
-//! A file is what it was when it was first seen ([`snapshot`]); one that changes or vanishes
-//! before its batch is committed ends the job with its name.
+//! A file is what it was when it was first seen ([`identity`], [`snapshot`]); one that changes or
+//! vanishes before its batch is read ends the job with its name. One that is written to afterwards
+//! is told, and stays. What becomes of it once its batch is published: [`put_away`].
 //!
 //! Start reading at [`Watcher::run`].
 
 use std::collections::VecDeque;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -26,15 +28,19 @@ use super::pace::Pace;
 use crate::batch::source::{Cut, EndNotice, Source, SourceError, SourceStatus};
 use crate::topology::plan::{After, SourcePlan};
 
+pub mod compression;
+pub mod identity;
 pub mod listing;
+pub mod put_away;
 pub mod snapshot;
 pub mod spans;
 #[cfg(test)]
 mod tests;
 
-use listing::Listing;
+use listing::{Listing, News};
+use put_away::PutAway;
 use snapshot::Snapshot;
-use spans::{Backlog, Room, Span};
+use spans::{Backlog, Room, Settings, Span};
 
 /// Time between two looks at the directory.
 const POLL: Duration = Duration::from_millis(50);
@@ -47,8 +53,10 @@ const MAX_FILES_PER_BATCH: usize = 10_000;
 pub struct Watched<'a> {
     /// The directory.
     pub dir: &'a Path,
-    /// Which names count, a glob.
+    /// Which paths below it count, a glob.
     pub pattern: &'a str,
+    /// Whether compressed files are told by the endings of their names.
+    pub decompress: bool,
     /// Whether what lies there at the start is read.
     pub existing: bool,
     /// What becomes of a file whose batch is committed.
@@ -76,7 +84,7 @@ pub fn open(
             hint: Some("`*` and `?` stand for any characters, `{a,b}` for either".into()),
         })?;
     let mut listing = Listing::new(watched.dir, pattern.compile_matcher());
-    let there = listing.new_files().map_err(|error| SourceError {
+    let there = listing.news().map_err(|error| SourceError {
         message: format!(
             "source `{source}` cannot watch `{}`: {error}",
             watched.dir.display()
@@ -92,24 +100,32 @@ pub fn open(
             ),
             hint: None,
         })?;
+        if put_away::on_one_file_system(watched.dir, to) == Some(false) {
+            let to = to.display();
+            info!(%source, %to, "files are copied there, because it is on another file system");
+        }
     }
     let decoder = Decoder::new(Framing::of(plan));
-    let mut backlog = Backlog::new(decoder, plan.partitions);
+    let settings = Settings {
+        partitions: plan.partitions,
+        decompress: watched.decompress,
+    };
+    let mut backlog = Backlog::new(decoder, settings);
     if watched.existing || context.once {
-        for (name, snapshot) in there {
-            backlog.push(name, snapshot);
-        }
+        there.files.into_iter().for_each(|file| backlog.push(file));
     }
     let shared = Arc::new(Shared::default());
     let watcher = Watcher {
         source: source.clone(),
-        dir: watched.dir.display().to_string(),
-        listing: (!context.once).then_some(listing),
+        dir: watched.dir.to_owned(),
+        listing,
+        ends: context.once,
         backlog,
         max_bytes: plan.max_bytes_per_batch as u64,
         pace: plan.rate.map(Pace::new),
         after: watched.after.clone(),
-        trouble: false,
+        trouble: None,
+        changed: 0,
         shared: Arc::clone(&shared),
     };
     shared.lock().state = format!("watching {}", watched.dir.display());
@@ -203,7 +219,7 @@ impl Source for Files {
         self.shared.changed.notify_one();
         self.received += cut.bytes;
         // They were added as their files came.
-        spans.sort_by(|left, right| (&left.name, left.start).cmp(&(&right.name, right.start)));
+        spans.sort_by(|left, right| left.place().cmp(&right.place()));
         let ending = spans.iter().filter(|span| span.last);
         self.uncommitted
             .push_back(ending.map(|span| Arc::clone(&span.snapshot)).collect());
@@ -254,15 +270,18 @@ impl Drop for Files {
 /// The thread that watches.
 struct Watcher {
     source: String,
-    dir: String,
-    /// None: only what lay there at the start is read.
-    listing: Option<Listing>,
+    dir: PathBuf,
+    listing: Listing,
+    /// Only what lay there at the start is read.
+    ends: bool,
     backlog: Backlog,
     max_bytes: u64,
     pace: Option<Pace>,
     after: After,
-    /// Whether the directory could not be read the last time.
-    trouble: bool,
+    /// What does not work for the moment, as it was told.
+    trouble: Option<String>,
+    /// Files that were written to after they were read.
+    changed: u64,
     shared: Arc<Shared>,
 }
 
@@ -271,16 +290,14 @@ impl Watcher {
         loop {
             self.list();
             let committed = std::mem::take(&mut self.shared.lock().committed);
-            let done = committed
-                .iter()
-                .try_for_each(|file| self.finish(file))
-                .and_then(|()| self.fill());
+            committed.iter().for_each(|file| self.finish(file));
+            let done = self.fill();
             let mut next = self.shared.lock();
             if let Err(error) = done {
                 next.failed = Some(error);
                 return;
             }
-            next.complete = self.listing.is_none() && self.backlog.is_empty();
+            next.complete = self.ends && self.backlog.is_empty();
             if next.complete {
                 self.shared.notice.tell();
             }
@@ -293,30 +310,58 @@ impl Watcher {
 
     /// Adds what is new in the directory.
     fn list(&mut self) {
-        let Some(listing) = &mut self.listing else {
-            return;
-        };
-        if self.shared.lock().stopped {
+        if self.ends || self.shared.lock().stopped {
             return;
         }
-        match listing.new_files() {
-            Ok(new) => {
-                for (name, snapshot) in new {
-                    self.backlog.push(name, snapshot);
-                }
-                if std::mem::take(&mut self.trouble) {
-                    info!(source = %self.source, dir = self.dir, "watching again");
-                    self.shared.lock().state = format!("watching {}", self.dir);
-                }
+        match self.listing.news() {
+            Ok(News { files, changed }) => {
+                files.into_iter().for_each(|file| self.backlog.push(file));
+                changed.iter().for_each(|path| self.tell_changed(path));
+                self.tell_trouble(None);
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.trouble, true) {
-                    let source = &self.source;
-                    warn!(%source, dir = self.dir, %error, "cannot list, trying again");
-                    self.shared.lock().state = format!("cannot list {}: {error}", self.dir);
-                }
+                let dir = self.dir.display();
+                self.tell_trouble(Some(format!("cannot list {dir}: {error}")));
             }
         }
+    }
+
+    /// Says what does not work for the moment, once, and that it does again.
+    fn tell_trouble(&mut self, trouble: Option<String>) {
+        if trouble == self.trouble {
+            return;
+        }
+        let (source, dir) = (&self.source, self.dir.display());
+        match &trouble {
+            Some(trouble) => warn!(%source, "{trouble}, trying again"),
+            None => info!(%source, %dir, "watching again"),
+        }
+        self.trouble = trouble;
+        self.tell_state();
+    }
+
+    /// A file was written to after it was read.
+    fn tell_changed(&mut self, path: &Path) {
+        self.changed += 1;
+        let (source, path) = (&self.source, path.display());
+        warn!(
+            %source,
+            %path,
+            "a file was written to after it was read: what is new in it is not read; write a file under a name that starts with `.`, and rename it when it is whole"
+        );
+        self.tell_state();
+    }
+
+    fn tell_state(&self) {
+        let state = match &self.trouble {
+            Some(trouble) => trouble.clone(),
+            None => format!("watching {}", self.dir.display()),
+        };
+        let state = match self.changed {
+            0 => state,
+            changed => format!("{state}, {changed} files were written to after they were read"),
+        };
+        self.shared.lock().state = state;
     }
 
     /// Adds to the next batch what has room in it.
@@ -355,26 +400,18 @@ impl Watcher {
         Ok(())
     }
 
-    /// Does what is to be done with a file whose batch is committed.
-    fn finish(&self, file: &Snapshot) -> Result<(), SourceError> {
-        file.check()?;
-        let path = file.path();
-        let done = match &self.after {
-            After::Keep => Ok(()),
-            After::Delete => fs::remove_file(path),
-            After::Move(to) => {
-                let to = to.join(path.file_name().unwrap_or_default());
-                if to.exists() {
-                    Err(std::io::ErrorKind::AlreadyExists.into())
-                } else {
-                    fs::rename(path, to)
-                }
+    /// Does what is to be done with a file whose batch is published.
+    fn finish(&mut self, file: &Snapshot) {
+        match put_away::put_away(file, &self.dir, &self.after) {
+            Ok(PutAway::Done) if self.after == After::Keep => {}
+            Ok(PutAway::Done | PutAway::Gone) => self.listing.forget(file),
+            // Told when it is listed.
+            Ok(PutAway::Changed) if !self.ends => {}
+            Ok(PutAway::Changed) => self.tell_changed(file.path()),
+            Err(error) => {
+                let (source, path) = (&self.source, file.path().display());
+                warn!(%source, %path, %error, after = ?self.after, "cannot put a file away, it stays");
             }
-        };
-        if let Err(error) = done {
-            let (source, path) = (&self.source, path.display());
-            warn!(%source, %path, %error, after = ?self.after, "cannot put a file away, it stays");
         }
-        Ok(())
     }
 }

@@ -7,12 +7,13 @@
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::identity::Identity;
 use crate::batch::source::{Decoded, Partition, SourceError};
 use crate::source::bytes::piece::Chunks;
 use crate::source::bytes::rope::Part;
@@ -21,26 +22,29 @@ use crate::source::format::{Decoder, Scanner};
 /// Bytes read at once.
 const READ_BYTES: u64 = 256 * 1024;
 
-/// A file at first sight: another size, time or inode is another file.
+/// A file at first sight: whatever is another one, or was written to since, is not it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     path: PathBuf,
-    inode: u64,
-    size: u64,
-    /// Seconds and nanoseconds.
-    modified: (i64, i64),
+    identity: Identity,
+}
+
+/// What has become of a file since it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is as it was.
+    Same,
+    /// It was written to.
+    Changed,
+    /// It is gone, or another one lies in its place.
+    Gone,
 }
 
 impl Snapshot {
-    /// The file at `path` as it is.
+    /// The file at `path`.
     #[must_use]
-    pub fn new(path: PathBuf, metadata: &Metadata) -> Self {
-        Self {
-            path,
-            inode: metadata.ino(),
-            size: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
+    pub const fn new(path: PathBuf, identity: Identity) -> Self {
+        Self { path, identity }
     }
 
     /// Where it lies.
@@ -49,10 +53,46 @@ impl Snapshot {
         &self.path
     }
 
+    /// Whether it is the file that was like this.
+    #[must_use]
+    pub fn is(&self, identity: &Identity) -> bool {
+        self.identity.is_still(identity)
+    }
+
+    /// The same file under another name.
+    #[must_use]
+    pub fn at(&self, path: PathBuf) -> Self {
+        Self::new(path, self.identity.clone())
+    }
+
     /// Its size in bytes.
     #[must_use]
     pub const fn size(&self) -> u64 {
-        self.size
+        self.identity.size()
+    }
+
+    /// Its number on its disk.
+    #[must_use]
+    pub const fn inode(&self) -> u64 {
+        self.identity.place().1
+    }
+
+    /// What has become of it.
+    ///
+    /// # Errors
+    ///
+    /// That cannot be found out for now.
+    pub fn fate(&self) -> io::Result<Fate> {
+        let now = match fs::metadata(&self.path) {
+            Ok(metadata) => Identity::of(&metadata),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Fate::Gone),
+            Err(error) => return Err(error),
+        };
+        Ok(match now == self.identity {
+            true => Fate::Same,
+            false if self.identity.is_still(&now) => Fate::Changed,
+            false => Fate::Gone,
+        })
     }
 
     /// Checks that the file that lies there is still this one.
@@ -66,7 +106,7 @@ impl Snapshot {
     }
 
     fn compare(&self, metadata: &Metadata) -> Result<(), SourceError> {
-        if Self::new(self.path.clone(), metadata) == *self {
+        if Identity::of(metadata) == self.identity {
             return Ok(());
         }
         Err(SourceError {
@@ -81,7 +121,7 @@ impl Snapshot {
         })
     }
 
-    fn failed(&self, error: &io::Error) -> SourceError {
+    pub(super) fn failed(&self, error: &io::Error) -> SourceError {
         let path = self.path.display();
         if error.kind() == io::ErrorKind::NotFound {
             return SourceError {
@@ -108,18 +148,40 @@ impl Snapshot {
         self.compare(&file.metadata().map_err(failed)?)?;
         Ok(Reading {
             snapshot: Arc::clone(self),
-            file,
+            file: Arc::new(file),
+            is_copy: false,
         })
     }
 }
 
-/// An open file.
+/// An open file, or a copy of what it holds.
+#[derive(Clone)]
 pub struct Reading {
     snapshot: Arc<Snapshot>,
-    file: File,
+    file: Arc<File>,
+    /// Whether nobody else can change it.
+    is_copy: bool,
 }
 
 impl Reading {
+    /// What `snapshot` holds, in a file of our own.
+    #[must_use]
+    pub fn of_copy(snapshot: Arc<Snapshot>, copy: File) -> Self {
+        Self {
+            snapshot,
+            file: Arc::new(copy),
+            is_copy: true,
+        }
+    }
+
+    /// Checks that what is read is what was seen.
+    fn check(&self) -> Result<(), SourceError> {
+        match self.is_copy {
+            true => Ok(()),
+            false => self.snapshot.check(),
+        }
+    }
+
     /// The bytes of `range`.
     ///
     /// # Errors
@@ -133,7 +195,7 @@ impl Reading {
             Ok(()) => Ok(bytes.into()),
             // It is shorter than it was.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                self.snapshot.check()?;
+                self.check()?;
                 Err(self.snapshot.failed(&error))
             }
             Err(error) => Err(self.snapshot.failed(&error)),
@@ -153,9 +215,7 @@ impl Reading {
                 return Some(block);
             }
             let check = !std::mem::replace(&mut checked, true);
-            check
-                .then(|| self.snapshot.check().err().map(Err))
-                .flatten()
+            check.then(|| self.check().err().map(Err)).flatten()
         })
     }
 
@@ -190,16 +250,39 @@ impl Reading {
 /// A partition that lies in a file; a worker reads it when it decodes it.
 pub struct FilePiece {
     /// The file.
-    pub snapshot: Arc<Snapshot>,
-    /// Its whole records, in bytes of the file.
+    pub content: Content,
+    /// Its whole records, in bytes of what the file holds.
     pub range: Range<u64>,
     /// What they mean.
     pub decoder: Arc<Decoder>,
 }
 
+/// Where the bytes of a file are.
+#[derive(Clone)]
+pub enum Content {
+    /// In the file itself.
+    Plain(Arc<Snapshot>),
+    /// In a copy, because the file is compressed.
+    Copy(Reading),
+}
+
+impl Content {
+    /// To be read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::open`].
+    pub fn open(&self) -> Result<Reading, SourceError> {
+        match self {
+            Self::Plain(snapshot) => snapshot.open(),
+            Self::Copy(reading) => Ok(reading.clone()),
+        }
+    }
+}
+
 impl Partition for FilePiece {
     fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>>> {
-        match self.snapshot.open() {
+        match self.content.open() {
             Ok(file) => {
                 let blocks = file.blocks(self.range.clone());
                 let parts = blocks.map(|block| block.map(Part::Bytes));

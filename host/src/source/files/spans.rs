@@ -4,11 +4,12 @@
 //! picks up.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::snapshot::{FilePiece, Reading, Snapshot};
+use super::compression::Compression;
+use super::snapshot::{Content, FilePiece, Reading, Snapshot};
 use crate::batch::source::{Partition, SourceError};
 use crate::source::bytes::stretch::piece_targets;
 use crate::source::format::{Decoder, Scanner, csv};
@@ -26,11 +27,9 @@ pub struct Room {
 
 /// A part of a file that one batch reads.
 pub struct Span {
-    /// The file's name.
-    pub name: OsString,
     /// The file.
     pub snapshot: Arc<Snapshot>,
-    /// Where it begins, in bytes of the file.
+    /// Where it begins, in bytes of what the file holds.
     pub start: u64,
     /// Bytes.
     pub bytes: u64,
@@ -42,40 +41,65 @@ pub struct Span {
     pub partitions: Vec<Arc<dyn Partition>>,
 }
 
+impl Span {
+    /// Where it stands among the others of its batch.
+    #[must_use]
+    pub fn place(&self) -> (&Path, u64) {
+        (self.snapshot.path(), self.start)
+    }
+}
+
 /// A file of which something is still to be read.
 struct Unread {
     snapshot: Arc<Snapshot>,
+    /// What it holds, and how many bytes that is; none until its turn has come.
+    content: Option<(Content, u64)>,
     /// The first byte that is in no span.
     at: u64,
     decoder: Arc<Decoder>,
 }
 
-/// The files that are still to be read, by name.
+/// The files that are still to be read, by path.
 pub struct Backlog {
-    files: BTreeMap<OsString, Unread>,
+    /// A path may come again before its first file was read.
+    files: BTreeMap<(PathBuf, u64), Unread>,
+    pushed: u64,
     decoder: Arc<Decoder>,
-    partitions: u32,
+    settings: Settings,
+}
+
+/// How files are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The most partitions of one span.
+    pub partitions: u32,
+    /// Whether compressed files are told by the endings of their names.
+    pub decompress: bool,
 }
 
 impl Backlog {
     /// No file.
     #[must_use]
-    pub fn new(decoder: Decoder, partitions: u32) -> Self {
+    pub fn new(decoder: Decoder, settings: Settings) -> Self {
         Self {
             files: BTreeMap::new(),
+            pushed: 0,
             decoder: Arc::new(decoder),
-            partitions,
+            settings,
         }
     }
 
     /// Adds a file.
-    pub fn push(&mut self, name: OsString, snapshot: Snapshot) {
+    pub fn push(&mut self, snapshot: Snapshot) {
+        let key = (snapshot.path().to_owned(), self.pushed);
+        self.pushed += 1;
         let unread = Unread {
             snapshot: Arc::new(snapshot),
+            content: None,
             at: 0,
             decoder: Arc::clone(&self.decoder),
         };
-        self.files.insert(name, unread);
+        self.files.insert(key, unread);
     }
 
     /// Whether nothing is to be read.
@@ -93,26 +117,27 @@ impl Backlog {
         let Some(mut entry) = self.files.first_entry() else {
             return Ok(None);
         };
-        let name = entry.key().clone();
         let unread = entry.get_mut();
-        let left = unread.snapshot.size() - unread.at;
-        if room.records == Some(0) || (left > room.bytes && !room.empty) {
+        if room.records == Some(0) || !unread.fits(room) {
             return Ok(None);
         }
-        let snapshot = Arc::clone(&unread.snapshot);
-        let file = snapshot.open()?;
-        if unread.decoder.wants_header() {
-            unread.take_header(&file)?;
+        let (content, size) = unread.open(self.settings.decompress)?;
+        // What a compressed file holds may be more than it looked like.
+        if size - unread.at > room.bytes && !room.empty {
+            return Ok(None);
         }
-        let (end, records) = unread.end(&file, room)?;
+        let file = content.open()?;
+        if unread.decoder.wants_header() {
+            unread.take_header(&file, size)?;
+        }
+        let (end, records) = unread.end(&file, size, room)?;
         let span = Span {
-            name,
             start: unread.at,
             bytes: end - unread.at,
             records,
-            last: end == snapshot.size(),
-            partitions: unread.partitions(&file, end, self.partitions)?,
-            snapshot: Arc::clone(&snapshot),
+            last: end == size,
+            partitions: unread.partitions(&content, end, self.settings.partitions)?,
+            snapshot: Arc::clone(&unread.snapshot),
         };
         unread.at = end;
         if span.last {
@@ -123,9 +148,32 @@ impl Backlog {
 }
 
 impl Unread {
+    /// Whether what is left of it has room, as far as its size tells.
+    fn fits(&self, room: Room) -> bool {
+        let size = self.content.as_ref().map(|(_, size)| *size);
+        let left = size.unwrap_or(self.snapshot.size()) - self.at;
+        left <= room.bytes || room.empty
+    }
+
+    /// What it holds, and how many bytes that is.
+    fn open(&mut self, decompress: bool) -> Result<(Content, u64), SourceError> {
+        if let Some(content) = &self.content {
+            return Ok(content.clone());
+        }
+        let snapshot = &self.snapshot;
+        let compression = Compression::of(snapshot.path()).filter(|_| decompress);
+        let content = match compression {
+            Some(compression) => {
+                let (copy, size) = compression.unpack(snapshot)?;
+                (Content::Copy(copy), size)
+            }
+            None => (Content::Plain(Arc::clone(snapshot)), snapshot.size()),
+        };
+        Ok(self.content.insert(content).clone())
+    }
+
     /// Makes the first record that is not empty the header.
-    fn take_header(&mut self, file: &Reading) -> Result<(), SourceError> {
-        let size = self.snapshot.size();
+    fn take_header(&mut self, file: &Reading, size: u64) -> Result<(), SourceError> {
         let framing = self.decoder.framing();
         loop {
             let mut end = size;
@@ -158,8 +206,8 @@ impl Unread {
     }
 
     /// Where the next span ends, and how many records it has, if that is bounded.
-    fn end(&self, file: &Reading, room: Room) -> Result<(u64, u64), SourceError> {
-        let rest = self.at..self.snapshot.size();
+    fn end(&self, file: &Reading, size: u64, room: Room) -> Result<(u64, u64), SourceError> {
+        let rest = self.at..size;
         let limit = self.at.saturating_add(room.bytes);
         let Some(records) = room.records else {
             let end = if limit >= rest.end {
@@ -171,7 +219,6 @@ impl Unread {
         };
         let mut count = 0;
         let mut last = rest.start;
-        let size = rest.end;
         file.scan(self.scanner(), rest, |end| {
             count += 1;
             last = end;
@@ -187,23 +234,24 @@ impl Unread {
     /// The partitions of a span up to `end`.
     fn partitions(
         &self,
-        file: &Reading,
+        content: &Content,
         end: u64,
         most: u32,
     ) -> Result<Vec<Arc<dyn Partition>>, SourceError> {
+        let file = content.open()?;
         let mut targets: Vec<u64> = piece_targets(end - self.at, most)
             .map(|target| self.at + target)
             .collect();
         // The last one is the end itself.
         targets.pop();
-        let mut ends = self.ends(file, self.at..end, &targets)?;
+        let mut ends = self.ends(&file, self.at..end, &targets)?;
         ends.push(end);
         let mut from = self.at;
         let mut partitions: Vec<Arc<dyn Partition>> = Vec::with_capacity(ends.len());
         for end in ends {
             if end > from {
                 partitions.push(Arc::new(FilePiece {
-                    snapshot: Arc::clone(&self.snapshot),
+                    content: content.clone(),
                     range: from..end,
                     decoder: Arc::clone(&self.decoder),
                 }));

@@ -48,6 +48,7 @@ impl Place {
         let watched = Watched {
             dir: &self.dir.path().join("in"),
             pattern: "*",
+            decompress: true,
             existing: self.existing,
             after: &self.after,
         };
@@ -244,20 +245,105 @@ fn a_file_that_changes_or_vanishes_ends_the_job_with_its_name() {
         let error = cut.partitions[0].chunks().find_map(Result::err).unwrap();
         assert_eq!(error.message, expected);
         assert!(error.hint.is_some());
-        // And after.
-        place.put("a", "a\n");
+    }
+}
+
+#[test]
+fn the_next_file_of_a_name_is_read_whatever_becomes_of_the_first() {
+    for after in [After::Keep, After::Delete] {
+        let place = Place {
+            after,
+            ..Place::new()
+        };
         let mut files = place.open(&plan(Format::Text));
-        let cut = eventually(|| files.cut().ok().filter(|cut| cut.bytes > 0));
-        assert_eq!(texts(&cut.partitions).0, ["a"]);
-        change(&place.path("a"));
-        files.committed();
-        // An empty cut may have been made before.
-        files.committed();
-        let error = eventually(|| {
+        for text in ["one", "two", "three"] {
+            place.put("latest.txt", text);
+            let mut lines = Vec::new();
+            eventually(|| {
+                lines.extend(texts(&files.cut().unwrap().partitions).0);
+                files.committed();
+                (!lines.is_empty()).then_some(())
+            });
+            assert_eq!(lines, [text]);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_grows_after_it_was_read_is_told_and_stays() {
+    let place = Place {
+        after: After::Delete,
+        existing: true,
+        ..Place::new()
+    };
+    place.put("a", "a\n");
+    let mut files = place.open(&plan(Format::Text));
+    cut_until(&mut files, |lines, _| lines == ["a"]);
+    let mut file = fs::File::options()
+        .append(true)
+        .open(place.path("a"))
+        .unwrap();
+    std::io::Write::write_all(&mut file, b"more\n").unwrap();
+    if file.metadata().unwrap().created().is_ok() {
+        eventually(|| {
             files.committed();
-            files.cut().err()
+            files.cut().unwrap();
+            files
+                .status()
+                .state
+                .contains("1 files were written to")
+                .then_some(())
         });
-        assert_eq!(error.message, expected);
+        assert!(place.path("a").exists());
+    }
+}
+
+#[test]
+fn compressed_files_are_read_like_others() {
+    let text: String = (0..60_000).map(|n| format!("{n}\n")).collect();
+    let (first, second) = text.split_at(100_000);
+    let gzip = |text: &str| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packed, text.as_bytes()).unwrap();
+        packed.finish().unwrap()
+    };
+    let zstd = |text: &str| {
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        ruzstd::encoding::compress_to_vec(text.as_bytes(), level)
+    };
+    // Several members or frames, and a frame of somebody's own.
+    let own = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"own"].concat();
+    let packed = [
+        ("a.gz", [gzip(first), gzip(second)].concat()),
+        ("a.ZST", [zstd(first), own, zstd(second)].concat()),
+    ];
+    for (name, bytes) in packed {
+        let place = Place {
+            once: true,
+            ..Place::new()
+        };
+        place.put(name, &bytes);
+        let plan = SourcePlan {
+            max_bytes_per_batch: 200_000,
+            ..plan(Format::Text)
+        };
+        let batches = batches(&mut place.open(&plan));
+        assert_eq!(batches.len(), 2, "{name}");
+        let lines: Vec<String> = batches.into_iter().flatten().flatten().collect();
+        assert!(
+            lines.iter().eq(text.lines().collect::<Vec<_>>().iter()),
+            "{name}"
+        );
+
+        place.put(&format!("half.{name}"), &bytes[..bytes.len() - 5]);
+        fs::remove_file(place.path(name)).unwrap();
+        let mut files = place.open(&plan);
+        let error = eventually(|| files.cut().err());
+        assert!(
+            error.message.starts_with("cannot decompress file `"),
+            "{error}"
+        );
+        assert!(error.message.contains(&format!("half.{name}")), "{error}");
     }
 }
 
@@ -317,6 +403,7 @@ fn a_directory_that_is_not_there_is_an_error_with_a_hint() {
     let watched = Watched {
         dir: Path::new("/no/such/dir"),
         pattern: "*",
+        decompress: true,
         existing: false,
         after: &After::Keep,
     };

@@ -46,8 +46,10 @@ pub enum Transport {
     Files {
         /// The directory.
         dir: PathBuf,
-        /// Which names count, a glob.
+        /// Which paths below it count, a glob.
         pattern: String,
+        /// Whether compressed files are told by the endings of their names.
+        decompress: bool,
         /// Whether what lay there at the very first start is read.
         existing: bool,
         /// What becomes of a file that is read.

@@ -166,6 +166,7 @@ fn files_need_a_directory_and_a_glob() {
     let transport = Transport::Files {
         dir: "dir/in".into(),
         pattern: "*".to_owned(),
+        decompress: true,
         existing: false,
         after: After::Move("dir/done".into()),
     };
@@ -292,5 +293,31 @@ fn a_delimiter_is_one_byte_that_has_no_other_meaning() {
         &expect![[r#"
         4:13: `delimiter` of source `lines` has no use
           hint: `MessagePack` values end by themselves"#]],
+    );
+}
+
+#[test]
+fn a_pattern_that_can_match_no_file_is_refused() {
+    for pattern in [
+        "",
+        ".a*",
+        "*.tmp",
+        "*._COPYING_",
+        "logs/",
+        "/var/*.log",
+        "2026/.hidden/*",
+    ] {
+        assert!(matches_nothing(pattern), "{pattern}");
+    }
+    for pattern in ["*", "a.log", "2026/*.log", "**/*.log", "*.tmp.gz", "[!.]*"] {
+        assert!(!matches_nothing(pattern), "{pattern}");
+    }
+    check_rejected(
+        &source("type = \"files\"\ndir = \"in\"\npattern = \"*.tmp\"\ncompression = \"brotli\""),
+        &expect![[r#"
+            4:11: `pattern` of source `lines` is `*.tmp`, which matches no file
+              hint: names that start with `.`, and those that end in `.tmp` or `._COPYING_`, are never read
+            5:15: `compression` of source `lines` cannot be `brotli`
+              hint: one of `auto`, `none`"#]],
     );
 }
