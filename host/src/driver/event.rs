@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::error::JobError;
-use super::run::runner::CommittedBatch;
+use super::run::batch::CommittedBatch;
 use super::versions::succession::VersionEvent;
 use crate::batch::BatchTime;
 use crate::observe::status::Status;

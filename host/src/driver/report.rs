@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::run::batch::CommittedBatch;
 use super::run::cadence::Now;
-use super::run::runner::CommittedBatch;
 use super::versions::succession::VersionEvent;
 use crate::batch::Digest;
 use crate::dataflow::NodeReport;

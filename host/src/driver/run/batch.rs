@@ -1,10 +1,11 @@
-//! All input of one interval.
+//! A batch before it is run, and after it is committed.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::batch::BatchTime;
 use crate::batch::source::Partition;
+use crate::dataflow::RoundReport;
 
 /// All input of one interval.
 pub struct Batch {
@@ -35,4 +36,19 @@ impl Batch {
     pub fn has_input(&self) -> bool {
         self.input.iter().any(|partitions| !partitions.is_empty())
     }
+}
+
+/// A batch that is committed, as it is told.
+#[derive(Debug)]
+pub struct CommittedBatch {
+    /// Its label.
+    pub batch: BatchTime,
+    /// What went through the operators.
+    pub report: RoundReport,
+    /// From the cut to the beginning.
+    pub scheduling_delay: Duration,
+    /// From the beginning to the commit.
+    pub processing: Duration,
+    /// Whether any source gave something.
+    pub has_input: bool,
 }

@@ -6,14 +6,12 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tracing::{error, info};
 
-use super::batch::Batch;
+use super::batch::{Batch, CommittedBatch};
 use super::executor::{Committed, Executor};
 use crate::batch::BatchTime;
-use crate::dataflow::RoundReport;
 use crate::driver::error::JobError;
 use crate::driver::event::{Event, Mail};
 use crate::sink::lane::SinkLanes;
@@ -22,21 +20,6 @@ use crate::topology::problem::with_causes;
 
 /// So many firings that windows must not miss are told in the log when they are caught up with.
 const CATCH_UP_TOLD: usize = 10;
-
-/// A batch that is committed, as it is told.
-#[derive(Debug)]
-pub struct CommittedBatch {
-    /// Its label.
-    pub batch: BatchTime,
-    /// What went through the operators.
-    pub report: RoundReport,
-    /// From the cut to the beginning.
-    pub scheduling_delay: Duration,
-    /// From the beginning to the commit.
-    pub processing: Duration,
-    /// Whether any source gave something.
-    pub has_input: bool,
-}
 
 /// The thread that runs batches. Dropping the queue lets it end once it has run what waits.
 pub struct Runner {
