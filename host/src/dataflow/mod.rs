@@ -49,9 +49,14 @@ mod tests;
 
 pub use calls::seed::seed;
 pub use engine::{Engine, Exchange, Options, PANIC_EXIT_CODE, StartError};
-pub use round::control::{CallSite, Guilty, Half, LeftOut, RoundPlan, Skips, Verdict};
+pub use round::call_site::{CallSite, Half};
+pub use round::control::Verdict;
 pub use round::environment::Environment;
 pub use round::failed_call::{FailedCall, Grain};
-pub use round::failure::{Failure, FailureKind, Node, Rejected, Sample, Trapped};
+pub use round::failure::{Failure, FailureKind, Limit, Node, Rejected, Sample, Trapped};
+pub use round::observer::{Observer, Unobserved};
+pub use round::placement::Placement;
+pub use round::plan::{RoundPlan, fires};
 pub use round::report::{COUNTERS, Decided, NodeReport, RoundReport, SAMPLES};
+pub use round::skips::{Guilty, LeftOut, Skip, Skips};
 pub use state::{Frozen, MIGRATE_BYTES, Shape, Stretch, Table, Timing};

@@ -60,7 +60,7 @@ pub fn call(links: Vec<Arc<Body>>, request: Request) -> FailedCall {
     });
     FailedCall {
         site: CallSite {
-            stream: 0,
+            stream: "s0".into(),
             role: Role::Main,
             half: Half::Before,
             partition: 0,

@@ -5,8 +5,8 @@ use crate::batch::Chunk;
 use crate::batch::function::Report;
 use crate::batch::text::{excerpt, record_excerpt};
 use crate::dataflow::machine::operator::Output;
-use crate::dataflow::round::control::LeftOut;
 use crate::dataflow::round::failure::{Failure, Rejected};
+use crate::dataflow::round::skips::LeftOut;
 
 use super::caller::{Caller, Part, Run};
 

@@ -14,10 +14,12 @@ use super::rejects::Rejects;
 use super::seed::seed;
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::bounds::Bound;
-use crate::dataflow::round::control::{CallSite, Half, LeftOut, RoundPlan};
+use crate::dataflow::round::call_site::{CallSite, Half};
 use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::failed_call::{FailedCall, Grain};
 use crate::dataflow::round::failure::{Failure, FailureKind, Limit, Node, Trapped};
+use crate::dataflow::round::plan::RoundPlan;
+use crate::dataflow::round::skips::LeftOut;
 
 /// Whether a function is called where there are no records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,7 @@ pub(in crate::dataflow) enum Empty {
 #[derive(Clone, Debug)]
 pub(super) struct Link {
     pub(super) stream: usize,
+    pub(super) name: Arc<str>,
     on_error: OnError,
     pub(super) function: Option<FunctionName>,
     /// Whether its records may have other keys than those it was given.
@@ -109,6 +112,7 @@ impl Caller {
             let of = &plan.streams[stream];
             Link {
                 stream,
+                name: of.name.as_str().into(),
                 on_error: of.on_error,
                 function: of.function_as(role).cloned(),
                 makes_keys: !matches!(of.op, Op::Filter | Op::MapValues | Op::FlatMapValues),
@@ -141,7 +145,7 @@ impl Caller {
     pub(in crate::dataflow) fn begin(&mut self, attempt: &Arc<Attempt>) {
         let program = self
             .environment
-            .program(attempt.plan.round, self.stage, self.role);
+            .program(&attempt.plan, self.stage, self.role);
         self.open = Some((Arc::clone(attempt), program));
     }
 
@@ -251,10 +255,10 @@ impl Caller {
         let request = Request::Fold(groups, values.clone());
         let outcome = self.call(part, run, &request, out)?;
         self.account(part, run, (values, &outcome.report), out)?;
-        if self.role == Role::Main {
-            let site = self.site(part, run);
-            let context = context(&self.attempt().plan, &site);
-            self.environment.folded(site.stream, &context, values);
+        let (watch, stream) = (&self.attempt().watch, part.links[0].stream);
+        if self.role == Role::Main && watch.wants_folds(stream) {
+            let context = context(&self.attempt().plan, &self.site(part, run));
+            watch.folded(stream, &context, values);
         }
         run.calls += 1;
         Ok(outcome.chunk)
@@ -279,7 +283,7 @@ impl Caller {
 
     pub(super) fn site(&self, part: Part<'_>, run: &Run) -> CallSite {
         CallSite {
-            stream: part.links[0].stream,
+            stream: Arc::clone(&part.links[0].name),
             role: self.role,
             half: self.half,
             partition: run.partition,
@@ -332,7 +336,7 @@ impl Caller {
                 limit: Limit::Fixed,
             },
             Err(trap) => {
-                let call = self.failed(part, (site, context), (request, trap));
+                let call = self.failed(part, (site.clone(), context), (request, trap));
                 let kind = FailureKind::Trap(Box::new(Trapped {
                     trap: call.trap.clone(),
                     plugin: binding.digest(),
@@ -359,11 +363,11 @@ impl Caller {
     ) -> FailedCall {
         let link = |link: &Link| Some((link.stream, link.function.clone()?));
         FailedCall {
+            left_out: self.attempt().plan.skip.get(&site).cloned(),
             site,
             context,
             binding: Arc::clone(&part.segment.binding),
             request: request.clone(),
-            left_out: self.attempt().plan.skip.get(&site).cloned(),
             links: part.links.iter().filter_map(link).collect(),
             grain: part.links[0].grain,
             keys: None,

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use crate::batch::function::{LinkCount, Outcome, RecordRef, Rejection, Report, Request};
 use crate::batch::{Chunk, RecordType};
 
-use crate::dataflow::round::control::{Guilty, LeftOut};
+use crate::dataflow::round::skips::{Guilty, LeftOut};
 
 /// A request as the function gets it.
 pub(super) struct Asked<'a> {

@@ -4,7 +4,6 @@ use crate::batch::function::{Changes, Migrated, Outcome, Records, Request, TimeO
 use crate::batch::{Chunk, Column, ColumnType};
 
 use crate::dataflow::machine::operator::Output;
-use crate::dataflow::round::control::CallSite;
 use crate::dataflow::round::failure::{Failure, FailureKind, Trapped};
 
 use super::caller::{Caller, Run};
@@ -126,13 +125,7 @@ impl Caller {
             trap,
             plugin: part.segment.binding.digest(),
             functions: names.collect(),
-            site: CallSite {
-                stream: part.links[0].stream,
-                role: self.role,
-                half: self.half,
-                partition: run.partition,
-                sequence: run.calls,
-            },
+            site: self.site(part, run),
         }))
     }
 

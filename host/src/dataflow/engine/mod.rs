@@ -18,9 +18,12 @@ use crate::batch::{BatchTime, Round};
 use crate::topology::plan::Plan;
 
 use crate::dataflow::machine::local::Process;
-use crate::dataflow::round::control::{Begin, RoundPlan, Verdict};
+use crate::dataflow::round::control::{Begin, Verdict};
 use crate::dataflow::round::environment::Environment;
+use crate::dataflow::round::observer::{Observer, Unobserved};
 use crate::dataflow::round::partitions::{History, Partitions};
+use crate::dataflow::round::placement::Placement;
+use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::report::Decided;
 use worker::{Command, Link, Setup};
 
@@ -44,6 +47,8 @@ pub struct Options {
     pub workers: usize,
     /// How chunks cross between them.
     pub exchange: Exchange,
+    /// Is told of calls; by default nobody is.
+    pub observer: Arc<dyn Observer>,
     /// Counts what is in flight, here and wherever else it is given to: sources wait while it is
     /// more than `in_flight` of `[topology.limits]` times the workers.
     pub flow: Flow,
@@ -59,6 +64,7 @@ impl Options {
         Self {
             workers,
             exchange: Exchange::Shared,
+            observer: Arc::new(Unobserved),
             flow: Flow::default(),
             on_panic: Arc::new(|| std::process::exit(PANIC_EXIT_CODE)),
         }
@@ -77,7 +83,7 @@ pub struct StartError {
 pub struct Engine {
     plan: Arc<Plan>,
     history: History,
-    environment: Arc<dyn Environment>,
+    workers: usize,
     process: Arc<Process>,
     commands: Sender<Command>,
     decided: Receiver<Decided>,
@@ -130,7 +136,8 @@ impl Engine {
         let plan = Arc::new(plan.clone());
         let process = Arc::new(Process::new(
             Arc::clone(&plan),
-            Arc::clone(&environment),
+            environment,
+            Arc::clone(&options.observer),
             options.flow.clone(),
             options.workers,
         ));
@@ -161,7 +168,7 @@ impl Engine {
         Ok(Self {
             plan,
             history: History::default(),
-            environment,
+            workers: options.workers,
             process,
             commands,
             decided,
@@ -171,28 +178,33 @@ impl Engine {
         })
     }
 
-    /// Begins a round.
+    /// The number of workers.
+    #[must_use]
+    pub const fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Begins a round, in which each worker decodes the parts that `placement` gives it.
     ///
     /// # Panics
     ///
     /// If the round before has no verdict yet, if `plan.round` is not larger than it, or if
-    /// `plan.fires` has not one entry per stream.
-    pub fn begin(&mut self, plan: RoundPlan) {
+    /// `placement` does not give each part to one of the workers.
+    pub fn begin(&mut self, plan: RoundPlan, placement: Placement) {
         if let Some((last, phase)) = self.last {
             assert_eq!(phase, Phase::Over, "round {last} has a verdict");
             assert!(plan.round > last, "round {} is used again", plan.round);
         }
-        let streams = self.plan.streams.len();
-        assert_eq!(plan.fires.len(), streams, "streams fire or not");
+        let fits = placement.fits(&plan, self.workers);
+        assert!(fits, "each part is one of the workers'");
         self.last = Some((plan.round, Phase::Running));
-        let inputs: Vec<u32> = (0..self.plan.sources.len())
-            .map(|source| self.environment.input(plan.round, source).len())
-            .map(|partitions| u32::try_from(partitions).expect("a cut has few partitions"))
-            .collect();
-        let batch = (plan.batch, plan.fires.as_slice());
-        let partitions = Partitions::new(&self.plan, &inputs, batch, &self.history);
+        let partitions = Partitions::new(&self.plan, &plan, &self.history);
         self.open = Some((plan.batch, partitions.clone()));
-        self.command(Command::Begin(Begin { plan, partitions }));
+        self.command(Command::Begin(Begin {
+            plan: Arc::new(plan),
+            placement: Arc::new(placement),
+            partitions,
+        }));
     }
 
     /// Waits until the open round is decided, at most for `timeout`.

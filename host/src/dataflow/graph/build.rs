@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::dataflow::machine::drive::{Outlet, Site};
-use crate::dataflow::ops::sink::Sink;
-use crate::dataflow::ops::source::Source;
+use crate::dataflow::ops::sink::SinkOperator;
+use crate::dataflow::ops::source::SourceOperator;
 use crate::dataflow::round::failure::Node;
 use crate::topology::plan::Op;
 
@@ -17,12 +17,7 @@ pub(in crate::dataflow) fn build(site: &Site<'_>) {
     let mut graph = Graph::new(site);
     for (index, source) in plan.sources.iter().enumerate() {
         let environment = Arc::clone(&local.environment);
-        let operator = Source::new(
-            index,
-            source.on_error,
-            environment,
-            (local.worker.index, local.worker.of),
-        );
+        let operator = SourceOperator::new(index, source, environment, local.worker.index);
         let outlet = site.operator(Node::Source(index), Box::new(operator), Vec::new());
         graph.sources.push(outlet);
     }
@@ -37,7 +32,7 @@ pub(in crate::dataflow) fn build(site: &Site<'_>) {
         graph.streams[streams[streams.len() - 1]] = Some(add(&graph, stage));
     }
     for (index, sink) in plan.sinks.iter().enumerate() {
-        let operator = Sink::new(index, Arc::clone(&local.environment));
+        let operator = SinkOperator::new(index, Arc::clone(&local.environment));
         site.sink(
             Node::Sink(index),
             Box::new(operator),

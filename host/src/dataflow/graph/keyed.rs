@@ -9,7 +9,7 @@ use crate::dataflow::ops::group_by_key::GroupByKey;
 use crate::dataflow::ops::join::Join;
 use crate::dataflow::ops::reduce_by_key::{Combine, Merge};
 use crate::dataflow::ops::scatter::Scatter;
-use crate::dataflow::round::control::Half;
+use crate::dataflow::round::call_site::Half;
 use crate::dataflow::state::{Admit, MapWithState, UpdateStateByKey};
 use crate::topology::plan;
 

@@ -6,7 +6,7 @@ use crate::dataflow::ops::chain::Chain;
 use crate::dataflow::ops::glom::Glom;
 use crate::dataflow::ops::map_partitions::MapPartitions;
 use crate::dataflow::ops::union::Union;
-use crate::dataflow::round::control::Half;
+use crate::dataflow::round::call_site::Half;
 use crate::dataflow::state::Snapshots;
 use crate::topology::plan::Upstream;
 

@@ -9,7 +9,7 @@ use crate::dataflow::ops::repartition::{Deal, Dealer};
 use crate::dataflow::ops::sort::{self, Sort};
 use crate::dataflow::ops::transform::Transform;
 use crate::dataflow::ops::transform_with::TransformWith;
-use crate::dataflow::round::control::Half;
+use crate::dataflow::round::call_site::Half;
 use crate::topology::plan;
 
 use super::wiring::{Graph, Stage, exchanged};

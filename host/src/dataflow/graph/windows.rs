@@ -8,7 +8,7 @@ use crate::dataflow::ops::count_by_value::CountByValue;
 use crate::dataflow::ops::reduce::Reduce;
 use crate::dataflow::ops::reduce_by_key::Combine;
 use crate::dataflow::ops::scatter::Scatter;
-use crate::dataflow::round::control::Half;
+use crate::dataflow::round::call_site::Half;
 use crate::dataflow::windows::{
     Aggregate, CountByWindow, Frame, Functions, GroupByKeyAndWindow, Ones, Partaking,
     ReduceByKeyAndWindow, ReduceByWindow, Running, RunningTotal, Sliding, Window,
@@ -28,7 +28,7 @@ impl<'scope> Graph<'_, 'scope> {
     /// Adds the operators of a stream with a window.
     pub(super) fn window(&self, stage: Stage<'_>) -> Outlet<'scope> {
         let (stream, plan) = (stage.first, stage.plan);
-        let frame = Frame::new(stream, plan);
+        let frame = Frame::new(plan);
         let at = Place { stage, frame };
         match &plan.op {
             Op::CountByWindow(_) => {

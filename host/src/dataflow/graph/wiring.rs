@@ -10,7 +10,7 @@ use crate::dataflow::machine::drive::{Inlet, Outlet, Route, Site};
 use crate::dataflow::machine::local::Local;
 use crate::dataflow::machine::operator::Operator;
 use crate::dataflow::ops::targets::Targets;
-use crate::dataflow::round::control::Half;
+use crate::dataflow::round::call_site::Half;
 use crate::dataflow::round::failure::Node;
 use crate::dataflow::state::{Shared, Store, Timing};
 use crate::topology::plan::{Op, StreamPlan, Upstream};

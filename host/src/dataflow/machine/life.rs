@@ -172,7 +172,7 @@ impl<C> Machine<C> {
             Ok(result) => Some(result),
             Err(failure) => {
                 if let Some(call) = open.output.trapped().take() {
-                    self.local.environment.trapped(call);
+                    open.attempt.watch.trapped(call);
                 }
                 self.local.fail(failure);
                 self.set(State::Draining);
@@ -207,7 +207,7 @@ impl<C> Machine<C> {
         };
         let stream = &self.local.plan.streams[index];
         let reads = || stream.from.iter().any(|from| attempt.fires(*from));
-        attempt.plan.fires[index] || (stream.op.window().is_some() && reads())
+        attempt.fires[index] || (stream.op.window().is_some() && reads())
     }
 }
 
@@ -217,6 +217,7 @@ mod tests {
     use crate::batch::flow::Flow;
     use crate::dataflow::machine::local::{Process, WorkerNumber};
     use crate::dataflow::round::bounds::Bound;
+    use crate::dataflow::round::observer::Unobserved;
     use crate::dataflow::testing::{INT, Job, chunk, parcel};
     use std::cell::{Cell, RefCell};
 
@@ -266,7 +267,7 @@ mod tests {
             job.source(INT);
             let plan = Arc::new(job.plan.clone());
             let flow = Flow::default();
-            let process = Process::new(plan, job.world(), flow.clone(), 1);
+            let process = Process::new(plan, job.world(), Arc::new(Unobserved), flow.clone(), 1);
             let worker = WorkerNumber { index: 0, of: 1 };
             let local = Rc::new(Local::new(Arc::new(process), worker));
             local.enlist();
@@ -281,7 +282,8 @@ mod tests {
 
         fn begin(&mut self, round: Round) {
             let begin = Begin {
-                plan: Job::new().round(round),
+                plan: Arc::new(Job::new().round(round)),
+                placement: Arc::default(),
                 partitions: Job::new().attempt(&[]).partitions.clone(),
             };
             self.closed.set(false);

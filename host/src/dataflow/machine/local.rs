@@ -16,12 +16,15 @@ use super::operator::Attempt;
 use crate::dataflow::round::control::Begin;
 use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::failure::Failure;
+use crate::dataflow::round::observer::{Observer, Watch};
+use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::report::{RoundReport, Tally, WorkerReport};
 
 /// What the workers of this process share.
 pub(in crate::dataflow) struct Process {
     pub(in crate::dataflow) plan: Arc<Plan>,
     pub(in crate::dataflow) environment: Arc<dyn Environment>,
+    observer: Arc<dyn Observer>,
     flow: Flow,
     /// Bytes in flight that make sources wait.
     in_flight: usize,
@@ -36,10 +39,12 @@ impl Process {
     pub(in crate::dataflow) fn new(
         plan: Arc<Plan>,
         environment: Arc<dyn Environment>,
+        observer: Arc<dyn Observer>,
         flow: Flow,
         workers: usize,
     ) -> Self {
         Self {
+            observer,
             flow,
             in_flight: plan.settings.limits.in_flight.saturating_mul(workers),
             stopping: AtomicBool::new(false),
@@ -121,9 +126,12 @@ impl Local {
             return Arc::clone(&open.attempt);
         }
         let attempt = Arc::new(Attempt {
-            types: self.environment.types(begin.plan.round),
+            types: self.environment.types(&begin.plan),
+            fires: self.firing(&begin.plan),
+            watch: Watch::new(Arc::clone(&self.process.observer), &begin.plan),
             partitions: begin.partitions.clone(),
-            plan: begin.plan.clone(),
+            placement: Arc::clone(&begin.placement),
+            plan: Arc::clone(&begin.plan),
         });
         *round = Some(OpenRound {
             attempt: Arc::clone(&attempt),
@@ -138,6 +146,12 @@ impl Local {
             },
         });
         attempt
+    }
+
+    /// Which streams fire.
+    fn firing(&self, plan: &RoundPlan) -> Vec<bool> {
+        let streams = self.plan.streams.iter();
+        streams.map(|stream| plan.fires(stream.slide)).collect()
     }
 
     /// An operator has finished the open round.

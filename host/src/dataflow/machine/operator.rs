@@ -11,10 +11,13 @@ use crate::topology::types::Types;
 
 use super::parcel::Parcel;
 use crate::dataflow::round::bounds::Bounds;
-use crate::dataflow::round::control::{RoundPlan, Verdict};
+use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failed_call::FailedCall;
 use crate::dataflow::round::failure::{Failure, FailureKind, Node};
+use crate::dataflow::round::observer::Watch;
 use crate::dataflow::round::partitions::Partitions;
+use crate::dataflow::round::placement::Placement;
+use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::report::Tally;
 
 /// One half or the whole of a stream's operator, of a source or of a sink, on one worker.
@@ -71,7 +74,13 @@ pub enum More {
 #[derive(Debug)]
 pub struct Attempt {
     /// The driver's plan.
-    pub plan: RoundPlan,
+    pub plan: Arc<RoundPlan>,
+    /// Which worker decodes which part.
+    pub placement: Arc<Placement>,
+    /// By `Plan::streams`: whether it fires.
+    pub fires: Vec<bool>,
+    /// Who is told of calls.
+    pub watch: Watch,
     /// Record types under the plugins of this round.
     pub types: Arc<Types>,
     /// How many partitions every stream has.
@@ -84,7 +93,7 @@ impl Attempt {
     pub fn fires(&self, upstream: Upstream) -> bool {
         match upstream {
             Upstream::Source(_) => true,
-            Upstream::Stream(stream) => self.plan.fires[stream],
+            Upstream::Stream(stream) => self.fires[stream],
         }
     }
 

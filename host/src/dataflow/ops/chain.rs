@@ -63,7 +63,7 @@ mod tests {
     use crate::batch::function::{Binding, Context, Function, LinkCount, Outcome, RecordRef};
     use crate::batch::function::{Rejection, Report, Request, Trap};
     use crate::batch::{Chunk, Column, ColumnType, Digest, RecordType};
-    use crate::dataflow::round::control::Half;
+    use crate::dataflow::round::call_site::Half;
     use crate::dataflow::round::failure::Node;
     use crate::dataflow::testing::{Double, INT, Job, TEXT, cut, output, records, round};
     use crate::topology::plan::{OnError, Op};

@@ -223,7 +223,7 @@ fn as_groups(numbers: Numbers, count: usize) -> Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataflow::round::control::Half;
+    use crate::dataflow::round::call_site::Half;
     use crate::dataflow::testing::{Double, INT, Job, chunk, output, records};
     use crate::topology::plan::Op;
 

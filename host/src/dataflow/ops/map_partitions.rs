@@ -78,7 +78,7 @@ impl Operator for MapPartitions {
 mod tests {
     use super::*;
     use crate::batch::Column;
-    use crate::dataflow::round::control::Half;
+    use crate::dataflow::round::call_site::Half;
     use crate::dataflow::testing::{Double, Job, TEXT, cut, records, round};
     use crate::topology::plan::Op;
 

@@ -126,7 +126,7 @@ impl Make for Last {
 mod tests {
     use super::*;
     use crate::dataflow::ops::gather::Gather;
-    use crate::dataflow::round::control::Half;
+    use crate::dataflow::round::call_site::Half;
     use crate::dataflow::testing::{Double, Job, PAIR, all, chunk, cut, parcel, round};
     use crate::topology::plan::Op;
 

@@ -169,7 +169,7 @@ impl Make for Merge {
 mod tests {
     use super::*;
     use crate::dataflow::ops::gather::Gather;
-    use crate::dataflow::round::control::Half;
+    use crate::dataflow::round::call_site::Half;
     use crate::dataflow::testing::{Double, INT, Job, PAIR, all, chunk, cut, parcel, round};
     use crate::topology::plan::{Op, Upstream};
     use expect_test::expect;

@@ -10,13 +10,13 @@ use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::failure::{Failure, FailureKind, Node};
 
 /// The operator of `Plan::sinks[sink]` on one worker.
-pub(in crate::dataflow) struct Sink {
+pub(in crate::dataflow) struct SinkOperator {
     sink: usize,
     environment: Arc<dyn Environment>,
     attempt: Option<Arc<Attempt>>,
 }
 
-impl Sink {
+impl SinkOperator {
     pub(in crate::dataflow) fn new(sink: usize, environment: Arc<dyn Environment>) -> Self {
         Self {
             sink,
@@ -26,7 +26,7 @@ impl Sink {
     }
 }
 
-impl Operator for Sink {
+impl Operator for SinkOperator {
     fn begin(&mut self, attempt: &Arc<Attempt>) {
         self.attempt = Some(Arc::clone(attempt));
     }

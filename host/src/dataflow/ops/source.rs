@@ -4,9 +4,10 @@ use std::iter::Peekable;
 use std::sync::Arc;
 
 use crate::batch::Chunk;
-use crate::batch::source::{Decoded, Partition, SourceError};
+use crate::batch::position::PartName;
+use crate::batch::source::{Decoded, SourceError};
 use crate::batch::text::excerpt;
-use crate::topology::plan::OnError;
+use crate::topology::plan::{OnError, SourcePlan};
 
 use crate::dataflow::calls::rejects::{NO_REASON, Rejects};
 use crate::dataflow::machine::operator::{Attempt, More, Operator, Output};
@@ -16,15 +17,15 @@ use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::failure::{Failure, FailureKind, Node, Rejected};
 
 /// The operator of `Plan::sources[source]` on one worker.
-pub(in crate::dataflow) struct Source {
+pub(in crate::dataflow) struct SourceOperator {
     source: usize,
+    name: String,
     on_error: OnError,
     environment: Arc<dyn Environment>,
-    /// Which of how many workers decodes: partition `p` is worker `p % workers`'s.
+    /// The worker's number.
     worker: usize,
-    workers: usize,
-    /// Partitions that are not decoded yet, the next one last.
-    waiting: Vec<(u32, Arc<dyn Partition>)>,
+    /// The round's partitions of this worker that are not decoded yet, the next one last.
+    waiting: Vec<(u32, PartName)>,
     open: Option<Open>,
     /// A chunk of nothing, while a round is open.
     empty: Option<Chunk>,
@@ -37,23 +38,38 @@ struct Open {
     chunks: Peekable<Box<dyn Iterator<Item = Result<Decoded, SourceError>>>>,
 }
 
-impl Source {
+impl SourceOperator {
+    /// Of the worker with this number.
     pub(in crate::dataflow) fn new(
         source: usize,
-        on_error: OnError,
+        plan: &SourcePlan,
         environment: Arc<dyn Environment>,
-        (worker, workers): (usize, usize),
+        worker: usize,
     ) -> Self {
         Self {
             source,
-            on_error,
+            name: plan.name.clone(),
+            on_error: plan.on_error,
             environment,
             worker,
-            workers,
             waiting: Vec::new(),
             open: None,
             empty: None,
         }
+    }
+
+    /// Opens the next part.
+    fn next_part(&mut self) -> Result<Option<Open>, Failure> {
+        let Some((partition, part)) = self.waiting.pop() else {
+            return Ok(None);
+        };
+        let opened = self.environment.open(self.source, &part);
+        let input = opened.map_err(|error| self.failed(partition, FailureKind::Source(error)))?;
+        Ok(Some(Open {
+            partition,
+            sequence: 0,
+            chunks: input.chunks().peekable(),
+        }))
     }
 
     fn forget(&mut self) {
@@ -98,11 +114,12 @@ impl Source {
     }
 }
 
-impl Operator for Source {
+impl Operator for SourceOperator {
     fn begin(&mut self, attempt: &Arc<Attempt>) {
         self.forget();
-        let input = self.environment.input(attempt.plan.round, self.source);
-        let mine = (0..).zip(input).skip(self.worker).step_by(self.workers);
+        let parts = attempt.plan.parts_of(&self.name);
+        let mine = attempt.placement.partitions(&self.name, self.worker);
+        let mine = mine.map(|partition| (partition, parts[partition as usize].clone()));
         self.waiting = mine.collect();
         self.waiting.reverse();
         self.empty = Some(Chunk::empty(attempt.types.sources[self.source]));
@@ -111,12 +128,8 @@ impl Operator for Source {
     fn pull(&mut self, out: &mut Output) -> Result<More, Failure> {
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => match self.waiting.pop() {
-                Some((partition, input)) => Open {
-                    partition,
-                    sequence: 0,
-                    chunks: input.chunks().peekable(),
-                },
+            None => match self.next_part()? {
+                Some(open) => open,
                 None => return Ok(More::Nothing),
             },
         };
@@ -172,8 +185,8 @@ mod tests {
         let world = job.world();
         let texts = [&["a", "b", "c"][..], &["d"], &[], &["e", "f"], &["g"]];
         world.feed(0, &texts.map(|texts| chunk(TEXT, texts)), 2);
-        let mut first = Source::new(0, OnError::Skip, world.clone(), (0, 2));
-        let (sent, _) = round(&mut first, &job.attempt(&[5]), Vec::new());
+        let mut first = SourceOperator::new(0, &job.plan.sources[0], world.clone(), 0);
+        let (sent, _) = round(&mut first, &job.attempt_of(&[5], 2), Vec::new());
         expect![[r#"
             0.0>0 [a b]
             0.1>0 [c].
@@ -181,8 +194,8 @@ mod tests {
             4.0>0 [g].
         "#]]
         .assert_eq(&sent);
-        let mut second = Source::new(0, OnError::Skip, world, (1, 2));
-        let (sent, _) = round(&mut second, &job.attempt(&[5]), Vec::new());
+        let mut second = SourceOperator::new(0, &job.plan.sources[0], world, 1);
+        let (sent, _) = round(&mut second, &job.attempt_of(&[5], 2), Vec::new());
         expect![[r#"
             1.0>0 [d].
             3.0>0 [e f].

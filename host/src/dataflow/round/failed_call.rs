@@ -6,7 +6,8 @@ use crate::batch::function::{Binding, Context, Request, Trap};
 use crate::batch::units::UnitText;
 use crate::batch::{Chunk, Column, FunctionName};
 
-use super::control::{CallSite, LeftOut};
+use super::call_site::CallSite;
+use super::skips::LeftOut;
 
 /// A call that trapped, with everything that is needed to make it again.
 #[derive(Clone)]

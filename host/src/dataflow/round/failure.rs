@@ -9,7 +9,7 @@ use crate::batch::sink::SinkError;
 use crate::batch::source::SourceError;
 use crate::batch::{Digest, FunctionName};
 
-use super::control::CallSite;
+use super::call_site::CallSite;
 
 /// A part of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

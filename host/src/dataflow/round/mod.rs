@@ -3,17 +3,25 @@
 //!
 //! | where | what |
 //! |---|---|
+//! | `plan`, `skips`, `call_site` | one attempt of a batch as it is planned; can be saved and sent |
+//! | `placement` | which worker decodes which part of the input |
 //! | `control` | what goes to every operator: a round begins, a round is decided |
 //! | `bounds` | how much operators may hold, and which limit says so |
 //! | `partitions` | how many partitions every stream has in a round |
 //! | `report`, `failure` | what comes back beside data |
 //! | `failed_call` | a call that trapped, kept so that it can be made again |
-//! | `environment` | what workers ask of the driver |
+//! | `environment`, `observer` | what workers ask of the driver, and what they tell it meanwhile |
 
 pub(super) mod bounds;
+pub(super) mod call_site;
 pub(super) mod control;
 pub(super) mod environment;
 pub(super) mod failed_call;
 pub(super) mod failure;
+pub(super) mod observer;
 pub(super) mod partitions;
+pub(super) mod placement;
+pub(super) mod plan;
 pub(super) mod report;
+mod shared;
+pub(super) mod skips;

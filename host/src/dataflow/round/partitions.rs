@@ -1,6 +1,6 @@
 //! How many partitions every stream has in a round, known before the first record flows.
 //!
-//! The driver says how many partitions each source's input has; the rest follows from the
+//! A plan names the parts of each source's input, a partition each; the rest follows from the
 //! operators: a narrow one has those of its input, `union` the sum, a wide one what it was told, a
 //! `window` those of all its batches. So `union` can number its partitions from the start, and every
 //! worker numbers them the same.
@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::plan::RoundPlan;
 use crate::batch::{BatchTime, whole_millis};
 use crate::topology::plan::{Op, Plan, Upstream};
 
@@ -20,21 +21,25 @@ pub struct Partitions {
 }
 
 impl Partitions {
-    /// Works them out for `batch`; `inputs` are the sources', `fires` says which streams fire.
+    /// Works them out for a round.
+    ///
+    /// # Panics
+    ///
+    /// If a source has more parts than can be counted.
     #[must_use]
-    pub fn new(
-        plan: &Plan,
-        inputs: &[u32],
-        (batch, fires): (BatchTime, &[bool]),
-        history: &History,
-    ) -> Self {
+    pub fn new(plan: &Plan, round: &RoundPlan, history: &History) -> Self {
+        let parts = plan.sources.iter().map(|source| {
+            let parts = round.parts_of(&source.name).len();
+            u32::try_from(parts).expect("a cut has few partitions")
+        });
+        let batch = round.batch;
         let mut partitions = Self {
-            sources: inputs.to_vec(),
+            sources: parts.collect(),
             streams: Vec::with_capacity(plan.streams.len()),
         };
         for (index, stream) in plan.streams.iter().enumerate() {
             let read = || -> u32 { stream.from.iter().map(|from| partitions.of(*from)).sum() };
-            let count = if fires[index] {
+            let count = if round.fires(stream.slide) {
                 match shape(&stream.op) {
                     Shape::Kept => read(),
                     Shape::Single => 1,

@@ -6,17 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::function::{Binding, Program, Role, Segment, StateSignature};
+use crate::batch::position::{LaneName, PartName, Position};
 use crate::batch::{BatchTime, Chunk, ColumnType, FunctionName, RecordType, Round};
 use crate::dataflow::calls::Caller;
 use crate::dataflow::machine::operator::Attempt;
-use crate::dataflow::round::control::{Half, RoundPlan, Skips};
+use crate::dataflow::round::call_site::Half;
+use crate::dataflow::round::observer::{Unobserved, Watch};
 use crate::dataflow::round::partitions::{History, Partitions};
+use crate::dataflow::round::placement::Placement;
+use crate::dataflow::round::plan::RoundPlan;
+use crate::dataflow::round::skips::Skips;
 use crate::topology::plan::{
     Format, GenerateUnit, OnError, Op, OperatorLimits, Place, Plan, Plugins, Settings, SinkPlan,
     SourcePlan, StreamPlan, Target, Transport, Upstream,
 };
 use crate::topology::types::Types;
 
+use super::world::Fed;
 use super::{Double, World};
 
 /// A plan with its functions and types, built stream by stream.
@@ -30,6 +36,8 @@ pub(in crate::dataflow) struct Job {
     chain: Option<Arc<dyn Binding>>,
     /// First states, by stream.
     pub(in crate::dataflow) initial: BTreeMap<usize, Arc<Chunk>>,
+    /// By source, how many partitions the world that was made last has of it.
+    fed: Fed,
 }
 
 impl Job {
@@ -47,6 +55,7 @@ impl Job {
             others: BTreeMap::new(),
             chain: None,
             initial: BTreeMap::new(),
+            fed: Fed::default(),
         }
     }
 
@@ -193,7 +202,9 @@ impl Job {
             others.chain([main])
         });
         let programs = programs.collect();
-        let world = World::new(self.types.clone(), programs, self.plan.sources.len());
+        self.fed.lock().unwrap().clear();
+        let fed = Arc::clone(&self.fed);
+        let world = World::new(self.types.clone(), programs, self.plan.sources.len(), fed);
         Arc::new(world.starting(self.initial.clone()))
     }
 
@@ -219,46 +230,72 @@ impl Job {
         segments.collect()
     }
 
-    /// A round of this job, of the batch labelled with as many seconds, at which all streams fire.
+    /// A round of this job, of the batch labelled with as many seconds.
     pub(in crate::dataflow) fn round(&self, round: Round) -> RoundPlan {
-        RoundPlan {
-            fires: vec![true; self.plan.streams.len()],
-            ..self.round_of(round, round)
-        }
+        self.round_of(round, round)
     }
 
-    /// A round of the batch labelled `seconds`, at which streams fire as they slide.
+    /// A round of the batch labelled `seconds`.
     pub(in crate::dataflow) fn round_of(&self, round: Round, seconds: u64) -> RoundPlan {
-        let fires = |stream: &StreamPlan| seconds.is_multiple_of(stream.slide.as_secs());
+        let fed = self.fed.lock().unwrap();
         RoundPlan {
             round,
             batch: BatchTime(1000 * seconds as i64),
             zero: BatchTime(0),
             attempt: 1,
             seed: 42,
-            fires: self.plan.streams.iter().map(fires).collect(),
-            skip: Skips::new(),
+            parts: parts(&self.plan, &fed),
+            programs: BTreeMap::new(),
+            skip: Skips::default(),
         }
     }
 
-    /// An attempt, for operators that are tested without timely.
+    /// An attempt whose sources have so many partitions, for operators that are tested without
+    /// timely.
     pub(in crate::dataflow) fn attempt(&self, inputs: &[u32]) -> Arc<Attempt> {
-        self.attempt_at(self.round(1), inputs)
+        self.attempt_of(inputs, 1)
+    }
+
+    /// The same with so many workers.
+    pub(in crate::dataflow) fn attempt_of(&self, inputs: &[u32], workers: usize) -> Arc<Attempt> {
+        self.attempt_at(self.round(1), inputs, workers)
     }
 
     /// An attempt of a round.
-    pub(in crate::dataflow) fn attempt_at(&self, plan: RoundPlan, inputs: &[u32]) -> Arc<Attempt> {
+    pub(in crate::dataflow) fn attempt_at(
+        &self,
+        plan: RoundPlan,
+        inputs: &[u32],
+        workers: usize,
+    ) -> Arc<Attempt> {
+        let plan = RoundPlan {
+            parts: parts(&self.plan, inputs),
+            ..plan
+        };
+        let streams = self.plan.streams.iter();
         Arc::new(Attempt {
             types: Arc::new(self.types.clone()),
-            partitions: Partitions::new(
-                &self.plan,
-                inputs,
-                (plan.batch, &plan.fires),
-                &History::default(),
-            ),
-            plan,
+            partitions: Partitions::new(&self.plan, &plan, &History::default()),
+            placement: Arc::new(Placement::in_turn(&plan, workers)),
+            fires: streams.map(|stream| plan.fires(stream.slide)).collect(),
+            watch: Watch::new(Arc::new(Unobserved), &plan),
+            plan: Arc::new(plan),
         })
     }
+}
+
+/// By source: so many parts, named by their numbers.
+fn parts(plan: &Plan, numbers: &[u32]) -> BTreeMap<String, Vec<PartName>> {
+    let part = |number: u32| PartName {
+        lane: LaneName("lane".to_owned()),
+        from: Position::number(number.into()),
+        upto: Position::number(u64::from(number) + 1),
+        facts: Vec::new(),
+    };
+    let sources = plan.sources.iter().zip(numbers);
+    sources
+        .map(|(source, number)| (source.name.clone(), (0..*number).map(part).collect()))
+        .collect()
 }
 
 fn plan() -> Plan {

@@ -13,12 +13,15 @@ use crate::batch::text::write_record;
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
 use crate::topology::plan::OperatorLimits;
 
+use crate::dataflow::engine::Engine;
 use crate::dataflow::machine::operator::{Attempt, More, Operator, Output};
 use crate::dataflow::machine::parcel::{Parcel, parcels};
 use crate::dataflow::ops::targets::Targets;
 use crate::dataflow::round::bounds::Bounds;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::Node;
+use crate::dataflow::round::placement::Placement;
+use crate::dataflow::round::plan::RoundPlan;
 
 pub(super) use double::Double;
 pub(super) use job::Job;
@@ -98,6 +101,12 @@ pub(super) fn cut(record_type: RecordType, partitions: &[&[&str]], length: usize
         cut.extend(parcels(partition, record_type, chunks.collect::<Vec<_>>()));
     }
     cut
+}
+
+/// Begins a round whose parts are dealt to the workers in turn.
+pub(super) fn begin(engine: &mut Engine, plan: RoundPlan) {
+    let placement = Placement::in_turn(&plan, engine.workers());
+    engine.begin(plan, placement);
 }
 
 /// Where an operator's results go, that may hold what it does by default.

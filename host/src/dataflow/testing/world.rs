@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use crate::batch::Chunk;
 use crate::batch::function::{Program, Role};
+use crate::batch::position::PartName;
 use crate::batch::sink::{SinkError, Staged};
 use crate::batch::source::{Decoded, Partition, SourceError};
-use crate::batch::{Chunk, Round};
 use crate::dataflow::round::environment::Environment;
+use crate::dataflow::round::plan::RoundPlan;
 use crate::topology::types::Types;
 
 use super::records;
+
+/// By source, how many partitions it has: what the job that made the world puts into its plans.
+pub(in crate::dataflow) type Fed = Arc<Mutex<Vec<u32>>>;
 
 type Programs = BTreeMap<(usize, Role), Program>;
 
@@ -22,6 +27,7 @@ pub(in crate::dataflow) struct World {
     initial: BTreeMap<usize, Arc<Chunk>>,
     /// By source, partition and chunk.
     inputs: Mutex<Vec<Vec<Vec<Chunk>>>>,
+    fed: Fed,
     staged: Mutex<BTreeMap<(usize, u32), Vec<String>>>,
 }
 
@@ -52,11 +58,17 @@ impl Partition for Plain {
 
 impl World {
     /// No input yet, for so many sources.
-    pub(in crate::dataflow) fn new(types: Types, programs: Programs, sources: usize) -> Self {
+    pub(in crate::dataflow) fn new(
+        types: Types,
+        programs: Programs,
+        sources: usize,
+        fed: Fed,
+    ) -> Self {
         Self {
             bound: Mutex::new((Arc::new(types), programs)),
             initial: BTreeMap::new(),
             inputs: Mutex::new(vec![Vec::new(); sources]),
+            fed,
             staged: Mutex::default(),
         }
     }
@@ -80,7 +92,11 @@ impl World {
                 .map(|start| chunk.slice(start..chunk.len().min(start + length)))
                 .collect()
         };
-        self.inputs.lock().unwrap()[source] = partitions.iter().map(cut).collect();
+        let mut inputs = self.inputs.lock().unwrap();
+        inputs[source] = partitions.iter().map(cut).collect();
+        let mut fed = self.fed.lock().unwrap();
+        fed.clear();
+        fed.extend(inputs.iter().map(|partitions| partitions.len() as u32));
     }
 
     /// Takes what was staged: per sink and partition, its records.
@@ -90,19 +106,19 @@ impl World {
 }
 
 impl Environment for World {
-    fn input(&self, _: Round, source: usize) -> Vec<Arc<dyn Partition>> {
+    fn open(&self, source: usize, part: &PartName) -> Result<Arc<dyn Partition>, SourceError> {
+        let number = part.from.as_number().unwrap();
         let inputs = self.inputs.lock().unwrap();
-        let of = inputs[source].iter().cloned();
-        of.map(|chunks| Arc::new(Plain(chunks)) as Arc<dyn Partition>)
-            .collect()
+        let chunks = inputs[source][number as usize].clone();
+        Ok(Arc::new(Plain(chunks)))
     }
 
-    fn program(&self, _: Round, stage: usize, role: Role) -> Program {
+    fn program(&self, _: &RoundPlan, stage: usize, role: Role) -> Program {
         let bound = self.bound.lock().unwrap();
         bound.1.get(&(stage, role)).cloned().unwrap_or_default()
     }
 
-    fn types(&self, _: Round) -> Arc<Types> {
+    fn types(&self, _: &RoundPlan) -> Arc<Types> {
         Arc::clone(&self.bound.lock().unwrap().0)
     }
 

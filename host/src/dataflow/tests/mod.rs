@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::batch::{Chunk, Column};
 
 use super::engine::{Engine, Exchange, Options};
-use super::testing::{Double, Job, TEXT, World, chunk};
+use super::testing::{Double, Job, TEXT, World, begin, chunk};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::report::Decided;
 
@@ -37,7 +37,7 @@ fn add() -> Double {
 
 /// Runs one round and gives the decision.
 fn decide(engine: &mut Engine, job: &Job, round: u64) -> Decided {
-    engine.begin(job.round(round));
+    begin(engine, job.round(round));
     let decided = engine.wait(PATIENCE).expect("decided in time");
     assert_eq!(decided.round, round);
     decided

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use crate::batch::function::{RecordRef, Role};
 use crate::dataflow::engine::{Engine, Options};
-use crate::dataflow::round::control::{CallSite, Guilty, Half, LeftOut, Verdict};
+use crate::dataflow::round::call_site::{CallSite, Half};
+use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{FailureKind, Node};
-use crate::dataflow::testing::{Double, INT, Job, PAIR, TEXT, World, chunk};
+use crate::dataflow::round::skips::{Guilty, LeftOut};
+use crate::dataflow::testing::{Double, INT, Job, PAIR, TEXT, World, begin, chunk};
 use crate::topology::plan::{Op, Upstream};
 
 use super::{PATIENCE, add, decide, of_sink, pair, text};
@@ -153,8 +155,9 @@ fn a_record_that_is_to_be_skipped_never_reaches_the_function() {
         record: "!".to_owned(),
         reason: "it traps".to_owned(),
     };
-    plan.skip.insert(trapped.site, LeftOut::Units(vec![guilty]));
-    engine.begin(plan);
+    plan.skip
+        .insert(trapped.site.clone(), LeftOut::Units(vec![guilty]));
+    begin(&mut engine, plan);
     let decided = engine.wait(PATIENCE).unwrap();
     assert_eq!(decided.failures, []);
     assert_eq!(of_sink(&world.staged(), 0), [(0, "a b".to_owned())]);
@@ -177,7 +180,7 @@ fn a_call_that_is_left_out_gives_nothing_and_rejects_all_it_was_given() {
     world.feed(0, &[chunk(TEXT, &["a", "b"])], 1);
     let mut plan = job.round(1);
     let site = CallSite {
-        stream: 0,
+        stream: "stream0".into(),
         role: Role::Main,
         half: Half::Before,
         partition: 0,
@@ -185,7 +188,7 @@ fn a_call_that_is_left_out_gives_nothing_and_rejects_all_it_was_given() {
     };
     let reason = "it traps".to_owned();
     plan.skip.insert(site, LeftOut::All { reason });
-    engine.begin(plan);
+    begin(&mut engine, plan);
     let decided = engine.wait(PATIENCE).unwrap();
     assert_eq!(decided.failures, []);
     assert_eq!(never.count(), (0, 0));
@@ -198,13 +201,13 @@ fn a_call_that_is_left_out_gives_nothing_and_rejects_all_it_was_given() {
 #[test]
 fn a_stream_that_does_not_fire_gives_nothing_and_is_not_called() {
     let mut job = Job::new();
-    checked_words(&mut job);
+    let checked = checked_words(&mut job);
+    job.slides(checked, 2);
+    job.slides(Upstream::Stream(1), 2);
     let world = job.world();
     let mut engine = Engine::start(&job.plan, 2, world.clone()).unwrap();
     world.feed(0, &[chunk(TEXT, &["!"])], 1);
-    let mut plan = job.round(1);
-    plan.fires = vec![false, false];
-    engine.begin(plan);
+    begin(&mut engine, job.round(1));
     assert_eq!(engine.wait(PATIENCE).unwrap().failures, []);
     assert!(world.staged().is_empty());
 }
@@ -268,7 +271,7 @@ fn an_engine_stops_while_a_round_is_running() {
     let world = job.world();
     world.feed(0, &text(100), 1);
     let mut engine = Engine::start(&job.plan, 2, world.clone()).unwrap();
-    engine.begin(job.round(1));
+    begin(&mut engine, job.round(1));
     wait_started.recv_timeout(PATIENCE).unwrap();
     engine.stop();
     assert!(
@@ -299,7 +302,7 @@ fn a_panic_in_a_worker_is_told_to_the_handler() {
         ..Options::threads(2)
     };
     let mut engine = Engine::start_with(&job.plan, &options, world).unwrap();
-    engine.begin(job.round(1));
+    begin(&mut engine, job.round(1));
     wait_told.recv_timeout(PATIENCE).unwrap();
     // Its peers wait for it for ever, which is why a panic ends the process elsewhere.
     std::mem::forget(engine);
@@ -310,6 +313,6 @@ fn a_panic_in_a_worker_is_told_to_the_handler() {
 fn a_round_begins_after_the_verdict_on_the_one_before() {
     let job = Job::new();
     let mut engine = Engine::start(&job.plan, 1, job.world()).unwrap();
-    engine.begin(job.round(1));
-    engine.begin(job.round(2));
+    begin(&mut engine, job.round(1));
+    begin(&mut engine, job.round(2));
 }

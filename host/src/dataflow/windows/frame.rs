@@ -1,13 +1,12 @@
 //! Where a window lies over the batches.
 
 use crate::batch::{BatchTime, whole_millis};
-use crate::dataflow::round::control::RoundPlan;
+use crate::dataflow::round::plan::RoundPlan;
 use crate::topology::plan::StreamPlan;
 
 /// The length of a window and the time between two of its firings.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::dataflow) struct Frame {
-    stream: usize,
     length_ms: i64,
     slide_ms: i64,
 }
@@ -28,15 +27,14 @@ pub(super) struct Moment {
 }
 
 impl Frame {
-    /// The window of `Plan::streams[stream]`.
+    /// The window of a stream.
     ///
     /// # Panics
     ///
     /// If that has none.
-    pub(in crate::dataflow) fn new(stream: usize, plan: &StreamPlan) -> Self {
+    pub(in crate::dataflow) fn new(plan: &StreamPlan) -> Self {
         let window = plan.op.window().expect("only windows have a frame");
         Self {
-            stream,
             length_ms: whole_millis(window.length),
             slide_ms: whole_millis(plan.slide).max(1),
         }
@@ -45,7 +43,7 @@ impl Frame {
     pub(super) fn moment(&self, plan: &RoundPlan) -> Moment {
         let since = plan.batch.0.saturating_sub(plan.zero.0);
         let whole = since.div_euclid(self.slide_ms);
-        let fires = plan.fires[self.stream];
+        let fires = since % self.slide_ms == 0;
         let slides = whole + i64::from(!fires);
         let opens_after = |slides: i64| {
             let fires_at = plan.zero.0.saturating_add(slides * self.slide_ms);
@@ -85,14 +83,12 @@ mod tests {
         };
         job.stream(Op::Window(window), &[source], INT);
         job.plan.streams[0].slide = Duration::from_secs(slide);
-        let fires = vec![(batch - zero) % (slide as i64 * 1000) == 0];
         let plan = RoundPlan {
             zero: BatchTime(zero),
             batch: BatchTime(batch),
-            fires,
             ..job.round(1)
         };
-        Frame::new(0, &job.plan.streams[0]).moment(&plan)
+        Frame::new(&job.plan.streams[0]).moment(&plan)
     }
 
     #[test]

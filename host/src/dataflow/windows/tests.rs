@@ -11,9 +11,10 @@ use crate::batch::function::Role;
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
 use crate::dataflow::engine::Engine;
 use crate::dataflow::machine::operator::Operator;
-use crate::dataflow::round::control::{Half, Verdict};
+use crate::dataflow::round::call_site::Half;
+use crate::dataflow::round::control::Verdict;
 use crate::dataflow::testing::{
-    Double, INT, Job, PAIR, TEXT, World, all, chunk, cut, output, parcel, round,
+    Double, INT, Job, PAIR, TEXT, World, all, begin, chunk, cut, output, parcel, round,
 };
 use crate::topology::plan::{OnError, Op, Upstream, Window};
 
@@ -88,7 +89,7 @@ fn run(job: &Job, record_type: RecordType, batches: &[Batch<'_>], expected: &Exp
                 let rubbish = (!last).then(|| partitions.clone().next()).flatten();
                 let input: Vec<Chunk> = rubbish.into_iter().chain(partitions).collect();
                 world.feed(0, &input, 2);
-                engine.begin(job.round_of(number, *time));
+                begin(&mut engine, job.round_of(number, *time));
                 let decided = engine.wait(PATIENCE).expect("decided in time");
                 assert_eq!(decided.failures, []);
                 let verdict = if last {
@@ -371,19 +372,19 @@ fn off_its_slide_a_window_gives_nothing_not_even_empty_partitions() {
     let op = Op::ReduceByKeyAndWindow(seconds(2));
     let sums = job.function(op, pairs, (INT, PAIR), &add());
     job.slides(sums, 2);
-    let frame = Frame::new(0, &job.plan.streams[0]);
+    let frame = Frame::new(&job.plan.streams[0]);
     let caller = job.caller(sums, Half::After);
     let mut sliding = Sliding::new(0, all(2), frame, ReduceByKeyAndWindow::new(0, caller));
     let input = || vec![parcel(0, 0, false, chunk(PAIR, &["(a,1)"]))];
     let (sent, _) = round(
         &mut sliding,
-        &job.attempt_at(job.round_of(1, 1), &[1]),
+        &job.attempt_at(job.round_of(1, 1), &[1], 1),
         input(),
     );
     assert_eq!(sent, "");
     let (sent, _) = round(
         &mut sliding,
-        &job.attempt_at(job.round_of(2, 2), &[1]),
+        &job.attempt_at(job.round_of(2, 2), &[1], 1),
         input(),
     );
     assert_eq!(sent, "0.0>0 [(a,2)].\n1.0>0 [].\n");
@@ -405,7 +406,7 @@ fn a_slide_calls_functions_for_what_enters_and_leaves_only() {
         for number in 1..=length + 2 {
             before = (add.count().1, subtract.count().1);
             world.feed(0, &[chunk(PAIR, &["(a,1)"])], 1);
-            engine.begin(job.round_of(number, number));
+            begin(&mut engine, job.round_of(number, number));
             assert_eq!(engine.wait(PATIENCE).unwrap().failures, []);
             engine.verdict(number, Verdict::Commit);
         }
@@ -423,7 +424,7 @@ fn what_a_window_keeps_shares_nothing_with_what_a_source_received() {
     let mut job = Job::new();
     let words = job.source(TEXT);
     job.stream(Op::Window(seconds(9)), &[words], TEXT);
-    let frame = Frame::new(0, &job.plan.streams[0]);
+    let frame = Frame::new(&job.plan.streams[0]);
     let mut window = WindowOperator::new(0, words, frame);
     let received = std::sync::Arc::new(*b"one two");
     let data = Bytes::from_owner(Shared(std::sync::Arc::clone(&received)));
@@ -436,7 +437,7 @@ fn what_a_window_keeps_shares_nothing_with_what_a_source_received() {
     let input = vec![parcel(0, 0, true, Chunk::single(text))];
     let (sent, out) = round(
         &mut window,
-        &job.attempt_at(job.round_of(1, 1), &[1]),
+        &job.attempt_at(job.round_of(1, 1), &[1], 1),
         input,
     );
     assert_eq!(sent, "0.0>0 [one two].\n");
@@ -444,7 +445,7 @@ fn what_a_window_keeps_shares_nothing_with_what_a_source_received() {
     assert_eq!(std::sync::Arc::strong_count(&received), 1);
     let (sent, _) = round(
         &mut window,
-        &job.attempt_at(job.round_of(2, 2), &[0]),
+        &job.attempt_at(job.round_of(2, 2), &[0], 1),
         vec![],
     );
     assert_eq!(sent, "0.0>0 [one two].\n");
@@ -462,7 +463,7 @@ impl AsRef<[u8]> for Shared {
 fn an_attempt_that_failed_leaves_nothing_for_the_next() {
     let mut job = Job::new();
     let sums = running_sums(&mut job, 2, 1);
-    let frame = Frame::new(0, &job.plan.streams[0]);
+    let frame = Frame::new(&job.plan.streams[0]);
     let functions = super::Functions {
         reduce: job.caller(sums, Half::After),
         inverse: job.caller_as(sums, (Role::Inverse, Half::After)),
@@ -470,7 +471,7 @@ fn an_attempt_that_failed_leaves_nothing_for_the_next() {
     };
     let running = super::Running::new((0, OnError::Fail), functions, 100);
     let mut sliding = Sliding::new(0, all(1), frame, running);
-    let attempt = job.attempt_at(job.round_of(1, 1), &[1]);
+    let attempt = job.attempt_at(job.round_of(1, 1), &[1], 1);
     let mut out = output();
     sliding.begin(&attempt);
     let trapping = cut(PAIR, &[&["(a,1)", "(a,2)"]], 1);
@@ -485,7 +486,7 @@ fn an_attempt_that_failed_leaves_nothing_for_the_next() {
     sliding.verdict(Verdict::Commit);
     let (sent, _) = round(
         &mut sliding,
-        &job.attempt_at(job.round_of(3, 9), &[1]),
+        &job.attempt_at(job.round_of(3, 9), &[1], 1),
         vec![],
     );
     assert_eq!(sent, "0.0>0 [(b,0)].\n");
@@ -502,7 +503,7 @@ fn keep_is_asked_in_pieces() {
     let mut engine = Engine::start(&job.plan, 1, world.clone()).unwrap();
     let pairs: Vec<String> = (0..30_000).map(|key| format!("(key{key:020},1)")).collect();
     world.feed(0, &[chunk(PAIR, &pairs)], pairs.len());
-    engine.begin(job.round_of(1, 1));
+    begin(&mut engine, job.round_of(1, 1));
     assert_eq!(engine.wait(PATIENCE).expect("decided in time").failures, []);
     engine.verdict(1, Verdict::Commit);
     let staged = world.staged();

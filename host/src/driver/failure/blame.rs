@@ -32,7 +32,7 @@ impl Blame {
     ) -> Result<usize, Trouble> {
         let before = self.finds;
         // They come in the order in which workers were done.
-        calls.sort_by_key(|call| call.site);
+        calls.sort_by(|one, other| one.site.cmp(&other.site));
         for call in calls {
             self.search_call((plan, batch), &call, skips)?;
         }
@@ -60,7 +60,7 @@ impl Blame {
             let reason = blamed.reason();
             match find.unit {
                 None => {
-                    skips.insert(call.site, LeftOut::All { reason });
+                    skips.insert(call.site.clone(), LeftOut::All { reason });
                     return Ok(());
                 }
                 Some((at, text)) => found.push(Guilty {
@@ -77,7 +77,10 @@ impl Blame {
                 units.extend(known.map(|one| (one.at, one.clone())));
             }
             units.extend(found.into_iter().map(|one| (one.at, one)));
-            skips.insert(call.site, LeftOut::Units(units.into_values().collect()));
+            skips.insert(
+                call.site.clone(),
+                LeftOut::Units(units.into_values().collect()),
+            );
         }
         Ok(())
     }

@@ -66,7 +66,7 @@ impl Course {
             batch,
             attempt: 1,
             standing,
-            skips: Skips::new(),
+            skips: Skips::default(),
             blame: Blame::default(),
             trial: None,
             tried: false,

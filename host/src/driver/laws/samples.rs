@@ -91,6 +91,20 @@ impl Samples {
         }
     }
 
+    /// Whether values that this version of a stream's functions folds are to be looked at in the
+    /// batch to come.
+    #[must_use]
+    pub fn wants(&self, stream: usize, pair: &Pair) -> bool {
+        match self.keep {
+            Keep::All => true,
+            Keep::First => {
+                let all = self.lock();
+                let taken = all.get(&(stream, pair.version()));
+                taken.is_none_or(|taken| taken.batches < SAMPLED_BATCHES)
+            }
+        }
+    }
+
     /// Looks at values that are folded.
     pub fn look(&self, stream: usize, pair: Pair, (context, values): (&Context, &Chunk)) {
         let version = pair.version();
@@ -233,7 +247,9 @@ mod tests {
         let (pair, context) = functions();
         let samples = Samples::new(Keep::First);
         let mut found = Vec::new();
+        let mut wanted = Vec::new();
         for number in 0..6 {
+            wanted.push(samples.wants(7, &pair));
             if number != 1 {
                 samples.look(7, pair.clone(), (&context, &chunk([number])));
             }
@@ -249,6 +265,8 @@ mod tests {
             none,
         ];
         assert_eq!(found, expected);
+        assert_eq!(wanted, [true, true, true, true, false, false]);
+        assert!(Samples::new(Keep::All).wants(7, &pair));
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::batch::Chunk;
 use crate::batch::function::{Context, Program, Role};
+use crate::batch::position::PartName;
 use crate::batch::sink::{SinkError, Staged};
-use crate::batch::source::Partition;
-use crate::batch::{Chunk, Round};
-use crate::dataflow::{Environment, FailedCall};
+use crate::batch::source::{Partition, SourceError};
+use crate::dataflow::{Environment, FailedCall, Observer, RoundPlan};
 use crate::driver::laws::samples::{Keep, Pair, Samples};
+use crate::driver::run::parts::Parts;
 use crate::driver::versions::deployment::Standing;
 use crate::sink::lane::SinkLanes;
 use crate::topology::plan::Plan;
@@ -29,8 +31,8 @@ pub struct JobEnvironment {
 
 /// What the open round runs on.
 pub struct Bound {
-    /// The partitions of each source.
-    pub input: Vec<Vec<Arc<dyn Partition>>>,
+    /// The input.
+    pub parts: Arc<Parts>,
     /// The functions, and the states that streams start with.
     pub standing: Standing,
 }
@@ -48,7 +50,7 @@ impl JobEnvironment {
         Self {
             lanes,
             bound: Mutex::new(Arc::new(Bound {
-                input: Vec::new(),
+                parts: Arc::default(),
                 standing,
             })),
             trapped: Mutex::default(),
@@ -64,7 +66,7 @@ impl JobEnvironment {
 
     /// The calls that trapped since this was asked last, at most [`MAX_TRAPPED`].
     pub fn take_trapped(&self) -> Vec<FailedCall> {
-        std::mem::take(&mut *self.trapped())
+        std::mem::take(&mut *self.lock_trapped())
     }
 
     /// Values that were folded.
@@ -72,7 +74,7 @@ impl JobEnvironment {
         &self.samples
     }
 
-    fn trapped(&self) -> MutexGuard<'_, Vec<FailedCall>> {
+    fn lock_trapped(&self) -> MutexGuard<'_, Vec<FailedCall>> {
         // Calls are added whole.
         self.trapped.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,8 +83,8 @@ impl JobEnvironment {
     pub fn release(&self) {
         let mut bound = self.lock();
         let standing = bound.standing.clone();
-        let input = Vec::new();
-        *bound = Arc::new(Bound { input, standing });
+        let parts = Arc::default();
+        *bound = Arc::new(Bound { parts, standing });
     }
 
     fn bound(&self) -> Arc<Bound> {
@@ -95,55 +97,78 @@ impl JobEnvironment {
     }
 }
 
+impl Bound {
+    /// The functions with which `Plan::streams[stream]`, a stream of `stage`, folds.
+    fn fold(&self, stage: usize) -> Option<Pair> {
+        let binding = |role| {
+            let program = self.standing.deployment.programs.get(&(stage, role))?;
+            Some(Arc::clone(&program.first()?.binding))
+        };
+        Some(Pair {
+            reduce: binding(Role::Main)?,
+            inverse: binding(Role::Inverse),
+        })
+    }
+}
+
 impl Environment for JobEnvironment {
-    fn input(&self, _round: Round, source: usize) -> Vec<Arc<dyn Partition>> {
-        self.bound().input.get(source).cloned().unwrap_or_default()
+    fn open(&self, source: usize, part: &PartName) -> Result<Arc<dyn Partition>, SourceError> {
+        let found = self.bound().parts.get(source, part);
+        found.ok_or_else(|| SourceError {
+            message: format!(
+                "there is no part of `{}` in the batch as the plan names it",
+                part.lane
+            ),
+            hint: None,
+        })
     }
 
-    fn program(&self, _round: Round, stage: usize, role: Role) -> Program {
-        let program = self
-            .bound()
-            .standing
-            .deployment
-            .programs
-            .get(&(stage, role))
-            .cloned();
+    fn program(&self, plan: &RoundPlan, stage: usize, role: Role) -> Program {
+        let bound = self.bound();
+        let deployment = &bound.standing.deployment;
+        debug_assert_eq!(
+            plan.programs,
+            deployment.digests(),
+            "what is bound is planned"
+        );
+        let program = deployment.programs.get(&(stage, role)).cloned();
         program.unwrap_or_default()
     }
 
-    fn trapped(&self, call: FailedCall) {
-        let mut trapped = Self::trapped(self);
-        if trapped.len() < MAX_TRAPPED {
-            trapped.push(call);
-        }
+    fn types(&self, _: &RoundPlan) -> Arc<Types> {
+        Arc::clone(&self.bound().standing.deployment.types)
     }
 
     fn initial(&self, stream: usize) -> Option<Arc<Chunk>> {
         self.bound().standing.initial.of(stream)
     }
 
-    fn folded(&self, stream: usize, context: &Context, values: &Chunk) {
-        let bound = self.bound();
-        let binding = |role| {
-            let program = bound
-                .standing
-                .deployment
-                .programs
-                .get(&(self.stages[stream], role))?;
-            Some(Arc::clone(&program.first()?.binding))
-        };
-        if let Some(reduce) = binding(Role::Main) {
-            let inverse = binding(Role::Inverse);
-            self.samples
-                .look(stream, Pair { reduce, inverse }, (context, values));
+    fn stage(&self, sink: usize, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {
+        self.lanes.stage(sink, at, chunk)
+    }
+}
+
+impl Observer for JobEnvironment {
+    fn trapped(&self, call: FailedCall) {
+        let mut trapped = self.lock_trapped();
+        if trapped.len() < MAX_TRAPPED {
+            trapped.push(call);
         }
     }
 
-    fn types(&self, _round: Round) -> Arc<Types> {
-        Arc::clone(&self.bound().standing.deployment.types)
+    fn watched_folds(&self, _: &RoundPlan) -> Vec<bool> {
+        let bound = self.bound();
+        let stages = self.stages.iter().enumerate();
+        let wanted = stages.map(|(stream, stage)| {
+            let pair = bound.fold(*stage);
+            pair.is_some_and(|pair| self.samples.wants(stream, &pair))
+        });
+        wanted.collect()
     }
 
-    fn stage(&self, sink: usize, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {
-        self.lanes.stage(sink, at, chunk)
+    fn folded(&self, stream: usize, context: &Context, values: &Chunk) {
+        if let Some(pair) = self.bound().fold(self.stages[stream]) {
+            self.samples.look(stream, pair, (context, values));
+        }
     }
 }

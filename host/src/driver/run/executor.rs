@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use crate::batch::{BatchTime, Round, whole_millis};
-use crate::dataflow::{Decided, Engine, Options, RoundPlan, RoundReport, StartError, Verdict};
+use crate::dataflow::{
+    Decided, Engine, Options, Placement, RoundPlan, RoundReport, StartError, Verdict, fires,
+};
 use crate::driver::event::{Event, Mail};
 use crate::driver::failure::course::{Course, Judge, Suspect};
 use crate::driver::failure::trouble::{BatchError, Trouble};
@@ -19,6 +21,7 @@ use crate::driver::laws::samples::Keep;
 use crate::driver::run::batch::Batch;
 use crate::driver::run::environment::{Bound, JobEnvironment};
 use crate::driver::run::missed::missed;
+use crate::driver::run::parts::Parts;
 use crate::driver::versions::shared::Versions;
 use crate::sink::lane::{LostSink, Receipt, SinkLanes};
 use crate::topology::plan::Plan;
@@ -81,11 +84,12 @@ impl Executor {
         let standing = versions.current();
         let environment = JobEnvironment::new(&plan, Arc::clone(&lanes), standing, keep);
         let environment = Arc::new(environment);
-        let engine = Options {
+        let options = Options {
             flow: lanes.flow(),
+            observer: Arc::clone(&environment) as _,
             ..Options::threads(workers)
         };
-        let engine = Engine::start_with(&plan, &engine, Arc::clone(&environment) as _)?;
+        let engine = Engine::start_with(&plan, &options, Arc::clone(&environment) as _)?;
         let inspector = (keep == Keep::First).then(|| Inspector::new(Arc::clone(&plan)));
         let job_seed = xxhash_rust::xxh3::xxh3_64(plan.name.as_bytes());
         let judge = Judge::new(Arc::clone(&plan), versions.clone());
@@ -123,13 +127,15 @@ impl Executor {
     pub fn run(&mut self, batch: &Batch) -> Result<Committed, BatchError> {
         let begun = Instant::now();
         let interval = whole_millis(self.plan.settings.batch);
-        self.zero.get_or_insert(BatchTime(batch.time.0 - interval));
+        let first = BatchTime(batch.time.0 - interval);
+        let zero = *self.zero.get_or_insert(first);
+        let parts = Arc::new(Parts::new(&self.plan, batch));
         let mut course = Course::new(batch.time, self.versions.bind(batch.time));
         loop {
-            let trouble = match self.attempt(batch, &course) {
+            let trouble = match self.attempt(batch, &parts, &course) {
                 Ok((report, receipts)) => {
                     let fired =
-                        |stream: usize| self.fires(self.plan.streams[stream].slide, batch.time);
+                        |stream: usize| fires(self.plan.streams[stream].slide, zero, batch.time);
                     self.versions.hold(&course.standing.deployment, fired);
                     match course.convicted() {
                         Some(Suspect { plugin, reason }) => {
@@ -180,38 +186,29 @@ impl Executor {
     fn attempt(
         &mut self,
         batch: &Batch,
+        parts: &Arc<Parts>,
         course: &Course,
     ) -> Result<(RoundReport, Vec<Receipt>), Trouble> {
         self.round += 1;
-        let fires: Vec<bool> = self
-            .plan
-            .streams
-            .iter()
-            .map(|stream| self.fires(stream.slide, batch.time))
-            .collect();
-        let sinks = self
-            .plan
-            .sinks
-            .iter()
-            .map(|sink| self.fires(self.plan.slide(sink.from), batch.time));
-        let firing: Vec<usize> = sinks
-            .enumerate()
-            .filter(|(_, fires)| *fires)
-            .map(|(index, _)| index)
-            .collect();
-        self.environment.bind(Bound {
-            input: batch.input.clone(),
-            standing: course.standing.clone(),
-        });
-        self.engine.begin(RoundPlan {
+        let plan = RoundPlan {
             round: self.round,
             batch: batch.time,
             zero: self.zero.unwrap_or(batch.time),
             attempt: course.attempt,
             seed: self.job_seed,
-            fires,
+            parts: parts.names().clone(),
+            programs: course.standing.deployment.digests(),
             skip: course.skips.clone(),
+        };
+        let sinks = self.plan.sinks.iter().enumerate();
+        let firing = sinks.filter(|(_, sink)| plan.fires(self.plan.slide(sink.from)));
+        let firing: Vec<usize> = firing.map(|(index, _)| index).collect();
+        self.environment.bind(Bound {
+            parts: Arc::clone(parts),
+            standing: course.standing.clone(),
         });
+        let placement = Placement::in_turn(&plan, self.engine.workers());
+        self.engine.begin(plan, placement);
         let decided = self.decided();
         debug!(batch = %batch.time, attempt = course.attempt, round = self.round, "round decided");
         let vote = match self.judge.trouble(decided.failures) {
@@ -250,12 +247,5 @@ impl Executor {
     fn prepare(&self, batch: BatchTime, firing: &[usize]) -> Result<Vec<Receipt>, Trouble> {
         let receipts = self.lanes.prepare(batch, self.round, firing);
         receipts.map_err(|LostSink { sink, error }| Trouble::Sink { sink, error })
-    }
-
-    /// Whether a stream with this slide fires at `batch`: at whole multiples of it after the zero
-    /// time.
-    fn fires(&self, slide: Duration, batch: BatchTime) -> bool {
-        let zero = self.zero.unwrap_or(batch);
-        (batch.0 - zero.0) % whole_millis(slide).max(1) == 0
     }
 }

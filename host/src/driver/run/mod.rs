@@ -2,7 +2,7 @@
 //!
 //! [`cadence`] says when a [`batch`] is cut and what it is called, [`cutter`] cuts it, [`runner`]
 //! takes one after the other and with it the firings between two that [`missed`] finds, [`executor`]
-//! runs it on what [`environment`] hands to the workers; the lanes of the sinks make it visible.
+//! runs it on the [`parts`] and functions that [`environment`] hands to the workers; the lanes of the sinks make it visible.
 //!
 //! Start reading at [`runner`].
 
@@ -12,4 +12,5 @@ pub mod cutter;
 pub mod environment;
 pub mod executor;
 pub mod missed;
+pub mod parts;
 pub mod runner;

@@ -14,8 +14,9 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use crate::batch::{BatchTime, Chunk};
 use crate::dataflow::engine::{Engine, Exchange};
-use crate::dataflow::round::control::{RoundPlan, Verdict};
-use crate::dataflow::testing::{Job, World, chunk, records};
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::plan::RoundPlan;
+use crate::dataflow::testing::{Job, World, begin, chunk, records};
 
 use super::{PATIENCE, options};
 use algebra::{Batch, Partitions, Value, shown};
@@ -139,14 +140,14 @@ impl Bench {
             let chunks = chunks(source, partitions, is_poisoned);
             self.world.feed(source, &chunks, self.chunk);
         }
-        let streams = self.job.plan.streams.iter();
-        let fires = streams.map(|stream| time % stream.slide.as_secs() as i64 == 0);
-        self.engine.begin(RoundPlan {
-            batch: BatchTime(1000 * time),
-            zero: BatchTime(0),
-            fires: fires.collect(),
-            ..self.job.round(self.round)
-        });
+        begin(
+            &mut self.engine,
+            RoundPlan {
+                batch: BatchTime(1000 * time),
+                zero: BatchTime(0),
+                ..self.job.round(self.round)
+            },
+        );
         let decided = self.engine.wait(PATIENCE).expect("decided in time");
         decided.failures.is_empty()
     }

@@ -40,7 +40,7 @@ type = "print"
 }
 
 fn search(plan: &Plan, call: FailedCall) -> Result<(usize, Skips), String> {
-    let mut skips = Skips::new();
+    let mut skips = Skips::default();
     Blame::default()
         .search((plan, BatchTime(1000)), vec![call], &mut skips)
         .map(|found| (found, skips))
@@ -51,10 +51,10 @@ fn search(plan: &Plan, call: FailedCall) -> Result<(usize, Skips), String> {
 fn what_is_found_in_a_chain_is_left_out_of_its_call() {
     let links = vec![traps_on(&[2, 5], &[]), traps_on(&[7], &[])];
     let call = call(links, Request::Chunk(chunk(0..9)));
-    let site = call.site;
+    let site = call.site.clone();
     let (found, skips) = search(&plan(["skip", "skip"]), call).unwrap();
     assert_eq!((found, skips.len()), (3, 1));
-    let LeftOut::Units(units) = &skips[&site] else {
+    let Some(LeftOut::Units(units)) = skips.get(&site) else {
         panic!("single records")
     };
     let units: Vec<String> = units

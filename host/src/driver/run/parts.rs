@@ -1,0 +1,51 @@
+//! The parts of a batch's input, by the names that its plan gives them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::batch::position::{LaneName, PartName, Position};
+use crate::batch::source::Partition;
+use crate::driver::run::batch::Batch;
+use crate::topology::plan::Plan;
+
+/// The input of one batch.
+#[derive(Default)]
+pub struct Parts {
+    /// By source's name, in the order of the partitions.
+    names: BTreeMap<String, Vec<PartName>>,
+    /// By source, in the order of the plan.
+    by_name: Vec<HashMap<PartName, Arc<dyn Partition>>>,
+}
+
+impl Parts {
+    /// Names the parts of `batch`.
+    #[must_use]
+    pub fn new(plan: &Plan, batch: &Batch) -> Self {
+        let mut parts = Self::default();
+        for (source, partitions) in plan.sources.iter().zip(&batch.input) {
+            let names = (0..partitions.len() as u64).map(|number| PartName {
+                lane: LaneName(format!("batch {}", batch.time)),
+                from: Position::number(number),
+                upto: Position::number(number + 1),
+                facts: Vec::new(),
+            });
+            let names: Vec<PartName> = names.collect();
+            let named = names.iter().cloned().zip(partitions.iter().cloned());
+            parts.by_name.push(named.collect());
+            parts.names.insert(source.name.clone(), names);
+        }
+        parts
+    }
+
+    /// By source's name: its parts, in order.
+    #[must_use]
+    pub const fn names(&self) -> &BTreeMap<String, Vec<PartName>> {
+        &self.names
+    }
+
+    /// A part of the input of `Plan::sources[source]`.
+    #[must_use]
+    pub fn get(&self, source: usize, part: &PartName) -> Option<Arc<dyn Partition>> {
+        self.by_name.get(source)?.get(part).cloned()
+    }
+}
