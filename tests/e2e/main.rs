@@ -4,6 +4,7 @@
 
 mod commands;
 mod examples;
+mod files;
 mod laws;
 mod layers;
 mod msgpack;
