@@ -236,3 +236,59 @@ type = "print"
         ],
     );
 }
+
+#[test]
+fn an_update_keeps_comments_and_all_that_holds_already() {
+    let folder = Folder::new();
+    let text = r#"# What is counted.
+[inline.topology]
+batch = "1s"
+[inline.source.lines]
+type = "stdin"
+[inline.stream.counts]
+from = "lines"
+op = "count_by_value"
+[inline.sink.out]
+from = "counts"
+type = "print"
+
+[[batch]] # the first
+input.lines = ["a", "b", "a"]
+# by value
+expect.counts = [
+  # in any order
+  ["b",  1], # once
+  ["a", 2],
+] # two in all
+
+[[batch]]
+input.lines = ["c"]
+expect.counts = [ ["c", 1] ]
+"#;
+    let scenario = folder.file("scenario.toml", text);
+    let update = || {
+        let updated = output(dshost().args(["test", "--update"]).arg(&scenario));
+        assert!(updated.status.success(), "{}", stdout(&updated));
+        fs::read_to_string(&scenario).unwrap()
+    };
+    assert_eq!(update(), text, "all of it holds");
+
+    let edited = text.replace("\"a\"]\n#", "\"c\"]\n#");
+    assert_ne!(edited, text);
+    fs::write(&scenario, &edited).unwrap();
+    let updated = update();
+    let rows: Vec<&str> = updated
+        .lines()
+        .skip_while(|line| *line != "# by value")
+        .collect();
+    assert_eq!(rows[..2], ["# by value", "expect.counts = ["]);
+    for kept in [
+        "  # in any order",
+        "  [\"b\",  1], # once",
+        "] # two in all",
+    ] {
+        assert!(rows.contains(&kept), "`{kept}` in:\n{updated}");
+    }
+    assert_said(&updated, &["\n  [\"a\", 1],\n", "\n  [\"c\", 1],\n"]);
+    assert!(output(dshost().arg("test").arg(&scenario)).status.success());
+}

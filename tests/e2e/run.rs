@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::job::{Job, server, with_input, word_count};
@@ -77,46 +79,54 @@ fn a_swap_takes_effect_between_two_batches_and_loses_no_line() {
     let topology = folder.topology(&word_count(&source));
     let job = Job::start(&topology);
     let mut peer = accept(&listener);
-    let feeder = std::thread::spawn(move || {
-        let mut sent = 0u64;
-        while peer.write_all(b"word\n").is_ok() {
-            sent += 1;
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        sent
-    });
-    assert!(job.next_count().starts_with("(word,"));
+    let enough = Arc::new(AtomicBool::new(false));
+    let feeder = {
+        let enough = Arc::clone(&enough);
+        std::thread::spawn(move || {
+            let mut sent = 0u64;
+            while !enough.load(Ordering::Relaxed) {
+                peer.write_all(b"word\n").unwrap();
+                sent += 1;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            // Open for as long as the job runs.
+            (sent, peer)
+        })
+    };
+    let (mut old, mut new) = (count_of(&job.next_count(), "word"), None);
+    assert!(old.is_some());
     folder.install("shouting", "wordcount");
-    let mut counted = 1;
-    let mut capitals = false;
-    while !capitals {
+    while new.is_none() {
         let count = job.next_count();
-        capitals = count.starts_with("(WORD,");
-        assert!(
-            capitals || count.starts_with("(word,"),
-            "one version per batch: {count}"
-        );
-        counted += 1;
+        new = count_of(&count, "WORD");
+        let more = count_of(&count, "word");
+        assert!(new.is_some() != more.is_some(), "one version: {count}");
+        old = old.zip(more).map(|(old, more)| old + more).or(old);
     }
-    assert!(counted > 0);
     let shown = output(dshost().arg("plugins").arg(&topology));
-    assert!(
-        stdout(&shown).contains("live from batch"),
-        "{}",
-        stdout(&shown)
-    );
+    assert_said(&stdout(&shown), &["live from batch"]);
     let status = output(dshost().args(["status", "--json"]).arg(&topology));
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(status["job"], "words");
     assert_eq!(status["aborted"], 0);
+    enough.store(true, Ordering::Relaxed);
+    let (sent, _open) = feeder.join().unwrap();
+    let mut counted = old.unwrap() + new.unwrap();
+    while counted < sent {
+        let count = job.next_count();
+        let more = count_of(&count, "WORD");
+        counted += more.unwrap_or_else(|| panic!("never back: {count}"));
+    }
     let (code, said, rest) = job.stop();
     assert_eq!(code, Some(0), "{said}");
-    assert!(
-        rest.iter().all(|line| !line.starts_with("(word,")),
-        "never back: {rest:?}"
-    );
-    drop(listener);
-    assert!(feeder.join().unwrap() > 0);
+    let more: Vec<&String> = rest.iter().filter(|line| line.starts_with('(')).collect();
+    assert_eq!((counted, more), (sent, vec![]), "each line once");
+}
+
+/// The count of a word in a line `(word,count)`.
+fn count_of(line: &str, word: &str) -> Option<u64> {
+    let rest = line.strip_prefix('(')?.strip_prefix(word)?;
+    rest.strip_prefix(',')?.strip_suffix(')')?.parse().ok()
 }
 
 #[test]

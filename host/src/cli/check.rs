@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::TopologyArgs;
 use super::error::CliError;
-use super::status::print;
+use super::tell::Teller;
 use super::{failure, load};
 use crate::driver::JobError;
 use crate::driver::versions::deployment::{Deployment, Standing};
@@ -14,11 +14,11 @@ use crate::topology::describe;
 use crate::topology::plan::{Instances, Plan, Transport, Upstream};
 
 /// Checks the topology and its plugins, and tells the types of its streams.
-pub(super) fn check(args: &TopologyArgs) -> Result<(), CliError> {
-    let plan = load::plan(&args.topology)?;
+pub(super) fn check(args: &TopologyArgs, teller: &Teller) -> Result<(), CliError> {
+    let plan = load::plan(&args.topology, teller)?;
     let standing = standing(&plan)
         .map_err(|error| failure::describe(&JobError::Plugins(error), &args.topology))?;
-    print(&told(&args.topology, &plan, &standing))
+    teller.print(&told(&args.topology, &plan, &standing))
 }
 
 /// The plan's plugins, bound to it.

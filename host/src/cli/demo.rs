@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::build::{BuildOptions, build};
 use super::error::{CliError, Fault};
+use super::tell::Teller;
 use super::{failure, load, new, run};
 use crate::driver::event::{Event, Mail};
 use crate::driver::{Job, JobOptions};
@@ -38,23 +39,23 @@ const BATCHES_SHOWN: u64 = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs it.
-pub(super) fn demo() -> Result<(), CliError> {
+pub(super) fn demo(teller: &Teller) -> Result<(), CliError> {
     let folder = tempfile::tempdir().map_err(|error| CliError::job(&error))?;
     let plugins = folder.path().join("plugins");
-    say("1. a plugin: `split`, `pair` and `add` in Rust, compiled to a component");
+    teller.heading("1. a plugin: `split`, `pair` and `add` in Rust, compiled to a component");
     let plugin = new::plugin("words", folder.path())
         .map_err(|error| failure::new(&error))?
         .folder;
     build_demo(&plugin, &plugins)?;
 
-    say("2. a job that counts the words of each half second, over TCP");
+    teller.heading("2. a job that counts the words of each half second, over TCP");
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| CliError::job(&error))?;
     let address = listener
         .local_addr()
         .map_err(|error| CliError::job(&error))?;
     let topology = folder.path().join("topology.toml");
     fs::write(&topology, topology_text(address)).map_err(|error| CliError::job(&error))?;
-    let plan = load::plan(&topology)?;
+    let plan = load::plan(&topology, teller)?;
     let options = JobOptions {
         workers: plan.settings.workers,
         once: false,
@@ -69,8 +70,9 @@ pub(super) fn demo() -> Result<(), CliError> {
 
     let story = {
         let (plugin, plugins) = (plugin.clone(), plugins.clone());
+        let teller = teller.clone();
         thread::spawn(move || {
-            let result = tell(&mail, &plugin, &plugins);
+            let result = tell(&mail, &plugin, &plugins, &teller);
             mail.tell(Event::Stop);
             result
         })
@@ -80,19 +82,19 @@ pub(super) fn demo() -> Result<(), CliError> {
         Ok(result) => result?,
         Err(panic) => std::panic::resume_unwind(panic),
     }
-    say("4. drained and done; what went through it:");
-    run::summarize(&status);
-    say("now your own: `dshost new topology clicks && dshost dev clicks/topology.toml`");
+    teller.heading("4. drained and done; what went through it:");
+    run::summarize(&status, teller);
+    teller.heading("now your own: `dshost new topology clicks && dshost dev clicks/topology.toml`");
     Ok(())
 }
 
 /// The part that goes on beside the running job.
-fn tell(mail: &Mail, plugin: &Path, plugins: &Path) -> Result<(), CliError> {
+fn tell(mail: &Mail, plugin: &Path, plugins: &Path, teller: &Teller) -> Result<(), CliError> {
     let before = status_of(mail)?;
     wait(mail, "the first batches", |status| {
         status.batches >= BATCHES_SHOWN
     })?;
-    say("3. `split` is edited to drop punctuation, and built again; the job runs on …");
+    teller.heading("3. `split` is edited to drop punctuation, and built again; the job runs on …");
     let source = plugin.join("src/lib.rs");
     let edit = |text: String| fs::write(&source, text.replace(BEFORE, AFTER));
     fs::read_to_string(&source)
@@ -109,7 +111,7 @@ fn tell(mail: &Mail, plugin: &Path, plugins: &Path) -> Result<(), CliError> {
     })?;
     let status = status_of(mail)?;
     let since = swapped(&status.plugins).unwrap_or_default();
-    say(&format!(
+    teller.heading(&format!(
         "   … and counts with the new code from batch {since} on"
     ));
     let until = status.batches + BATCHES_SHOWN;
@@ -157,11 +159,6 @@ fn feed_client(mut stream: TcpStream) -> std::io::Result<()> {
         thread::sleep(LINE_PAUSE);
     }
     Ok(())
-}
-
-fn say(text: &str) {
-    let bold = anstyle::Style::new().bold();
-    anstream::eprintln!("\n{bold}{text}{bold:#}");
 }
 
 fn topology_text(address: SocketAddr) -> String {

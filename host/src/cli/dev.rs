@@ -13,14 +13,15 @@ use tracing::{info, warn};
 use super::args::RunArgs;
 use super::build::{BuildOptions, build};
 use super::error::{CliError, Fault};
+use super::tell::Teller;
 use super::{failure, load, run};
 
 /// How long a burst of saves must be over before it is built.
 const QUIET: Duration = Duration::from_millis(150);
 
 /// Builds, runs, and builds again at every save.
-pub(super) fn dev(args: &RunArgs) -> Result<(), CliError> {
-    let plan = load::plan(&args.topology)?;
+pub(super) fn dev(args: &RunArgs, teller: &Teller) -> Result<(), CliError> {
+    let plan = load::plan(&args.topology, teller)?;
     let (crates, into) = (plan.plugins.build, plan.plugins.dir);
     if crates.is_empty() {
         return Err(CliError::new(
@@ -38,7 +39,7 @@ pub(super) fn dev(args: &RunArgs) -> Result<(), CliError> {
         .name("builder".to_owned())
         .spawn(move || rebuild(&crates, &into, &saves))
         .map_err(|error| CliError::job(&error))?;
-    let result = run::run(args);
+    let result = run::run(args, teller);
     // Until here saves were heard.
     drop(watcher);
     result

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
-use anstyle::{AnsiColor, Style};
+use crate::topology::Problems;
 
 /// Why a command ends without having done what it was asked; each fault has its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +25,13 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct CliError {
     fault: Fault,
-    message: String,
-    causes: Vec<String>,
-    hint: Option<String>,
-    /// Lines that stand as they are, below: a guest's backtrace, or all problems of a topology.
-    details: Vec<String>,
-    /// The message stands for itself, without the program's name before it.
-    bare: bool,
+    pub(super) message: String,
+    pub(super) causes: Vec<String>,
+    pub(super) hint: Option<String>,
+    /// Lines that stand as they are, below: such as a guest's backtrace.
+    pub(super) details: Vec<String>,
+    /// All that is wrong with a file, which stands for itself, in place of the message.
+    pub(super) problems: Option<Problems>,
 }
 
 impl CliError {
@@ -45,7 +45,7 @@ impl CliError {
             causes: Vec::new(),
             hint: None,
             details: Vec::new(),
-            bare: false,
+            problems: None,
         }
     }
 
@@ -78,11 +78,12 @@ impl CliError {
         self
     }
 
-    /// Leaves the program's name out: the message begins with a file and a line.
+    /// All that is wrong with a file.
     #[must_use]
-    pub fn bare(mut self) -> Self {
-        self.bare = true;
-        self
+    pub(super) fn problems(problems: &Problems) -> Self {
+        let mut this = Self::new(Fault::Usage, problems.to_string());
+        this.problems = Some(problems.clone());
+        this
     }
 
     /// Says what the user can do.
@@ -106,15 +107,8 @@ impl CliError {
         self
     }
 
-    /// Prints it to standard error and gives the exit code.
-    #[must_use]
-    pub fn report(&self) -> ExitCode {
-        let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-        if self.bare {
-            anstream::eprintln!("{self}");
-        } else {
-            anstream::eprintln!("{red}dshost{red:#}: {self}");
-        }
+    /// What the process ends with.
+    pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.fault {
             Fault::Job => 1,
             Fault::Usage => 2,

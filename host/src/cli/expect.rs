@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Value as Toml};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, TomlError, Value as Toml};
 
 use super::error::{CliError, Fault};
 use super::load;
+use super::rewrite::{Element, replace, rewrite};
 use crate::driver::rehearsal::Performance;
 use crate::driver::rehearsal::values::same;
 use crate::topology::scenario::{Expected, Scenario};
@@ -56,7 +57,8 @@ pub(super) fn toml(value: &Value) -> Toml {
     }
 }
 
-/// Rewrites the expectations of a scenario file to what came out; how many changed.
+/// Rewrites the expectations of a scenario file that do not hold to what came out; how many. All
+/// else stays as its author wrote it.
 pub(super) fn update(
     path: &Path,
     scenario: &Scenario,
@@ -66,10 +68,23 @@ pub(super) fn update(
         CliError::new(Fault::Job, format!("cannot update `{}`", path.display()))
             .cause(what.to_string())
     };
-    let mut document: DocumentMut = load::text(path)?.parse().map_err(|error| wrong(&error))?;
-    let batches = document["batch"]
-        .as_array_of_tables_mut()
-        .ok_or_else(|| wrong(&"its batches are not written as `[[batch]]`"))?;
+    let text = load::text(path)?;
+    let (text, changes) = updated(&text, scenario, performances).map_err(|error| wrong(&error))?;
+    if changes > 0 {
+        std::fs::write(path, text).map_err(|error| wrong(&error))?;
+    }
+    Ok(changes)
+}
+
+/// The text of a scenario with what came out; how many expectations changed.
+fn updated(
+    text: &str,
+    scenario: &Scenario,
+    performances: &[Performance],
+) -> Result<(String, usize), String> {
+    let mut document: DocumentMut = text.parse().map_err(|error: TomlError| error.to_string())?;
+    let batches = document["batch"].as_array_of_tables_mut();
+    let batches = batches.ok_or("its batches are not written as `[[batch]]`")?;
     let mut changes = 0;
     for ((table, batch), performance) in batches.iter_mut().zip(&scenario.batches).zip(performances)
     {
@@ -77,30 +92,23 @@ pub(super) fn update(
             let Some(now) = now(&expected.name, performance) else {
                 continue;
             };
-            if keeps(&expected.value, &now) {
+            if keeps(&expected.value, &now, batch.ordered) {
                 continue;
             }
-            let place = &mut table["expect"][&expected.name];
-            *place = Item::Value(written(&now));
+            write(&mut table["expect"][&expected.name], &expected.value, &now);
             changes += 1;
         }
         for rejected in &batch.rejected {
-            let now = performance
-                .rejected
-                .get(&rejected.name)
-                .copied()
-                .unwrap_or_default();
+            let now = performance.rejected.get(&rejected.name).copied();
+            let now = now.unwrap_or_default();
             if now != rejected.value {
                 let now = i64::try_from(now).unwrap_or(i64::MAX);
-                table["rejected"][&rejected.name] = Item::Value(Toml::from(now));
+                replace(&mut table["rejected"][&rejected.name], Toml::from(now));
                 changes += 1;
             }
         }
     }
-    if changes > 0 {
-        std::fs::write(path, document.to_string()).map_err(|error| wrong(&error))?;
-    }
-    Ok(changes)
+    Ok((document.to_string(), changes))
 }
 
 /// What came out under a name.
@@ -119,19 +127,48 @@ fn now(name: &str, performance: &Performance) -> Option<Expected> {
 }
 
 /// Whether an expectation already holds, so that it stays as the author wrote it.
-fn keeps(expected: &Expected, now: &Expected) -> bool {
+fn keeps(expected: &Expected, now: &Expected, ordered: bool) -> bool {
     match (expected, now) {
-        (Expected::Rows(wanted), Expected::Rows(rows)) => same_order(wanted, rows),
+        (Expected::Rows(wanted), Expected::Rows(rows)) if ordered => same_order(wanted, rows),
+        (Expected::Rows(wanted), Expected::Rows(rows)) => {
+            let (missing, extra) = difference(wanted, rows);
+            missing.is_empty() && extra.is_empty()
+        }
         _ => expected == now,
     }
 }
 
-fn written(expected: &Expected) -> Toml {
-    match expected {
+/// Writes `now` in the place of what was expected.
+fn write(place: &mut Item, expected: &Expected, now: &Expected) {
+    if let (Expected::Rows(wanted), Expected::Rows(rows)) = (expected, now)
+        && let Some(array) = place.as_array_mut()
+        && array.len() == wanted.len()
+    {
+        return rewrite(array, elements(wanted, rows));
+    }
+    let value = match now {
         Expected::Rows(rows) => Toml::Array(rows.iter().map(toml).collect::<Array>()),
         Expected::Text(text) => Toml::from(text),
         Expected::Nothing => Toml::from("nothing"),
-    }
+    };
+    replace(place, value);
+}
+
+/// Each row, as the first wanted element that is the same and not yet used, or as a new one.
+fn elements(wanted: &[Value], rows: &[Value]) -> Vec<Element> {
+    let mut unused: Vec<bool> = vec![true; wanted.len()];
+    let one = |row: &Value| {
+        let is_it =
+            |(index, value): (usize, &Value)| (unused[index] && same(row, value)).then_some(index);
+        match wanted.iter().enumerate().find_map(is_it) {
+            Some(index) => {
+                unused[index] = false;
+                Element::Kept(index)
+            }
+            None => Element::New(toml(row)),
+        }
+    };
+    rows.iter().map(one).collect()
 }
 
 #[cfg(test)]

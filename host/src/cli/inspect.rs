@@ -5,13 +5,13 @@ use std::fmt::Write;
 use super::args::InspectArgs;
 use super::error::CliError;
 use super::show;
-use super::status::print;
+use super::tell::Teller;
 use crate::batch::function::Signature;
 use crate::plugin::{Component, ComponentFile, Engine, EngineConfig};
 use crate::topology::plan::Limits;
 
 /// Shows functions, types, docs, imports and size of a component.
-pub(super) fn inspect(args: &InspectArgs) -> Result<(), CliError> {
+pub(super) fn inspect(args: &InspectArgs, teller: &Teller) -> Result<(), CliError> {
     if args.path.is_dir() {
         return Err(CliError::new(
             super::error::Fault::Usage,
@@ -27,7 +27,7 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<(), CliError> {
     let component = ComponentFile::open(&name, &args.path, &limits)
         .and_then(|file| engine.load(&file, &limits))
         .map_err(|error| CliError::usage(&error).maybe_hint(error.hint()))?;
-    print(&describe(&component))
+    teller.print(&describe(&component))
 }
 
 fn describe(component: &Component) -> String {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::error::{CliError, Fault};
+use super::tell::Teller;
 use crate::topology::plan::{Plan, SocketMode, Transport};
 use crate::topology::problem::Problems;
 use crate::topology::syntax::MAX_FILE_BYTES;
@@ -27,24 +28,22 @@ pub(super) fn text(path: &Path) -> Result<String, CliError> {
     Ok(text.to_owned())
 }
 
-/// A checked topology; its warnings are told on standard error.
-pub(super) fn plan(path: &Path) -> Result<Plan, CliError> {
+/// A checked topology; its warnings are told.
+pub(super) fn plan(path: &Path, teller: &Teller) -> Result<Plan, CliError> {
     let text = text(path)?;
     let options = Options {
-        environment: &environment,
+        environment: &|name| teller.environment(name),
         workers: cores(),
         observe: &[],
     };
     let parsed = topology::parse(path, &text, &options).map_err(|wrong| problems(&wrong))?;
-    if !parsed.warnings.list().is_empty() {
-        anstream::eprintln!("{}", parsed.warnings);
-    }
+    teller.problems(&parsed.warnings);
     Ok(parsed.plan)
 }
 
 /// All that is wrong with a file, as it stands.
 pub(super) fn problems(problems: &Problems) -> CliError {
-    CliError::new(Fault::Usage, problems.to_string()).bare()
+    CliError::problems(problems)
 }
 
 /// The topology's folder.
@@ -81,9 +80,4 @@ pub(super) fn can_end(plan: &Plan) -> Result<(), CliError> {
 /// The machine's cores.
 pub(super) fn cores() -> usize {
     thread::available_parallelism().map_or(1, Into::into)
-}
-
-/// The environment, for `${VAR}`; what is not Unicode is as good as unset.
-pub(super) fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }

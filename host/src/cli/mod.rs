@@ -18,9 +18,11 @@ mod graph;
 mod inspect;
 mod load;
 mod panic;
+mod rewrite;
 mod run;
 mod show;
 mod status;
+mod tell;
 mod test;
 
 use std::io::IsTerminal;
@@ -32,22 +34,48 @@ use clap::{CommandFactory, Parser};
 
 use self::args::{BuildArgs, Cli, ColorWhen, Command, GlobalArgs, LogFormat, NewWhat};
 use self::error::{CliError, Fault};
-use crate::observe::log;
+use self::tell::Teller;
+use crate::observe::log::{self, FilterError};
+use crate::topology::problem::nearest;
+
+/// What `--log` takes, from silent to loud.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The `dshost` command: reads the arguments of the process, does what they say.
 #[must_use]
 pub fn main() -> ExitCode {
-    panic::end_the_process();
     allocator::keep_freed();
-    // A command line that is wrong ends the process here, with exit code 2.
-    let Cli { command, global } = Cli::parse();
-    match set_up(&global, &command).and_then(|()| dispatch(command)) {
+    let Cli { command, global } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let teller = Teller::new(global.log_format);
+    panic::end_the_process(teller.clone());
+    match set_up(&global, &command, &teller).and_then(|()| dispatch(command, &teller)) {
         Ok(code) => code,
-        Err(error) => error.report(),
+        Err(error) => teller.error(&error),
     }
 }
 
-fn set_up(global: &GlobalArgs, command: &Command) -> Result<(), CliError> {
+/// A command line that is wrong, or asks for help.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let json = || {
+        let arguments: Vec<_> = std::env::args_os().collect();
+        let parted = arguments.windows(2);
+        parted
+            .into_iter()
+            .any(|two| two[0] == "--log-format" && two[1] == "json")
+            || arguments.iter().any(|one| one == "--log-format=json")
+    };
+    let format = match error.use_stderr() && json() {
+        true => LogFormat::Json,
+        false => LogFormat::Text,
+    };
+    Teller::new(format).wrong_usage(error);
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+fn set_up(global: &GlobalArgs, command: &Command, teller: &Teller) -> Result<(), CliError> {
     let colors = match global.color {
         ColorWhen::Auto => ColorChoice::Auto,
         ColorWhen::Always => ColorChoice::Always,
@@ -69,39 +97,51 @@ fn set_up(global: &GlobalArgs, command: &Command) -> Result<(), CliError> {
         LogFormat::Json => log::Format::Json,
     };
     let usual = if command.runs_a_job() { "info" } else { "warn" };
-    log::init(global.log.as_deref().unwrap_or(usual), format).map_err(|error| {
-        CliError::usage(&error).hint("`--log` takes a level (`debug`) or `target=level,…`")
+    let asked = global.log.as_deref();
+    let filter = asked.filter(|filter| !filter.trim().is_empty());
+    log::init(filter.unwrap_or(usual), format, teller.masks().clone()).map_err(|error| {
+        let near = match &error {
+            FilterError::Level(word) => nearest(word, &LEVELS),
+            FilterError::Syntax { .. } => None,
+        };
+        let hint = match near {
+            Some(level) => format!("did you mean `{level}`?"),
+            None => {
+                "`--log` and `DSHOST_LOG` take a level (`debug`) or `target=level,…`".to_owned()
+            }
+        };
+        CliError::usage(&error).hint(hint)
     })
 }
 
-fn dispatch(command: Command) -> Result<ExitCode, CliError> {
+fn dispatch(command: Command, teller: &Teller) -> Result<ExitCode, CliError> {
     match command {
-        Command::Run(args) => run::run(&args)?,
-        Command::Check(args) => check::check(&args)?,
-        Command::Test(args) => return test::test(&args),
-        Command::Build(args) => build_plugins(&args)?,
-        Command::New(args) => begin(&args.what)?,
-        Command::Dev(args) => dev::dev(&args)?,
-        Command::Inspect(args) => inspect::inspect(&args)?,
-        Command::Plugins(args) => status::plugins(&args)?,
-        Command::Status(args) => status::status(&args)?,
-        Command::Demo => demo::demo()?,
+        Command::Run(args) => run::run(&args, teller)?,
+        Command::Check(args) => check::check(&args, teller)?,
+        Command::Test(args) => return test::test(&args, teller),
+        Command::Build(args) => build_plugins(&args, teller)?,
+        Command::New(args) => begin(&args.what, teller)?,
+        Command::Dev(args) => dev::dev(&args, teller)?,
+        Command::Inspect(args) => inspect::inspect(&args, teller)?,
+        Command::Plugins(args) => status::plugins(&args, teller)?,
+        Command::Status(args) => status::status(&args, teller)?,
+        Command::Demo => demo::demo(teller)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dshost", &mut script);
-            status::print(&String::from_utf8_lossy(&script))?;
+            teller.print(&String::from_utf8_lossy(&script))?;
         }
-        Command::Graph(args) => graph::graph(&args)?,
+        Command::Graph(args) => graph::graph(&args, teller)?,
         Command::Rollback(_) => return Err(later("rollback")),
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// `dshost build`.
-fn build_plugins(args: &BuildArgs) -> Result<(), CliError> {
+fn build_plugins(args: &BuildArgs, teller: &Teller) -> Result<(), CliError> {
     let (crates, into) = match (&args.topology, args.into.split_first()) {
         (Some(topology), _) => {
-            let plugins = load::plan(topology)?.plugins;
+            let plugins = load::plan(topology, teller)?.plugins;
             if plugins.build.is_empty() {
                 let message = format!("`{}` names no guest crates to build", topology.display());
                 let hint = "list them: `build = [\"../my-plugin\"]` under `[plugins]`";
@@ -115,13 +155,13 @@ fn build_plugins(args: &BuildArgs) -> Result<(), CliError> {
     let built = build::build(&crates, &into, &build::BuildOptions::default())
         .map_err(|error| failure::build(&error))?;
     for plugin in built {
-        status::print(&format!("{}\n", plugin.path.display()))?;
+        teller.print(&format!("{}\n", plugin.path.display()))?;
     }
     Ok(())
 }
 
 /// `dshost new`.
-fn begin(what: &NewWhat) -> Result<(), CliError> {
+fn begin(what: &NewWhat, teller: &Teller) -> Result<(), CliError> {
     let here = Path::new("");
     let created = match what {
         NewWhat::Plugin { name } => new::plugin(name, here),
@@ -132,7 +172,7 @@ fn begin(what: &NewWhat) -> Result<(), CliError> {
     for command in &created.next {
         text.push_str(&format!("  {command}\n"));
     }
-    status::print(&text)
+    teller.print(&text)
 }
 
 fn later(command: &str) -> CliError {

@@ -7,7 +7,8 @@ use tracing::{info, warn};
 
 use super::args::RunArgs;
 use super::error::CliError;
-use super::{failure, load, show};
+use super::tell::Teller;
+use super::{failure, load};
 use crate::control::socket::ControlSocket;
 use crate::driver::event::{Event, Mail};
 use crate::driver::{Job, JobError, JobOptions};
@@ -16,8 +17,8 @@ use crate::sink::print;
 
 /// Runs a topology until its sources end or a signal comes, then prints a summary to standard
 /// error.
-pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
-    let plan = load::plan(&args.topology)?;
+pub(super) fn run(args: &RunArgs, teller: &Teller) -> Result<(), CliError> {
+    let plan = load::plan(&args.topology, teller)?;
     if args.once {
         load::can_end(&plan)?;
     }
@@ -31,49 +32,93 @@ pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
     };
     let job =
         Job::open(plan, options).map_err(|error| failure::describe(&error, &args.topology))?;
-    let _reachable = ControlSocket::serve(job.directory(), job.runtime().handle(), job.mail())
-        .map_err(|error| CliError::job(&error))?;
+    let _reachable = ControlSocket::serve(
+        job.directory(),
+        job.runtime().handle(),
+        job.mail(),
+        teller.masks().clone(),
+    )
+    .map_err(|error| CliError::job(&error))?;
     let status =
         run_until_signal(job).map_err(|error| failure::describe(&error, &args.topology))?;
-    summarize(&status);
+    summarize(&status, teller);
     Ok(())
 }
 
-/// Runs a job; the first SIGINT or SIGTERM drains it, the second ends the process.
+/// Runs a job; the first SIGINT, SIGTERM or SIGHUP drains it, the second ends the process.
 pub(super) fn run_until_signal(job: Job) -> Result<Status, JobError> {
     let mail = job.mail();
     let signals = {
         let _inside = job.runtime().enter();
-        [SignalKind::interrupt(), SignalKind::terminate()].map(signal)
+        Signals::listen()
     };
     match signals {
-        [Ok(interrupt), Ok(terminate)] => {
-            job.runtime().spawn(async move {
-                heed(interrupt, terminate, mail).await;
-            });
-        }
-        _ => warn!("cannot listen for signals: a signal stops the job at once"),
+        Ok(signals) => drop(job.runtime().spawn(heed(signals, mail))),
+        Err(_) => warn!("cannot listen for signals: a signal stops the job at once"),
     }
     job.run()
 }
 
-async fn heed(mut interrupt: Signal, mut terminate: Signal, mail: Mail) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+async fn heed(mut signals: Signals, mail: Mail) {
+    signals.next().await;
     info!("stopping: what was received is processed; once more stops at once");
     mail.tell(Event::Stop);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    signals.next().await;
     warn!("stopped at once: what was received and not committed is lost");
     std::process::exit(1);
 }
 
+/// The signals that end a job.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    /// A terminal that went away; none where the job is to outlive it (`nohup`).
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let hangup = match is_ignored(libc::SIGHUP) {
+            true => None,
+            false => Some(signal(SignalKind::hangup())?),
+        };
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup,
+        })
+    }
+
+    /// The next of any of them.
+    async fn next(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = hangup => {}
+        }
+    }
+}
+
+/// Whether who started the process asked for a signal to be ignored.
+fn is_ignored(signal: libc::c_int) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: no new action is given, so nothing is changed; the old one is written to `action`,
+    // which is as large as it must be and zeroed, a valid value, before.
+    let action = unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
+}
+
 /// What went through each operator, to standard error.
-pub(super) fn summarize(status: &Status) {
+pub(super) fn summarize(status: &Status, teller: &Teller) {
     let seconds = status.uptime_ms as f64 / 1000.0;
     info!(
         batches = status.batches,
@@ -81,6 +126,6 @@ pub(super) fn summarize(status: &Status) {
         "done after {seconds:.1} s"
     );
     if std::io::stderr().is_terminal() || status.batches > 0 {
-        anstream::eprint!("{}", show::operators(&status.operators));
+        teller.operators(&status.operators);
     }
 }

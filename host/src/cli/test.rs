@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::args::TestArgs;
 use super::error::CliError;
-use super::status::print;
+use super::tell::Teller;
 use super::{expect, failure, load};
 use crate::driver::laws::inspector::Broken;
 use crate::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
@@ -26,31 +26,31 @@ const BOLD: Style = Style::new().bold();
 const MAX_ROWS_SHOWN: usize = 20;
 
 /// Runs every scenario with every count of workers.
-pub(super) fn test(args: &TestArgs) -> Result<ExitCode, CliError> {
+pub(super) fn test(args: &TestArgs, teller: &Teller) -> Result<ExitCode, CliError> {
     let (mut passed, mut failed) = (0, 0);
     for path in &args.scenarios {
-        match run_file(path, args) {
+        match run_file(path, args, teller) {
             Ok(lines) => {
-                print(&lines)?;
+                teller.print(&lines)?;
                 passed += 1;
             }
             Err(lines) => {
-                print(&lines)?;
+                teller.print(&lines)?;
                 failed += 1;
             }
         }
     }
-    print(&format!("{passed} passed, {failed} failed\n"))?;
+    teller.print(&format!("{passed} passed, {failed} failed\n"))?;
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
 /// What to print: of a scenario that passed, or of one that failed.
-fn run_file(path: &Path, args: &TestArgs) -> Result<String, String> {
+fn run_file(path: &Path, args: &TestArgs, teller: &Teller) -> Result<String, String> {
     let fail = |text: &str| format!("{RED}failed{RED:#} {}\n{}", path.display(), indent(text));
-    let (scenario, plan) = read(path).map_err(|error| fail(&error.to_string()))?;
-    let perform = |options| perform((path, &scenario, &plan), options).map_err(|text| fail(&text));
+    let rehearsed = Rehearsed::read(path, teller).map_err(|error| fail(&error.to_string()))?;
+    let perform = |options| perform(&rehearsed, options).map_err(|text| fail(&text));
     let counts = if args.workers.is_empty() {
-        vec![scenario.workers]
+        vec![rehearsed.scenario.workers]
     } else {
         args.workers.clone()
     };
@@ -61,7 +61,7 @@ fn run_file(path: &Path, args: &TestArgs) -> Result<String, String> {
             fresh_instances: false,
         };
         let (performances, _) = perform(options)?;
-        let changes = expect::update(path, &scenario, &performances)
+        let changes = expect::update(path, &rehearsed.scenario, &performances)
             .map_err(|error| fail(&error.to_string()))?;
         return Ok(format!(
             "{GREEN}updated{GREEN:#} {}: {changes} expectations rewritten\n",
@@ -80,7 +80,7 @@ fn run_file(path: &Path, args: &TestArgs) -> Result<String, String> {
                 fresh_instances,
             };
             let (performances, broken) = perform(options)?;
-            let differences = compare(&scenario, &performances) + &laws(&broken);
+            let differences = compare(&rehearsed.scenario, &performances) + &laws(&broken);
             if !differences.is_empty() {
                 let instances = if fresh_instances {
                     ", an instance per call"
@@ -99,46 +99,65 @@ fn run_file(path: &Path, args: &TestArgs) -> Result<String, String> {
 }
 
 /// A scenario and the plan of its topology.
-fn read(path: &Path) -> Result<(Scenario, Plan), CliError> {
-    let text = load::text(path)?;
-    let scenario =
-        scenario::parse(path, &text, &load::environment).map_err(|wrong| load::problems(&wrong))?;
-    let plan = match &scenario.topology {
-        Topology::Inline(parsed) => parsed.plan.clone(),
-        Topology::File(topology) => {
-            let text = load::text(topology)?;
-            let observe = scenario.observed();
-            let options = Options {
-                environment: &load::environment,
-                workers: scenario.workers,
-                observe: &observe,
-            };
-            let parsed = topology::parse(topology, &text, &options)
-                .map_err(|wrong| load::problems(&wrong))?;
-            scenario
-                .check(path, &parsed.plan)
-                .map_err(|wrong| load::problems(&wrong))?;
-            parsed.plan
-        }
-    };
-    Ok((scenario, plan))
+struct Rehearsed<'p> {
+    /// The scenario's file.
+    path: &'p Path,
+    scenario: Scenario,
+    plan: Plan,
 }
 
-/// Runs all batches of the scenario in `path`; what they gave, and the laws that do not hold for
+impl<'p> Rehearsed<'p> {
+    fn read(path: &'p Path, teller: &Teller) -> Result<Self, CliError> {
+        let text = load::text(path)?;
+        let environment = |name: &str| teller.environment(name);
+        let scenario =
+            scenario::parse(path, &text, &environment).map_err(|wrong| load::problems(&wrong))?;
+        let plan = match &scenario.topology {
+            Topology::Inline(parsed) => parsed.plan.clone(),
+            Topology::File(topology) => {
+                let text = load::text(topology)?;
+                let observe = scenario.observed();
+                let options = Options {
+                    environment: &environment,
+                    workers: scenario.workers,
+                    observe: &observe,
+                };
+                let parsed = topology::parse(topology, &text, &options)
+                    .map_err(|wrong| load::problems(&wrong))?;
+                scenario
+                    .check(path, &parsed.plan)
+                    .map_err(|wrong| load::problems(&wrong))?;
+                parsed.plan
+            }
+        };
+        Ok(Self {
+            path,
+            scenario,
+            plan,
+        })
+    }
+
+    /// The file of its topology.
+    fn topology(&self) -> &Path {
+        match &self.scenario.topology {
+            Topology::File(topology) => topology,
+            Topology::Inline(_) => self.path,
+        }
+    }
+}
+
+/// Runs all batches of a scenario; what they gave, and the laws that do not hold for
 /// their data.
 fn perform(
-    (path, scenario, plan): (&Path, &Scenario, &Plan),
+    rehearsed: &Rehearsed<'_>,
     options: RehearsalOptions,
 ) -> Result<(Vec<Performance>, Vec<Broken>), String> {
     let describe = |error: &CliError| error.to_string();
-    let topology = match &scenario.topology {
-        Topology::File(topology) => topology.as_path(),
-        Topology::Inline(_) => path,
-    };
-    let mut rehearsal = Rehearsal::start(plan.clone(), options)
+    let topology = rehearsed.topology();
+    let mut rehearsal = Rehearsal::start(rehearsed.plan.clone(), options)
         .map_err(|error| describe(&failure::describe(&error, topology)))?;
     let mut performances = Vec::new();
-    for (index, batch) in scenario.batches.iter().enumerate() {
+    for (index, batch) in rehearsed.scenario.batches.iter().enumerate() {
         let at = |text: String| format!("batch {}: {text}", index + 1);
         if !batch.swap.is_empty() {
             let changes: Vec<(String, PathBuf)> = batch

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::driver::event::{Answer, Mail, Request};
+use crate::observe::mask::Masks;
 use crate::observe::status::Status;
 
 /// The longest request, in bytes.
@@ -63,13 +64,18 @@ pub enum ControlError {
 pub struct ControlSocket(PathBuf);
 
 impl ControlSocket {
-    /// Answers requests on `runtime`, as long as that lives. `directory` is the job's, which the
+    /// Answers requests on `runtime`, as long as that lives, without what is masked. `directory` is the job's, which the
     /// caller holds the lock of.
     ///
     /// # Errors
     ///
     /// The socket cannot be made.
-    pub fn serve(directory: &Path, runtime: &Handle, mail: Mail) -> Result<Self, ControlError> {
+    pub fn serve(
+        directory: &Path,
+        runtime: &Handle,
+        mail: Mail,
+        masks: Masks,
+    ) -> Result<Self, ControlError> {
         let path = directory.join(SOCKET);
         let fail = |error| ControlError::Listen(path.clone(), error);
         // The lock is held, so what lies there was left by a process that is gone.
@@ -82,7 +88,7 @@ impl ControlSocket {
         let listener = UnixListener::bind(short_path(&directory)).map_err(fail)?;
         drop(inside);
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(fail)?;
-        runtime.spawn(accept(listener, mail));
+        runtime.spawn(accept(listener, mail, masks));
         Ok(Self(path))
     }
 }
@@ -101,7 +107,7 @@ fn short_path(directory: &File) -> PathBuf {
 
 // === The job's side ===
 
-async fn accept(listener: UnixListener, mail: Mail) {
+async fn accept(listener: UnixListener, mail: Mail, masks: Masks) {
     let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
     loop {
         // It is never closed.
@@ -110,9 +116,9 @@ async fn accept(listener: UnixListener, mail: Mail) {
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let mail = mail.clone();
+                let (mail, masks) = (mail.clone(), masks.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = serve(stream, &mail).await {
+                    if let Err(error) = serve(stream, &mail, &masks).await {
                         debug!("a control connection failed: {error}");
                     }
                     drop(place);
@@ -128,7 +134,7 @@ async fn accept(listener: UnixListener, mail: Mail) {
 }
 
 /// Answers one client until it leaves or says nothing for too long.
-async fn serve(stream: tokio::net::UnixStream, mail: &Mail) -> std::io::Result<()> {
+async fn serve(stream: tokio::net::UnixStream, mail: &Mail, masks: &Masks) -> std::io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = tokio::io::BufReader::new(reader);
     loop {
@@ -145,6 +151,8 @@ async fn serve(stream: tokio::net::UnixStream, mail: &Mail) -> std::io::Result<(
             Ok(request) => ask(mail, request).await,
             Err(error) => Answer::Error(format!("not a request: {error}")),
         };
+        let mut answer = serde_json::to_value(&answer)?;
+        masks.json(&mut answer);
         let line = line_of(&answer)?;
         timeout(CLIENT_PATIENCE, writer.write_all(&line)).await??;
     }
@@ -252,7 +260,7 @@ mod tests {
         std::fs::create_dir_all(&path).unwrap();
         let (runtime, (mail, inbox)) = (runtime(), Mail::new());
         let job = answering(inbox);
-        let socket = ControlSocket::serve(&path, runtime.handle(), mail).unwrap();
+        let socket = ControlSocket::serve(&path, runtime.handle(), mail, Masks::default()).unwrap();
         assert_eq!(ask_status(&path).unwrap().job, "wordcount");
         let metadata = std::fs::metadata(path.join(SOCKET)).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
@@ -267,7 +275,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (runtime, (mail, inbox)) = (runtime(), Mail::new());
         let _job = answering(inbox);
-        let _socket = ControlSocket::serve(dir.path(), runtime.handle(), mail).unwrap();
+        let _socket =
+            ControlSocket::serve(dir.path(), runtime.handle(), mail, Masks::default()).unwrap();
         let directory = File::open(dir.path()).unwrap();
         let silent = (0..MAX_CLIENTS - 1).map(|_| UnixStream::connect(short_path(&directory)));
         let silent: Vec<UnixStream> = silent.map(Result::unwrap).collect();
@@ -288,7 +297,12 @@ mod tests {
     fn nonsense_is_answered_with_an_error_and_a_job_that_has_ended_with_another() {
         let dir = tempfile::tempdir().unwrap();
         let runtime = runtime();
-        let socket = ControlSocket::serve(dir.path(), runtime.handle(), Mail::nowhere());
+        let socket = ControlSocket::serve(
+            dir.path(),
+            runtime.handle(),
+            Mail::nowhere(),
+            Masks::default(),
+        );
         let _socket = socket.unwrap();
         let answer = say(dir.path(), b"{\"command\":\"dance\"}\n");
         assert!(answer.contains("unknown variant `dance`"), "{answer}");

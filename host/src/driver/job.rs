@@ -168,9 +168,15 @@ impl Job {
             .map_err(|error| JobError::Threads(std::io::Error::other(error)))?;
         let runner =
             Runner::start(Arc::clone(&plan), executor, lanes, mail).map_err(JobError::Threads)?;
-        let reloader = Reloader::new(Arc::clone(&plan), plugins, versions)
-            .spawn()
-            .map_err(JobError::Threads)?;
+        // Where no plugin is used none can change, and there may be no directory to watch.
+        let reloader = match plan.plugins.used.is_empty() {
+            true => None,
+            false => Some(
+                Reloader::new(Arc::clone(&plan), plugins, versions)
+                    .spawn()
+                    .map_err(JobError::Threads)?,
+            ),
+        };
         let interval = plan.settings.batch;
         let cadence = Cadence::start(interval, Now::read()).after(newest);
         let cutter = Cutter::new(sources, cadence);

@@ -4,4 +4,5 @@
 //! (the label), `attempt`, `operator`, `source`, `sink`, `plugin`, `digest`, `elapsed`.
 
 pub mod log;
+pub mod mask;
 pub mod status;

@@ -6,7 +6,6 @@
 //! breaks, it is dropped and counted.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -83,12 +82,17 @@ pub fn listen(
     let _runtime = context.runtime.enter();
     let listener = TcpListener::from_std(listener).map_err(failed)?;
 
+    // Shown as it was given, whatever became of its host, unless the port was found.
+    let shown = match local.port() {
+        port if address.ends_with(&format!(":{port}")) => address.to_owned(),
+        _ => local.to_string(),
+    };
     let intake = Intake::new(plan);
-    intake.set_state(listening(local, 0));
-    info!(%source, address = %local, "listening");
+    intake.set_state(listening(&shown, 0));
+    info!(%source, address = shown, "listening");
     let task = context
         .runtime
-        .spawn(accept(listener, local, intake.clone()));
+        .spawn(accept(listener, shown, intake.clone()));
     Ok(Received::new(
         plan,
         intake,
@@ -110,7 +114,7 @@ fn listen_hint(error: &io::Error) -> Option<String> {
     Some(hint.to_owned())
 }
 
-fn listening(address: SocketAddr, clients: usize) -> String {
+fn listening(address: &str, clients: usize) -> String {
     match clients {
         1 => format!("listening on {address}, 1 client"),
         _ => format!("listening on {address}, {clients} clients"),
@@ -181,7 +185,7 @@ fn refusal(error: &io::Error) -> String {
     }
 }
 
-async fn accept(listener: TcpListener, local: SocketAddr, intake: std::sync::Arc<Intake>) {
+async fn accept(listener: TcpListener, shown: String, intake: std::sync::Arc<Intake>) {
     let mut clients = JoinSet::new();
     let mut trouble = false;
     loop {
@@ -198,7 +202,7 @@ async fn accept(listener: TcpListener, local: SocketAddr, intake: std::sync::Arc
                 }
                 Err(error) => {
                     if !trouble {
-                        warn!(address = %local, %error, "cannot accept a client, trying again");
+                        warn!(address = shown, %error, "cannot accept a client, trying again");
                         trouble = true;
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -206,7 +210,7 @@ async fn accept(listener: TcpListener, local: SocketAddr, intake: std::sync::Arc
             },
             Some(_) = clients.join_next() => {}
         }
-        intake.set_state(listening(local, clients.len()));
+        intake.set_state(listening(&shown, clients.len()));
     }
 }
 

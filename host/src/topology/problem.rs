@@ -168,6 +168,18 @@ impl Problems {
         &self.list
     }
 
+    /// The file; empty where none is named.
+    #[must_use]
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// How many more there are than [`Self::list`] has.
+    #[must_use]
+    pub(crate) const fn untold(&self) -> usize {
+        self.untold
+    }
+
     /// Adds one.
     pub fn add(&mut self, problem: Problem) {
         self.add_with(|| problem);
@@ -266,7 +278,7 @@ pub(super) fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
 }
 
 /// The name that was probably meant: at most a third of its letters wrong.
-pub(super) fn nearest<'n>(unknown: &str, known: &[&'n str]) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(unknown: &str, known: &[&'n str]) -> Option<&'n str> {
     // The unknown name is foreign and may be megabytes long, where the distance costs the product.
     if unknown.len() > MAX_QUOTED_CHARS {
         return None;

@@ -19,17 +19,17 @@ use super::args::{GraphArgs, GraphFormat};
 use super::check::standing;
 use super::error::{CliError, Fault};
 use super::load;
-use super::status::print;
+use super::tell::Teller;
 use picture::Picture;
 
 /// Draws the topology.
-pub(super) fn graph(args: &GraphArgs) -> Result<(), CliError> {
-    let plan = load::plan(&args.topology)?;
+pub(super) fn graph(args: &GraphArgs, teller: &Teller) -> Result<(), CliError> {
+    let plan = load::plan(&args.topology, teller)?;
     let types = standing(&plan).map(|standing| Arc::clone(&standing.deployment.types));
     if let Err(error) = &types {
         let what = error.to_string();
         let first = what.lines().next().unwrap_or_default();
-        anstream::eprintln!("note: drawn without types, because {first}");
+        teller.note(&format!("drawn without types, because {first}"));
     }
     let picture = Picture::new(&plan, types.as_deref().ok());
     let text = match format(args)? {
@@ -38,8 +38,8 @@ pub(super) fn graph(args: &GraphArgs) -> Result<(), CliError> {
         GraphFormat::Dot => dot::write(&picture, &plan.name),
     };
     match &args.output {
-        None => print(&text),
-        Some(path) => fs::write(path, text).map_err(|error| {
+        None => teller.print(&text),
+        Some(path) => fs::write(path, teller.masks().text(&text).as_ref()).map_err(|error| {
             let message = format!("cannot write `{}`", path.display());
             CliError::new(Fault::Job, message).cause(error.to_string())
         }),
