@@ -21,10 +21,10 @@ name = "job"
 batch = "50ms"
 checkpoint = ".dshost"
 on_error = "fail"
-[topology.limits]
-state = "1GiB"
 [plugins]
 dir = "plugins"
+[plugins.limits]
+memory = "256MiB"
 [source.lines]
 type = "stdin"
 format = "text"
@@ -52,7 +52,7 @@ const PLACES: &[(&str, &str)] = &[
     ("\".dshost\"", "\"${CANARY}/kept\""),
     ("\".dshost\"", "\"/proc/${CANARY}\""),
     ("\"fail\"", "\"${CANARY}\""),
-    ("\"1GiB\"", "\"${CANARY}\""),
+    ("\"256MiB\"", "\"${CANARY}\""),
     ("\"stdin\"", "\"${CANARY}\""),
     (
         "\"stdin\"",
@@ -116,6 +116,9 @@ fn assert_hidden(ran: &Output, what: &str) {
 
 #[test]
 fn no_command_shows_what_came_from_the_environment_wherever_it_stands() {
+    let folder = Folder::new();
+    let checked = output(dshost().arg("check").arg(folder.topology(BASE)));
+    assert!(checked.status.success(), "{}", stderr(&checked));
     for (place, canary) in PLACES {
         assert!(BASE.contains(place), "{place}");
         let text = BASE.replacen(place, canary, 1);
@@ -123,7 +126,6 @@ fn no_command_shows_what_came_from_the_environment_wherever_it_stands() {
             let folder = Folder::new();
             let topology = folder.topology(&text);
             let mut command = with_canary();
-            // A directory of that name would be made beside the topology.
             command.args(*arguments).arg(&topology);
             let ran = with_input(&mut command, b"a\n");
             assert_hidden(&ran, &format!("{arguments:?} of {canary}"));
