@@ -209,7 +209,7 @@ fn a_guest_that_refuses_its_parameters_does_not_repeat_them() {
         let ran = output(with_canary().args(arguments).arg(&topology));
         assert_eq!(ran.status.code(), Some(2), "{}", stderr(&ran));
         assert_hidden(&ran, &format!("{arguments:?}"));
-        assert_said(&stderr(&ran), &["invalid type: string", "${CANARY}"]);
+        assert_said(&stderr(&ran), &["its parameters do not fit", "${CANARY}"]);
     }
 }
 
