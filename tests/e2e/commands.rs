@@ -232,7 +232,7 @@ type = "print"
             "topology.toml:10:12: stream `a` cannot bind its function to `ops`: ",
             "missing field `suffix`",
             "topology.toml:15:12: stream `b` cannot bind its function to `ops`: ",
-            "invalid type: integer `3`, expected a string",
+            "field `suffix`: wanted a string, found integer `3`",
         ],
     );
 }
