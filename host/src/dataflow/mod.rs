@@ -48,13 +48,13 @@ mod testing;
 mod tests;
 
 pub use calls::seed::seed;
-pub use engine::{Engine, Exchange, Options, PANIC_EXIT_CODE, StartError};
+pub use engine::{Engine, EngineOptions, Exchange, PANIC_EXIT_CODE, StartError};
 pub use round::call_site::{CallSite, Half};
 pub use round::control::Verdict;
 pub use round::environment::Environment;
 pub use round::failed_call::{FailedCall, Grain};
 pub use round::failure::{Failure, FailureKind, Limit, Node, Rejected, Sample, Trapped};
-pub use round::observer::{Observer, Unobserved};
+pub use round::observer::{CallObserver, Unobserved};
 pub use round::placement::Placement;
 pub use round::plan::{RoundPlan, fires};
 pub use round::report::{COUNTERS, Decided, NodeReport, RoundReport, SAMPLES};

@@ -8,13 +8,13 @@ use crate::dataflow::machine::operator::Output;
 use crate::dataflow::round::failure::{Failure, Rejected};
 use crate::dataflow::round::skips::LeftOut;
 
-use super::caller::{Caller, Part, Run};
+use super::caller::{Caller, ProgramPart, Run};
 
 impl Caller {
     /// Tallies what a call told beside its output.
     pub(super) fn account(
         &self,
-        part: Part<'_>,
+        part: ProgramPart<'_>,
         run: &Run,
         (input, report): (&Chunk, &Report),
         out: &mut Output,

@@ -32,7 +32,7 @@ pub(in crate::dataflow) enum Empty {
 
 /// One stream of a stage.
 #[derive(Clone, Debug)]
-pub(super) struct Link {
+pub(super) struct StageLink {
     pub(super) stream: usize,
     pub(super) name: Arc<str>,
     on_error: OnError,
@@ -48,10 +48,24 @@ pub(in crate::dataflow) struct Caller {
     pub(super) role: Role,
     pub(super) half: Half,
     empty: Empty,
-    links: Vec<Link>,
+    links: Vec<StageLink>,
     environment: Arc<dyn Environment>,
     /// What the open round runs.
     open: Option<(Arc<Attempt>, Program)>,
+}
+
+/// `Plan::stages()[number]`, which is made of `streams`.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::dataflow) struct StageStreams<'a> {
+    pub(in crate::dataflow) number: usize,
+    pub(in crate::dataflow) streams: &'a [usize],
+}
+
+/// Which functions of a stage are called, and by which half of its operator.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::dataflow) struct FunctionUse {
+    pub(in crate::dataflow) role: Role,
+    pub(in crate::dataflow) half: Half,
 }
 
 /// The functions of a stage at work on one partition of one attempt.
@@ -88,29 +102,31 @@ impl Run {
 
 /// A segment of the program, and the links it covers.
 #[derive(Clone, Copy)]
-pub(super) struct Part<'a> {
+pub(super) struct ProgramPart<'a> {
     index: usize,
     pub(super) segment: &'a Segment,
-    pub(super) links: &'a [Link],
+    pub(super) links: &'a [StageLink],
 }
 
-impl Part<'_> {
+impl ProgramPart<'_> {
     pub(super) fn node(&self) -> Node {
         Node::Stream(self.links[0].stream)
     }
 }
 
 impl Caller {
-    /// The functions of `Plan::stages()[stage]`, which is made of `streams`.
+    /// The functions that a stage calls in one use of them.
     pub(in crate::dataflow) fn new(
         plan: &Plan,
-        (stage, streams): (usize, &[usize]),
-        (role, half): (Role, Half),
+        stage: StageStreams<'_>,
+        function: FunctionUse,
         environment: Arc<dyn Environment>,
     ) -> Self {
+        let StageStreams { number, streams } = stage;
+        let FunctionUse { role, half } = function;
         let link = |&stream: &usize| {
             let of = &plan.streams[stream];
-            Link {
+            StageLink {
                 stream,
                 name: of.name.as_str().into(),
                 on_error: of.on_error,
@@ -123,7 +139,7 @@ impl Caller {
             }
         };
         Self {
-            stage,
+            stage: number,
             role,
             half,
             empty: Empty::Skip,
@@ -181,7 +197,7 @@ impl Caller {
         for (index, segment) in self.program().iter().enumerate() {
             let links = &self.links[first..first + segment.links];
             first += segment.links;
-            let part = Part {
+            let part = ProgramPart {
                 index,
                 segment,
                 links,
@@ -268,8 +284,8 @@ impl Caller {
         self.open.as_ref().map_or(&[], |(_, program)| program)
     }
 
-    pub(super) fn only(&self) -> Part<'_> {
-        Part {
+    pub(super) fn only(&self) -> ProgramPart<'_> {
+        ProgramPart {
             index: 0,
             segment: &self.program()[0],
             links: &self.links,
@@ -281,7 +297,7 @@ impl Caller {
         attempt
     }
 
-    pub(super) fn site(&self, part: Part<'_>, run: &Run) -> CallSite {
+    pub(super) fn site(&self, part: ProgramPart<'_>, run: &Run) -> CallSite {
         CallSite {
             stream: Arc::clone(&part.links[0].name),
             role: self.role,
@@ -292,7 +308,7 @@ impl Caller {
     }
 
     /// What is to be left out of the next call.
-    pub(super) fn left_out(&self, part: Part<'_>, run: &Run) -> Option<&LeftOut> {
+    pub(super) fn left_out(&self, part: ProgramPart<'_>, run: &Run) -> Option<&LeftOut> {
         let skip = &self.attempt().plan.skip;
         (!skip.is_empty())
             .then(|| skip.get(&self.site(part, run)))
@@ -302,7 +318,7 @@ impl Caller {
     /// Calls the instance of `part`, made if need be, and measures it.
     pub(super) fn call(
         &self,
-        part: Part<'_>,
+        part: ProgramPart<'_>,
         run: &mut Run,
         request: &Request,
         out: &mut Output,
@@ -357,11 +373,11 @@ impl Caller {
     /// A call that ended with `trap`.
     fn failed(
         &self,
-        part: Part<'_>,
+        part: ProgramPart<'_>,
         (site, context): (CallSite, Context),
         (request, trap): (&Request, Trap),
     ) -> FailedCall {
-        let link = |link: &Link| Some((link.stream, link.function.clone()?));
+        let link = |link: &StageLink| Some((link.stream, link.function.clone()?));
         FailedCall {
             left_out: self.attempt().plan.skip.get(&site).cloned(),
             site,
@@ -392,7 +408,7 @@ fn context(plan: &RoundPlan, site: &CallSite) -> Context {
     }
 }
 
-impl Link {
+impl StageLink {
     pub(super) fn rejects(&self, run: &Run) -> Rejects {
         Rejects {
             node: Node::Stream(self.stream),

@@ -7,7 +7,7 @@ use crate::batch::{Chunk, Column, RecordType};
 use crate::dataflow::machine::operator::Output;
 use crate::dataflow::round::failure::Failure;
 
-use super::caller::{Caller, Part, Run};
+use super::caller::{Caller, ProgramPart, Run};
 
 impl Caller {
     /// Brings `input` to the type `to`, for the one function of the stage.
@@ -41,7 +41,7 @@ impl Caller {
     /// Brings records to what a function takes.
     pub(super) fn convert_to(
         &self,
-        part: Part<'_>,
+        part: ProgramPart<'_>,
         run: &Run,
         (input, to): (&Chunk, RecordType),
         out: &mut Output,
@@ -55,7 +55,7 @@ impl Caller {
     /// The same, and which records were rejected.
     pub(super) fn converted(
         &self,
-        part: Part<'_>,
+        part: ProgramPart<'_>,
         run: &Run,
         (input, to): (&Chunk, RecordType),
         out: &mut Output,
@@ -71,7 +71,7 @@ impl Caller {
     /// Brings msgpack keys that functions of `part` may have made to their canonical form.
     pub(super) fn canonical(
         &self,
-        part: Part<'_>,
+        part: ProgramPart<'_>,
         run: &Run,
         chunk: Chunk,
         out: &mut Output,

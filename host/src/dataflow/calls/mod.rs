@@ -22,4 +22,4 @@ pub(super) mod rejects;
 pub(super) mod seed;
 mod state;
 
-pub(super) use caller::{Caller, Run};
+pub(super) use caller::{Caller, FunctionUse, Run, StageStreams};

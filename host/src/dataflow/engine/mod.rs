@@ -17,15 +17,15 @@ use crate::batch::flow::Flow;
 use crate::batch::{BatchTime, Round};
 use crate::topology::plan::Plan;
 
-use crate::dataflow::machine::local::Process;
+use crate::dataflow::machine::local::ProcessShared;
 use crate::dataflow::round::control::{Begin, Verdict};
 use crate::dataflow::round::environment::Environment;
-use crate::dataflow::round::observer::{Observer, Unobserved};
+use crate::dataflow::round::observer::{CallObserver, Unobserved};
 use crate::dataflow::round::partitions::{History, Partitions};
 use crate::dataflow::round::placement::Placement;
 use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::report::Decided;
-use worker::{Command, Link, Setup};
+use worker::{EngineCommand, EngineLink, Setup};
 
 /// The exit code of a process one of whose workers panicked.
 pub const PANIC_EXIT_CODE: i32 = 101;
@@ -42,13 +42,13 @@ pub enum Exchange {
 
 /// How an engine runs.
 #[derive(Clone)]
-pub struct Options {
+pub struct EngineOptions {
     /// Worker threads; at least one.
     pub workers: usize,
     /// How chunks cross between them.
     pub exchange: Exchange,
     /// Is told of calls; by default nobody is.
-    pub observer: Arc<dyn Observer>,
+    pub observer: Arc<dyn CallObserver>,
     /// Counts what is in flight, here and wherever else it is given to: sources wait while it is
     /// more than `in_flight` of `[topology.limits]` times the workers.
     pub flow: Flow,
@@ -57,7 +57,7 @@ pub struct Options {
     pub on_panic: Arc<dyn Fn() + Send + Sync>,
 }
 
-impl Options {
+impl EngineOptions {
     /// Worker threads that share chunks, and an end of the process on a panic.
     #[must_use]
     pub fn threads(workers: usize) -> Self {
@@ -84,8 +84,8 @@ pub struct Engine {
     plan: Arc<Plan>,
     history: History,
     workers: usize,
-    process: Arc<Process>,
-    commands: Sender<Command>,
+    process: Arc<ProcessShared>,
+    commands: Sender<EngineCommand>,
     decided: Receiver<Decided>,
     /// The round that was begun last, and how far it is.
     last: Option<(Round, Phase)>,
@@ -113,7 +113,7 @@ impl Engine {
         workers: usize,
         environment: Arc<dyn Environment>,
     ) -> Result<Self, StartError> {
-        Self::start_with(plan, &Options::threads(workers), environment)
+        Self::start_with(plan, &EngineOptions::threads(workers), environment)
     }
 
     /// As [`Engine::start`] with other options.
@@ -127,14 +127,14 @@ impl Engine {
     /// If there are no workers.
     pub fn start_with(
         plan: &Plan,
-        options: &Options,
+        options: &EngineOptions,
         environment: Arc<dyn Environment>,
     ) -> Result<Self, StartError> {
         assert!(options.workers > 0, "there is at least one worker");
         let (commands, receive_commands) = channel();
         let (send_decided, decided) = channel();
         let plan = Arc::new(plan.clone());
-        let process = Arc::new(Process::new(
+        let process = Arc::new(ProcessShared::new(
             Arc::clone(&plan),
             environment,
             Arc::clone(&options.observer),
@@ -143,7 +143,7 @@ impl Engine {
         ));
         let setup = Setup {
             process: Arc::clone(&process),
-            engine: Mutex::new(Some(Link {
+            engine: Mutex::new(Some(EngineLink {
                 commands: receive_commands,
                 decided: send_decided,
             })),
@@ -200,7 +200,7 @@ impl Engine {
         self.last = Some((plan.round, Phase::Running));
         let partitions = Partitions::new(&self.plan, &plan, &self.history);
         self.open = Some((plan.batch, partitions.clone()));
-        self.command(Command::Begin(Begin {
+        self.command(EngineCommand::Begin(Begin {
             plan: Arc::new(plan),
             placement: Arc::new(placement),
             partitions,
@@ -229,14 +229,14 @@ impl Engine {
         if let (Some((batch, partitions)), Verdict::Commit) = (self.open.take(), verdict) {
             self.history.commit(&self.plan, batch, &partitions);
         }
-        self.command(Command::Verdict(verdict));
+        self.command(EngineCommand::Verdict(verdict));
     }
 
     /// Stops the workers and waits for them. A round that is open is lost; a call into a guest that
     /// is under way is waited for.
     pub fn stop(self) {}
 
-    fn command(&self, command: Command) {
+    fn command(&self, command: EngineCommand) {
         // Worker 0 is gone only after a panic whose handler returned; then nothing is decided any
         // more.
         let _ = self.commands.send(command);
@@ -249,7 +249,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.process.stop();
-        self.command(Command::Stop);
+        self.command(EngineCommand::Stop);
         if let Some(guards) = self.guards.take() {
             // A worker that panicked has said so, and its handler was called.
             guards.join();

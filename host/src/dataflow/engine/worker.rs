@@ -18,13 +18,13 @@ use crate::batch::Round;
 
 use crate::dataflow::graph;
 use crate::dataflow::machine::drive::{ControlStream, Site};
-use crate::dataflow::machine::local::{Local, Process, WorkerNumber};
+use crate::dataflow::machine::local::{Local, ProcessShared, WorkerNumber};
 use crate::dataflow::round::control::{Begin, Control, Verdict};
 use crate::dataflow::round::report::{Decided, RoundReport, WorkerReport};
 
 /// What the engine tells worker 0.
 #[derive(Debug)]
-pub(in crate::dataflow) enum Command {
+pub(in crate::dataflow) enum EngineCommand {
     Begin(Begin),
     Verdict(Verdict),
     Stop,
@@ -32,14 +32,14 @@ pub(in crate::dataflow) enum Command {
 
 /// What every worker is given.
 pub(in crate::dataflow) struct Setup {
-    pub(in crate::dataflow) process: Arc<Process>,
+    pub(in crate::dataflow) process: Arc<ProcessShared>,
     /// Taken by worker 0.
-    pub(in crate::dataflow) engine: Mutex<Option<Link>>,
+    pub(in crate::dataflow) engine: Mutex<Option<EngineLink>>,
 }
 
 /// Worker 0's connection to the engine.
-pub(in crate::dataflow) struct Link {
-    pub(in crate::dataflow) commands: Receiver<Command>,
+pub(in crate::dataflow) struct EngineLink {
+    pub(in crate::dataflow) commands: Receiver<EngineCommand>,
     pub(in crate::dataflow) decided: Sender<Decided>,
 }
 
@@ -87,11 +87,11 @@ pub(in crate::dataflow) fn run(worker: &mut Worker, setup: &Setup) {
 }
 
 /// Passes commands on until the engine stops or is gone.
-fn command(worker: &mut Worker, mut input: ControlInput, commands: &Receiver<Command>) {
+fn command(worker: &mut Worker, mut input: ControlInput, commands: &Receiver<EngineCommand>) {
     let peers = worker.peers() as u64;
     loop {
         match commands.try_recv() {
-            Ok(Command::Begin(begin)) => {
+            Ok(EngineCommand::Begin(begin)) => {
                 let round = begin.plan.round;
                 input.advance_to(round);
                 for peer in 0..peers {
@@ -99,13 +99,13 @@ fn command(worker: &mut Worker, mut input: ControlInput, commands: &Receiver<Com
                 }
                 input.advance_to(round + 1);
             }
-            Ok(Command::Verdict(verdict)) => {
+            Ok(EngineCommand::Verdict(verdict)) => {
                 for peer in 0..peers {
                     input.send((peer, Control::Verdict(verdict)));
                 }
                 input.flush();
             }
-            Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return,
+            Ok(EngineCommand::Stop) | Err(TryRecvError::Disconnected) => return,
             Err(TryRecvError::Empty) => {
                 worker.step_or_park(None);
             }

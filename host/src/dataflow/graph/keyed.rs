@@ -6,8 +6,8 @@ use crate::dataflow::ops::cogroup::Cogroup;
 use crate::dataflow::ops::count_by_value::{CountByValue, Sum};
 use crate::dataflow::ops::gather::{Gather, Make};
 use crate::dataflow::ops::group_by_key::GroupByKey;
-use crate::dataflow::ops::join::Join;
-use crate::dataflow::ops::reduce_by_key::{Combine, Merge};
+use crate::dataflow::ops::join::JoinPairs;
+use crate::dataflow::ops::reduce_by_key::{Combine, MergeKeys};
 use crate::dataflow::ops::scatter::Scatter;
 use crate::dataflow::round::call_site::Half;
 use crate::dataflow::state::{Admit, MapWithState, UpdateStateByKey};
@@ -19,7 +19,7 @@ impl<'scope> Graph<'_, 'scope> {
     pub(super) fn reduce_by_key(&self, stage: Stage<'_>) -> Outlet<'scope> {
         let partitions = stage.plan.partitions;
         let before = self.caller(stage, Role::Main, Half::Before);
-        let merge = Merge(self.caller(stage, Role::Main, Half::After));
+        let merge = MergeKeys(self.caller(stage, Role::Main, Half::After));
         let before = Combine::new(stage.first, partitions, before);
         let after = Gather::new(stage.first, self.targets(partitions), 1, merge);
         self.halves(stage, before, partitions, after)
@@ -37,7 +37,7 @@ impl<'scope> Graph<'_, 'scope> {
     }
 
     pub(super) fn join(&self, stage: Stage<'_>, kind: plan::Join) -> Outlet<'scope> {
-        self.scattered(stage, Join::new(kind))
+        self.scattered(stage, JoinPairs::new(kind))
     }
 
     pub(super) fn cogroup(&self, stage: Stage<'_>) -> Outlet<'scope> {

@@ -2,7 +2,7 @@
 
 use crate::batch::function::Role;
 use crate::dataflow::machine::drive::Outlet;
-use crate::dataflow::ops::chain::Chain;
+use crate::dataflow::ops::chain::ChainOperator;
 use crate::dataflow::ops::glom::Glom;
 use crate::dataflow::ops::map_partitions::MapPartitions;
 use crate::dataflow::ops::union::Union;
@@ -15,7 +15,7 @@ use super::wiring::{Graph, Stage};
 impl<'scope> Graph<'_, 'scope> {
     pub(super) fn chain(&self, stage: Stage<'_>) -> Outlet<'scope> {
         let caller = self.caller(stage, Role::Main, Half::Before);
-        self.narrow(stage, Chain::new(caller))
+        self.narrow(stage, ChainOperator::new(caller))
     }
 
     pub(super) fn map_partitions(&self, stage: Stage<'_>) -> Outlet<'scope> {

@@ -6,7 +6,7 @@ use crate::dataflow::ops::count::{Count, Total};
 use crate::dataflow::ops::gather::{Gather, Make};
 use crate::dataflow::ops::reduce::{Last, Reduce};
 use crate::dataflow::ops::repartition::{Deal, Dealer};
-use crate::dataflow::ops::sort::{self, Sort};
+use crate::dataflow::ops::sort::{MergeSorted, SortParts};
 use crate::dataflow::ops::transform::Transform;
 use crate::dataflow::ops::transform_with::TransformWith;
 use crate::dataflow::round::call_site::Half;
@@ -28,9 +28,9 @@ impl<'scope> Graph<'_, 'scope> {
     }
 
     pub(super) fn sort(&self, stage: Stage<'_>, settings: plan::Sort) -> Outlet<'scope> {
-        let merge = sort::Merge(settings);
+        let merge = MergeSorted(settings);
         let after = Gather::new(stage.first, self.targets(1), 1, merge);
-        self.halves(stage, Sort::new(stage.first, settings), 1, after)
+        self.halves(stage, SortParts::new(stage.first, settings), 1, after)
     }
 
     pub(super) fn transform(&self, stage: Stage<'_>) -> Outlet<'scope> {

@@ -11,7 +11,7 @@ use crate::dataflow::ops::scatter::Scatter;
 use crate::dataflow::round::call_site::Half;
 use crate::dataflow::windows::{
     Aggregate, CountByWindow, Frame, Functions, GroupByKeyAndWindow, Ones, Partaking,
-    ReduceByKeyAndWindow, ReduceByWindow, Running, RunningTotal, Sliding, Window,
+    ReduceByKeyAndWindow, ReduceByWindow, Running, RunningTotal, Sliding, WindowOperator,
 };
 use crate::topology::plan::{DEFAULT_REFRESH, OnError, Op};
 
@@ -19,7 +19,7 @@ use super::wiring::{AfterExchange, BeforeExchange, Graph, Stage};
 
 /// A window that is being added: a stage of a single stream.
 #[derive(Clone, Copy)]
-struct Place<'p> {
+struct WindowPlace<'p> {
     stage: Stage<'p>,
     frame: Frame,
 }
@@ -29,7 +29,7 @@ impl<'scope> Graph<'_, 'scope> {
     pub(super) fn window(&self, stage: Stage<'_>) -> Outlet<'scope> {
         let (stream, plan) = (stage.first, stage.plan);
         let frame = Frame::new(plan);
-        let at = Place { stage, frame };
+        let at = WindowPlace { stage, frame };
         match &plan.op {
             Op::CountByWindow(_) => {
                 // It counts from the first record on, also from one that no window holds.
@@ -47,11 +47,11 @@ impl<'scope> Graph<'_, 'scope> {
                 let after = Running::new((stream, OnError::Fail), Ones, at.refresh());
                 self.sliding(at, at.partaking(before), after)
             }
-            _ => self.narrow(stage, Window::new(stream, plan.from[0], frame)),
+            _ => self.narrow(stage, WindowOperator::new(stream, plan.from[0], frame)),
         }
     }
 
-    fn reduce_by_window(&self, at: Place<'_>) -> Outlet<'scope> {
+    fn reduce_by_window(&self, at: WindowPlace<'_>) -> Outlet<'scope> {
         let stage = at.stage;
         let before = Reduce::new(stage.first, self.caller(stage, Role::Main, Half::Before));
         let before = at.partaking(before);
@@ -68,7 +68,7 @@ impl<'scope> Graph<'_, 'scope> {
         self.sliding(at, before, total)
     }
 
-    fn reduce_by_key_and_window(&self, at: Place<'_>) -> Outlet<'scope> {
+    fn reduce_by_key_and_window(&self, at: WindowPlace<'_>) -> Outlet<'scope> {
         let (stage, plan) = (at.stage, at.stage.plan);
         let combine = self.caller(stage, Role::Main, Half::Before);
         let before = at.partaking(Combine::new(stage.first, plan.partitions, combine));
@@ -90,7 +90,7 @@ impl<'scope> Graph<'_, 'scope> {
     /// Adds the two halves of a window.
     fn sliding(
         &self,
-        at: Place<'_>,
+        at: WindowPlace<'_>,
         before: Box<dyn Operator>,
         aggregate: impl Aggregate + 'static,
     ) -> Outlet<'scope> {
@@ -116,7 +116,7 @@ impl<'scope> Graph<'_, 'scope> {
     }
 }
 
-impl Place<'_> {
+impl WindowPlace<'_> {
     /// Lets the half before the exchange rest at batches that no window holds.
     fn partaking(&self, before: impl Operator + 'static) -> Box<dyn Operator> {
         Box::new(Partaking::new(self.frame, before))

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::batch::function::Role;
-use crate::dataflow::calls::Caller;
+use crate::dataflow::calls::{Caller, FunctionUse, StageStreams};
 use crate::dataflow::machine::drive::{Inlet, Outlet, Route, Site};
 use crate::dataflow::machine::local::Local;
 use crate::dataflow::machine::operator::Operator;
@@ -124,8 +124,12 @@ impl<'a, 'scope> Graph<'a, 'scope> {
     pub(super) fn caller(&self, stage: Stage<'_>, role: Role, half: Half) -> Caller {
         let local = &self.site.local;
         let environment = Arc::clone(&local.environment);
-        let streams = (stage.number, stage.streams);
-        Caller::new(&local.plan, streams, (role, half), environment)
+        let streams = StageStreams {
+            number: stage.number,
+            streams: stage.streams,
+        };
+        let function = FunctionUse { role, half };
+        Caller::new(&local.plan, streams, function, environment)
     }
 
     /// The tables of a stateful stream.

@@ -204,7 +204,7 @@ enum DecodeError {
 }
 
 fn decode(bytes: Bytes) -> Result<Parcels, DecodeError> {
-    let mut reader = Reader(bytes);
+    let mut reader = ByteReader(bytes);
     let count = reader.u64()?;
     let mut parcels = Vec::new();
     for _ in 0..count {
@@ -235,9 +235,9 @@ fn decode(bytes: Bytes) -> Result<Parcels, DecodeError> {
 }
 
 /// Takes pieces off the front of a peer's bytes.
-struct Reader(Bytes);
+struct ByteReader(Bytes);
 
-impl Reader {
+impl ByteReader {
     fn take(&mut self, length: usize) -> Result<Bytes, DecodeError> {
         if length > self.0.len() {
             return Err(DecodeError::Short);

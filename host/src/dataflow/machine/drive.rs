@@ -112,7 +112,7 @@ impl<'scope> Site<'scope> {
         operator: Box<dyn Operator>,
         inlets: Vec<Inlet<'scope>>,
         interest: FrontierInterest,
-    ) -> Parts<'scope> {
+    ) -> Unbuilt<'scope> {
         let mut builder = OperatorBuilder::new(format!("{node:?}"), self.scope);
         let mut input = builder.new_input(self.control.clone(), Pipeline);
         builder.set_notify_for(CONTROL, FrontierInterest::Never);
@@ -127,7 +127,7 @@ impl<'scope> Site<'scope> {
             builder.set_notify_for(ports.len(), interest);
         }
         self.local.enlist();
-        Parts {
+        Unbuilt {
             activator: self.scope.activator_for(builder.operator_info().address),
             machine: (operator, node, Rc::clone(&self.local)),
             builder,
@@ -151,7 +151,7 @@ type ControlPort = Box<dyn FnMut(&mut dyn FnMut(&InputCapability<Round>, Control
 type DataPort = Box<dyn FnMut(&mut dyn FnMut(Round, Parcel))>;
 
 /// An operator that is about to be built.
-struct Parts<'scope> {
+struct Unbuilt<'scope> {
     builder: OperatorBuilder<'scope, Round>,
     control: ControlPort,
     ports: Vec<DataPort>,
@@ -159,7 +159,7 @@ struct Parts<'scope> {
     activator: Activator,
 }
 
-impl Parts<'_> {
+impl Unbuilt<'_> {
     /// Builds it; `token` makes what keeps a round open of the time its `Begin` came with.
     fn build<C: 'static>(
         self,

@@ -32,7 +32,7 @@ struct Open<C> {
     attempt: Arc<Attempt>,
     token: C,
     output: Output,
-    state: State,
+    state: Progress,
 }
 
 /// When a source wants to be pulled again.
@@ -47,7 +47,7 @@ pub(in crate::dataflow) enum Turn {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Progress {
     /// It may make output out of nothing, and takes input.
     Pulling,
     /// It takes input.
@@ -77,9 +77,9 @@ impl<C> Machine<C> {
         let attempt = self.local.attempt(begin);
         let state = if self.works(&attempt) {
             self.operator.begin(&attempt);
-            State::Pulling
+            Progress::Pulling
         } else {
-            State::Draining
+            Progress::Draining
         };
         let round = attempt.plan.round;
         self.open = Some(Open {
@@ -112,7 +112,7 @@ impl<C> Machine<C> {
 
     /// Gives a source its turn, and says when it wants another.
     pub(in crate::dataflow) fn pull(&mut self) -> Turn {
-        if self.state() != Some(State::Pulling) {
+        if self.state() != Some(Progress::Pulling) {
             return Turn::Never;
         }
         if self.local.congested() {
@@ -121,7 +121,7 @@ impl<C> Machine<C> {
         match self.run(Operator::pull) {
             Some(More::Something) => Turn::Next,
             Some(More::Nothing) => {
-                self.set(State::Taking);
+                self.set(Progress::Taking);
                 Turn::Never
             }
             None => Turn::Never,
@@ -136,7 +136,7 @@ impl<C> Machine<C> {
         send: impl FnOnce(&C, Vec<Parcel>),
     ) {
         let Some(open) = &self.open else { return };
-        let finished = open.state != State::Pulling && passed(open.attempt.plan.round);
+        let finished = open.state != Progress::Pulling && passed(open.attempt.plan.round);
         if finished {
             self.run(Operator::finish);
         }
@@ -160,7 +160,7 @@ impl<C> Machine<C> {
         &mut self,
         call: impl FnOnce(&mut (dyn Operator + 'static), &mut Output) -> Result<R, Failure>,
     ) -> Option<R> {
-        if self.state()? == State::Draining {
+        if self.state()? == Progress::Draining {
             return None;
         }
         let open = self.open.as_mut()?;
@@ -175,25 +175,25 @@ impl<C> Machine<C> {
                     open.attempt.watch.trapped(call);
                 }
                 self.local.fail(failure);
-                self.set(State::Draining);
+                self.set(Progress::Draining);
                 None
             }
         }
     }
 
     /// Where the open round is; draining from the moment it is lost anywhere.
-    fn state(&mut self) -> Option<State> {
+    fn state(&mut self) -> Option<Progress> {
         let open = self.open.as_mut()?;
-        if open.state != State::Draining && self.local.drains(open.attempt.plan.round) {
-            self.set(State::Draining);
+        if open.state != Progress::Draining && self.local.drains(open.attempt.plan.round) {
+            self.set(Progress::Draining);
         }
         self.open.as_ref().map(|open| open.state)
     }
 
-    fn set(&mut self, state: State) {
+    fn set(&mut self, state: Progress) {
         if let Some(open) = &mut self.open {
             open.state = state;
-            if state == State::Draining {
+            if state == Progress::Draining {
                 open.output.take_parcels();
             }
         }
@@ -215,7 +215,7 @@ impl<C> Machine<C> {
 mod tests {
     use super::*;
     use crate::batch::flow::Flow;
-    use crate::dataflow::machine::local::{Process, WorkerNumber};
+    use crate::dataflow::machine::local::{ProcessShared, WorkerNumber};
     use crate::dataflow::round::bounds::Bound;
     use crate::dataflow::round::observer::Unobserved;
     use crate::dataflow::testing::{INT, Job, chunk, parcel};
@@ -267,7 +267,8 @@ mod tests {
             job.source(INT);
             let plan = Arc::new(job.plan.clone());
             let flow = Flow::default();
-            let process = Process::new(plan, job.world(), Arc::new(Unobserved), flow.clone(), 1);
+            let process =
+                ProcessShared::new(plan, job.world(), Arc::new(Unobserved), flow.clone(), 1);
             let worker = WorkerNumber { index: 0, of: 1 };
             let local = Rc::new(Local::new(Arc::new(process), worker));
             local.enlist();

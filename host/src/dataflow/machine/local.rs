@@ -16,15 +16,15 @@ use super::operator::Attempt;
 use crate::dataflow::round::control::Begin;
 use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::failure::Failure;
-use crate::dataflow::round::observer::{Observer, Watch};
+use crate::dataflow::round::observer::{CallObserver, RoundWatch};
 use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::report::{RoundReport, Tally, WorkerReport};
 
 /// What the workers of this process share.
-pub(in crate::dataflow) struct Process {
+pub(in crate::dataflow) struct ProcessShared {
     pub(in crate::dataflow) plan: Arc<Plan>,
     pub(in crate::dataflow) environment: Arc<dyn Environment>,
-    observer: Arc<dyn Observer>,
+    observer: Arc<dyn CallObserver>,
     flow: Flow,
     /// Bytes in flight that make sources wait.
     in_flight: usize,
@@ -34,12 +34,12 @@ pub(in crate::dataflow) struct Process {
     failed: AtomicU64,
 }
 
-impl Process {
+impl ProcessShared {
     /// One of `workers` workers, which count what is in flight in `flow`.
     pub(in crate::dataflow) fn new(
         plan: Arc<Plan>,
         environment: Arc<dyn Environment>,
-        observer: Arc<dyn Observer>,
+        observer: Arc<dyn CallObserver>,
         flow: Flow,
         workers: usize,
     ) -> Self {
@@ -75,7 +75,7 @@ pub(in crate::dataflow) struct Local {
     pub(in crate::dataflow) worker: WorkerNumber,
     /// How much each of its operators may hold.
     pub(in crate::dataflow) bounds: Bounds,
-    process: Arc<Process>,
+    process: Arc<ProcessShared>,
     /// Operators of this worker that take part in every round.
     operators: Cell<usize>,
     reporter: OnceCell<Activator>,
@@ -91,7 +91,7 @@ struct OpenRound {
 }
 
 impl Local {
-    pub(in crate::dataflow) fn new(process: Arc<Process>, worker: WorkerNumber) -> Self {
+    pub(in crate::dataflow) fn new(process: Arc<ProcessShared>, worker: WorkerNumber) -> Self {
         Self {
             plan: Arc::clone(&process.plan),
             environment: Arc::clone(&process.environment),
@@ -128,7 +128,7 @@ impl Local {
         let attempt = Arc::new(Attempt {
             types: self.environment.types(&begin.plan),
             fires: self.firing(&begin.plan),
-            watch: Watch::new(Arc::clone(&self.process.observer), &begin.plan),
+            watch: RoundWatch::new(Arc::clone(&self.process.observer), &begin.plan),
             partitions: begin.partitions.clone(),
             placement: Arc::clone(&begin.placement),
             plan: Arc::clone(&begin.plan),

@@ -14,7 +14,7 @@ use crate::dataflow::round::bounds::Bounds;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failed_call::FailedCall;
 use crate::dataflow::round::failure::{Failure, FailureKind, Node};
-use crate::dataflow::round::observer::Watch;
+use crate::dataflow::round::observer::RoundWatch;
 use crate::dataflow::round::partitions::Partitions;
 use crate::dataflow::round::placement::Placement;
 use crate::dataflow::round::plan::RoundPlan;
@@ -80,7 +80,7 @@ pub struct Attempt {
     /// By `Plan::streams`: whether it fires.
     pub fires: Vec<bool>,
     /// Who is told of calls.
-    pub watch: Watch,
+    pub watch: RoundWatch,
     /// Record types under the plugins of this round.
     pub types: Arc<Types>,
     /// How many partitions every stream has.

@@ -11,13 +11,13 @@ use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::Failure;
 
 /// The operator of one stage of narrow functions on one worker.
-pub(in crate::dataflow) struct Chain {
+pub(in crate::dataflow) struct ChainOperator {
     caller: Caller,
     /// By partition. Usually one is open at a time; more where streams were united.
     open: BTreeMap<u32, Run>,
 }
 
-impl Chain {
+impl ChainOperator {
     pub(in crate::dataflow) const fn new(caller: Caller) -> Self {
         Self {
             caller,
@@ -26,7 +26,7 @@ impl Chain {
     }
 }
 
-impl Operator for Chain {
+impl Operator for ChainOperator {
     fn begin(&mut self, attempt: &Arc<Attempt>) {
         self.open.clear();
         self.caller.begin(attempt);
@@ -80,7 +80,7 @@ mod tests {
                 .collect())
         });
         let kept = job.function(Op::FlatMap, words, (TEXT, TEXT), &long);
-        let mut chain = Chain::new(job.caller(kept, Half::Before));
+        let mut chain = ChainOperator::new(job.caller(kept, Half::Before));
         let input = cut(TEXT, &[&["aa", "b", "c", "dd"], &[], &["ee"]], 2);
         let (sent, mut out) = round(&mut chain, &job.attempt(&[3]), input);
         expect![[r#"
@@ -114,7 +114,7 @@ mod tests {
         });
         let halves = job.function(Op::Map, numbers, (FLOAT, FLOAT), &half);
         job.skips(halves);
-        let mut chain = Chain::new(job.caller(halves, Half::Before));
+        let mut chain = ChainOperator::new(job.caller(halves, Half::Before));
         let input = cut(INT, &[&["1", "9007199254740993", "4"]], 9);
         let (sent, mut out) = round(&mut chain, &job.attempt(&[1]), input);
         assert_eq!(sent, "0.0>0 [0.5 2.0].\n");
@@ -149,7 +149,7 @@ mod tests {
         });
         let keyed = job.function(Op::Map, words, (TEXT, KEYED), &keys);
         job.skips(keyed);
-        let mut chain = Chain::new(job.caller(keyed, Half::Before));
+        let mut chain = ChainOperator::new(job.caller(keyed, Half::Before));
         let (sent, _) = round(
             &mut chain,
             &job.attempt(&[1]),
@@ -208,7 +208,7 @@ mod tests {
         job.skips(first);
         let input = || cut(TEXT, &[&["a", "-b", "c-"]], 9);
         job.chain(Two);
-        let mut chain = Chain::new(job.caller(second, Half::Before));
+        let mut chain = ChainOperator::new(job.caller(second, Half::Before));
         let attempt = job.attempt(&[1]);
         chain.begin(&attempt);
         let mut out = output();
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(failure.to_string(), "a record was rejected: ends");
 
         job.plan.streams[1].on_error = OnError::Skip;
-        let mut chain = Chain::new(job.caller(second, Half::Before));
+        let mut chain = ChainOperator::new(job.caller(second, Half::Before));
         let (sent, mut out) = round(&mut chain, &attempt, input());
         assert_eq!(sent, "0.0>0 [a].\n");
         let mut tally = out.take_tally();

@@ -29,7 +29,7 @@ impl Make for Cogroup {
 }
 
 fn cogrouped(inputs: &[Vec<Chunk>]) -> Result<Vec<Chunk>, FailureKind> {
-    let Some(Sides { keys, sides }) = Sides::new(inputs)? else {
+    let Some(JoinSides { keys, sides }) = JoinSides::new(inputs)? else {
         return Ok(Vec::new());
     };
     let mut lists = Lists::default();
@@ -46,20 +46,20 @@ fn cogrouped(inputs: &[Vec<Chunk>]) -> Result<Vec<Chunk>, FailureKind> {
 }
 
 /// The pairs of two streams by key.
-pub(in crate::dataflow) struct Sides {
+pub(in crate::dataflow) struct JoinSides {
     pub(in crate::dataflow) keys: Column,
     /// In the order of `from`.
-    pub(in crate::dataflow) sides: [Side; 2],
+    pub(in crate::dataflow) sides: [JoinSide; 2],
 }
 
 /// The values of one stream.
-pub(in crate::dataflow) struct Side {
+pub(in crate::dataflow) struct JoinSide {
     pub(in crate::dataflow) values: Column,
     /// By group, the number of the key.
     pub(in crate::dataflow) members: Members,
 }
 
-impl Sides {
+impl JoinSides {
     /// Of the pairs that came from each stream, in order; none if there are none.
     ///
     /// # Errors
@@ -74,7 +74,7 @@ impl Sides {
         let first = gathered(&inputs[0], &mut keys)?;
         let second = gathered(&inputs[1], &mut keys)?;
         let groups = keys.len();
-        let side = |(values, numbers): (Column, Numbers)| Side {
+        let side = |(values, numbers): (Column, Numbers)| JoinSide {
             values,
             members: Members::new(&numbers, groups),
         };

@@ -145,8 +145,8 @@ impl Folding {
         let mut merged = ChunkBuilder::new(self.record_type);
         for place in &split.places {
             match *place {
-                Place::Alone(record) => merged.append_one(&values, record as usize),
-                Place::Folded(group) => merged.append_one(&folded, group as usize),
+                FoldPlace::Alone(record) => merged.append_one(&values, record as usize),
+                FoldPlace::Folded(group) => merged.append_one(&folded, group as usize),
             }
         }
         Ok(merged.finish())
@@ -160,11 +160,11 @@ struct Split {
     /// Their groups, numbered anew in the old order.
     numbers: Numbers,
     /// Where each group's result is found, by the old number.
-    places: Vec<Place>,
+    places: Vec<FoldPlace>,
 }
 
 #[derive(Clone, Copy)]
-enum Place {
+enum FoldPlace {
     /// The value is this record.
     Alone(u32),
     /// The value is the result of this group, by the new number.
@@ -174,14 +174,14 @@ enum Place {
 impl Split {
     fn new(numbers: &Numbers, sizes: &[u32]) -> Self {
         let mut next = 0;
-        let mut places: Vec<Place> = sizes
+        let mut places: Vec<FoldPlace> = sizes
             .iter()
             .map(|&size| {
                 if size == 1 {
-                    return Place::Alone(0);
+                    return FoldPlace::Alone(0);
                 }
                 next += 1;
-                Place::Folded(next - 1)
+                FoldPlace::Folded(next - 1)
             })
             .collect();
         let mut split = Self {
@@ -191,8 +191,8 @@ impl Split {
         };
         for (record, number) in (0..).zip(numbers) {
             match &mut places[index(number)] {
-                Place::Alone(at) => *at = record,
-                Place::Folded(group) => {
+                FoldPlace::Alone(at) => *at = record,
+                FoldPlace::Folded(group) => {
                     split.records.push(record);
                     split.numbers.push(group.to_le_bytes());
                 }

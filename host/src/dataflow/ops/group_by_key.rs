@@ -33,7 +33,7 @@ impl Make for GroupByKey {
 ///
 /// [`FailureKind::TooLarge`].
 pub(in crate::dataflow) fn grouped(chunks: &[Chunk]) -> Result<Vec<Chunk>, FailureKind> {
-    let Some(groups) = Groups::new(chunks)? else {
+    let Some(groups) = GroupedPairs::new(chunks)? else {
         return Ok(Vec::new());
     };
     let mut lists = Lists::default();
@@ -47,7 +47,7 @@ pub(in crate::dataflow) fn grouped(chunks: &[Chunk]) -> Result<Vec<Chunk>, Failu
 }
 
 /// Pairs by key.
-struct Groups {
+struct GroupedPairs {
     /// In the order in which they first appeared.
     keys: Column,
     values: Column,
@@ -55,7 +55,7 @@ struct Groups {
     members: Members,
 }
 
-impl Groups {
+impl GroupedPairs {
     /// Of the pairs in `chunks`; none if there are none.
     fn new(chunks: &[Chunk]) -> Result<Option<Self>, FailureKind> {
         let Some(first) = chunks.first() else {

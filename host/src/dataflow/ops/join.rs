@@ -11,26 +11,26 @@ use crate::batch::lists::Lists;
 use crate::batch::{Chunk, Column};
 use crate::topology::plan::Join as Kind;
 
-use super::cogroup::{Side, Sides};
+use super::cogroup::{JoinSide, JoinSides};
 use super::gather::Make;
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::failure::{Failure, FailureKind};
 
 /// The half after the exchange.
-pub(in crate::dataflow) struct Join {
+pub(in crate::dataflow) struct JoinPairs {
     kind: Kind,
     /// Bytes made in this round, of all partitions: nothing is handed on before the last is made.
     made: usize,
 }
 
-impl Join {
+impl JoinPairs {
     pub(in crate::dataflow) const fn new(kind: Kind) -> Self {
         Self { kind, made: 0 }
     }
 }
 
-impl Make for Join {
+impl Make for JoinPairs {
     fn begin(&mut self, _: &Arc<Attempt>) {
         self.made = 0;
     }
@@ -41,7 +41,7 @@ impl Make for Join {
         inputs: Vec<Vec<Chunk>>,
         out: &mut Output,
     ) -> Result<Vec<Chunk>, Failure> {
-        let made = Made {
+        let made = MadeBytes {
             bytes: &mut self.made,
             bound: out.bounds().operator,
         };
@@ -50,14 +50,18 @@ impl Make for Join {
 }
 
 /// Bytes of all chunks of the round, and how many they may be.
-struct Made<'a> {
+struct MadeBytes<'a> {
     bytes: &'a mut usize,
     bound: Bound,
 }
 
 /// A partition of the result; its bytes are added to those `made` before.
-fn joined(kind: Kind, inputs: &[Vec<Chunk>], made: Made<'_>) -> Result<Vec<Chunk>, FailureKind> {
-    let Some(Sides { keys, sides }) = Sides::new(inputs)? else {
+fn joined(
+    kind: Kind,
+    inputs: &[Vec<Chunk>],
+    made: MadeBytes<'_>,
+) -> Result<Vec<Chunk>, FailureKind> {
+    let Some(JoinSides { keys, sides }) = JoinSides::new(inputs)? else {
         return Ok(Vec::new());
     };
     let [first, second] = &sides;
@@ -95,7 +99,7 @@ fn values(members: &[u32]) -> impl Iterator<Item = Option<u32>> + '_ {
 struct Product<'a> {
     /// By group.
     keys: &'a Column,
-    made: Made<'a>,
+    made: MadeBytes<'a>,
     chunks: Vec<Chunk>,
     /// The keys of the chunk that is being made, by group, and their bytes: a long key that is
     /// repeated fills a chunk as values do.
@@ -105,7 +109,7 @@ struct Product<'a> {
 }
 
 impl<'a> Product<'a> {
-    fn new(keys: &'a Column, made: Made<'a>) -> Self {
+    fn new(keys: &'a Column, made: MadeBytes<'a>) -> Self {
         Self {
             keys,
             made,
@@ -119,8 +123,8 @@ impl<'a> Product<'a> {
     fn add(
         &mut self,
         group: u32,
-        (first, v): (&Side, Option<u32>),
-        (second, w): (&Side, Option<u32>),
+        (first, v): (&JoinSide, Option<u32>),
+        (second, w): (&JoinSide, Option<u32>),
     ) -> Result<(), FailureKind> {
         self.groups.push(group);
         self.key_bytes += self.keys.element(group as usize).len();
@@ -159,9 +163,9 @@ mod tests {
     use crate::batch::RecordType;
     use crate::dataflow::testing::{Job, PAIR, chunk, output, records};
 
-    fn all_of(bytes: &mut usize) -> Made<'_> {
+    fn all_of(bytes: &mut usize) -> MadeBytes<'_> {
         let bound = output().bounds().operator;
-        Made { bytes, bound }
+        MadeBytes { bytes, bound }
     }
 
     fn check(kind: Kind, expected: &[&str]) {
@@ -207,7 +211,7 @@ mod tests {
         let many = vec![chunk(PAIR, &vec![long.as_str(); 55])];
         let attempt = Job::new().attempt(&[]);
         let mut out = output();
-        let mut join = Join::new(Kind::Inner);
+        let mut join = JoinPairs::new(Kind::Inner);
         join.begin(&attempt);
         let inputs = || vec![many.clone(), many.clone()];
         assert!(join.make(0, inputs(), &mut out).is_ok());

@@ -22,13 +22,13 @@ use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
 
 /// The keys of one partition and their values so far.
-struct Keyed {
+struct KeyedValues {
     keys: Grouper,
     values: Folding,
     pair: RecordType,
 }
 
-impl Keyed {
+impl KeyedValues {
     /// No keys of `key_type` yet.
     fn new(partition: u32, key_type: ColumnType, caller: &Caller) -> Self {
         let value = caller.takes().value;
@@ -85,7 +85,7 @@ pub(in crate::dataflow) struct Combine {
     /// Of the result.
     partitions: u32,
     caller: Caller,
-    open: BTreeMap<u32, Keyed>,
+    open: BTreeMap<u32, KeyedValues>,
 }
 
 impl Combine {
@@ -109,7 +109,7 @@ impl Operator for Combine {
         let (partition, chunk) = (parcel.partition, &parcel.chunk);
         out.tally().node(Node::Stream(self.stream)).records_in += chunk.len() as u64;
         if let (Some(key), false) = (chunk.key(), chunk.is_empty()) {
-            let new = || Keyed::new(partition, key.column_type(), &self.caller);
+            let new = || KeyedValues::new(partition, key.column_type(), &self.caller);
             let keyed = self.open.entry(partition).or_insert_with(new);
             keyed.add(chunk, &self.caller, out)?;
         }
@@ -133,9 +133,9 @@ impl Operator for Combine {
 }
 
 /// The half after the exchange.
-pub(in crate::dataflow) struct Merge(pub(in crate::dataflow) Caller);
+pub(in crate::dataflow) struct MergeKeys(pub(in crate::dataflow) Caller);
 
-impl Make for Merge {
+impl Make for MergeKeys {
     fn begin(&mut self, attempt: &Arc<Attempt>) {
         self.0.begin(attempt);
     }
@@ -146,11 +146,11 @@ impl Make for Merge {
         inputs: Vec<Vec<Chunk>>,
         out: &mut Output,
     ) -> Result<Vec<Chunk>, Failure> {
-        let mut keyed: Option<Keyed> = None;
+        let mut keyed: Option<KeyedValues> = None;
         for chunk in inputs.into_iter().flatten() {
             let Some(key) = chunk.key() else { continue };
             keyed
-                .get_or_insert_with(|| Keyed::new(partition, key.column_type(), &self.0))
+                .get_or_insert_with(|| KeyedValues::new(partition, key.column_type(), &self.0))
                 .add(&chunk, &self.0, out)?;
         }
         let Some(keyed) = keyed else {
@@ -210,7 +210,7 @@ mod tests {
     fn what_arrives_is_merged_in_order_of_partition_and_sequence() {
         let mut job = Job::new();
         let (sums, _) = sums(&mut job);
-        let mut merge = Gather::new(0, all(2), 1, Merge(job.caller(sums, Half::After)));
+        let mut merge = Gather::new(0, all(2), 1, MergeKeys(job.caller(sums, Half::After)));
         let arrive = |target, partition, sequence, pairs: &[&str]| Parcel {
             target,
             ..parcel(partition, sequence, false, chunk(PAIR, pairs))

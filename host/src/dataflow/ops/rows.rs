@@ -24,10 +24,10 @@ const SLACK: usize = 64 * 1024;
 const SLACK_BYTES: usize = 4 * 1024 * 1024;
 
 /// Records and the order they come in.
-pub(in crate::dataflow) struct Rows {
+pub(in crate::dataflow) struct SortedRows {
     settings: Sort,
-    batches: Vec<Batch>,
-    rows: Vec<Row>,
+    batches: Vec<RankedChunk>,
+    rows: Vec<RankedRow>,
     bytes: usize,
     /// Of what stayed at the last cut.
     cut_bytes: usize,
@@ -37,7 +37,7 @@ pub(in crate::dataflow) struct Rows {
 }
 
 /// A chunk as it is compared.
-struct Batch {
+struct RankedChunk {
     chunk: Chunk,
     /// The column that decides.
     by: Column,
@@ -47,13 +47,13 @@ struct Batch {
 
 /// A record: where it is, and a number that orders like (the beginning of) its deciding value.
 #[derive(Clone, Copy)]
-struct Row {
+struct RankedRow {
     rank: u64,
     batch: u32,
     row: u32,
 }
 
-impl Rows {
+impl SortedRows {
     pub(in crate::dataflow) const fn new(settings: Sort) -> Self {
         Self {
             settings,
@@ -126,7 +126,7 @@ impl Rows {
         let bytes = chunk.size() + copied(&by) + tie.as_ref().map_or(0, copied);
         let (by, tie) = (by.into_owned(), tie.map(Cow::into_owned));
         let batch = self.batches.len() as u32;
-        let rows = (0..chunk.len() as u32).map(|row| Row {
+        let rows = (0..chunk.len() as u32).map(|row| RankedRow {
             rank: rank(&by, row as usize),
             batch,
             row,
@@ -139,7 +139,7 @@ impl Rows {
         }
         if self.rows.len() > before {
             self.bytes += bytes;
-            self.batches.push(Batch { chunk, by, tie });
+            self.batches.push(RankedChunk { chunk, by, tie });
         }
     }
 
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     fn sorted(settings: Sort, chunk: &Chunk) -> Chunk {
-        let mut rows = Rows::new(settings);
+        let mut rows = SortedRows::new(settings);
         for piece in chunk.pieces(64) {
             rows.add(piece, Bound::CALL).unwrap();
         }
@@ -334,7 +334,7 @@ mod tests {
             limit: Some(3),
             ..ASCENDING
         };
-        let mut rows = Rows::new(settings);
+        let mut rows = SortedRows::new(settings);
         for round in 0..20 {
             let values = (0..50_000).rev().map(|value| value * 20 + round);
             rows.add(Chunk::single(Column::int64(values)), Bound::CALL)
@@ -350,7 +350,7 @@ mod tests {
             limit: Some(3),
             ..ASCENDING
         };
-        let mut rows = Rows::new(settings);
+        let mut rows = SortedRows::new(settings);
         // Each chunk begins with a record that goes before all so far, and long ones follow it.
         for round in 0..1000 {
             let first = format!("a{:03}", 999 - round);

@@ -11,20 +11,20 @@ use crate::batch::Chunk;
 use crate::topology::plan::Sort as Settings;
 
 use super::gather::Make;
-use super::rows::Rows;
+use super::rows::SortedRows;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
 
 /// The half before the exchange: sorts each partition.
-pub(in crate::dataflow) struct Sort {
+pub(in crate::dataflow) struct SortParts {
     stream: usize,
     settings: Settings,
-    open: BTreeMap<u32, Rows>,
+    open: BTreeMap<u32, SortedRows>,
 }
 
-impl Sort {
+impl SortParts {
     pub(in crate::dataflow) const fn new(stream: usize, settings: Settings) -> Self {
         Self {
             stream,
@@ -34,7 +34,7 @@ impl Sort {
     }
 }
 
-impl Operator for Sort {
+impl Operator for SortParts {
     fn begin(&mut self, _: &Arc<Attempt>) {
         self.open.clear();
     }
@@ -50,7 +50,7 @@ impl Operator for Sort {
         let rows = self
             .open
             .entry(partition)
-            .or_insert_with(|| Rows::new(self.settings));
+            .or_insert_with(|| SortedRows::new(self.settings));
         rows.add(chunk, out.bounds().operator)
             .map_err(|kind| out.failed(partition, kind))?;
         if last && let Some(rows) = self.open.remove(&partition) {
@@ -77,16 +77,16 @@ impl Operator for Sort {
 }
 
 /// The half after the exchange: merges the partitions.
-pub(in crate::dataflow) struct Merge(pub(in crate::dataflow) Settings);
+pub(in crate::dataflow) struct MergeSorted(pub(in crate::dataflow) Settings);
 
-impl Make for Merge {
+impl Make for MergeSorted {
     fn make(
         &mut self,
         partition: u32,
         inputs: Vec<Vec<Chunk>>,
         out: &mut Output,
     ) -> Result<Vec<Chunk>, Failure> {
-        let mut rows = Rows::new(self.0);
+        let mut rows = SortedRows::new(self.0);
         for chunk in inputs.into_iter().flatten() {
             rows.add(chunk, out.bounds().operator)
                 .map_err(|kind| out.failed(partition, kind))?;

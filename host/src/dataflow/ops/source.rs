@@ -26,13 +26,13 @@ pub(in crate::dataflow) struct SourceOperator {
     worker: usize,
     /// The round's partitions of this worker that are not decoded yet, the next one last.
     waiting: Vec<(u32, PartName)>,
-    open: Option<Open>,
+    open: Option<Decoding>,
     /// A chunk of nothing, while a round is open.
     empty: Option<Chunk>,
 }
 
 /// The partition that is being decoded.
-struct Open {
+struct Decoding {
     partition: u32,
     sequence: u32,
     chunks: Peekable<Box<dyn Iterator<Item = Result<Decoded, SourceError>>>>,
@@ -59,13 +59,13 @@ impl SourceOperator {
     }
 
     /// Opens the next part.
-    fn next_part(&mut self) -> Result<Option<Open>, Failure> {
+    fn next_part(&mut self) -> Result<Option<Decoding>, Failure> {
         let Some((partition, part)) = self.waiting.pop() else {
             return Ok(None);
         };
         let opened = self.environment.open(self.source, &part);
         let input = opened.map_err(|error| self.failed(partition, FailureKind::Source(error)))?;
-        Ok(Some(Open {
+        Ok(Some(Decoding {
             partition,
             sequence: 0,
             chunks: input.chunks().peekable(),

@@ -1,7 +1,8 @@
 //! `union`: all of its inputs, partitions in the order of `from`.
 //!
 //! Partitions of input `i` are numbered after those of inputs `0..i`; how many those have is known
-//! when the round begins ([`crate::dataflow::round::partitions`]), so nothing waits and nothing moves.
+//! when the round begins ([`crate::dataflow::round::partitions`]), so nothing waits and nothing
+//! moves.
 
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ use super::failed_call::FailedCall;
 use super::plan::RoundPlan;
 
 /// Is told of calls while a round runs, from all workers. Nothing that a batch gives depends on it.
-pub trait Observer: Send + Sync {
+pub trait CallObserver: Send + Sync {
     /// A call trapped, which fails the attempt: with this it can be made again, to find out which
     /// record is to blame.
     fn trapped(&self, call: FailedCall);
@@ -29,7 +29,7 @@ pub trait Observer: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 pub struct Unobserved;
 
-impl Observer for Unobserved {
+impl CallObserver for Unobserved {
     fn trapped(&self, _: FailedCall) {}
 
     fn watched_folds(&self, _: &RoundPlan) -> Vec<bool> {
@@ -41,15 +41,15 @@ impl Observer for Unobserved {
 
 /// An observer and what it wants to hear of in one round.
 #[derive(Clone)]
-pub struct Watch {
-    observer: Arc<dyn Observer>,
+pub struct RoundWatch {
+    observer: Arc<dyn CallObserver>,
     folds: Vec<bool>,
 }
 
-impl Watch {
+impl RoundWatch {
     /// Asks it.
     #[must_use]
-    pub fn new(observer: Arc<dyn Observer>, plan: &RoundPlan) -> Self {
+    pub fn new(observer: Arc<dyn CallObserver>, plan: &RoundPlan) -> Self {
         let folds = observer.watched_folds(plan);
         Self { observer, folds }
     }
@@ -71,9 +71,9 @@ impl Watch {
     }
 }
 
-impl fmt::Debug for Watch {
+impl fmt::Debug for RoundWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch")
+        f.debug_struct("RoundWatch")
             .field("folds", &self.folds)
             .finish_non_exhaustive()
     }

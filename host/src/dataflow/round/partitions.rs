@@ -41,10 +41,10 @@ impl Partitions {
             let read = || -> u32 { stream.from.iter().map(|from| partitions.of(*from)).sum() };
             let count = if round.fires(stream.slide) {
                 match shape(&stream.op) {
-                    Shape::Kept => read(),
-                    Shape::Single => 1,
-                    Shape::Ranges => stream.partitions,
-                    Shape::Retained => {
+                    PartitionShape::Kept => read(),
+                    PartitionShape::Single => 1,
+                    PartitionShape::Ranges => stream.partitions,
+                    PartitionShape::Retained => {
                         let opens = stream.op.window().map_or(batch.0, |window| {
                             batch.0.saturating_sub(whole_millis(window.length))
                         });
@@ -103,7 +103,7 @@ impl History {
 }
 
 /// What becomes of the partitions of the input.
-enum Shape {
+enum PartitionShape {
     /// They stay.
     Kept,
     /// One.
@@ -114,7 +114,7 @@ enum Shape {
     Retained,
 }
 
-const fn shape(op: &Op) -> Shape {
+const fn shape(op: &Op) -> PartitionShape {
     match op {
         Op::Map
         | Op::FlatMap
@@ -123,14 +123,14 @@ const fn shape(op: &Op) -> Shape {
         | Op::FlatMapValues
         | Op::MapPartitions
         | Op::Glom
-        | Op::Union => Shape::Kept,
+        | Op::Union => PartitionShape::Kept,
         Op::Count
         | Op::Reduce
         | Op::Sort(_)
         | Op::Transform
         | Op::TransformWith
         | Op::CountByWindow(_)
-        | Op::ReduceByWindow(_) => Shape::Single,
+        | Op::ReduceByWindow(_) => PartitionShape::Single,
         Op::Repartition
         | Op::CountByValue
         | Op::ReduceByKey
@@ -142,7 +142,7 @@ const fn shape(op: &Op) -> Shape {
         | Op::CountByValueAndWindow(_)
         | Op::UpdateStateByKey(_)
         | Op::MapWithState(_)
-        | Op::Snapshots => Shape::Ranges,
-        Op::Window(_) => Shape::Retained,
+        | Op::Snapshots => PartitionShape::Ranges,
+        Op::Window(_) => PartitionShape::Retained,
     }
 }

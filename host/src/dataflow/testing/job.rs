@@ -8,10 +8,10 @@ use std::time::Duration;
 use crate::batch::function::{Binding, Program, Role, Segment, StateSignature};
 use crate::batch::position::{LaneName, PartName, Position};
 use crate::batch::{BatchTime, Chunk, ColumnType, FunctionName, RecordType, Round};
-use crate::dataflow::calls::Caller;
+use crate::dataflow::calls::{Caller, FunctionUse, StageStreams};
 use crate::dataflow::machine::operator::Attempt;
 use crate::dataflow::round::call_site::Half;
-use crate::dataflow::round::observer::{Unobserved, Watch};
+use crate::dataflow::round::observer::{RoundWatch, Unobserved};
 use crate::dataflow::round::partitions::{History, Partitions};
 use crate::dataflow::round::placement::Placement;
 use crate::dataflow::round::plan::RoundPlan;
@@ -278,7 +278,7 @@ impl Job {
             partitions: Partitions::new(&self.plan, &plan, &History::default()),
             placement: Arc::new(Placement::in_turn(&plan, workers)),
             fires: streams.map(|stream| plan.fires(stream.slide)).collect(),
-            watch: Watch::new(Arc::new(Unobserved), &plan),
+            watch: RoundWatch::new(Arc::new(Unobserved), &plan),
             plan: Arc::new(plan),
         })
     }
@@ -351,14 +351,17 @@ impl Job {
     pub(in crate::dataflow) fn caller_as(
         &self,
         stream: Upstream,
-        function: (Role, Half),
+        (role, half): (Role, Half),
     ) -> Caller {
         let stages = self.plan.stages();
         let ends = |streams: &Vec<usize>| streams.last().map(|last| Upstream::Stream(*last));
-        let stage = stages
+        let number = stages
             .iter()
             .position(|streams| ends(streams) == Some(stream))
             .unwrap();
-        Caller::new(&self.plan, (stage, &stages[stage]), function, self.world())
+        let streams = &stages[number];
+        let stage = StageStreams { number, streams };
+        let function = FunctionUse { role, half };
+        Caller::new(&self.plan, stage, function, self.world())
     }
 }

@@ -8,7 +8,7 @@ use crate::batch::flow::Flow;
 use crate::batch::function::Role;
 use crate::batch::hash::{partition_of, slot, worker_of};
 use crate::batch::{Chunk, ColumnType, RecordType};
-use crate::dataflow::engine::{Engine, Exchange, Options};
+use crate::dataflow::engine::{Engine, EngineOptions, Exchange};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, FailureKind, Limit};
 use crate::dataflow::testing::{Double, INT, Job, PAIR, chunk};
@@ -71,7 +71,7 @@ fn most_in_flight(workers: usize, exchange: Exchange) -> usize {
     let pair = format!("({},1)", key_of_worker_1());
     let many = chunk(PAIR, &vec![pair.as_str(); 200]);
     world.feed(0, &[many, chunk(PAIR, &["(slow,1)"])], 1);
-    let options = Options {
+    let options = EngineOptions {
         flow: flow.clone(),
         ..options(workers, exchange)
     };

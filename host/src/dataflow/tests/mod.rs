@@ -2,6 +2,7 @@
 //! that fail.
 
 mod bounds;
+mod calls;
 mod model;
 mod order;
 mod rounds;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use crate::batch::{Chunk, Column};
 
-use super::engine::{Engine, Exchange, Options};
+use super::engine::{Engine, EngineOptions, Exchange};
 use super::testing::{Double, Job, TEXT, World, begin, chunk};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::report::Decided;
@@ -43,10 +44,10 @@ fn decide(engine: &mut Engine, job: &Job, round: u64) -> Decided {
     decided
 }
 
-fn options(workers: usize, exchange: Exchange) -> Options {
-    Options {
+fn options(workers: usize, exchange: Exchange) -> EngineOptions {
+    EngineOptions {
         exchange,
-        ..Options::threads(workers)
+        ..EngineOptions::threads(workers)
     }
 }
 

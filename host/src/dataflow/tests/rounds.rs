@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::batch::function::{RecordRef, Role};
-use crate::dataflow::engine::{Engine, Options};
+use crate::dataflow::engine::{Engine, EngineOptions};
 use crate::dataflow::round::call_site::{CallSite, Half};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{FailureKind, Node};
@@ -294,12 +294,12 @@ fn a_panic_in_a_worker_is_told_to_the_handler() {
     let world = job.world();
     world.feed(0, &[chunk(TEXT, &["a"]), chunk(TEXT, &["b"])], 1);
     let (told, wait_told) = channel();
-    let options = Options {
+    let options = EngineOptions {
         on_panic: Arc::new(move || {
             // The other worker panics as well, maybe after the test has heard of the first.
             let _ = told.send(());
         }),
-        ..Options::threads(2)
+        ..EngineOptions::threads(2)
     };
     let mut engine = Engine::start_with(&job.plan, &options, world).unwrap();
     begin(&mut engine, job.round(1));

@@ -43,4 +43,4 @@ pub(super) use reducer::{Functions, Ones};
 pub(super) use running::Running;
 pub(super) use sliding::{Aggregate, Sliding};
 pub(super) use total::RunningTotal;
-pub(super) use window::Window;
+pub(super) use window::WindowOperator;

@@ -18,7 +18,7 @@ use crate::dataflow::testing::{
 };
 use crate::topology::plan::{OnError, Op, Upstream, Window};
 
-use super::{Frame, ReduceByKeyAndWindow, Sliding, Window as WindowOperator};
+use super::{Frame, ReduceByKeyAndWindow, Sliding, WindowOperator};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -16,7 +16,7 @@ use super::frame::{Frame, Moment};
 use super::held::{Held, Kept};
 
 /// The operator of one `window` on one worker.
-pub(in crate::dataflow) struct Window {
+pub(in crate::dataflow) struct WindowOperator {
     stream: usize,
     from: Upstream,
     frame: Frame,
@@ -50,7 +50,7 @@ struct Open {
     entering: Option<Batch>,
 }
 
-impl Window {
+impl WindowOperator {
     pub(in crate::dataflow) fn new(stream: usize, from: Upstream, frame: Frame) -> Self {
         Self {
             stream,
@@ -87,7 +87,7 @@ impl Open {
     }
 }
 
-impl Operator for Window {
+impl Operator for WindowOperator {
     fn begin(&mut self, attempt: &Arc<Attempt>) {
         self.held.begin();
         let moment = self.frame.moment(&attempt.plan);

@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use crate::batch::{Digest, FunctionName};
 use crate::driver::laws::check::{CounterExample, check};
-use crate::driver::laws::samples::Sample;
+use crate::driver::laws::samples::FoldSample;
 use crate::topology::plan::Plan;
 
 /// Batches whose samples may wait; those beyond are not looked at.
@@ -39,7 +39,7 @@ pub struct Broken {
 
 /// Which laws the functions of a sample do not keep.
 #[must_use]
-pub fn inspect(plan: &Plan, sample: &Sample) -> Vec<Broken> {
+pub fn inspect(plan: &Plan, sample: &FoldSample) -> Vec<Broken> {
     let stream = &plan.streams[sample.stream];
     let Some(function) = &stream.function else {
         return Vec::new();
@@ -62,7 +62,7 @@ pub struct Inspector {
 }
 
 struct Thread {
-    samples: SyncSender<Vec<Sample>>,
+    samples: SyncSender<Vec<FoldSample>>,
     /// Ends with the thread.
     done: Receiver<()>,
 }
@@ -75,7 +75,7 @@ impl Inspector {
     }
 
     /// Looks at samples when there is time.
-    pub fn look_at(&mut self, samples: Vec<Sample>) {
+    pub fn look_at(&mut self, samples: Vec<FoldSample>) {
         if samples.is_empty() {
             return;
         }
@@ -93,7 +93,7 @@ impl Thread {
     /// None if the system gives no thread: a job runs as well without.
     fn start(plan: &Arc<Plan>) -> Option<Self> {
         let plan = Arc::clone(plan);
-        let (samples, waiting) = sync_channel::<Vec<Sample>>(MAX_WAITING);
+        let (samples, waiting) = sync_channel::<Vec<FoldSample>>(MAX_WAITING);
         let (ends, done) = channel();
         let run = move || {
             let _ends = ends;

@@ -34,14 +34,14 @@ pub enum Keep {
 
 /// The functions of a fold.
 #[derive(Clone)]
-pub struct Pair {
+pub struct FoldPair {
     /// The function.
     pub reduce: Arc<dyn Binding>,
     /// What takes out again what it put in, where the stream has that.
     pub inverse: Option<Arc<dyn Binding>>,
 }
 
-impl Pair {
+impl FoldPair {
     fn version(&self) -> Version {
         let inverse = self.inverse.as_ref().map(|inverse| inverse.digest());
         (self.reduce.digest(), inverse)
@@ -52,11 +52,11 @@ type Version = (Digest, Option<Digest>);
 
 /// Values that were folded by one version of a stream's functions.
 #[derive(Clone)]
-pub struct Sample {
+pub struct FoldSample {
     /// `Plan::streams[stream]`.
     pub stream: usize,
     /// The functions.
-    pub pair: Pair,
+    pub pair: FoldPair,
     /// The values, distinct.
     pub values: Chunk,
     /// Of one of the calls.
@@ -71,7 +71,7 @@ pub struct Samples {
 
 /// What was taken of one version of a stream's functions.
 struct Taken {
-    pair: Pair,
+    pair: FoldPair,
     context: Context,
     /// By hash.
     values: BTreeMap<u64, Chunk>,
@@ -94,7 +94,7 @@ impl Samples {
     /// Whether values that this version of a stream's functions folds are to be looked at in the
     /// batch to come.
     #[must_use]
-    pub fn wants(&self, stream: usize, pair: &Pair) -> bool {
+    pub fn wants(&self, stream: usize, pair: &FoldPair) -> bool {
         match self.keep {
             Keep::All => true,
             Keep::First => {
@@ -106,7 +106,7 @@ impl Samples {
     }
 
     /// Looks at values that are folded.
-    pub fn look(&self, stream: usize, pair: Pair, (context, values): (&Context, &Chunk)) {
+    pub fn look(&self, stream: usize, pair: FoldPair, (context, values): (&Context, &Chunk)) {
         let version = pair.version();
         let mut all = self.lock();
         if self.keep == Keep::First {
@@ -131,7 +131,7 @@ impl Samples {
 
     /// The batch is done: what was sampled in it, with what was before.
     #[must_use]
-    pub fn batch(&self) -> Vec<Sample> {
+    pub fn batch(&self) -> Vec<FoldSample> {
         let mut all = self.lock();
         let fresh = all.iter_mut().filter(|(_, taken)| taken.fresh);
         let samples = fresh.filter_map(|((stream, _), taken)| {
@@ -148,7 +148,7 @@ impl Samples {
 
     /// All that was sampled.
     #[must_use]
-    pub fn all(&self) -> Vec<Sample> {
+    pub fn all(&self) -> Vec<FoldSample> {
         let all = self.lock();
         let samples = all
             .iter()
@@ -189,9 +189,9 @@ impl Taken {
     }
 
     /// None where all values were too large.
-    fn sample(&self, stream: usize) -> Option<Sample> {
+    fn sample(&self, stream: usize) -> Option<FoldSample> {
         let values: Vec<Chunk> = self.values.values().cloned().collect();
-        Some(Sample {
+        Some(FoldSample {
             stream,
             pair: self.pair.clone(),
             values: Chunk::concat(values.first()?.record_type(), &values),
@@ -207,16 +207,16 @@ mod tests {
     use crate::driver::testing::{call, chunk, ints, traps_on};
 
     /// The functions, and a context.
-    fn functions() -> (Pair, Context) {
+    fn functions() -> (FoldPair, Context) {
         let call = call(vec![traps_on(&[], &[])], Request::Chunk(chunk([])));
-        let pair = Pair {
+        let pair = FoldPair {
             reduce: call.binding,
             inverse: None,
         };
         (pair, call.context)
     }
 
-    fn values(sample: &Sample) -> Vec<i64> {
+    fn values(sample: &FoldSample) -> Vec<i64> {
         let mut values = ints(&sample.values);
         values.sort_unstable();
         values

@@ -7,9 +7,9 @@ use crate::batch::function::{Context, Program, Role};
 use crate::batch::position::PartName;
 use crate::batch::sink::{SinkError, Staged};
 use crate::batch::source::{Partition, SourceError};
-use crate::dataflow::{Environment, FailedCall, Observer, RoundPlan};
-use crate::driver::laws::samples::{Keep, Pair, Samples};
-use crate::driver::run::parts::Parts;
+use crate::dataflow::{CallObserver, Environment, FailedCall, RoundPlan};
+use crate::driver::laws::samples::{FoldPair, Keep, Samples};
+use crate::driver::run::parts::NamedParts;
 use crate::driver::versions::deployment::Standing;
 use crate::sink::lane::SinkLanes;
 use crate::topology::plan::Plan;
@@ -22,7 +22,7 @@ const MAX_TRAPPED: usize = 64;
 /// The driver's side of the dataflow.
 pub struct JobEnvironment {
     lanes: Arc<SinkLanes>,
-    bound: Mutex<Arc<Bound>>,
+    bound: Mutex<Arc<RoundBinding>>,
     trapped: Mutex<Vec<FailedCall>>,
     samples: Samples,
     /// By stream, its stage.
@@ -30,9 +30,9 @@ pub struct JobEnvironment {
 }
 
 /// What the open round runs on.
-pub struct Bound {
+pub struct RoundBinding {
     /// The input.
-    pub parts: Arc<Parts>,
+    pub parts: Arc<NamedParts>,
     /// The functions, and the states that streams start with.
     pub standing: Standing,
 }
@@ -49,7 +49,7 @@ impl JobEnvironment {
         }
         Self {
             lanes,
-            bound: Mutex::new(Arc::new(Bound {
+            bound: Mutex::new(Arc::new(RoundBinding {
                 parts: Arc::default(),
                 standing,
             })),
@@ -60,7 +60,7 @@ impl JobEnvironment {
     }
 
     /// Sets what the next round runs on; nothing may be running.
-    pub fn bind(&self, bound: Bound) {
+    pub fn bind(&self, bound: RoundBinding) {
         *self.lock() = Arc::new(bound);
     }
 
@@ -84,27 +84,27 @@ impl JobEnvironment {
         let mut bound = self.lock();
         let standing = bound.standing.clone();
         let parts = Arc::default();
-        *bound = Arc::new(Bound { parts, standing });
+        *bound = Arc::new(RoundBinding { parts, standing });
     }
 
-    fn bound(&self) -> Arc<Bound> {
+    fn bound(&self) -> Arc<RoundBinding> {
         Arc::clone(&self.lock())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Arc<Bound>> {
+    fn lock(&self) -> MutexGuard<'_, Arc<RoundBinding>> {
         // It is replaced whole, so a panic elsewhere does not matter here.
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Bound {
+impl RoundBinding {
     /// The functions with which `Plan::streams[stream]`, a stream of `stage`, folds.
-    fn fold(&self, stage: usize) -> Option<Pair> {
+    fn fold(&self, stage: usize) -> Option<FoldPair> {
         let binding = |role| {
             let program = self.standing.deployment.programs.get(&(stage, role))?;
             Some(Arc::clone(&program.first()?.binding))
         };
-        Some(Pair {
+        Some(FoldPair {
             reduce: binding(Role::Main)?,
             inverse: binding(Role::Inverse),
         })
@@ -148,7 +148,7 @@ impl Environment for JobEnvironment {
     }
 }
 
-impl Observer for JobEnvironment {
+impl CallObserver for JobEnvironment {
     fn trapped(&self, call: FailedCall) {
         let mut trapped = self.lock_trapped();
         if trapped.len() < MAX_TRAPPED {

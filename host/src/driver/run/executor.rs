@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use crate::batch::{BatchTime, Round, whole_millis};
 use crate::dataflow::{
-    Decided, Engine, Options, Placement, RoundPlan, RoundReport, StartError, Verdict, fires,
+    Decided, Engine, EngineOptions, Placement, RoundPlan, RoundReport, StartError, Verdict, fires,
 };
 use crate::driver::event::{Event, Mail};
 use crate::driver::failure::course::{Course, Judge, Suspect};
@@ -19,9 +19,9 @@ use crate::driver::failure::trouble::{BatchError, Trouble};
 use crate::driver::laws::inspector::{Broken, Inspector, inspect};
 use crate::driver::laws::samples::Keep;
 use crate::driver::run::batch::Batch;
-use crate::driver::run::environment::{Bound, JobEnvironment};
+use crate::driver::run::environment::{JobEnvironment, RoundBinding};
 use crate::driver::run::missed::missed;
-use crate::driver::run::parts::Parts;
+use crate::driver::run::parts::NamedParts;
 use crate::driver::versions::shared::Versions;
 use crate::sink::lane::{LostSink, Receipt, SinkLanes};
 use crate::topology::plan::Plan;
@@ -84,10 +84,10 @@ impl Executor {
         let standing = versions.current();
         let environment = JobEnvironment::new(&plan, Arc::clone(&lanes), standing, keep);
         let environment = Arc::new(environment);
-        let options = Options {
+        let options = EngineOptions {
             flow: lanes.flow(),
             observer: Arc::clone(&environment) as _,
-            ..Options::threads(workers)
+            ..EngineOptions::threads(workers)
         };
         let engine = Engine::start_with(&plan, &options, Arc::clone(&environment) as _)?;
         let inspector = (keep == Keep::First).then(|| Inspector::new(Arc::clone(&plan)));
@@ -129,7 +129,7 @@ impl Executor {
         let interval = whole_millis(self.plan.settings.batch);
         let first = BatchTime(batch.time.0 - interval);
         let zero = *self.zero.get_or_insert(first);
-        let parts = Arc::new(Parts::new(&self.plan, batch));
+        let parts = Arc::new(NamedParts::new(&self.plan, batch));
         let mut course = Course::new(batch.time, self.versions.bind(batch.time));
         loop {
             let trouble = match self.attempt(batch, &parts, &course) {
@@ -186,7 +186,7 @@ impl Executor {
     fn attempt(
         &mut self,
         batch: &Batch,
-        parts: &Arc<Parts>,
+        parts: &Arc<NamedParts>,
         course: &Course,
     ) -> Result<(RoundReport, Vec<Receipt>), Trouble> {
         self.round += 1;
@@ -203,7 +203,7 @@ impl Executor {
         let sinks = self.plan.sinks.iter().enumerate();
         let firing = sinks.filter(|(_, sink)| plan.fires(self.plan.slide(sink.from)));
         let firing: Vec<usize> = firing.map(|(index, _)| index).collect();
-        self.environment.bind(Bound {
+        self.environment.bind(RoundBinding {
             parts: Arc::clone(parts),
             standing: course.standing.clone(),
         });

@@ -10,14 +10,14 @@ use crate::topology::plan::Plan;
 
 /// The input of one batch.
 #[derive(Default)]
-pub struct Parts {
+pub struct NamedParts {
     /// By source's name, in the order of the partitions.
     names: BTreeMap<String, Vec<PartName>>,
     /// By source, in the order of the plan.
     by_name: Vec<HashMap<PartName, Arc<dyn Partition>>>,
 }
 
-impl Parts {
+impl NamedParts {
     /// Names the parts of `batch`.
     #[must_use]
     pub fn new(plan: &Plan, batch: &Batch) -> Self {
