@@ -161,8 +161,10 @@ fn check_plugin_name(name: &str) -> Result<(), NewError> {
         "`[plugins]` has a setting of that name"
     } else if RESERVED.contains(&name) {
         "Rust has a word or library of that name"
-    } else if name.starts_with("dshost-guest") {
-        "the SDK has that name"
+    } else if name.starts_with("dshost") {
+        "dshost's own crates have such names"
+    } else if is_of_the_sdk(name) {
+        "a crate that every plugin is built with has that name"
     } else {
         return Ok(());
     };
@@ -170,6 +172,34 @@ fn check_plugin_name(name: &str) -> Result<(), NewError> {
         name: name.to_owned(),
         reason,
     })
+}
+
+/// Whether the SDK is built with a crate of that name, `-` and `_` being the same to the compiler.
+fn is_of_the_sdk(name: &str) -> bool {
+    let lock: toml::Table = LOCK.parse().expect("cargo wrote it");
+    let packages = lock.get("package").and_then(toml::Value::as_array);
+    let dependencies = |of: &str| -> Vec<String> {
+        let named =
+            |package: &&toml::Value| package.get("name").and_then(|name| name.as_str()) == Some(of);
+        let found = packages.into_iter().flatten().filter(named);
+        let listed = found.filter_map(|package| package.get("dependencies")?.as_array());
+        let names = listed
+            .flatten()
+            .filter_map(|name| name.as_str()?.split(' ').next());
+        names.map(ToOwned::to_owned).collect()
+    };
+    let mut reached = vec!["dshost-guest".to_owned(), "dshost-guest-macros".to_owned()];
+    let mut next = 0;
+    while let Some(of) = reached.get(next) {
+        let new = dependencies(of)
+            .into_iter()
+            .filter(|name| !reached.contains(name));
+        let new: Vec<String> = new.collect();
+        reached.extend(new);
+        next += 1;
+    }
+    let plain = |name: &str| name.replace('-', "_").to_ascii_lowercase();
+    reached.iter().any(|known| plain(known) == plain(name))
 }
 
 // === Files ===
@@ -325,9 +355,25 @@ mod tests {
             ),
             ("limits", "`[plugins]` has a setting of that name"),
             ("match", "Rust has a word or library of that name"),
-            ("dshost-guest", "the SDK has that name"),
+            ("dshost-guest", "dshost's own crates have such names"),
+            (
+                "serde",
+                "a crate that every plugin is built with has that name",
+            ),
+            (
+                "Rmp_Serde",
+                "a crate that every plugin is built with has that name",
+            ),
+            (
+                "wit-bindgen",
+                "a crate that every plugin is built with has that name",
+            ),
         ] {
             assert_eq!(refused(name), format!("`{name}` is no name: {reason}"));
+        }
+        // Crates of the host and of the repository are nothing to a plugin.
+        for name in ["wordcount", "tokio"] {
+            plugin(name, parent.path()).unwrap();
         }
         assert!(refused(&"a".repeat(65)).ends_with("longer than 64 characters"));
         assert!(

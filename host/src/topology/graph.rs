@@ -7,11 +7,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use super::item::Offset;
 use super::operators::SNAPSHOTS;
 use super::plan::{Op, Plan, SinkPlan, SourcePlan, StreamPlan, Target, Upstream};
 use super::plugins::PluginsSpec;
 use super::problem::quoted;
-use super::reader::{Located, Offset, Reader, Text};
+use super::reader::{Located, Reader, Text};
 use super::settings::{TopologySpec, bad_name};
 use super::sinks::SinkSpec;
 use super::slides::slides;

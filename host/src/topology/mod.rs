@@ -15,6 +15,7 @@
 
 pub mod describe;
 mod graph;
+mod item;
 mod operators;
 pub mod plan;
 mod plugins;
@@ -39,11 +40,12 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use graph::Spec;
+use item::{Item, Offset};
 use plan::Plan;
 use problem::quoted;
-use reader::{Offset, Reader};
+use reader::Reader;
 use settings::Defaults;
-use table::{Item, Table};
+use table::Table;
 
 pub use problem::{Problem, Problems};
 pub use reader::Environment;

@@ -5,11 +5,12 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::item::{Item, Offset};
 use super::plan::{Instances, Limits, PluginPlan, Plugins};
 use super::problem::quoted;
-use super::reader::{Offset, Reader};
+use super::reader::Reader;
 use super::settings::bad_name;
-use super::table::{Item, Table};
+use super::table::Table;
 use super::units;
 
 const DEFAULT_DIR: &str = "plugins";
@@ -91,7 +92,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &mut Table<'_>) -> PluginsSpec
         named: BTreeMap::new(),
     };
     let item = root.take("plugins");
-    let table = item.and_then(|item| reader.table(&item, "`[plugins]`".to_owned()));
+    let table = item.and_then(|item| Table::of(reader, &item, "`[plugins]`".to_owned()));
     let Some(mut table) = table else {
         return spec;
     };
@@ -123,7 +124,7 @@ fn named(reader: &mut Reader<'_>, item: &Item<'_>, defaults: &Limits) -> Option<
         bad_name(reader, item.key_at, item.key, "plugin");
         return None;
     }
-    let mut table = reader.table(item, format!("plugin {}", quoted(item.key)))?;
+    let mut table = Table::of(reader, item, format!("plugin {}", quoted(item.key)))?;
     let choices = [("partition", Instances::Partition), ("job", Instances::Job)];
     let instances = table.choice(reader, "instances", &choices);
     let label = format!("`limits` of {}", table.label);
@@ -141,7 +142,7 @@ fn named(reader: &mut Reader<'_>, item: &Item<'_>, defaults: &Limits) -> Option<
 
 fn limits(reader: &mut Reader<'_>, item: &Item<'_>, defaults: Limits, label: &str) -> Limits {
     let mut limits = defaults;
-    let Some(mut table) = reader.table(item, label.to_owned()) else {
+    let Some(mut table) = Table::of(reader, item, label.to_owned()) else {
         return limits;
     };
     let sizes = [

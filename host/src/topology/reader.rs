@@ -17,9 +17,9 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::item::{Item, Offset};
 use super::plan::Place;
 use super::problem::{Problem, Problems, quoted};
-use super::table::{Item, Table};
 use super::units;
 
 /// Looks up a variable of the environment.
@@ -29,10 +29,6 @@ const DURATION_HINT: &str =
     "write a duration such as `\"500ms\"`, `\"30s\"`, `\"10m\"` or `\"1h\"`";
 
 const SIZE_HINT: &str = "write a size such as `\"512B\"`, `\"64KiB\"`, `\"256MiB\"` or `\"1GiB\"`";
-
-/// A byte offset into the file. Turned into a line and column only where it is told, which costs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Offset(pub usize);
 
 /// What reading any element takes.
 pub(super) struct Reader<'a> {
@@ -329,16 +325,6 @@ impl<'a> Reader<'a> {
             value: element.get_ref(),
         };
         Some(array.iter().map(element).collect())
-    }
-
-    /// A table, named `label` in messages.
-    pub(super) fn table<'t>(&mut self, item: &Item<'t>, label: String) -> Option<Table<'t>> {
-        let DeValue::Table(table) = item.value else {
-            let given = type_name(item.value);
-            self.wrong(item.at, &format!("{label} is {given}, not a table"));
-            return None;
-        };
-        Some(Table::new(label, item.at, table))
     }
 
     /// Puts the environment into `${VAR}`; `$${` is a plain `${`.

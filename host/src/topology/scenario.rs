@@ -14,10 +14,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use toml::de::DeValue;
 
+use super::item::{Item, Offset};
 use super::plan::{Format, Place, Plan, SinkPlan, Target};
 use super::problem::{Problem, Problems, quoted};
-use super::reader::{Environment, Offset, Reader, type_name};
-use super::table::{Item, Table};
+use super::reader::{Environment, Reader, type_name};
+use super::table::Table;
 use super::value::Value;
 use super::{Options, Parsed, read_root, syntax};
 
@@ -120,7 +121,7 @@ pub fn parse(file: &Path, text: &str, environment: Environment<'_>) -> Result<Sc
                 workers: scenario.workers,
                 observe: &observe,
             };
-            let table = reader.table(&inline, "`[inline]`".to_owned());
+            let table = Table::of(&mut reader, &inline, "`[inline]`".to_owned());
             let plan = table.and_then(|table| read_root(&mut reader, file, table, &options));
             if let Some(plan) = &plan {
                 check(&scenario.batches, plan, &mut reader.problems);
@@ -195,7 +196,7 @@ fn batches(reader: &mut Reader<'_>, root: &mut Table<'_>) -> Vec<Batch> {
 }
 
 fn batch(reader: &mut Reader<'_>, item: &Item<'_>, number: usize) -> Option<Batch> {
-    let mut table = reader.table(item, format!("batch {number}"))?;
+    let mut table = Table::of(reader, item, format!("batch {number}"))?;
     let batch = Batch {
         place: reader.place(item.at),
         swap: named(reader, &mut table, "swap", path),
@@ -225,7 +226,7 @@ fn named<T>(
     let Some(item) = table.take(key) else {
         return Vec::new();
     };
-    let Some(mut table) = reader.table(&item, item.name.to_string()) else {
+    let Some(mut table) = Table::of(reader, &item, item.name.to_string()) else {
         return Vec::new();
     };
     let entries = table.take_rest().into_iter();
@@ -247,7 +248,7 @@ fn path(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<PathBuf> {
 /// One partition as a list, or several under `partitions`. An empty list is no partition at all.
 fn partitions(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Vec<Vec<Value>>> {
     if item.value.is_table() {
-        let mut table = reader.table(item, item.name.to_string())?;
+        let mut table = Table::of(reader, item, item.name.to_string())?;
         let lists = table.require(reader, "partitions", "a list of lists of values");
         table.finish(reader);
         let lists = reader.items(&lists?)?;

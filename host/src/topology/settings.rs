@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::item::{Item, Offset};
 use super::plan::{OnError, OperatorLimits, Settings};
 use super::problem::quoted;
-use super::reader::{Located, Offset, Reader};
-use super::table::{Item, Table};
+use super::reader::{Located, Reader};
+use super::table::Table;
 use super::units;
 
 /// Worker threads.
@@ -58,7 +59,7 @@ pub(super) fn read(
         let hint = "it needs at least `batch`: `[topology]` and below it `batch = \"1s\"`";
         reader.wrong_hint(root.at, &message, hint);
     }
-    let table = item.and_then(|item| reader.table(&item, "`[topology]`".to_owned()));
+    let table = item.and_then(|item| Table::of(reader, &item, "`[topology]`".to_owned()));
     let mut spec = TopologySpec {
         name: defaults.name,
         settings: Settings {

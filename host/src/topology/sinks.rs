@@ -3,10 +3,11 @@
 use std::ops::RangeInclusive;
 use std::path::{Component, PathBuf};
 
+use super::item::{Item, Offset};
 use super::plan::Target;
 use super::problem::{listed, quoted};
-use super::reader::{Offset, Reader, Text};
-use super::table::{Item, Table};
+use super::reader::{Reader, Text};
+use super::table::Table;
 
 /// Elements that `print` shows per batch.
 const COUNT: RangeInclusive<u64> = 0..=u32::MAX as u64;
@@ -50,7 +51,7 @@ fn read_one<'t>(reader: &mut Reader<'_>, item: &Item<'t>) -> SinkSpec<'t> {
         from: None,
         target: None,
     };
-    let Some(mut table) = reader.table(item, format!("sink {}", quoted(item.key))) else {
+    let Some(mut table) = Table::of(reader, item, format!("sink {}", quoted(item.key))) else {
         return spec;
     };
     spec.from = from(reader, &mut table);

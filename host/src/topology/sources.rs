@@ -7,11 +7,12 @@ use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::item::{Item, Offset};
 use super::plan::{After, Format, GenerateUnit, OnError, SocketMode, SourcePlan, Transport};
 use super::problem::{listed, quoted};
-use super::reader::{Offset, Reader, Text};
+use super::reader::{Reader, Text};
 use super::settings::{self, PARTITIONS};
-use super::table::{Item, Table};
+use super::table::Table;
 
 const MIB: usize = 1 << 20;
 
@@ -89,7 +90,7 @@ fn read_one(reader: &mut Reader<'_>, item: &Item<'_>, partitions: u32) -> Source
         plan: None,
         address_at: item.at,
     };
-    let Some(mut table) = reader.table(item, format!("source {}", quoted(item.key))) else {
+    let Some(mut table) = Table::of(reader, item, format!("source {}", quoted(item.key))) else {
         return spec;
     };
     let choices: Vec<_> = TYPES.iter().map(|(name, kind, _)| (*name, *kind)).collect();

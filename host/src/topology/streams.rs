@@ -5,13 +5,14 @@
 
 use crate::batch::FunctionName;
 
+use super::item::{Item, Offset};
 use super::operators::{Inputs, Operator, SNAPSHOTS};
 use super::plan::Op;
 use super::plugins::RESERVED;
 use super::problem::quoted;
-use super::reader::{Located, Offset, Reader, Text};
+use super::reader::{Located, Reader, Text};
 use super::settings::TopologySpec;
-use super::table::{Item, Table};
+use super::table::Table;
 use super::{operators::OPERATORS, plan::OnError, settings, units};
 
 /// One stream, as far as it can be read.
@@ -95,7 +96,7 @@ pub(super) fn read<'t>(
         slide: None,
     };
     let label = format!("stream {}", quoted(item.key));
-    let Some(mut table) = reader.table(item, label) else {
+    let Some(mut table) = Table::of(reader, item, label) else {
         return spec;
     };
     spec.operator = operator(reader, &mut table, &mut spec.bound_at);

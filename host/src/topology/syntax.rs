@@ -8,8 +8,9 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, Error};
 
+use super::item::Offset;
 use super::problem::{Problem, Problems, quoted};
-use super::reader::{Lines, Offset};
+use super::reader::Lines;
 
 /// The largest topology or scenario file, in bytes.
 pub const MAX_FILE_BYTES: usize = 4 << 20;

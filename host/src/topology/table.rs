@@ -5,13 +5,13 @@
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
+use super::item::{Item, Offset};
 use super::problem::{nearest, quoted};
-use super::reader::{Offset, Reader, Text};
+use super::reader::{Reader, Text, type_name};
 use super::units;
 
 /// One table of the file.
@@ -29,39 +29,19 @@ struct Entry<'t> {
     taken: bool,
 }
 
-/// A value of a table or an array.
-#[derive(Clone)]
-pub(super) struct Item<'t> {
-    /// Its key; empty in an array.
-    pub key: &'t str,
-    /// Where the key stands.
-    pub key_at: Offset,
-    /// As messages name it: `op` of stream `words`.
-    pub name: Rc<str>,
-    /// Where the value stands.
-    pub at: Offset,
-    /// The value.
-    pub value: &'t DeValue<'t>,
-}
-
-// === impl Item ===
-
-impl<'t> Item<'t> {
-    /// The entries of a table named `label`, in order of their keys.
-    pub(super) fn entries(label: &str, table: &'t DeTable<'t>) -> impl Iterator<Item = Self> {
-        table.iter().map(move |(key, value)| Self {
-            key: key.get_ref(),
-            key_at: Offset(key.span().start),
-            name: format!("{} of {label}", quoted(key.get_ref())).into(),
-            at: Offset(value.span().start),
-            value: value.get_ref(),
-        })
-    }
-}
-
 // === impl Table ===
 
 impl<'t> Table<'t> {
+    /// The table that a value is, named `label` in messages.
+    pub(super) fn of(reader: &mut Reader<'_>, item: &Item<'t>, label: String) -> Option<Self> {
+        let DeValue::Table(table) = item.value else {
+            let given = type_name(item.value);
+            reader.wrong(item.at, &format!("{label} is {given}, not a table"));
+            return None;
+        };
+        Some(Self::new(label, item.at, table))
+    }
+
     pub(super) fn new(label: String, at: Offset, table: &'t DeTable<'t>) -> Self {
         let mut entries: Vec<Entry<'t>> = Item::entries(&label, table)
             .map(|item| Entry { item, taken: false })

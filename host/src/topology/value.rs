@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use toml::de::DeValue;
 
+use super::item::Item;
 use super::reader::Reader;
-use super::table::Item;
 
 /// A value, as TOML and JSON know them.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,7 +137,7 @@ mod tests {
     use expect_test::expect;
     use toml::de::DeTable;
 
-    use super::super::reader::Offset;
+    use super::super::item::Offset;
     use super::super::table::Table;
     use super::*;
 

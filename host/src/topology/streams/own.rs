@@ -1,11 +1,12 @@
 //! The keys that only some operators have.
 
+use crate::topology::item::Item;
 use crate::topology::operators::{OPERATORS, Operator, Partitions};
 use crate::topology::plan::{Op, Sort, SortBy};
 use crate::topology::problem::{listed, quoted};
 use crate::topology::reader::Reader;
 use crate::topology::settings::{PARTITIONS, TopologySpec};
-use crate::topology::table::{Item, Table};
+use crate::topology::table::Table;
 
 use super::{StreamSpec, function_name};
 
