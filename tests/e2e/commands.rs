@@ -292,3 +292,26 @@ expect.counts = [ ["c", 1] ]
     assert_said(&updated, &["\n  [\"a\", 1],\n", "\n  [\"c\", 1],\n"]);
     assert!(output(dshost().arg("test").arg(&scenario)).status.success());
 }
+
+#[test]
+fn check_tells_where_files_are_copied_because_they_cannot_be_moved() {
+    let folder = Folder::new();
+    let check = |to: &str| {
+        let topology = folder.topology(&format!(
+            "[topology]\nbatch = \"1s\"\n[source.lines]\ntype = \"files\"\ndir = \".\"\n\
+             after = \"move:{to}\"\n[sink.out]\nfrom = \"lines\"\ntype = \"print\"\n"
+        ));
+        let checked = output(dshost().arg("check").arg(topology));
+        assert!(checked.status.success(), "{}", stderr(&checked));
+        stdout(&checked)
+    };
+    let note = "because it is on another file system";
+    // Nothing is made there by a check.
+    assert_said(
+        &check("/proc/done"),
+        &[&format!(
+            "source `lines`: files are copied to `/proc/done`, {note}"
+        )],
+    );
+    assert!(!check("done").contains(note));
+}

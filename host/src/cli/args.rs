@@ -14,13 +14,13 @@ use clap_complete::Shell;
     subcommand_required = true
 )]
 #[command(arg_required_else_help = true, after_help = EXAMPLES)]
-pub struct Cli {
+pub(super) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(super) command: Command,
     /// Settings of every command.
     #[command(flatten)]
-    pub global: GlobalArgs,
+    pub(super) global: GlobalArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -34,11 +34,11 @@ Exit codes: 0 done, 1 the job failed, 2 the command line or the topology is wron
 
 /// Settings of every command.
 #[derive(Args, Clone, Debug)]
-pub struct GlobalArgs {
+pub(super) struct GlobalArgs {
     /// Which log lines to show: a level, or `target=level,…` [default: `info` for a job, else
     /// `warn`].
     #[arg(long, global = true, value_name = "FILTER", env = "DSHOST_LOG")]
-    pub log: Option<String>,
+    pub(super) log: Option<String>,
     /// How log lines look.
     #[arg(
         long,
@@ -47,7 +47,7 @@ pub struct GlobalArgs {
         value_name = "FORMAT",
         default_value = "text"
     )]
-    pub log_format: LogFormat,
+    pub(super) log_format: LogFormat,
     /// When to use colours.
     #[arg(
         long,
@@ -56,12 +56,12 @@ pub struct GlobalArgs {
         value_name = "WHEN",
         default_value = "auto"
     )]
-    pub color: ColorWhen,
+    pub(super) color: ColorWhen,
 }
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(super) enum LogFormat {
     /// For people.
     Text,
     /// An object a line.
@@ -70,7 +70,7 @@ pub enum LogFormat {
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ColorWhen {
+pub(super) enum ColorWhen {
     /// On a terminal, unless `NO_COLOR` is set.
     Auto,
     /// Always.
@@ -81,7 +81,7 @@ pub enum ColorWhen {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Run a topology until it is told to stop
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
@@ -129,7 +129,7 @@ pub enum Command {
 impl Command {
     /// Whether a job runs, which tells what it does.
     #[must_use]
-    pub const fn runs_a_job(&self) -> bool {
+    pub(super) const fn runs_a_job(&self) -> bool {
         matches!(self, Self::Run(_) | Self::Dev(_) | Self::Demo)
     }
 }
@@ -193,29 +193,29 @@ Examples:
 
 /// A topology.
 #[derive(Args, Debug)]
-pub struct TopologyArgs {
+pub(super) struct TopologyArgs {
     /// The topology file.
     #[arg(value_name = "TOPOLOGY")]
-    pub topology: PathBuf,
+    pub(super) topology: PathBuf,
 }
 
 /// `graph`.
 #[derive(Args, Clone, Debug)]
-pub struct GraphArgs {
+pub(super) struct GraphArgs {
     /// The topology file.
     #[arg(value_name = "TOPOLOGY")]
-    pub topology: PathBuf,
+    pub(super) topology: PathBuf,
     /// What to draw [default: what the file's name says, else svg]
     #[arg(long, value_name = "FORMAT")]
-    pub format: Option<GraphFormat>,
+    pub(super) format: Option<GraphFormat>,
     /// The file to write, instead of standard output.
     #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
 }
 
 /// How a topology is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum GraphFormat {
+pub(super) enum GraphFormat {
     /// A picture.
     Svg,
     /// A flowchart for Markdown.
@@ -226,58 +226,58 @@ pub enum GraphFormat {
 
 /// `run` and `dev`.
 #[derive(Args, Clone, Debug)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// The topology file.
     #[arg(value_name = "TOPOLOGY")]
-    pub topology: PathBuf,
+    pub(super) topology: PathBuf,
     /// Worker threads; never changes a result. Beats `workers` in the topology.
     #[arg(long, value_name = "N", value_parser = worker_count)]
-    pub workers: Option<usize>,
+    pub(super) workers: Option<usize>,
     /// Process what the sources hold now, then stop.
     #[arg(long)]
-    pub once: bool,
+    pub(super) once: bool,
 }
 
 /// `test`.
 #[derive(Args, Debug)]
-pub struct TestArgs {
+pub(super) struct TestArgs {
     /// Scenario files.
     #[arg(value_name = "SCENARIO", required = true)]
-    pub scenarios: Vec<PathBuf>,
+    pub(super) scenarios: Vec<PathBuf>,
     /// Run each with every one of these counts of workers. Beats `workers` in the scenario.
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = worker_count)]
-    pub workers: Vec<usize>,
+    pub(super) workers: Vec<usize>,
     /// Rewrite the expectations to what came out.
     #[arg(long)]
-    pub update: bool,
+    pub(super) update: bool,
     /// Also run every call in an instance of its own, and compare.
     #[arg(long)]
-    pub fresh_instances: bool,
+    pub(super) fresh_instances: bool,
 }
 
 /// `build`.
 #[derive(Args, Debug)]
-pub struct BuildArgs {
+pub(super) struct BuildArgs {
     /// The topology whose `build` crates are built into its plugin directory.
     #[arg(value_name = "TOPOLOGY", required_unless_present = "into")]
-    pub topology: Option<PathBuf>,
+    pub(super) topology: Option<PathBuf>,
     /// Build the crates named after it into this directory instead.
     #[arg(long, value_name = "DIR", num_args = 2.., value_names = ["DIR", "CRATE"])]
     #[arg(conflicts_with = "topology")]
-    pub into: Vec<PathBuf>,
+    pub(super) into: Vec<PathBuf>,
 }
 
 /// `new`.
 #[derive(Args, Debug)]
-pub struct NewArgs {
+pub(super) struct NewArgs {
     /// What to begin.
     #[command(subcommand)]
-    pub what: NewWhat,
+    pub(super) what: NewWhat,
 }
 
 /// What to begin.
 #[derive(Debug, Subcommand)]
-pub enum NewWhat {
+pub(super) enum NewWhat {
     /// A guest crate in Rust
     #[command(after_help = NEW_EXAMPLES)]
     Plugin {
@@ -294,29 +294,29 @@ pub enum NewWhat {
 
 /// `inspect`.
 #[derive(Args, Debug)]
-pub struct InspectArgs {
+pub(super) struct InspectArgs {
     /// A component file.
     #[arg(value_name = "WASM")]
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 /// `status` and `plugins`.
 #[derive(Args, Debug)]
-pub struct StatusArgs {
+pub(super) struct StatusArgs {
     /// The topology file of the running job.
     #[arg(value_name = "TOPOLOGY")]
-    pub topology: PathBuf,
+    pub(super) topology: PathBuf,
     /// Print JSON.
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// A command that comes later.
 #[derive(Args, Debug)]
-pub struct LaterArgs {
+pub(super) struct LaterArgs {
     /// Whatever it will take.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub rest: Vec<String>,
+    pub(super) rest: Vec<String>,
 }
 
 fn worker_count(text: &str) -> Result<usize, String> {

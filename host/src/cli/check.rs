@@ -10,8 +10,9 @@ use crate::driver::JobError;
 use crate::driver::versions::deployment::{Deployment, Standing};
 use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
 use crate::sink;
+use crate::source;
 use crate::topology::describe;
-use crate::topology::plan::{Instances, Plan, Transport, Upstream};
+use crate::topology::plan::{Instances, Plan, Upstream};
 
 /// Checks the topology and its plugins, and tells the types of its streams.
 pub(super) fn check(args: &TopologyArgs, teller: &Teller) -> Result<(), CliError> {
@@ -91,12 +92,8 @@ fn state(stream: usize, standing: &Standing) -> String {
 fn notes(plan: &Plan) -> Vec<String> {
     let mut notes = vec!["nothing survives a restart yet: the journal comes later".to_owned()];
     for source in &plan.sources {
-        if matches!(source.transport, Transport::Socket { .. }) {
-            notes.push(format!(
-                "source `{}`: what was sent but not yet read when the process dies is lost",
-                source.name
-            ));
-        }
+        let note = source::note(source);
+        notes.extend(note.map(|note| format!("source `{}`: {note}", source.name)));
     }
     for plugin in &plan.plugins.used {
         if plugin.instances == Instances::Job {

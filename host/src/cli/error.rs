@@ -14,7 +14,7 @@ use crate::topology::Problems;
 
 /// Why a command ends without having done what it was asked; each fault has its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(super) enum Fault {
     /// The job, a test or a build failed: 1.
     Job,
     /// The command line, the topology or a plugin is wrong: 2.
@@ -23,7 +23,7 @@ pub enum Fault {
 
 /// An error as the user sees it.
 #[derive(Debug)]
-pub struct CliError {
+pub(super) struct CliError {
     fault: Fault,
     pub(super) message: String,
     pub(super) causes: Vec<String>,
@@ -37,7 +37,7 @@ pub struct CliError {
 impl CliError {
     /// An error without causes.
     #[must_use]
-    pub fn new(fault: Fault, message: impl Into<String>) -> Self {
+    pub(super) fn new(fault: Fault, message: impl Into<String>) -> Self {
         let message = message.into();
         Self {
             fault,
@@ -51,13 +51,13 @@ impl CliError {
 
     /// The job failed, and why.
     #[must_use]
-    pub fn job(error: &dyn Error) -> Self {
+    pub(super) fn job(error: &dyn Error) -> Self {
         Self::from_error(Fault::Job, error)
     }
 
     /// The user's input is wrong, and why.
     #[must_use]
-    pub fn usage(error: &dyn Error) -> Self {
+    pub(super) fn usage(error: &dyn Error) -> Self {
         Self::from_error(Fault::Usage, error)
     }
 
@@ -73,7 +73,7 @@ impl CliError {
 
     /// Names what lies behind it.
     #[must_use]
-    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+    pub(super) fn cause(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
         self
     }
@@ -88,21 +88,21 @@ impl CliError {
 
     /// Says what the user can do.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// Says what the user can do, if anybody knows.
     #[must_use]
-    pub fn maybe_hint(mut self, hint: Option<impl Into<String>>) -> Self {
+    pub(super) fn maybe_hint(mut self, hint: Option<impl Into<String>>) -> Self {
         self.hint = hint.map(Into::into);
         self
     }
 
     /// Adds lines that stand as they are.
     #[must_use]
-    pub fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+    pub(super) fn details(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.details.extend(lines);
         self
     }

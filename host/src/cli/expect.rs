@@ -6,7 +6,7 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, TomlError, Value as Toml}
 
 use super::error::{CliError, Fault};
 use super::load;
-use super::rewrite::{Element, replace, rewrite};
+use super::rewrite::{Replacement, replace, rewrite};
 use crate::driver::rehearsal::Performance;
 use crate::driver::rehearsal::values::same;
 use crate::topology::scenario::{Expected, Scenario};
@@ -155,7 +155,7 @@ fn write(place: &mut Item, expected: &Expected, now: &Expected) {
 }
 
 /// Each row, as the first wanted element that is the same and not yet used, or as a new one.
-fn elements(wanted: &[Value], rows: &[Value]) -> Vec<Element> {
+fn elements(wanted: &[Value], rows: &[Value]) -> Vec<Replacement> {
     let mut unused: Vec<bool> = vec![true; wanted.len()];
     let one = |row: &Value| {
         let is_it =
@@ -163,9 +163,9 @@ fn elements(wanted: &[Value], rows: &[Value]) -> Vec<Element> {
         match wanted.iter().enumerate().find_map(is_it) {
             Some(index) => {
                 unused[index] = false;
-                Element::Kept(index)
+                Replacement::Kept(index)
             }
-            None => Element::New(toml(row)),
+            None => Replacement::New(toml(row)),
         }
     };
     rows.iter().map(one).collect()

@@ -4,10 +4,10 @@
 //! up logs and colours, and reports. Errors become text only here ([`error`]).
 
 pub mod allocator;
-pub mod args;
+mod args;
 pub mod build;
-pub mod error;
-pub mod new;
+mod error;
+mod new;
 
 mod check;
 mod demo;
@@ -91,10 +91,10 @@ fn set_up(global: &GlobalArgs, command: &Command, teller: &Teller) -> Result<(),
         ColorWhen::Never => false,
     };
     let format = match global.log_format {
-        LogFormat::Text => log::Format::Text {
+        LogFormat::Text => log::LineFormat::Text {
             colors: colored_logs,
         },
-        LogFormat::Json => log::Format::Json,
+        LogFormat::Json => log::LineFormat::Json,
     };
     let usual = if command.runs_a_job() { "info" } else { "warn" };
     let asked = global.log.as_deref();

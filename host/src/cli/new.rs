@@ -43,16 +43,16 @@ const LOCK: &str = include_str!("../../../Cargo.lock");
 
 /// A folder that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Created {
+pub(super) struct Created {
     /// The folder.
-    pub folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// Commands to go on with, to be given in the folder.
-    pub next: Vec<String>,
+    pub(super) next: Vec<String>,
 }
 
 /// A folder that could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum NewError {
+pub(super) enum NewError {
     /// The name is none.
     #[error("`{name}` is no name: {reason}")]
     Name {
@@ -81,7 +81,7 @@ pub enum NewError {
 impl NewError {
     /// What the user may do about it.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Name { .. } => Some("a name is a letter, then letters, digits, `-` and `_`"),
             Self::Exists { .. } => Some("choose another name, or remove it first"),
@@ -95,7 +95,7 @@ impl NewError {
 /// # Errors
 ///
 /// If the name is none, or something of that name is there, or the disk refuses.
-pub fn plugin(name: &str, parent: &Path) -> Result<Created, NewError> {
+pub(super) fn plugin(name: &str, parent: &Path) -> Result<Created, NewError> {
     check_plugin_name(name)?;
     let folder = create(&parent.join(name), |folder| write_plugin(name, folder))?;
     let next = ["cargo test", "dshost build --into plugins ."];
@@ -110,7 +110,7 @@ pub fn plugin(name: &str, parent: &Path) -> Result<Created, NewError> {
 /// # Errors
 ///
 /// As [`plugin`].
-pub fn topology(name: &str, parent: &Path) -> Result<Created, NewError> {
+pub(super) fn topology(name: &str, parent: &Path) -> Result<Created, NewError> {
     check_name(name)?;
     let folder = create(&parent.join(name), |folder| {
         let fill = |template: &str| template.replace("{{name}}", name);

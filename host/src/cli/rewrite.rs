@@ -18,7 +18,7 @@ pub(super) fn replace(place: &mut Item, mut value: Value) {
 }
 
 /// An element as it is to stand in the array from now on.
-pub(super) enum Element {
+pub(super) enum Replacement {
     /// That which stands there at this index.
     Kept(usize),
     /// Another one.
@@ -26,17 +26,17 @@ pub(super) enum Element {
 }
 
 /// Gives `array` other elements. Those that are kept keep how they are written, and their comments.
-pub(super) fn rewrite(array: &mut Array, elements: Vec<Element>) {
+pub(super) fn rewrite(array: &mut Array, elements: Vec<Replacement>) {
     let old = Written::take(array);
     // Before the first element there is only what follows the bracket.
     let mut before = old.opening.clone();
     for (at, element) in elements.into_iter().enumerate() {
         let (mut value, own, after) = match element {
-            Element::Kept(index) => {
+            Replacement::Kept(index) => {
                 let (value, around) = old.elements[index].clone();
                 (value, Some((index, around.above)), around.after)
             }
-            Element::New(value) => (value, None, String::new()),
+            Replacement::New(value) => (value, None, String::new()),
         };
         let above = match own {
             // On one line, the space in front depends on the place alone.
@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    fn check(text: &str, elements: Vec<Element>, wanted: &Expect) {
+    fn check(text: &str, elements: Vec<Replacement>, wanted: &Expect) {
         let mut document: DocumentMut = text.parse().unwrap();
         rewrite(document["a"].as_array_mut().unwrap(), elements);
         let now = document.to_string();
@@ -159,8 +159,8 @@ mod tests {
         wanted.assert_eq(&now);
     }
 
-    fn kept(indices: &[usize]) -> Vec<Element> {
-        indices.iter().copied().map(Element::Kept).collect()
+    fn kept(indices: &[usize]) -> Vec<Replacement> {
+        indices.iter().copied().map(Replacement::Kept).collect()
     }
 
     const LINES: &str = "\
@@ -233,7 +233,7 @@ a = [ # all of them
         "#]],
         );
         let mut more = kept(&[2, 0]);
-        more.insert(1, Element::New(Value::from(7)));
+        more.insert(1, Replacement::New(Value::from(7)));
         check(
             LINES,
             more,
@@ -253,17 +253,17 @@ a = [ # all of them
 
     #[test]
     fn elements_on_one_line_stay_on_it() {
-        let new = |number: i64| Element::New(Value::from(number));
+        let new = |number: i64| Replacement::New(Value::from(number));
         check(
             "a = [1, 2]\n",
-            vec![new(0), Element::Kept(0), new(3)],
+            vec![new(0), Replacement::Kept(0), new(3)],
             &expect![[r#"
                 a = [0, 1, 3]
             "#]],
         );
         check(
             "a = [ 1, 2 ]\n",
-            vec![Element::Kept(1), Element::Kept(0)],
+            vec![Replacement::Kept(1), Replacement::Kept(0)],
             &expect![[r#"
                 a = [ 2, 1 ]
             "#]],

@@ -15,7 +15,7 @@ use super::mask::{MaskedStderr, Masks};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum LineFormat {
     /// For people; with colours or without.
     Text {
         /// Use ANSI colours.
@@ -47,21 +47,21 @@ pub enum FilterError {
 /// # Errors
 ///
 /// `filter` is not a level, nor a list of `target=level`.
-pub fn init(filter: &str, format: Format, masks: Masks) -> Result<(), FilterError> {
+pub fn init(filter: &str, format: LineFormat, masks: Masks) -> Result<(), FilterError> {
     let registry = tracing_subscriber::registry().with(parse(filter)?);
     // What cannot be written would else be told by a macro that panics where it cannot write.
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(MaskedStderr {
             masks,
-            json: format == Format::Json,
+            json: format == LineFormat::Json,
         })
         .log_internal_errors(false);
     // Only the first call can succeed, and which format won matters to nobody.
     let _ = match format {
-        Format::Text { colors } => registry
+        LineFormat::Text { colors } => registry
             .with(layer.with_ansi(colors).with_target(false))
             .try_init(),
-        Format::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+        LineFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
     Ok(())
 }

@@ -13,7 +13,7 @@
 //! Start reading at [`open`].
 
 use crate::batch::source::{Source, SourceError};
-use crate::topology::plan::{SocketMode, SourcePlan, Transport};
+use crate::topology::plan::{After, SocketMode, SourcePlan, Transport};
 
 mod bytes;
 mod files;
@@ -34,6 +34,25 @@ pub struct OpenContext {
     pub runtime: tokio::runtime::Handle,
     /// What the sources hold now is processed, and then they have ended (`--once`).
     pub once: bool,
+}
+
+/// What holds of a source, and a user might not expect; `dshost check` shows it.
+#[must_use]
+pub(crate) fn note(plan: &SourcePlan) -> Option<String> {
+    match &plan.transport {
+        Transport::Socket { .. } => {
+            Some("what was sent but not yet read when the process dies is lost".to_owned())
+        }
+        Transport::Files {
+            dir,
+            after: After::Move(to),
+            ..
+        } if files::put_away::on_one_file_system(dir, to) == Some(false) => Some(format!(
+            "files are copied to `{}`, because it is on another file system",
+            to.display()
+        )),
+        _ => None,
+    }
 }
 
 /// Opens the source of a plan, which receives from now on.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::picture::{Picture, Sort};
+use super::picture::{CardKind, Picture};
 
 /// Writes it.
 pub(super) fn write(picture: &Picture, name: &str) -> String {
@@ -13,11 +13,11 @@ pub(super) fn write(picture: &Picture, name: &str) -> String {
         let lines = lines.chain(&node.gives).map(|line| escaped(line));
         let label = lines.collect::<Vec<_>>().join("\\n");
         let colour = match node.sort {
-            Sort::Source => "#d9f2e3",
-            Sort::Stream => "#e3ecfb",
-            Sort::Window => "#ede4fb",
-            Sort::State => "#fdebd3",
-            Sort::Sink => "#e9ebef",
+            CardKind::Source => "#d9f2e3",
+            CardKind::Stream => "#e3ecfb",
+            CardKind::Window => "#ede4fb",
+            CardKind::State => "#fdebd3",
+            CardKind::Sink => "#e9ebef",
         };
         // Memory takes every write.
         let _ = writeln!(

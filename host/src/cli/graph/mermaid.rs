@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::picture::{Node, Picture, Sort};
+use super::picture::{Card, CardKind, Picture};
 
 /// Colours that are readable on white and on black.
 const CLASSES: &str = "\
@@ -18,11 +18,11 @@ pub(super) fn write(picture: &Picture) -> String {
     let mut out = String::from("flowchart TD\n");
     for (index, node) in picture.boxes.iter().enumerate() {
         let (open, close, class) = match node.sort {
-            Sort::Source => ("([", "])", "source"),
-            Sort::Stream => ("[", "]", "stream"),
-            Sort::Window => ("[", "]", "window"),
-            Sort::State => ("[", "]", "state"),
-            Sort::Sink => ("[/", "/]", "sink"),
+            CardKind::Source => ("([", "])", "source"),
+            CardKind::Stream => ("[", "]", "stream"),
+            CardKind::Window => ("[", "]", "window"),
+            CardKind::State => ("[", "]", "state"),
+            CardKind::Sink => ("[/", "/]", "sink"),
         };
         let label = label(node);
         // Memory takes every write.
@@ -35,7 +35,7 @@ pub(super) fn write(picture: &Picture) -> String {
     out
 }
 
-fn label(node: &Node) -> String {
+fn label(node: &Card) -> String {
     let mut label = format!("<b>{}</b>", escaped(&node.title));
     for line in node.lines.iter().chain(&node.gives) {
         label.push_str("<br/>");

@@ -15,15 +15,15 @@ const MAX_CHARACTERS: usize = 48;
 #[derive(Debug)]
 pub(super) struct Picture {
     /// Sources, then streams, then sinks, each in the plan's order.
-    pub(super) boxes: Vec<Node>,
+    pub(super) boxes: Vec<Card>,
     /// From where to where, as indices of the boxes; to a box in the order in which it reads.
     pub(super) arrows: Vec<(usize, usize)>,
 }
 
 /// One source, stream or sink.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) sort: Sort,
+pub(super) struct Card {
+    pub(super) sort: CardKind,
     /// Its name.
     pub(super) title: String,
     /// What it does, a line each.
@@ -34,7 +34,7 @@ pub(super) struct Node {
 
 /// What a box stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
+pub(super) enum CardKind {
     /// Where records come in.
     Source,
     /// An operator of one batch.
@@ -54,15 +54,15 @@ impl Picture {
         let mut boxes = Vec::with_capacity(sources + streams + plan.sinks.len());
         let shown = |record: &RecordType| record.to_string();
         for (index, source) in plan.sources.iter().enumerate() {
-            boxes.push(Node {
-                sort: Sort::Source,
+            boxes.push(Card {
+                sort: CardKind::Source,
                 title: cut(&source.name),
                 lines: vec![source.transport.name().to_owned()],
                 gives: types.map(|types| shown(&types.sources[index])),
             });
         }
         for (index, stream) in plan.streams.iter().enumerate() {
-            boxes.push(Node {
+            boxes.push(Card {
                 sort: sort(&stream.op),
                 title: cut(&stream.name),
                 lines: lines(stream, plan.settings.batch),
@@ -70,8 +70,8 @@ impl Picture {
             });
         }
         for sink in &plan.sinks {
-            boxes.push(Node {
-                sort: Sort::Sink,
+            boxes.push(Card {
+                sort: CardKind::Sink,
                 title: cut(&sink.name),
                 lines: vec![target(&sink.target).to_owned()],
                 gives: None,
@@ -92,11 +92,11 @@ impl Picture {
     }
 }
 
-const fn sort(op: &Op) -> Sort {
+const fn sort(op: &Op) -> CardKind {
     match op {
-        Op::UpdateStateByKey(_) | Op::MapWithState(_) | Op::Snapshots => Sort::State,
-        _ if op.window().is_some() => Sort::Window,
-        _ => Sort::Stream,
+        Op::UpdateStateByKey(_) | Op::MapWithState(_) | Op::Snapshots => CardKind::State,
+        _ if op.window().is_some() => CardKind::Window,
+        _ => CardKind::Stream,
     }
 }
 

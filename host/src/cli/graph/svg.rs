@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::layout::layout;
-use super::picture::{Node, Picture, Sort};
+use super::picture::{Card, CardKind, Picture};
 
 /// Around the whole.
 const MARGIN: f64 = 24.0;
@@ -88,7 +88,7 @@ pub(super) fn draw(picture: &Picture) -> String {
     out
 }
 
-fn size(node: &Node) -> (f64, f64) {
+fn size(node: &Card) -> (f64, f64) {
     let lines = node.lines.iter().chain(&node.gives);
     let characters = lines.map(|line| line.chars().count()).max().unwrap_or(0);
     let title = node.title.chars().count() as f64 * TITLE_CHARACTER;
@@ -100,17 +100,17 @@ fn size(node: &Node) -> (f64, f64) {
     )
 }
 
-fn draw_box(node: &Node, (width, height): (f64, f64), (middle, top): (f64, f64), out: &mut String) {
+fn draw_box(node: &Card, (width, height): (f64, f64), (middle, top): (f64, f64), out: &mut String) {
     let class = match node.sort {
-        Sort::Source => "source",
-        Sort::Stream => "stream",
-        Sort::Window => "window",
-        Sort::State => "state",
-        Sort::Sink => "sink",
+        CardKind::Source => "source",
+        CardKind::Stream => "stream",
+        CardKind::Window => "window",
+        CardKind::State => "state",
+        CardKind::Sink => "sink",
     };
     let round = match node.sort {
-        Sort::Source | Sort::Sink => 18.0,
-        Sort::Stream | Sort::Window | Sort::State => 6.0,
+        CardKind::Source | CardKind::Sink => 18.0,
+        CardKind::Stream | CardKind::Window | CardKind::State => 6.0,
     };
     let left = middle - width / 2.0;
     let _ = writeln!(
