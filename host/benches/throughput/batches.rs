@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use dshost::batch::source::Partition;
 use dshost::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
-use dshost::driver::run::executor::Committed;
+use dshost::driver::run::commit::Committed;
 use dshost::source::memory;
 use dshost::topology::plan::Plan;
 use dshost::topology::value::Value;

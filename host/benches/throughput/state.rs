@@ -10,7 +10,7 @@ use dshost::batch::source::Partition;
 use dshost::batch::{BatchTime, Chunk, Column, ColumnType};
 use dshost::dataflow::{Shape, Table, Timing};
 use dshost::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
-use dshost::driver::run::executor::Committed;
+use dshost::driver::run::commit::Committed;
 use dshost::source::memory;
 use dshost::topology::plan::Plan;
 use dshost::topology::value::Value;

@@ -75,6 +75,7 @@ pub(super) fn batch(error: &BatchError) -> CliError {
         Trouble::Dataflow { failure, .. } => dataflow(described, failure),
         Trouble::Guilty(blamed) => guilty(described, blamed)
             .hint("`on_error = \"skip\"` counts and samples such records instead"),
+        Trouble::Record(_) => described,
         Trouble::TooMuchGuilty(blamed) => guilty(described, blamed),
         Trouble::Sink { error, .. } => described.maybe_hint(error.hint.clone()),
     }

@@ -16,6 +16,7 @@ use super::error::JobError;
 use super::event::{Answer, Event, Inbox, Reply, Request};
 use super::report;
 use super::run::batch::Batch;
+use super::run::commit::acknowledge;
 use super::run::cutter::{Cutter, LostSource};
 use super::run::runner::Runner;
 use crate::observe::status::{Board, Status};
@@ -117,7 +118,7 @@ impl Dispatcher {
                 self.board.status.queued = self.queued;
                 report::committed(&mut self.board, &self.plan, &batch);
             }
-            Event::Published(batch) => self.cutter.acknowledge(batch),
+            Event::Published(batch) => acknowledge(&mut self.cutter, batch),
             Event::Failing | Event::RunEnded(_) => self.stop_cutting(),
             Event::Version(event) => {
                 report::version(&mut self.board.status, &event);

@@ -31,6 +31,18 @@ fn times(attempts: u32) -> String {
     }
 }
 
+/// A record that cannot be made durable: the job ends, and what became of the batch is found out at
+/// the next start.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot record the commit of batch {batch}")]
+pub struct RecordError {
+    /// The batch.
+    pub batch: BatchTime,
+    /// Why.
+    #[source]
+    pub source: std::io::Error,
+}
+
 /// What is wrong with an attempt.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
@@ -49,6 +61,9 @@ pub enum Trouble {
     /// So much is guilty that leaving it out would be no answer; the last that was found.
     #[error("functions trap on more than {MAX_LEFT_OUT} records of the batch; {0}")]
     TooMuchGuilty(Box<Blamed>),
+    /// Its commit cannot be recorded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// A sink cannot prepare.
     #[error("sink `{sink}` cannot take the batch")]
     Sink {
@@ -69,7 +84,7 @@ impl Trouble {
                 FailureKind::Sink(error) => Some(error),
                 _ => None,
             },
-            Self::Guilty(_) | Self::TooMuchGuilty(_) => None,
+            Self::Record(_) | Self::Guilty(_) | Self::TooMuchGuilty(_) => None,
         }
     }
 }

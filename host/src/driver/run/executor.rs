@@ -10,35 +10,23 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use crate::batch::{BatchTime, Round, whole_millis};
-use crate::dataflow::{
-    Decided, Engine, EngineOptions, Placement, RoundPlan, RoundReport, StartError, Verdict, fires,
-};
+use crate::dataflow::{Decided, Engine, EngineOptions, Placement, RoundPlan, StartError, fires};
 use crate::driver::event::{Event, Mail};
 use crate::driver::failure::course::{Course, Judge, Suspect};
 use crate::driver::failure::trouble::{BatchError, Trouble};
 use crate::driver::laws::inspector::{Broken, Inspector, inspect};
 use crate::driver::laws::samples::Keep;
 use crate::driver::run::batch::Batch;
+use crate::driver::run::commit::{Committed, Committer, RanRound, Unrecorded};
 use crate::driver::run::environment::{JobEnvironment, RoundBinding};
 use crate::driver::run::missed::missed;
 use crate::driver::run::parts::NamedParts;
 use crate::driver::versions::shared::Versions;
-use crate::sink::lane::{LostSink, Receipt, SinkLanes};
+use crate::sink::lane::SinkLanes;
 use crate::topology::plan::Plan;
 
 /// How long a round runs before the log says so.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(60);
-
-/// A committed batch.
-#[derive(Debug)]
-pub struct Committed {
-    /// What went through the operators.
-    pub report: RoundReport,
-    /// From the binding to the commit.
-    pub processing: Duration,
-    /// What the sinks that fire at it gave for it.
-    pub receipts: Vec<Receipt>,
-}
 
 /// How batches are run.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +45,7 @@ pub struct Executor {
     environment: Arc<JobEnvironment>,
     inspector: Option<Inspector>,
     judge: Judge,
-    lanes: Arc<SinkLanes>,
+    committer: Committer,
     versions: Versions,
     mail: Mail,
     round: Round,
@@ -93,6 +81,7 @@ impl Executor {
         let inspector = (keep == Keep::First).then(|| Inspector::new(Arc::clone(&plan)));
         let job_seed = xxhash_rust::xxh3::xxh3_64(plan.name.as_bytes());
         let judge = Judge::new(Arc::clone(&plan), versions.clone());
+        let committer = Committer::new(Arc::clone(&plan), lanes, Box::new(Unrecorded));
         let (round, zero, last) = (0, None, None);
         Ok(Self {
             plan,
@@ -100,7 +89,7 @@ impl Executor {
             environment,
             inspector,
             judge,
-            lanes,
+            committer,
             versions,
             mail,
             round,
@@ -132,7 +121,12 @@ impl Executor {
         let parts = Arc::new(NamedParts::new(&self.plan, batch));
         let mut course = Course::new(batch.time, self.versions.bind(batch.time));
         loop {
-            let trouble = match self.attempt(batch, &parts, &course) {
+            let attempt = self.attempt(batch, &parts, &course);
+            let committed = attempt.and_then(|ran| {
+                let receipts = self.committer.commit(&mut self.engine, &ran)?;
+                Ok((ran.report, receipts))
+            });
+            let trouble = match committed {
                 Ok((report, receipts)) => {
                     let fired =
                         |stream: usize| fires(self.plan.streams[stream].slide, zero, batch.time);
@@ -182,13 +176,18 @@ impl Executor {
             .collect()
     }
 
-    /// One attempt: a round of the dataflow and the sinks' vote.
+    /// Makes a committed batch visible, and known. Whether it is going to be published.
+    pub fn publish(&self, batch: &Batch, committed: Committed) -> bool {
+        self.committer.publish(batch, committed, &self.mail)
+    }
+
+    /// One attempt: a round of the dataflow. One that fails is aborted.
     fn attempt(
         &mut self,
         batch: &Batch,
         parts: &Arc<NamedParts>,
         course: &Course,
-    ) -> Result<(RoundReport, Vec<Receipt>), Trouble> {
+    ) -> Result<RanRound, Trouble> {
         self.round += 1;
         let plan = RoundPlan {
             round: self.round,
@@ -200,34 +199,20 @@ impl Executor {
             programs: course.standing.deployment.digests(),
             skip: course.skips.clone(),
         };
-        let sinks = self.plan.sinks.iter().enumerate();
-        let firing = sinks.filter(|(_, sink)| plan.fires(self.plan.slide(sink.from)));
-        let firing: Vec<usize> = firing.map(|(index, _)| index).collect();
         self.environment.bind(RoundBinding {
             parts: Arc::clone(parts),
             standing: course.standing.clone(),
         });
         let placement = Placement::in_turn(&plan, self.engine.workers());
-        self.engine.begin(plan, placement);
+        self.engine.begin(plan.clone(), placement);
         let decided = self.decided();
         debug!(batch = %batch.time, attempt = course.attempt, round = self.round, "round decided");
-        let vote = match self.judge.trouble(decided.failures) {
-            Some(trouble) => Err(trouble),
-            None => self.prepare(batch.time, &firing),
-        };
-        let verdict = if vote.is_ok() {
-            Verdict::Commit
-        } else {
-            Verdict::Abort
-        };
-        self.engine.verdict(self.round, verdict);
-        match vote {
-            Ok(receipts) => Ok((decided.report, receipts)),
-            Err(trouble) => {
-                self.lanes.discard(batch.time, self.round);
-                Err(trouble)
-            }
+        if let Some(trouble) = self.judge.trouble(decided.failures) {
+            self.committer.abort(&mut self.engine, &plan);
+            return Err(trouble);
         }
+        let report = decided.report;
+        Ok(RanRound { plan, report })
     }
 
     /// Waits for the open round. Calls of guests are bounded, so it comes.
@@ -241,11 +226,5 @@ impl Executor {
                 ),
             }
         }
-    }
-
-    /// The sinks' part of the vote.
-    fn prepare(&self, batch: BatchTime, firing: &[usize]) -> Result<Vec<Receipt>, Trouble> {
-        let receipts = self.lanes.prepare(batch, self.round, firing);
-        receipts.map_err(|LostSink { sink, error }| Trouble::Sink { sink, error })
     }
 }

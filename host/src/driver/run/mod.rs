@@ -8,6 +8,7 @@
 
 pub mod batch;
 pub mod cadence;
+pub mod commit;
 pub mod cutter;
 pub mod environment;
 pub mod executor;

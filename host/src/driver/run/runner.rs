@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 
 use tracing::{error, info};
 
-use super::batch::{Batch, CommittedBatch};
-use super::executor::{Committed, Executor};
+use super::batch::Batch;
+use super::executor::Executor;
 use crate::batch::BatchTime;
 use crate::driver::error::JobError;
 use crate::driver::event::{Event, Mail};
@@ -128,20 +128,7 @@ impl Running {
 
     /// Runs a batch; whether it is going to be published.
     fn batch(&mut self, batch: &Batch) -> Result<bool, JobError> {
-        let scheduling_delay = batch.cut_at.elapsed();
-        let Committed {
-            report,
-            processing,
-            receipts,
-        } = self.executor.run(batch)?;
-        let heard = self.lanes.publish(batch.time, receipts);
-        self.mail.tell(Event::Committed(Box::new(CommittedBatch {
-            batch: batch.time,
-            report,
-            scheduling_delay,
-            processing,
-            has_input: batch.has_input(),
-        })));
-        Ok(heard)
+        let committed = self.executor.run(batch)?;
+        Ok(self.executor.publish(batch, committed))
     }
 }
