@@ -1,6 +1,5 @@
 //! What a call tells beside its output: counters, and the records it rejected.
 
-use super::rejects::NO_REASON;
 use crate::batch::Chunk;
 use crate::batch::function::Report;
 use crate::batch::text::{excerpt, record_excerpt};
@@ -9,6 +8,7 @@ use crate::dataflow::round::failure::{Failure, Rejected};
 use crate::dataflow::round::skips::LeftOut;
 
 use super::caller::{Caller, ProgramPart, Run};
+use super::rejects::NO_REASON;
 
 impl Caller {
     /// Tallies what a call told beside its output.

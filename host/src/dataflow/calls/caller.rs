@@ -7,11 +7,6 @@ use crate::batch::function::{
     Context, Function, Groups, Kind, Outcome, Program, Request, Role, Segment, Trap,
 };
 use crate::batch::{Chunk, FunctionName, RecordType};
-use crate::topology::plan::{OnError, Op, Plan};
-
-use super::left_out::{Asked, nothing};
-use super::rejects::Rejects;
-use super::seed::seed;
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::call_site::{CallSite, Half};
@@ -20,6 +15,11 @@ use crate::dataflow::round::failed_call::{FailedCall, Grain};
 use crate::dataflow::round::failure::{Failure, FailureKind, Limit, Node, Trapped};
 use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::skips::LeftOut;
+use crate::topology::plan::{OnError, Op, Plan};
+
+use super::left_out::{Asked, nothing};
+use super::rejects::Rejects;
+use super::seed::seed;
 
 /// Whether a function is called where there are no records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

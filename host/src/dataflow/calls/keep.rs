@@ -3,7 +3,6 @@
 use crate::batch::Chunk;
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::function::Request;
-
 use crate::dataflow::machine::operator::Output;
 use crate::dataflow::round::failure::Failure;
 

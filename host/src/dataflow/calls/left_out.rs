@@ -8,7 +8,6 @@ use std::borrow::Cow;
 
 use crate::batch::function::{LinkCount, Outcome, RecordRef, Rejection, Report, Request};
 use crate::batch::{Chunk, RecordType};
-
 use crate::dataflow::round::skips::{Guilty, LeftOut};
 
 /// A request as the function gets it.

@@ -3,10 +3,9 @@
 
 use crate::batch::Chunk;
 use crate::batch::text::record_excerpt;
-use crate::topology::plan::OnError;
-
 use crate::dataflow::machine::operator::Output;
 use crate::dataflow::round::failure::{Failure, FailureKind, Node, Rejected, Sample};
+use crate::topology::plan::OnError;
 
 /// What is said of rejected records when no reason was kept.
 pub(in crate::dataflow) const NO_REASON: &str = "no reason was kept";
@@ -46,7 +45,8 @@ impl Rejects {
         Ok(())
     }
 
-    /// Tells of a record that is counted; what it was and the reason are made only if the sample is kept.
+    /// Tells of a record that is counted; what it was and the reason are made only if the sample is
+    /// kept.
     ///
     /// # Errors
     ///

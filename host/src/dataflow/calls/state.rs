@@ -2,7 +2,6 @@
 
 use crate::batch::function::{Changes, Migrated, Outcome, Records, Request, TimeOut, Trap, Update};
 use crate::batch::{Chunk, Column, ColumnType};
-
 use crate::dataflow::machine::operator::Output;
 use crate::dataflow::round::failure::{Failure, FailureKind, Trapped};
 

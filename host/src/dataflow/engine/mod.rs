@@ -15,8 +15,6 @@ use timely::{CommunicationConfig, Config, WorkerConfig};
 
 use crate::batch::flow::Flow;
 use crate::batch::{BatchTime, Round};
-use crate::topology::plan::Plan;
-
 use crate::dataflow::machine::local::ProcessShared;
 use crate::dataflow::round::control::{Begin, Verdict};
 use crate::dataflow::round::environment::Environment;
@@ -25,6 +23,8 @@ use crate::dataflow::round::partitions::{History, Partitions};
 use crate::dataflow::round::placement::Placement;
 use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::report::Decided;
+use crate::topology::plan::Plan;
+
 use worker::{EngineCommand, EngineLink, Setup};
 
 /// The exit code of a process one of whose workers panicked.

@@ -15,7 +15,6 @@ use timely::dataflow::{InputHandle, Scope, Stream};
 use timely::worker::Worker;
 
 use crate::batch::Round;
-
 use crate::dataflow::graph;
 use crate::dataflow::machine::drive::{ControlStream, Site};
 use crate::dataflow::machine::local::{Local, ProcessShared, WorkerNumber};
@@ -24,29 +23,29 @@ use crate::dataflow::round::report::{Decided, RoundReport, WorkerReport};
 
 /// What the engine tells worker 0.
 #[derive(Debug)]
-pub(in crate::dataflow) enum EngineCommand {
+pub(super) enum EngineCommand {
     Begin(Begin),
     Verdict(Verdict),
     Stop,
 }
 
 /// What every worker is given.
-pub(in crate::dataflow) struct Setup {
-    pub(in crate::dataflow) process: Arc<ProcessShared>,
+pub(super) struct Setup {
+    pub(super) process: Arc<ProcessShared>,
     /// Taken by worker 0.
-    pub(in crate::dataflow) engine: Mutex<Option<EngineLink>>,
+    pub(super) engine: Mutex<Option<EngineLink>>,
 }
 
 /// Worker 0's connection to the engine.
-pub(in crate::dataflow) struct EngineLink {
-    pub(in crate::dataflow) commands: Receiver<EngineCommand>,
-    pub(in crate::dataflow) decided: Sender<Decided>,
+pub(super) struct EngineLink {
+    pub(super) commands: Receiver<EngineCommand>,
+    pub(super) decided: Sender<Decided>,
 }
 
 type ControlInput = InputHandle<Round, CapacityContainerBuilder<Vec<(u64, Control)>>>;
 
 /// Builds the dataflow and runs it to its end.
-pub(in crate::dataflow) fn run(worker: &mut Worker, setup: &Setup) {
+pub(super) fn run(worker: &mut Worker, setup: &Setup) {
     let link = match worker.index() {
         0 => setup
             .engine

@@ -20,14 +20,14 @@ use timely::progress::operate::FrontierInterest;
 use timely::scheduling::Activator;
 
 use crate::batch::Round;
+use crate::dataflow::round::control::Control;
+use crate::dataflow::round::failure::Node;
 
 use super::container::{ByTarget, Parcels};
 use super::life::{Machine, Turn};
 use super::local::Local;
 use super::operator::Operator;
 use super::parcel::Parcel;
-use crate::dataflow::round::control::Control;
-use crate::dataflow::round::failure::Node;
 
 /// The control stream of a worker.
 pub(in crate::dataflow) type ControlStream<'scope> = Stream<'scope, Round, Vec<Control>>;

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::batch::Round;
+use crate::dataflow::round::control::{Begin, Verdict};
+use crate::dataflow::round::failure::{Failure, Node};
 
 use super::local::Local;
 use super::operator::{Attempt, More, Operator, Output};
 use super::parcel::Parcel;
-use crate::dataflow::round::control::{Begin, Verdict};
-use crate::dataflow::round::failure::{Failure, Node};
 
 /// An operator and where it is in its life.
 pub(in crate::dataflow) struct Machine<C> {

@@ -10,15 +10,15 @@ use timely::scheduling::Activator;
 use crate::batch::Round;
 use crate::batch::flow::Flow;
 use crate::dataflow::round::bounds::Bounds;
-use crate::topology::plan::Plan;
-
-use super::operator::Attempt;
 use crate::dataflow::round::control::Begin;
 use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::failure::Failure;
 use crate::dataflow::round::observer::{CallObserver, RoundWatch};
 use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::report::{RoundReport, Tally, WorkerReport};
+use crate::topology::plan::Plan;
+
+use super::operator::Attempt;
 
 /// What the workers of this process share.
 pub(in crate::dataflow) struct ProcessShared {

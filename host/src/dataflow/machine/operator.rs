@@ -6,10 +6,6 @@
 use std::sync::Arc;
 
 use crate::batch::RecordType;
-use crate::topology::plan::Upstream;
-use crate::topology::types::Types;
-
-use super::parcel::Parcel;
 use crate::dataflow::round::bounds::Bounds;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failed_call::FailedCall;
@@ -19,6 +15,10 @@ use crate::dataflow::round::partitions::Partitions;
 use crate::dataflow::round::placement::Placement;
 use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::report::Tally;
+use crate::topology::plan::Upstream;
+use crate::topology::types::Types;
+
+use super::parcel::Parcel;
 
 /// One half or the whole of a stream's operator, of a source or of a sink, on one worker.
 ///

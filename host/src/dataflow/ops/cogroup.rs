@@ -8,11 +8,11 @@ use crate::batch::group::{Grouper, Numbers};
 use crate::batch::lists::Lists;
 use crate::batch::members::Members;
 use crate::batch::{Chunk, Column};
-
-use super::gather::Make;
 use crate::dataflow::machine::operator::Output;
 use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::failure::{Failure, FailureKind};
+
+use super::gather::Make;
 
 /// The half after the exchange.
 pub(in crate::dataflow) struct Cogroup;

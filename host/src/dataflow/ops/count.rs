@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::batch::{Chunk, Column};
-
-use super::targets::Targets;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
+
+use super::targets::Targets;
 
 /// The half before the exchange: a count per partition.
 pub(in crate::dataflow) struct Count {

@@ -11,16 +11,16 @@ use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::convert::convert;
 use crate::batch::group::{Grouper, Numbers};
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
-use crate::topology::plan::OnError;
-
-use super::gather::Make;
-use super::scatter::send_combined;
 use crate::dataflow::calls::rejects::Rejects;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, FailureKind, Node};
+use crate::topology::plan::OnError;
+
+use super::gather::Make;
+use super::scatter::send_combined;
 
 /// Records and how many there are of each.
 struct Tallied {

@@ -9,7 +9,6 @@ use crate::batch::chunk::ChunkBuilder;
 use crate::batch::function::Groups;
 use crate::batch::group::Numbers;
 use crate::batch::{Chunk, Column, Fixed, RecordType};
-
 use crate::dataflow::calls::{Caller, Run};
 use crate::dataflow::machine::operator::Output;
 use crate::dataflow::round::failure::Failure;

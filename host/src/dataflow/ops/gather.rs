@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use crate::batch::{Chunk, RecordType};
-
-use super::shelf::Shelf;
-use super::targets::Targets;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::{Parcel, parcels};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
+
+use super::shelf::Shelf;
+use super::targets::Targets;
 
 /// What a wide operator makes of what has come.
 pub(in crate::dataflow) trait Make {

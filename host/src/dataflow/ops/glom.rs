@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::batch::lists::Lists;
 use crate::batch::{Chunk, Column};
-
-use super::shelf::Pile;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
+
+use super::shelf::Pile;
 
 /// The operator of one `glom` on one worker.
 pub(in crate::dataflow) struct Glom {

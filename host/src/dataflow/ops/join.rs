@@ -9,13 +9,13 @@ use std::sync::Arc;
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::lists::Lists;
 use crate::batch::{Chunk, Column};
+use crate::dataflow::machine::operator::{Attempt, Output};
+use crate::dataflow::round::bounds::Bound;
+use crate::dataflow::round::failure::{Failure, FailureKind};
 use crate::topology::plan::Join as Kind;
 
 use super::cogroup::{JoinSide, JoinSides};
 use super::gather::Make;
-use crate::dataflow::machine::operator::{Attempt, Output};
-use crate::dataflow::round::bounds::Bound;
-use crate::dataflow::round::failure::{Failure, FailureKind};
 
 /// The half after the exchange.
 pub(in crate::dataflow) struct JoinPairs {

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use crate::batch::Chunk;
 use crate::batch::RecordType;
 use crate::batch::chunk::CHUNK_BYTES;
-use crate::topology::plan::Upstream;
-
-use super::shelf::Pile;
 use crate::dataflow::calls::{Caller, Run};
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::{Parcel, parcels};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::Failure;
+use crate::topology::plan::Upstream;
+
+use super::shelf::Pile;
 
 /// The operator of one `map_partitions` on one worker.
 pub(in crate::dataflow) struct MapPartitions {

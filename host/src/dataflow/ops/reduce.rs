@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::batch::Chunk;
-
-use super::folding::Folding;
-use super::gather::Make;
 use crate::dataflow::calls::Caller;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
+
+use super::folding::Folding;
+use super::gather::Make;
 
 /// The records of one partition on their way to one.
 struct Folded(Folding);

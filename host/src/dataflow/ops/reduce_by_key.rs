@@ -11,15 +11,15 @@ use std::sync::Arc;
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::group::Grouper;
 use crate::batch::{Chunk, ColumnType, RecordType};
-
-use super::folding::Folding;
-use super::gather::Make;
-use super::scatter::send_combined;
 use crate::dataflow::calls::Caller;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
+
+use super::folding::Folding;
+use super::gather::Make;
+use super::scatter::send_combined;
 
 /// The keys of one partition and their values so far.
 struct KeyedValues {

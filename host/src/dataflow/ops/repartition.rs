@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::{Chunk, RecordType};
-
-use super::shelf::Shelf;
-use super::targets::Targets;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::{Parcel, parcels};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
+
+use super::shelf::Shelf;
+use super::targets::Targets;
 
 /// Deals the records of the whole stream.
 pub(in crate::dataflow) struct Dealer {

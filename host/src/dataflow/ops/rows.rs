@@ -11,10 +11,9 @@ use crate::batch::canonical::canonical;
 use crate::batch::chunk::{CHUNK_BYTES, ChunkBuilder};
 use crate::batch::column::VarBuilder;
 use crate::batch::{Chunk, Column};
-use crate::topology::plan::{Sort, SortBy};
-
 use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::failure::FailureKind;
+use crate::topology::plan::{Sort, SortBy};
 
 /// With a limit, records held beyond twice the limit before they are cut to it.
 const SLACK: usize = 64 * 1024;

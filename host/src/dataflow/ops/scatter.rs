@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::batch::Chunk;
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::hash::split;
-
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::control::Verdict;

@@ -1,7 +1,6 @@
 //! Holds what came until it can be taken in order.
 
 use crate::batch::{Chunk, RecordType};
-
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::failure::FailureKind;

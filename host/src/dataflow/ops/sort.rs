@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::batch::Chunk;
-use crate::topology::plan::Sort as Settings;
-
-use super::gather::Make;
-use super::rows::SortedRows;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
+use crate::topology::plan::Sort as Settings;
+
+use super::gather::Make;
+use super::rows::SortedRows;
 
 /// The half before the exchange: sorts each partition.
 pub(in crate::dataflow) struct SortParts {

@@ -7,14 +7,13 @@ use crate::batch::Chunk;
 use crate::batch::position::PartName;
 use crate::batch::source::{Decoded, SourceError};
 use crate::batch::text::excerpt;
-use crate::topology::plan::{OnError, SourcePlan};
-
 use crate::dataflow::calls::rejects::{NO_REASON, Rejects};
 use crate::dataflow::machine::operator::{Attempt, More, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::failure::{Failure, FailureKind, Node, Rejected};
+use crate::topology::plan::{OnError, SourcePlan};
 
 /// The operator of `Plan::sources[source]` on one worker.
 pub(in crate::dataflow) struct SourceOperator {

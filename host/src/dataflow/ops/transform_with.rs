@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::{Chunk, RecordType};
-use crate::topology::plan::Upstream;
-
-use super::gather::Make;
-use super::shelf::Pile;
 use crate::dataflow::calls::{Caller, Run};
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::Failure;
+use crate::topology::plan::Upstream;
+
+use super::gather::Make;
+use super::shelf::Pile;
 
 /// The operator of one `transform_with`, on the worker to which everything comes.
 pub(in crate::dataflow) struct TransformWith {

@@ -6,12 +6,11 @@
 
 use std::sync::Arc;
 
-use crate::topology::plan::Upstream;
-
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
+use crate::topology::plan::Upstream;
 
 /// The operator of one `union` on one worker.
 pub(in crate::dataflow) struct Union {

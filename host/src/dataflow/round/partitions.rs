@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::RoundPlan;
 use crate::batch::{BatchTime, whole_millis};
 use crate::topology::plan::{Op, Plan, Upstream};
+
+use super::plan::RoundPlan;
 
 /// The number of partitions of every source and stream in one round.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

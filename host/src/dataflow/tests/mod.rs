@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::batch::{Chunk, Column};
+use crate::dataflow::round::control::Verdict;
+use crate::dataflow::round::report::Decided;
 
 use super::engine::{Engine, EngineOptions, Exchange};
 use super::testing::{Double, Job, TEXT, World, begin, chunk};
-use crate::dataflow::round::control::Verdict;
-use crate::dataflow::round::report::Decided;
 
 /// Longer than any test takes on a busy machine; nothing waits for it to pass.
 const PATIENCE: Duration = Duration::from_secs(60);
