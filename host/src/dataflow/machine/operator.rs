@@ -25,7 +25,7 @@ use super::parcel::Parcel;
 /// A round's life: `begin`, any number of `pull` and `chunk`, `finish` once nothing more can come,
 /// and later `verdict`. After an error neither `chunk` nor `finish` is called until the next
 /// `begin`, which therefore starts from nothing.
-pub trait Operator {
+pub(crate) trait Operator {
     /// A round starts. What an attempt left behind is forgotten. An operator with a window takes
     /// part whenever what it reads fires, and must ask whether its own stream does.
     fn begin(&mut self, attempt: &Arc<Attempt>);
@@ -63,7 +63,7 @@ pub trait Operator {
 
 /// Whether a source has more to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum More {
+pub(crate) enum More {
     /// Not in this round.
     Nothing,
     /// Another `pull` gives more.
@@ -72,7 +72,7 @@ pub enum More {
 
 /// One attempt of a batch as a worker sees it.
 #[derive(Debug)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// The driver's plan.
     pub plan: Arc<RoundPlan>,
     /// Which worker decodes which part.
@@ -90,7 +90,7 @@ pub struct Attempt {
 impl Attempt {
     /// Whether a source or stream gives anything at this batch.
     #[must_use]
-    pub fn fires(&self, upstream: Upstream) -> bool {
+    pub(crate) fn fires(&self, upstream: Upstream) -> bool {
         match upstream {
             Upstream::Source(_) => true,
             Upstream::Stream(stream) => self.fires[stream],
@@ -99,7 +99,7 @@ impl Attempt {
 
     /// The type of the records of a source or stream.
     #[must_use]
-    pub fn record_type(&self, upstream: Upstream) -> RecordType {
+    pub(crate) fn record_type(&self, upstream: Upstream) -> RecordType {
         match upstream {
             Upstream::Source(source) => self.types.sources[source],
             Upstream::Stream(stream) => self.types.streams[stream],
@@ -108,7 +108,7 @@ impl Attempt {
 }
 
 /// Where an operator's results go, and what it tells of its work.
-pub struct Output {
+pub(crate) struct Output {
     node: Node,
     bounds: Bounds,
     parcels: Vec<Parcel>,
@@ -119,7 +119,7 @@ pub struct Output {
 impl Output {
     /// The output of an operator that works for `node` and may hold so much.
     #[must_use]
-    pub fn new(node: Node, bounds: Bounds) -> Self {
+    pub(crate) fn new(node: Node, bounds: Bounds) -> Self {
         Self {
             node,
             bounds,
@@ -131,27 +131,27 @@ impl Output {
 
     /// How much the operator may hold.
     #[must_use]
-    pub const fn bounds(&self) -> &Bounds {
+    pub(crate) const fn bounds(&self) -> &Bounds {
         &self.bounds
     }
 
     /// Hands a parcel on.
-    pub fn send(&mut self, parcel: Parcel) {
+    pub(crate) fn send(&mut self, parcel: Parcel) {
         self.parcels.push(parcel);
     }
 
     /// What was done so far in this round.
-    pub fn tally(&mut self) -> &mut Tally {
+    pub(crate) fn tally(&mut self) -> &mut Tally {
         &mut self.tally
     }
 
     /// Takes what was sent.
-    pub fn take_parcels(&mut self) -> Vec<Parcel> {
+    pub(crate) fn take_parcels(&mut self) -> Vec<Parcel> {
         std::mem::take(&mut self.parcels)
     }
 
     /// Takes what was tallied.
-    pub fn take_tally(&mut self) -> Tally {
+    pub(crate) fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
     }
 
@@ -167,7 +167,7 @@ impl Output {
 
     /// A failure of the operator.
     #[must_use]
-    pub const fn failed(&self, partition: u32, kind: FailureKind) -> Failure {
+    pub(crate) const fn failed(&self, partition: u32, kind: FailureKind) -> Failure {
         Failure {
             node: self.node,
             partition,

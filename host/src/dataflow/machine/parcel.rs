@@ -9,7 +9,7 @@ use crate::batch::{Chunk, RecordType};
 /// edge parcels come in any order, `target` says where they belong, and the end of the round says
 /// that they are complete.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Parcel {
+pub(crate) struct Parcel {
     /// The partition of the sender's stream.
     pub partition: u32,
     /// The parcel's number within (partition, target).
@@ -25,7 +25,7 @@ pub struct Parcel {
 impl Parcel {
     /// The same place with other records.
     #[must_use]
-    pub fn with(&self, chunk: Chunk) -> Self {
+    pub(crate) fn with(&self, chunk: Chunk) -> Self {
         Self { chunk, ..*self }
     }
 }

@@ -12,7 +12,7 @@ const CALL_BYTES: usize = 1024 * 1024 * 1024;
 
 /// A limit and how much it allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bound {
+pub(crate) struct Bound {
     /// Which limit.
     pub limit: Limit,
     /// What it allows, in bytes.
@@ -21,11 +21,11 @@ pub struct Bound {
 
 impl Bound {
     /// That of one call or column.
-    pub const CALL: Self = Self::fixed(CALL_BYTES);
+    pub(crate) const CALL: Self = Self::fixed(CALL_BYTES);
 
     /// One that no setting moves.
     #[must_use]
-    pub const fn fixed(bytes: usize) -> Self {
+    pub(crate) const fn fixed(bytes: usize) -> Self {
         Self {
             limit: Limit::Fixed,
             bytes,
@@ -34,7 +34,7 @@ impl Bound {
 
     /// The smaller of this and that of one call: for what is held in order to be one column.
     #[must_use]
-    pub const fn of_call(self) -> Self {
+    pub(crate) const fn of_call(self) -> Self {
         if self.bytes < CALL_BYTES {
             self
         } else {
@@ -47,7 +47,7 @@ impl Bound {
     /// # Errors
     ///
     /// [`FailureKind::TooLarge`].
-    pub fn check(self, bytes: usize) -> Result<(), FailureKind> {
+    pub(crate) fn check(self, bytes: usize) -> Result<(), FailureKind> {
         if bytes > self.bytes {
             return Err(FailureKind::TooLarge {
                 bytes: bytes as u64,
@@ -61,7 +61,7 @@ impl Bound {
 
 /// The bounds of the operators of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// Of what a wide operator holds of one batch.
     pub operator: Bound,
     /// Of what a window keeps from batch to batch.
@@ -73,7 +73,7 @@ pub struct Bounds {
 impl Bounds {
     /// Those of a topology.
     #[must_use]
-    pub const fn new(limits: &OperatorLimits) -> Self {
+    pub(crate) const fn new(limits: &OperatorLimits) -> Self {
         const fn bound(limit: Limit, bytes: usize) -> Bound {
             Bound { limit, bytes }
         }

@@ -41,7 +41,7 @@ impl CallObserver for Unobserved {
 
 /// An observer and what it wants to hear of in one round.
 #[derive(Clone)]
-pub struct RoundWatch {
+pub(crate) struct RoundWatch {
     observer: Arc<dyn CallObserver>,
     folds: Vec<bool>,
 }
@@ -49,24 +49,24 @@ pub struct RoundWatch {
 impl RoundWatch {
     /// Asks it.
     #[must_use]
-    pub fn new(observer: Arc<dyn CallObserver>, plan: &RoundPlan) -> Self {
+    pub(crate) fn new(observer: Arc<dyn CallObserver>, plan: &RoundPlan) -> Self {
         let folds = observer.watched_folds(plan);
         Self { observer, folds }
     }
 
     /// Tells of a call that trapped.
-    pub fn trapped(&self, call: FailedCall) {
+    pub(crate) fn trapped(&self, call: FailedCall) {
         self.observer.trapped(call);
     }
 
     /// Whether folds of `Plan::streams[stream]` are to be told.
     #[must_use]
-    pub fn wants_folds(&self, stream: usize) -> bool {
+    pub(crate) fn wants_folds(&self, stream: usize) -> bool {
         self.folds.get(stream).copied().unwrap_or(false)
     }
 
     /// Tells of a fold.
-    pub fn folded(&self, stream: usize, context: &Context, values: &Chunk) {
+    pub(crate) fn folded(&self, stream: usize, context: &Context, values: &Chunk) {
         self.observer.folded(stream, context, values);
     }
 }

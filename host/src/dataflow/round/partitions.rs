@@ -16,7 +16,7 @@ use super::plan::RoundPlan;
 
 /// The number of partitions of every source and stream in one round.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Partitions {
+pub(crate) struct Partitions {
     sources: Vec<u32>,
     streams: Vec<u32>,
 }
@@ -28,7 +28,7 @@ impl Partitions {
     ///
     /// If a source has more parts than can be counted.
     #[must_use]
-    pub fn new(plan: &Plan, round: &RoundPlan, history: &History) -> Self {
+    pub(crate) fn new(plan: &Plan, round: &RoundPlan, history: &History) -> Self {
         let parts = plan.sources.iter().map(|source| {
             let parts = round.parts_of(&source.name).len();
             u32::try_from(parts).expect("a cut has few partitions")
@@ -62,7 +62,7 @@ impl Partitions {
 
     /// Those of one source or stream; 0 where it does not fire.
     #[must_use]
-    pub fn of(&self, upstream: Upstream) -> u32 {
+    pub(crate) fn of(&self, upstream: Upstream) -> u32 {
         match upstream {
             Upstream::Source(source) => self.sources[source],
             Upstream::Stream(stream) => self.streams[stream],
@@ -72,14 +72,14 @@ impl Partitions {
 
 /// How many partitions the committed batches had that windows still hold.
 #[derive(Clone, Debug, Default)]
-pub struct History {
+pub(crate) struct History {
     /// By `window` stream: what it read, in time order.
     windows: BTreeMap<usize, VecDeque<(BatchTime, u32)>>,
 }
 
 impl History {
     /// Takes a committed batch in, and lets go of what no window will hold again.
-    pub fn commit(&mut self, plan: &Plan, batch: BatchTime, partitions: &Partitions) {
+    pub(crate) fn commit(&mut self, plan: &Plan, batch: BatchTime, partitions: &Partitions) {
         for (index, stream) in plan.streams.iter().enumerate() {
             let Op::Window(window) = &stream.op else {
                 continue;

@@ -146,14 +146,14 @@ impl RoundReport {
 
 /// What one operator did in a round so far.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     nodes: Vec<(Node, NodeReport)>,
     guest: Duration,
 }
 
 impl Tally {
     /// The figures of `node`.
-    pub fn node(&mut self, node: Node) -> &mut NodeReport {
+    pub(crate) fn node(&mut self, node: Node) -> &mut NodeReport {
         let at = self.nodes.iter().position(|(other, _)| *other == node);
         let at = at.unwrap_or_else(|| {
             self.nodes.push((node, NodeReport::default()));
@@ -163,7 +163,7 @@ impl Tally {
     }
 
     /// Adds time spent in a guest.
-    pub fn guest(&mut self, node: Node, elapsed: Duration) {
+    pub(crate) fn guest(&mut self, node: Node, elapsed: Duration) {
         self.guest += elapsed;
         self.node(node).guest_ns += nanoseconds(elapsed);
     }
