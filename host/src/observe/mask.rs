@@ -12,8 +12,10 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 use serde_json::Value as Json;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -26,7 +28,15 @@ const NAMED_OUTSIDE: [&str; 2] = ["counters", "plugins"];
 
 /// The values, shared by all that shows anything. Clones know the same ones.
 #[derive(Clone, Default)]
-pub struct Masks(Arc<RwLock<Vec<Needle>>>);
+pub struct Masks(Arc<RwLock<Hidden>>);
+
+/// The values, and what finds them all in one go.
+#[derive(Default)]
+struct Hidden {
+    needles: Vec<Needle>,
+    /// Knows a needle by its index; none while there is none.
+    finder: Option<AhoCorasick>,
+}
 
 /// One way in which a value may be written.
 struct Needle {
@@ -42,30 +52,50 @@ struct Needle {
 impl Masks {
     /// From now on `shown` stands for `value`.
     pub fn hide(&self, value: &str, shown: &str) {
-        let mut needles = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut hidden = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for written in forms(value) {
-            if needles.iter().all(|needle| needle.written != written) {
-                needles.push(Needle {
+            if hidden
+                .needles
+                .iter()
+                .all(|needle| needle.written != written)
+            {
+                hidden.needles.push(Needle {
                     is_number: written.bytes().all(|byte| byte.is_ascii_digit()),
                     written,
                     shown: shown.to_owned(),
                 });
             }
         }
+        if hidden.needles.is_empty() {
+            return;
+        }
+        let written = hidden.needles.iter().map(|needle| &needle.written);
         // Of two that begin at one place the longer one is meant.
-        needles.sort_by_key(|needle| std::cmp::Reverse(needle.written.len()));
+        let finder = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(written);
+        hidden.finder = Some(finder.expect("an environment is far smaller than a finder may be"));
     }
 
     /// A text as it may be shown.
     #[must_use]
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let needles = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let hidden = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(finder) = &hidden.finder else {
+            return Cow::Borrowed(text);
+        };
         let mut masked = String::new();
-        let mut rest = 0;
-        while let Some((at, needle)) = first(&needles, text, rest) {
-            masked.push_str(&text[rest..at]);
+        let (mut rest, mut from) = (0, 0);
+        while let Some(found) = finder.find(Input::new(text).span(from..text.len())) {
+            let needle = &hidden.needles[found.pattern()];
+            if needle.is_number && !stands_alone(text, found.range()) {
+                // Its first character is a digit, one byte.
+                from = found.start() + 1;
+                continue;
+            }
+            masked.push_str(&text[rest..found.start()]);
             masked.push_str(&needle.shown);
-            rest = at + needle.written.len();
+            (rest, from) = (found.end(), found.end());
         }
         if rest == 0 {
             return Cow::Borrowed(text);
@@ -100,8 +130,8 @@ impl Masks {
     }
 
     fn is_empty(&self) -> bool {
-        let needles = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        needles.is_empty()
+        let hidden = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        hidden.finder.is_none()
     }
 }
 
@@ -129,25 +159,10 @@ fn forms(value: &str) -> Vec<String> {
     forms
 }
 
-/// The first place from `from` on at which any of them stands.
-fn first<'n>(needles: &'n [Needle], text: &str, from: usize) -> Option<(usize, &'n Needle)> {
-    let places = needles.iter().filter_map(|needle| {
-        let mut begin = from;
-        loop {
-            let at = begin + text[begin..].find(&needle.written)?;
-            if !needle.is_number || stands_alone(text, at, needle.written.len()) {
-                return Some((at, needle));
-            }
-            // A number: its first character is one byte.
-            begin = at + 1;
-        }
-    });
-    places.min_by_key(|(at, needle)| (*at, std::cmp::Reverse(needle.written.len())))
-}
-
-fn stands_alone(text: &str, at: usize, length: usize) -> bool {
-    let before = text[..at].chars().next_back();
-    let after = text[at + length..].chars().next();
+/// Whether what stands at `place` is a number of its own.
+fn stands_alone(text: &str, place: Range<usize>) -> bool {
+    let before = text[..place.start].chars().next_back();
+    let after = text[place.end..].chars().next();
     let is_part = |neighbour: Option<char>| neighbour.is_some_and(char::is_alphanumeric);
     !is_part(before) && !is_part(after)
 }

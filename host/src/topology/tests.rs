@@ -576,6 +576,9 @@ proptest! {
         let text = format!("{}{patch}{}", &WORDCOUNT[..start], &WORDCOUNT[end..]);
         if let Err(problems) = parsed(&text, &["counts"]) {
             prop_assert!(!problems.is_empty());
+            let lines = text.split('\n').count();
+            let mut places = problems.list().iter().filter_map(|problem| problem.place);
+            prop_assert!(places.all(|place| (1..=lines).contains(&place.line)), "{problems}");
         }
     }
 }
