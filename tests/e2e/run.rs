@@ -464,3 +464,21 @@ type = "print"
     let (code, said, _) = job.stop();
     assert_eq!(code, Some(0), "{said}");
 }
+
+#[test]
+fn the_beginning_of_a_line_that_a_stop_cuts_off_is_told_at_the_end() {
+    let folder = Folder::new();
+    folder.install("wordcount", "wordcount");
+    let (listener, source) = server();
+    let job = Job::start(&folder.topology(&word_count(&source)));
+    let mut peer = accept(&listener);
+    peer.write_all(b"whole\nhalf").unwrap();
+    assert_eq!(job.next_count(), "(whole,1)");
+    let (code, said, rest) = job.stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert_said(&said, &["the beginning of a record was dropped", "bytes=4"]);
+    assert!(
+        !rest.iter().any(|line| line.starts_with("(half")),
+        "{rest:?}"
+    );
+}

@@ -66,7 +66,7 @@ pub fn status(status: &Status) -> String {
                 bytes(source.buffered_bytes),
                 if source.dropped_bytes > 0 {
                     format!(
-                        ", {} dropped from broken connections",
+                        ", {} dropped of records without an end",
                         bytes(source.dropped_bytes)
                     )
                 } else {

@@ -196,6 +196,7 @@ impl Dispatcher {
         }
         // What it told before its end is heard first, so all of it shows.
         let status = self.status();
+        report::ended(&status);
         match self.lost {
             Some(lost) => Err(lost),
             None => result.map(|()| status),

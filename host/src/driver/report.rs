@@ -85,6 +85,19 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Says at the end of a job what was received and is in no batch.
+pub fn ended(status: &Status) {
+    for (source, figures) in &status.sources {
+        if figures.dropped_bytes > 0 {
+            warn!(
+                source,
+                bytes = figures.dropped_bytes,
+                "the beginning of a record was dropped, because its connection broke or the job stopped before its end came"
+            );
+        }
+    }
+}
+
 /// Shows a change of plugin versions in the status.
 pub fn version(status: &mut Status, event: &VersionEvent) {
     match event {
