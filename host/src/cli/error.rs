@@ -31,7 +31,7 @@ pub(super) struct CliError {
     /// Lines that stand as they are, below: such as a guest's backtrace.
     pub(super) details: Vec<String>,
     /// All that is wrong with a file, which stands for itself, in place of the message.
-    pub(super) problems: Option<Problems>,
+    pub(super) problems: Option<Box<Problems>>,
 }
 
 impl CliError {
@@ -82,7 +82,7 @@ impl CliError {
     #[must_use]
     pub(super) fn problems(problems: &Problems) -> Self {
         let mut this = Self::new(Fault::Usage, problems.to_string());
-        this.problems = Some(problems.clone());
+        this.problems = Some(Box::new(problems.clone()));
         this
     }
 

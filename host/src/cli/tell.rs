@@ -207,9 +207,8 @@ impl Teller {
     }
 
     fn line(&self, mut object: Map<String, Value>) {
-        let is_empty = |value: &Value| {
-            value.is_null() || value.as_array().is_some_and(|values| values.is_empty())
-        };
+        let is_empty =
+            |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
         object.retain(|_, value| !is_empty(value));
         let mut object = Value::Object(object);
         self.masks.json(&mut object);
