@@ -131,7 +131,7 @@ fn a_file_that_grows_after_it_was_read_is_told_in_the_log_and_in_the_status() {
     wait_for("the file to be told", || {
         let status = output(dshost().arg("status").arg(&topology));
         stdout(&status)
-            .contains("1 files were written to after they were read")
+            .contains("1 file was written to after it was read")
             .then_some(())
     });
     let (code, said, rest) = job.stop();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use dshost::batch::source::Partition;
 use dshost::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
 use dshost::driver::run::commit::Committed;
-use dshost::source::memory;
+use dshost::source::partitions_of_connection;
 use dshost::topology::plan::Plan;
 use dshost::topology::value::Value;
 use dshost::topology::{self, Options};
@@ -186,7 +186,7 @@ impl Job {
         }
         let bytes = Bytes::from_owner(Shared(Arc::clone(text)));
         let source = &self.plan.sources[0];
-        let partitions: Vec<Arc<dyn Partition>> = memory::partitions_of_connection(source, bytes);
+        let partitions: Vec<Arc<dyn Partition>> = partitions_of_connection(source, bytes);
         self.rehearsal
             .run(vec![partitions])
             .unwrap_or_else(|error| panic!("{error}"))

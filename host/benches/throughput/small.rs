@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dshost::batch::function::{Context, Request};
+use dshost::batch::source::{Partition, Records};
 use dshost::batch::{BatchTime, Chunk, Column, ColumnType, RecordType};
 use dshost::driver::rehearsal::{Rehearsal, RehearsalOptions};
 use dshost::driver::{Job, JobOptions};
 use dshost::plugin::{ChainRequest, ComponentFile, Engine, EngineConfig, Link};
-use dshost::source::memory;
 use dshost::topology::plan::{Limits, Plan};
 use dshost::topology::{self, Options};
 
@@ -100,7 +100,8 @@ fn swap(plugins: &Path) {
     let input = || {
         let line = "to be or not to be that is the question";
         let chunk = Chunk::single(Column::text(vec![line; 1000]));
-        vec![vec![memory::partition_of_chunks(vec![chunk])]]
+        let partition: Arc<dyn Partition> = Arc::new(Records(vec![chunk]));
+        vec![vec![partition]]
     };
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for round in 0..SWAPS {

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dshost::batch::function::{Change, Changes};
-use dshost::batch::source::Partition;
+use dshost::batch::source::{Partition, Records};
 use dshost::batch::{BatchTime, Chunk, Column, ColumnType};
 use dshost::dataflow::{Shape, Table, Timing};
 use dshost::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
 use dshost::driver::run::commit::Committed;
-use dshost::source::memory;
 use dshost::topology::plan::Plan;
 use dshost::topology::value::Value;
 use dshost::topology::{self, Options};
@@ -203,7 +202,7 @@ impl Job {
                 let column = Column::text(words.iter().map(String::as_str));
                 Chunk::single(column)
             });
-            memory::partition_of_chunks(chunks.collect())
+            Arc::new(Records(chunks.collect()))
         };
         let length = words.len().div_ceil(PARTITIONS);
         let partitions = words.chunks(length).map(partition).collect();

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dshost::batch::source::Partition;
+use dshost::batch::source::{Partition, Records};
 use dshost::batch::{Chunk, Column};
 use dshost::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
-use dshost::source::memory;
 use dshost::topology::value::Value;
 use dshost::topology::{self, Options};
 use rand::rngs::SmallRng;
@@ -103,7 +102,7 @@ fn job(topology: &str) -> Rehearsal {
 fn partition(keys: &[u32]) -> Arc<dyn Partition> {
     let words: Vec<String> = keys.iter().map(|key| word(*key)).collect();
     let words = Column::text(words.iter().map(String::as_str));
-    memory::partition_of_chunks(vec![Chunk::single(words)])
+    Arc::new(Records(vec![Chunk::single(words)]))
 }
 
 fn word(key: u32) -> String {

@@ -10,7 +10,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The name of a lane, unique within its source and stable over restarts: the path and inode of a
-/// file, the number of a connection, `topic/partition`.
+/// file, the number of a connection, `topic/partition`. Text that may be shown; nothing is read out
+/// of it but by the source that gave it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LaneName(pub String);
@@ -51,8 +52,8 @@ pub struct PartName {
     pub from: Position,
     /// The first position behind it.
     pub upto: Position,
-    /// What else must be known to read it the same way again, such as the header of a CSV file:
-    /// opaque bytes, the source's own, bounded by its `max_record`.
+    /// What else must be known to read it the same way again, such as which file it was, and where
+    /// in it the header of a table lies: opaque bytes, the source's own, some hundred at most.
     pub facts: Vec<u8>,
 }
 

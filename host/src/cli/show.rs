@@ -60,7 +60,7 @@ pub fn status(status: &Status) -> String {
         line(
             &mut out,
             format_args!(
-                "source {name}: {}; {} received, {} buffered{}",
+                "source {name}: {}; {} received, {} buffered{}{}",
                 source.state,
                 bytes(source.received_bytes),
                 bytes(source.buffered_bytes),
@@ -71,6 +71,10 @@ pub fn status(status: &Status) -> String {
                     )
                 } else {
                     String::new()
+                },
+                match &source.trouble {
+                    Some(trouble) => format!("; {trouble}, trying again"),
+                    None => String::new(),
                 },
             ),
         );

@@ -136,7 +136,7 @@ impl Dispatcher {
 
     fn status(&self) -> Status {
         let mut status = self.board.read();
-        status.sources = self.cutter.status();
+        status.sources = self.cutter.health();
         status.queued = self.queued;
         status
     }

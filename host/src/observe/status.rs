@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::BatchTime;
-use crate::batch::source::SourceStatus;
+use crate::batch::source::SourceHealth;
 
 /// Batches over which rates and delays are averaged.
 const RECENT_BATCHES: usize = 20;
@@ -47,7 +47,7 @@ pub struct Status {
     /// Means over the last few batches.
     pub recent: RecentStatus,
     /// Each source, in file order.
-    pub sources: Vec<(String, SourceStatus)>,
+    pub sources: Vec<(String, SourceHealth)>,
     /// Sources, then streams, in the order of the plan.
     pub operators: Vec<OperatorStatus>,
     /// The plugins in use, by name.

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::OpenContext;
 use super::bytes::intake::{Inlet, Intake, Received, Receiver};
 use super::pace::Pace;
+use super::{OpenContext, no_thread};
+use crate::batch::position::LaneName;
 use crate::batch::source::SourceError;
 use crate::topology::plan::{GenerateUnit, SourcePlan};
 
@@ -18,6 +20,9 @@ const TICK: Duration = Duration::from_millis(5);
 
 /// The most units made at once.
 const HELPING: u64 = 1024;
+
+/// The name of its only lane.
+const LANE: &str = "generated";
 
 /// Words of a line.
 const LINE_WORDS: usize = 10;
@@ -40,13 +45,11 @@ pub struct Made {
 /// There can be no thread, or `once` is asked for without a count.
 pub fn open(plan: &SourcePlan, made: Made, context: &OpenContext) -> Result<Received, SourceError> {
     if context.once && made.count.is_none() {
-        return Err(SourceError {
-            message: format!(
-                "source `{}` generates without end, so `--once` would never end",
-                plan.name
-            ),
-            hint: Some("give it a `count`".into()),
-        });
+        return Err(SourceError::lasting(format!(
+            "source `{}` generates without end, so `--once` would never end",
+            plan.name
+        ))
+        .hint("give it a `count`"));
     }
     let intake = Intake::new(plan);
     intake.set_state("generating");
@@ -58,25 +61,38 @@ pub fn open(plan: &SourcePlan, made: Made, context: &OpenContext) -> Result<Rece
         pace: plan.rate.map(Pace::new),
         stopped: Arc::clone(&stopped),
     };
-    let inlet = intake.open();
+    let inlet = intake.open(LANE);
     let runtime = context.runtime.clone();
     thread::Builder::new()
         .name(format!("source {}", plan.name))
         .spawn(move || maker.run(inlet, &runtime))
-        .map_err(|error| SourceError {
-            message: format!("source `{}` cannot start its thread: {error}", plan.name),
-            hint: None,
-        })?;
-    let received = Received::new(plan, intake, Box::new(Making(stopped)));
+        .map_err(|error| no_thread(plan, &error))?;
+    let received = Received::new(plan, intake, Box::new(Making { made, stopped }));
     Ok(received.without_pace())
 }
 
-/// The thread that makes text.
-struct Making(Arc<AtomicBool>);
+/// The thread that makes text, and what it makes.
+struct Making {
+    made: Made,
+    stopped: Arc<AtomicBool>,
+}
 
 impl Receiver for Making {
     fn stop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    fn again(&self, _: &LaneName) -> Option<Box<dyn Iterator<Item = Bytes>>> {
+        let Made { unit, count, seed } = self.made;
+        let mut words = Words::new(seed);
+        let mut left = count.unwrap_or(u64::MAX);
+        Some(Box::new(std::iter::from_fn(move || {
+            let next = left.min(HELPING);
+            left -= next;
+            let mut text = String::new();
+            words.units(unit, next, &mut text);
+            (next > 0).then(|| text.into())
+        })))
     }
 }
 
@@ -94,13 +110,7 @@ impl Maker {
         while self.left != Some(0) && !self.stopped.load(Ordering::Relaxed) {
             let due = self.due();
             text.clear();
-            for _ in 0..due {
-                match self.unit {
-                    GenerateUnit::Lines => self.words.line(&mut text),
-                    GenerateUnit::Words => self.words.word(&mut text),
-                }
-                text.push('\n');
-            }
+            self.words.units(self.unit, due, &mut text);
             self.left = self.left.map(|left| left - due);
             if inlet.push(runtime, text.as_bytes()).is_err() {
                 return;
@@ -147,6 +157,17 @@ impl Words {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+
+    /// Adds so many units, a line each.
+    fn units(&mut self, unit: GenerateUnit, count: u64, text: &mut String) {
+        for _ in 0..count {
+            match unit {
+                GenerateUnit::Lines => self.line(text),
+                GenerateUnit::Words => self.word(text),
+            }
+            text.push('\n');
+        }
     }
 
     fn word(&mut self, text: &mut String) {

@@ -12,14 +12,20 @@
 //!
 //! Start reading at [`open`].
 
-use crate::batch::source::{Source, SourceError};
+use std::sync::Arc;
+
+use ::bytes::Bytes;
+
+use self::bytes::lane::{Lane, Share};
+use self::format::{Decoder, Framing};
+use crate::batch::position::LaneName;
+use crate::batch::source::{Partition, Source, SourceError};
 use crate::topology::plan::{After, SocketMode, SourcePlan, Transport};
 
 mod bytes;
 mod files;
 mod format;
 mod generate;
-pub mod memory;
 mod notice;
 mod pace;
 mod socket;
@@ -53,6 +59,29 @@ pub(crate) fn note(plan: &SourcePlan) -> Option<String> {
         )),
         _ => None,
     }
+}
+
+/// A source whose thread the system does not give.
+fn no_thread(plan: &SourcePlan, error: &std::io::Error) -> SourceError {
+    let source = &plan.name;
+    SourceError::lasting(format!(
+        "source `{source}` cannot start its thread: {error}"
+    ))
+}
+
+/// The partitions that all bytes of a connection would give in one batch: for measurements.
+#[must_use]
+pub fn partitions_of_connection(plan: &SourcePlan, bytes: Bytes) -> Vec<Arc<dyn Partition>> {
+    let lane = LaneName("connection".to_owned());
+    let mut lane = Lane::new(lane, &Arc::new(Decoder::new(Framing::of(plan))));
+    lane.receive(bytes);
+    lane.close();
+    let all = Share {
+        bytes: u64::MAX,
+        records: None,
+    };
+    let taken = lane.take(all, plan.partitions);
+    taken.parts.into_iter().map(|part| part.data).collect()
 }
 
 /// Opens the source of a plan, which receives from now on.

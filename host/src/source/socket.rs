@@ -67,14 +67,16 @@ pub fn listen(
 ) -> Result<Received, SourceError> {
     let source = &plan.name;
     if context.once {
-        return Err(SourceError {
-            message: format!("source `{source}` listens, so `--once` would never end"),
-            hint: Some("use `mode = \"connect\"`, or run without `--once`".into()),
-        });
+        return Err(SourceError::lasting(format!(
+            "source `{source}` listens, so `--once` would never end"
+        ))
+        .hint("use `mode = \"connect\"`, or run without `--once`"));
     }
     let failed = |error: io::Error| SourceError {
-        message: format!("source `{source}` cannot listen on `{address}`: {error}"),
         hint: listen_hint(&error),
+        ..SourceError::lasting(format!(
+            "source `{source}` cannot listen on `{address}`: {error}"
+        ))
     };
     let listener = std::net::TcpListener::bind(address).map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
@@ -121,6 +123,11 @@ fn listening(address: &str, clients: usize) -> String {
     }
 }
 
+/// The name of the lane of the connection with this number, from 1.
+fn lane(connection: u64) -> String {
+    format!("connection {connection}")
+}
+
 /// A task that receives; its children end with it.
 struct Task(AbortHandle);
 
@@ -144,13 +151,16 @@ impl Caller {
         let (source, address) = (&self.source, &self.address);
         // What was said last: a line per change, not per attempt.
         let mut said = None;
+        let mut connections = 0;
         loop {
             let (end, trouble) = match TcpStream::connect(address).await {
                 Ok(stream) => {
                     info!(%source, %address, "connected");
                     said = None;
                     self.intake.set_state(format!("connected to {address}"));
-                    match receive(&stream, self.intake.open()).await {
+                    connections += 1;
+                    let inlet = self.intake.open(lane(connections));
+                    match receive(&stream, inlet).await {
                         End::Stopped => return,
                         End::Closed => (true, "the peer closed the connection".to_owned()),
                         End::Broken(error) => (true, error.to_string()),
@@ -188,13 +198,15 @@ fn refusal(error: &io::Error) -> String {
 async fn accept(listener: TcpListener, shown: String, intake: std::sync::Arc<Intake>) {
     let mut clients = JoinSet::new();
     let mut trouble = false;
+    let mut connections = 0;
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     trouble = false;
                     debug!(%peer, "client connected");
-                    let inlet = intake.open();
+                    connections += 1;
+                    let inlet = intake.open(lane(connections));
                     clients.spawn(async move {
                         let end = receive(&stream, inlet).await;
                         debug!(%peer, ?end, "client gone");

@@ -5,9 +5,9 @@ use std::thread;
 
 use tokio::runtime::Handle;
 
-use super::OpenContext;
 use super::bytes::buffer::Stopped;
 use super::bytes::intake::{Inlet, Intake, Received, Receiver};
+use super::{OpenContext, no_thread};
 use crate::batch::source::SourceError;
 use crate::topology::plan::SourcePlan;
 
@@ -31,15 +31,12 @@ fn read(
 ) -> Result<Received, SourceError> {
     let intake = Intake::new(plan);
     intake.set_state("reading standard input");
-    let inlet = intake.open();
+    let inlet = intake.open("standard input");
     let (runtime, source) = (context.runtime.clone(), plan.name.clone());
     thread::Builder::new()
         .name(format!("source {source}"))
         .spawn(move || pump(input, inlet, &runtime, &source))
-        .map_err(|error| SourceError {
-            message: format!("source `{}` cannot start its thread: {error}", plan.name),
-            hint: None,
-        })?;
+        .map_err(|error| no_thread(plan, &error))?;
     Ok(Received::new(plan, intake, Box::new(Reading)))
 }
 
@@ -67,10 +64,9 @@ fn pump(mut input: impl Read, mut inlet: Inlet, runtime: &Handle, source: &str) 
             },
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
-                return intake.fail(SourceError {
-                    message: format!("source `{source}` cannot read standard input: {error}"),
-                    hint: None,
-                });
+                return intake.fail(SourceError::lasting(format!(
+                    "source `{source}` cannot read standard input: {error}"
+                )));
             }
         }
     }
@@ -107,7 +103,7 @@ mod tests {
             cut.ended
         });
         assert_eq!(lines.len() as u64, LINES);
-        assert_eq!(source.status().buffered_bytes, 0);
+        assert_eq!(source.health().buffered_bytes, 0);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use super::OpenContext;
 use crate::batch::Column;
-use crate::batch::source::{Cut, Decoded, Partition, Source};
+use crate::batch::source::{Cut, Decoded, Part, Partition, Source};
 use crate::topology::plan::{Format, OnError, SourcePlan, Transport};
 
 /// A runtime for a test's receivers, and a context that names it.
@@ -41,6 +41,11 @@ pub fn plan(transport: Transport, format: Format) -> SourcePlan {
         partitions: 4,
         on_error: OnError::Skip,
     }
+}
+
+/// What parts hold.
+pub fn data(parts: &[Part]) -> Vec<Arc<dyn Partition>> {
+    parts.iter().map(|part| Arc::clone(&part.data)).collect()
 }
 
 /// All that a partition decodes to.
@@ -102,7 +107,7 @@ pub fn cut_until(
     let mut rejected = 0;
     eventually(|| {
         let cut = source.cut().unwrap();
-        let (found, wrong) = texts(&cut.partitions);
+        let (found, wrong) = texts(&data(&cut.parts));
         all.extend(found);
         rejected += wrong;
         enough(&all, &cut).then_some(())

@@ -42,10 +42,7 @@ impl Partition for Plain {
                 .first()
                 .is_some_and(|first| first == "broken")
             {
-                return Err(SourceError {
-                    message: "cannot read".to_owned(),
-                    hint: None,
-                });
+                return Err(SourceError::lasting("cannot read"));
             }
             Ok(Decoded {
                 chunk,

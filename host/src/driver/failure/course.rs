@@ -21,6 +21,9 @@ use crate::topology::plan::{Plan, Upstream};
 /// The pause after a sink failed at the first attempt; so much longer after each further one.
 const SINK_PAUSE: Duration = Duration::from_millis(200);
 
+/// The pause after a part could not be read for the moment.
+const SOURCE_PAUSE: Duration = Duration::from_secs(1);
+
 /// The longest pause, in those of the first attempt.
 const MAX_SINK_PAUSES: u32 = 16;
 
@@ -134,6 +137,11 @@ impl Judge {
             return Err(trouble);
         };
         match &failure.kind {
+            // It is waited for, however long it takes.
+            FailureKind::Source(error) if error.is_passing() => {
+                warn!(batch = %course.batch, "batch aborted, trying again: {trouble}");
+                Ok(SOURCE_PAUSE)
+            }
             // It would be gone again.
             FailureKind::Source(_) | FailureKind::Sink(_) => Err(trouble),
             // And be rejected again; but what proven versions reject, the new one may not.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::batch::sink::{Incarnation, JobId};
-use crate::batch::source::Partition;
+use crate::batch::source::{Part, Partition, Records};
 use crate::batch::{BatchTime, Chunk, whole_millis};
 use crate::driver::error::JobError;
 use crate::driver::event::Mail;
@@ -30,7 +30,6 @@ use crate::plugin::{ComponentFile, Engine};
 use crate::sink::lane::{LaneOptions, NamedSink, Receipt, SinkLanes};
 use crate::sink::observe::Observed;
 use crate::sink::{self, text_files};
-use crate::source::memory;
 use crate::topology::plan::{Plan, SinkPlan, Target};
 use crate::topology::value::Value;
 
@@ -175,7 +174,7 @@ impl Rehearsal {
             let given = input.get(&source.name).into_iter().flatten();
             let chunks = given.map(|values| Chunk::single(values::column(record.value, values)));
             chunks
-                .map(|chunk| memory::partition_of_chunks(vec![chunk]))
+                .map(|chunk| -> Arc<dyn Partition> { Arc::new(Records(vec![chunk])) })
                 .collect()
         });
         let partitions = partitions.collect();
@@ -194,7 +193,8 @@ impl Rehearsal {
         self.batches += 1;
         let interval = whole_millis(self.plan.settings.batch);
         let time = BatchTime(self.batches.saturating_mul(interval));
-        let batch = Batch::new(time, input);
+        let parts = input.into_iter().map(Part::numbered).collect();
+        let batch = Batch::new(time, parts);
         let committed = self.executor.run(&batch)?;
         let mut performance = Performance::default();
         for receipt in &committed.receipts {

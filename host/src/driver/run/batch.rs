@@ -1,18 +1,17 @@
 //! A batch before it is run, and after it is committed.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::batch::BatchTime;
-use crate::batch::source::Partition;
+use crate::batch::source::Part;
 use crate::dataflow::RoundReport;
 
 /// All input of one interval.
 pub struct Batch {
     /// The end of the interval.
     pub time: BatchTime,
-    /// The partitions of each source, in the order of the plan.
-    pub input: Vec<Vec<Arc<dyn Partition>>>,
+    /// The parts of each source, in the order of the plan.
+    pub input: Vec<Vec<Part>>,
     /// Bytes received for it.
     pub bytes: u64,
     /// When it was cut.
@@ -22,7 +21,7 @@ pub struct Batch {
 impl Batch {
     /// One that is cut now, of `input` for which no bytes are counted.
     #[must_use]
-    pub fn new(time: BatchTime, input: Vec<Vec<Arc<dyn Partition>>>) -> Self {
+    pub fn new(time: BatchTime, input: Vec<Vec<Part>>) -> Self {
         Self {
             time,
             input,
@@ -34,7 +33,7 @@ impl Batch {
     /// Whether any source gave something.
     #[must_use]
     pub fn has_input(&self) -> bool {
-        self.input.iter().any(|partitions| !partitions.is_empty())
+        self.input.iter().any(|parts| !parts.is_empty())
     }
 }
 

@@ -7,10 +7,13 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use tracing::{info, warn};
+
 use super::batch::Batch;
 use super::cadence::{Cadence, Now};
 use crate::batch::BatchTime;
-use crate::batch::source::{Source, SourceError, SourceStatus};
+use crate::batch::position::{LaneName, Position};
+use crate::batch::source::{Cut, Source, SourceError, SourceHealth};
 
 /// Sources with their names, in the order of the plan.
 pub type NamedSources = Vec<(String, Box<dyn Source>)>;
@@ -26,20 +29,43 @@ pub struct LostSource {
 
 /// The sources of a job, and when they are cut next.
 pub struct Cutter {
-    sources: NamedSources,
+    sources: Vec<CutSource>,
     cadence: Cadence,
     /// What was cut and is not published, oldest first.
-    unpublished: VecDeque<BatchTime>,
+    unpublished: VecDeque<Unpublished>,
+    /// What cannot be had by now will not be waited for.
+    stopped: bool,
+}
+
+/// A source, and how its last cut went.
+struct CutSource {
+    name: String,
+    source: Box<dyn Source>,
+    /// Why it could not be cut.
+    trouble: Option<String>,
+}
+
+/// What is acknowledged once a batch is published.
+struct Unpublished {
+    batch: BatchTime,
+    /// By source, what the batch holds of its lanes.
+    upto: Vec<Vec<(LaneName, Position)>>,
 }
 
 impl Cutter {
     /// Cuts `sources` when `cadence` says so.
     #[must_use]
     pub fn new(sources: NamedSources, cadence: Cadence) -> Self {
+        let sources = sources.into_iter().map(|(name, source)| CutSource {
+            name,
+            source,
+            trouble: None,
+        });
         Self {
-            sources,
+            sources: sources.collect(),
             cadence,
             unpublished: VecDeque::new(),
+            stopped: false,
         }
     }
 
@@ -62,17 +88,20 @@ impl Cutter {
     /// A source can never deliver again.
     pub fn cut(&mut self) -> Result<(Batch, bool), LostSource> {
         let mut batch = Batch::new(self.cadence.cut(Now::read()), Vec::new());
+        let mut upto = Vec::with_capacity(self.sources.len());
         let mut ended = true;
-        for (name, source) in &mut self.sources {
-            let cut = source.cut().map_err(|error| LostSource {
-                source: name.clone(),
-                error,
-            })?;
-            batch.input.push(cut.partitions);
+        for source in &mut self.sources {
+            let cut = source.cut(self.stopped)?;
+            upto.push(cut.positions());
+            batch.input.push(cut.parts);
             batch.bytes += cut.bytes;
             ended &= cut.ended;
         }
-        self.unpublished.push_back(batch.time);
+        let unpublished = Unpublished {
+            batch: batch.time,
+            upto,
+        };
+        self.unpublished.push_back(unpublished);
         Ok((batch, !ended))
     }
 
@@ -84,25 +113,63 @@ impl Cutter {
 
     /// Stops receiving; what is received already is still cut.
     pub fn stop(&mut self) {
-        self.sources
-            .iter_mut()
-            .for_each(|(_, source)| source.stop());
+        self.stopped = true;
+        for CutSource { source, .. } in &mut self.sources {
+            source.stop();
+        }
     }
 
     /// All batches up to `batch` are published. Firings between two cuts
     /// ([`super::missed`]) are published too, and mean nothing to the sources.
     pub fn acknowledge(&mut self, batch: BatchTime) {
-        while (self.unpublished.pop_front_if(|oldest| *oldest <= batch)).is_some() {
-            self.sources
-                .iter_mut()
-                .for_each(|(_, source)| source.committed());
+        while let Some(Unpublished { upto, .. }) =
+            (self.unpublished).pop_front_if(|oldest| oldest.batch <= batch)
+        {
+            for (CutSource { source, .. }, upto) in self.sources.iter_mut().zip(upto) {
+                source.acknowledge(&upto);
+            }
         }
     }
 
-    /// What the sources say of themselves.
+    /// How the sources are, by name.
     #[must_use]
-    pub fn status(&self) -> Vec<(String, SourceStatus)> {
-        let status = |(name, source): &(String, Box<dyn Source>)| (name.clone(), source.status());
-        self.sources.iter().map(status).collect()
+    pub fn health(&self) -> Vec<(String, SourceHealth)> {
+        let health = |source: &CutSource| {
+            let mut health = source.source.health();
+            health.trouble = health.trouble.or_else(|| source.trouble.clone());
+            (source.name.clone(), health)
+        };
+        self.sources.iter().map(health).collect()
+    }
+}
+
+impl CutSource {
+    /// What it has; nothing, if it cannot give it for the moment, which is told once. Then it has
+    /// ended if it was `stopped`: a drain does not wait for it.
+    fn cut(&mut self, stopped: bool) -> Result<Cut, LostSource> {
+        let source = &self.name;
+        match self.source.cut() {
+            Ok(cut) => {
+                if self.trouble.take().is_some() {
+                    info!(%source, "the source gives again");
+                }
+                Ok(cut)
+            }
+            Err(error) if error.is_passing() => {
+                let trouble = error.to_string();
+                if self.trouble.as_ref() != Some(&trouble) {
+                    warn!(%source, "no input for now, trying again at every batch: {trouble}");
+                    self.trouble = Some(trouble);
+                }
+                Ok(Cut {
+                    ended: stopped,
+                    ..Cut::default()
+                })
+            }
+            Err(error) => Err(LostSource {
+                source: source.clone(),
+                error,
+            }),
+        }
     }
 }

@@ -114,12 +114,11 @@ impl RoundBinding {
 impl Environment for JobEnvironment {
     fn open(&self, source: usize, part: &PartName) -> Result<Arc<dyn Partition>, SourceError> {
         let found = self.bound().parts.get(source, part);
-        found.ok_or_else(|| SourceError {
-            message: format!(
+        found.ok_or_else(|| {
+            SourceError::lasting(format!(
                 "there is no part of `{}` in the batch as the plan names it",
                 part.lane
-            ),
-            hint: None,
+            ))
         })
     }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::batch::position::{LaneName, PartName, Position};
-use crate::batch::source::Partition;
+use crate::batch::position::PartName;
+use crate::batch::source::{Part, Partition};
 use crate::driver::run::batch::Batch;
 use crate::topology::plan::Plan;
 
@@ -18,21 +18,18 @@ pub struct NamedParts {
 }
 
 impl NamedParts {
-    /// Names the parts of `batch`.
+    /// The parts of `batch`.
     #[must_use]
     pub fn new(plan: &Plan, batch: &Batch) -> Self {
         let mut parts = Self::default();
-        for (source, partitions) in plan.sources.iter().zip(&batch.input) {
-            let names = (0..partitions.len() as u64).map(|number| PartName {
-                lane: LaneName(format!("batch {}", batch.time)),
-                from: Position::number(number),
-                upto: Position::number(number + 1),
-                facts: Vec::new(),
-            });
-            let names: Vec<PartName> = names.collect();
-            let named = names.iter().cloned().zip(partitions.iter().cloned());
+        for (source, input) in plan.sources.iter().zip(&batch.input) {
+            let named = input
+                .iter()
+                .cloned()
+                .map(|Part { name, data }| (name, data));
             parts.by_name.push(named.collect());
-            parts.names.insert(source.name.clone(), names);
+            let names = input.iter().map(|part| part.name.clone());
+            parts.names.insert(source.name.clone(), names.collect());
         }
         parts
     }

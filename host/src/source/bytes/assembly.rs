@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::rope::{Part, Reason, Rope};
+use super::rope::{Reason, Rope, Strand};
 use super::stretch::Stretch;
 use crate::source::format::{Decoder, Scanner};
 
@@ -56,10 +56,10 @@ impl Assembly {
     }
 
     /// Adds what comes next. A dropped record comes between two records only.
-    pub fn push(&mut self, part: Part) {
+    pub fn push(&mut self, part: Strand) {
         match part {
-            Part::Bytes(bytes) => self.push_bytes(bytes),
-            dropped @ Part::Dropped { .. } => {
+            Strand::Bytes(bytes) => self.push_bytes(bytes),
+            dropped @ Strand::Dropped { .. } => {
                 self.stretch.push(dropped);
                 self.whole = self.stretch.rope().len();
             }
@@ -75,13 +75,13 @@ impl Assembly {
             drop(bytes.split_to(end));
             self.dropping = None;
             let bytes = before + end as u64;
-            self.push(Part::Dropped { bytes, reason });
+            self.push(Strand::Dropped { bytes, reason });
         }
         let base = self.stretch.rope().len();
         if let Some(end) = self.last_end(&bytes, base) {
             self.whole = base + end as u64;
         }
-        self.stretch.push(Part::Bytes(bytes));
+        self.stretch.push(Strand::Bytes(bytes));
         if self.unfinished() >= self.longest {
             self.drop_unfinished(Reason::Oversized);
         }
@@ -125,7 +125,7 @@ impl Assembly {
         });
         if let Some((bytes, reason)) = dropped {
             self.stretch.truncate(self.whole);
-            self.stretch.push(Part::Dropped { bytes, reason });
+            self.stretch.push(Strand::Dropped { bytes, reason });
         }
         self.whole = self.stretch.rope().len();
     }

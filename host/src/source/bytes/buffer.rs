@@ -19,7 +19,7 @@ pub const MIN_BLOCK_BYTES: usize = 4 * 1024;
 pub const MAX_BLOCK_BYTES: usize = 256 * 1024;
 
 /// What a piece of a rope costs beside its bytes, in bytes, so that many tiny ones are not free.
-const PART_COST: usize = 192;
+const STRAND_COST: usize = 192;
 
 /// Room in a source's buffer, free again when it is dropped.
 pub type Held = OwnedSemaphorePermit;
@@ -27,7 +27,7 @@ pub type Held = OwnedSemaphorePermit;
 /// The room that a rope takes.
 #[must_use]
 pub fn room_of(rope: &Rope) -> usize {
-    rope.kept() + PART_COST * rope.parts().len()
+    rope.kept() + STRAND_COST * rope.strands().len()
 }
 
 /// Splits at most `room` off what is held.
@@ -52,7 +52,7 @@ impl Buffer {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         // One block must fit, and tokio has an upper bound of its own.
-        let limit = limit.clamp(PART_COST + 1, Semaphore::MAX_PERMITS);
+        let limit = limit.clamp(STRAND_COST + 1, Semaphore::MAX_PERMITS);
         Self {
             room: Arc::new(Semaphore::new(limit)),
             limit,
@@ -67,7 +67,7 @@ impl Buffer {
     pub async fn block(&self, size: usize) -> Result<Block, Stopped> {
         let size = size.min(self.largest_block());
         // At most `MAX_BLOCK_BYTES` and a cost: `u32` holds it.
-        let room = (size + PART_COST) as u32;
+        let room = (size + STRAND_COST) as u32;
         let held = Arc::clone(&self.room).acquire_many_owned(room).await;
         Ok(Block {
             data: Vec::with_capacity(size),
@@ -84,7 +84,7 @@ impl Buffer {
     /// Whether beside `held` there may be no room for a block.
     #[must_use]
     pub fn is_filled_by(&self, held: usize) -> bool {
-        held + self.largest_block() + PART_COST > self.limit
+        held + self.largest_block() + STRAND_COST > self.limit
     }
 
     /// Bytes of room in use.

@@ -9,11 +9,14 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::buffer::{Buffer, MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, Stopped};
 use super::lane::{Lane, Share};
-use crate::batch::source::{Cut, EndNotice, Partition, Source, SourceError, SourceStatus};
+use super::replay;
+use crate::batch::position::{LaneName, PartName};
+use crate::batch::source::{Cut, EndNotice, Partition, Source, SourceError, SourceHealth};
 use crate::source::format::{Decoder, Framing};
 use crate::source::notice::Notice;
 use crate::source::pace::Pace;
@@ -54,9 +57,9 @@ impl Intake {
         })
     }
 
-    /// Opens a lane; after a stop one that has ended, so that no cut waits for it.
-    pub fn open(self: &Arc<Self>) -> Inlet {
-        let mut lane = Lane::new(&self.decoder);
+    /// Opens the lane of this name; after a stop one that has ended, so that no cut waits for it.
+    pub fn open(self: &Arc<Self>, name: impl Into<String>) -> Inlet {
+        let mut lane = Lane::new(LaneName(name.into()), &self.decoder);
         let mut lanes = locked(&self.lanes);
         // Under the lock: a stop that comes later finds the lane and ends it itself.
         if self.buffer.is_stopped() {
@@ -207,14 +210,21 @@ impl Drop for Inlet {
     }
 }
 
-/// What ends a source's receivers when it is dropped.
+/// What receives for a source, and is stopped when that is dropped.
 pub trait Receiver: Send {
     /// Receives nothing more.
     fn stop(&mut self);
+
+    /// The bytes of a lane again, from the first one on; none if they are not to be had.
+    fn again(&self, lane: &LaneName) -> Option<Box<dyn Iterator<Item = Bytes>>> {
+        let _ = lane;
+        None
+    }
 }
 
 /// A source whose bytes are received into an [`Intake`].
 pub struct Received {
+    name: String,
     intake: Arc<Intake>,
     receiver: Box<dyn Receiver>,
     max_bytes: u64,
@@ -230,6 +240,7 @@ impl Received {
     #[must_use]
     pub fn new(plan: &SourcePlan, intake: Arc<Intake>, receiver: Box<dyn Receiver>) -> Self {
         Self {
+            name: plan.name.clone(),
             intake,
             receiver,
             max_bytes: plan.max_bytes_per_batch as u64,
@@ -244,6 +255,14 @@ impl Received {
     pub fn without_pace(mut self) -> Self {
         self.pace = None;
         self
+    }
+
+    fn keeps_nothing(&self, lane: &LaneName) -> SourceError {
+        let source = &self.name;
+        SourceError::lasting(format!(
+            "source `{source}` cannot give what came through `{lane}` again"
+        ))
+        .hint("it keeps nothing: what it received and was not published is lost with the process")
     }
 
     /// The lanes with whole records, in the order in which their first bytes came.
@@ -278,7 +297,7 @@ impl Source for Received {
             };
             let taken = locked(lane).take(share, self.partitions);
             cut.bytes += taken.bytes;
-            cut.partitions.extend(taken.partitions);
+            cut.parts.extend(taken.parts);
             if let Some(records) = &mut records {
                 *records = records.saturating_sub(taken.records);
             }
@@ -287,7 +306,8 @@ impl Source for Received {
             pace.give_back(records);
         }
         self.given.retain(|partition| partition.strong_count() > 0);
-        self.given.extend(cut.partitions.iter().map(Arc::downgrade));
+        let given = cut.parts.iter().map(|part| Arc::downgrade(&part.data));
+        self.given.extend(given);
         if self.given.is_empty() {
             self.intake.make_room();
         }
@@ -297,6 +317,17 @@ impl Source for Received {
         lanes.retain(|lane| !locked(lane).is_exhausted());
         cut.ended = complete && lanes.is_empty();
         Ok(cut)
+    }
+
+    fn open(&mut self, part: &PartName) -> Result<Arc<dyn Partition>, SourceError> {
+        let lane = &part.lane;
+        let again = || {
+            self.receiver
+                .again(lane)
+                .ok_or_else(|| self.keeps_nothing(lane))
+        };
+        let piece = replay::open(&self.intake.decoder, part, again)?;
+        Ok(Arc::new(piece))
     }
 
     fn stop(&mut self) {
@@ -310,12 +341,13 @@ impl Source for Received {
         self.intake.notice.ask(notice);
     }
 
-    fn status(&self) -> SourceStatus {
-        SourceStatus {
+    fn health(&self) -> SourceHealth {
+        SourceHealth {
             received_bytes: self.intake.received.load(Ordering::Relaxed),
             buffered_bytes: self.intake.buffer.used() as u64,
             dropped_bytes: self.intake.dropped.load(Ordering::Relaxed),
             state: locked(&self.intake.state).clone(),
+            trouble: None,
         }
     }
 }
@@ -350,7 +382,7 @@ mod tests {
         let intake = Intake::new(&plan);
         let mut source = Received::new(&plan, Arc::clone(&intake), Box::new(Nothing));
         source.stop();
-        let _late = intake.open();
+        let _late = intake.open("late");
         assert!(source.cut().unwrap().ended);
     }
 }

@@ -7,9 +7,11 @@ use bytes::Bytes;
 
 use super::assembly::Assembly;
 use super::buffer::{self, Block, Held, Stopped};
+use super::facts::Facts;
 use super::piece::Piece;
-use super::rope::{Part, Reason, Rope};
-use crate::batch::source::Partition;
+use super::rope::{Reason, Rope, Strand};
+use crate::batch::position::{LaneName, PartName, Position};
+use crate::batch::source::Part;
 use crate::source::format::{Decoder, csv};
 
 #[cfg(test)]
@@ -29,7 +31,7 @@ pub struct Share {
 #[derive(Default)]
 pub struct Taken {
     /// In order.
-    pub partitions: Vec<Arc<dyn Partition>>,
+    pub parts: Vec<Part>,
     /// Bytes that came for them.
     pub bytes: u64,
     /// Records in them; counted only where they are bounded.
@@ -39,6 +41,9 @@ pub struct Taken {
 /// One connection, standard input, or what was generated.
 #[derive(Debug)]
 pub struct Lane {
+    name: LaneName,
+    /// What its parts are named by, beside their ranges.
+    facts: Facts,
     decoder: Arc<Decoder>,
     /// The block that is being filled; its bytes come behind those of `assembly`.
     block: Option<Block>,
@@ -58,8 +63,10 @@ pub struct Lane {
 impl Lane {
     /// Nothing received.
     #[must_use]
-    pub fn new(decoder: &Arc<Decoder>) -> Self {
+    pub fn new(name: LaneName, decoder: &Arc<Decoder>) -> Self {
         Self {
+            name,
+            facts: Facts::default(),
             decoder: Arc::clone(decoder),
             block: None,
             assembly: Assembly::new(decoder),
@@ -167,13 +174,13 @@ impl Lane {
             Some(all) => all.merge(held),
             none => *none = Some(held),
         }
-        self.assembly.push(Part::Bytes(bytes));
+        self.assembly.push(Strand::Bytes(bytes));
         self.release();
     }
 
     /// Takes bytes that hold no room.
     pub fn receive(&mut self, bytes: Bytes) {
-        self.assembly.push(Part::Bytes(bytes));
+        self.assembly.push(Strand::Bytes(bytes));
     }
 
     /// Gives back the room of bytes that were dropped.
@@ -242,15 +249,31 @@ impl Lane {
         let mut taken = Taken {
             bytes: end,
             records: share.records.map_or(0, |_| stretch.records()),
-            partitions: Vec::new(),
+            parts: Vec::new(),
         };
         if end > 0 {
+            let mut from = stretch.start();
             for rope in stretch.cut(partitions) {
-                taken.partitions.push(Arc::new(self.piece(rope)));
+                let upto = from + rope.len();
+                taken.parts.push(Part {
+                    name: self.named(from, upto),
+                    data: Arc::new(self.piece(rope)),
+                });
+                from = upto;
             }
         }
         self.release();
         taken
+    }
+
+    /// The name of the part between two places.
+    fn named(&self, from: u64, upto: u64) -> PartName {
+        PartName {
+            lane: self.name.clone(),
+            from: Position::number(from),
+            upto: Position::number(upto),
+            facts: self.facts.encode(),
+        }
     }
 
     /// A partition of what was taken.
@@ -267,10 +290,12 @@ impl Lane {
         while self.decoder.wants_header() && self.assembly.whole() > 0 {
             let end = self.assembly.end_of_record(1);
             let row = self.assembly.take(end.unwrap_or(self.assembly.whole()));
+            let start = row.start();
             let row = row.into_rope();
+            let place = start..start + row.len();
             self.opening = false;
             let header = if row.kept() == 0 {
-                csv::Header::unusable("it is larger than `max_record`")
+                csv::Header::too_large()
             } else {
                 let row = row.into_contiguous();
                 if csv::is_blank(&row) {
@@ -280,11 +305,12 @@ impl Lane {
                     // It is the last row, because it has no line feed.
                     let bytes = row.len() as u64;
                     let reason = Reason::Unfinished(csv::LONE_RETURNS);
-                    self.assembly.push(Part::Dropped { bytes, reason });
+                    self.assembly.push(Strand::Dropped { bytes, reason });
                 }
                 csv::Header::parse(&row, self.decoder.framing())
             };
             self.decoder = Arc::new(self.decoder.with_header(Arc::new(header)));
+            self.facts.header = Some(place);
         }
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::assembly::Assembly;
 use super::buffer::Held;
-use super::rope::{Part, Reason, Rope};
+use super::rope::{Reason, Rope, Strand};
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::source::{Decoded, Partition, SourceError};
 use crate::source::format::{Decoder, Rejections};
@@ -39,7 +39,7 @@ impl Piece {
 
 impl Partition for Piece {
     fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>>> {
-        let parts: Vec<_> = self.rope.parts().cloned().map(Ok).collect();
+        let parts: Vec<_> = self.rope.strands().cloned().map(Ok).collect();
         Box::new(Chunks::new(&self.decoder, self.opening, parts.into_iter()))
     }
 }
@@ -55,7 +55,7 @@ pub struct Chunks<I> {
     left: Bytes,
 }
 
-impl<I: Iterator<Item = Result<Part, SourceError>>> Chunks<I> {
+impl<I: Iterator<Item = Result<Strand, SourceError>>> Chunks<I> {
     /// Decodes `parts`; `opening`: they begin their connection or file. After an error they give
     /// nothing more.
     pub fn new(decoder: &Arc<Decoder>, opening: bool, parts: I) -> Self {
@@ -80,8 +80,8 @@ impl<I: Iterator<Item = Result<Part, SourceError>>> Chunks<I> {
     fn decode(&mut self, end: u64) -> Decoded {
         let rope = self.assembly.take(end).into_rope();
         let mut rejected = Rejections::default();
-        for part in rope.parts() {
-            if let Part::Dropped { bytes, reason } = part {
+        for part in rope.strands() {
+            if let Strand::Dropped { bytes, reason } = part {
                 self.reject(*bytes, *reason, &mut rejected);
             }
         }
@@ -105,7 +105,7 @@ impl<I: Iterator<Item = Result<Part, SourceError>>> Chunks<I> {
     }
 }
 
-impl<I: Iterator<Item = Result<Part, SourceError>>> Iterator for Chunks<I> {
+impl<I: Iterator<Item = Result<Strand, SourceError>>> Iterator for Chunks<I> {
     type Item = Result<Decoded, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {

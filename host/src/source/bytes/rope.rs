@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 /// A piece of a [`Rope`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Strand {
     /// Bytes as they came.
     Bytes(Bytes),
     /// A record that was not kept; it lies between two ends of records.
@@ -29,7 +29,7 @@ pub enum Reason {
     Unfinished(&'static str),
 }
 
-impl Part {
+impl Strand {
     /// Bytes that were kept of it.
     fn kept(&self) -> usize {
         match self {
@@ -52,7 +52,7 @@ impl Part {
 /// records count, so that a place does not depend on how much was kept.
 #[derive(Clone, Debug, Default)]
 pub struct Rope {
-    parts: VecDeque<Part>,
+    parts: VecDeque<Strand>,
     length: u64,
     kept: usize,
 }
@@ -77,7 +77,7 @@ impl Rope {
     }
 
     /// Adds a piece at the end.
-    pub fn push(&mut self, part: Part) {
+    pub fn push(&mut self, part: Strand) {
         if part.size() > 0 {
             self.length += part.size();
             self.kept += part.kept();
@@ -86,7 +86,7 @@ impl Rope {
     }
 
     /// Takes off the first piece.
-    fn pop(&mut self) -> Option<Part> {
+    fn pop(&mut self) -> Option<Strand> {
         let part = self.parts.pop_front()?;
         self.length -= part.size();
         self.kept -= part.kept();
@@ -94,19 +94,19 @@ impl Rope {
     }
 
     /// Puts a piece back before the first.
-    fn unpop(&mut self, part: Part) {
+    fn unpop(&mut self, part: Strand) {
         self.length += part.size();
         self.kept += part.kept();
         self.parts.push_front(part);
     }
 
     /// The pieces.
-    pub fn parts(&self) -> impl ExactSizeIterator<Item = &Part> {
+    pub fn strands(&self) -> impl ExactSizeIterator<Item = &Strand> {
         self.parts.iter()
     }
 
     /// The pieces from the one in which `at` lies, each with the place of its first byte.
-    pub fn parts_from(&self, at: u64) -> impl Iterator<Item = (u64, &Part)> {
+    pub fn strands_from(&self, at: u64) -> impl Iterator<Item = (u64, &Strand)> {
         self.parts
             .iter()
             .scan(0, |end, part| {
@@ -126,10 +126,10 @@ impl Rope {
         {
             let left = at - front.length;
             match part {
-                Part::Bytes(mut bytes) if left < bytes.len() as u64 => {
+                Strand::Bytes(mut bytes) if left < bytes.len() as u64 => {
                     // It is less than the length of `bytes`.
-                    front.push(Part::Bytes(bytes.split_to(left as usize)));
-                    self.unpop(Part::Bytes(bytes));
+                    front.push(Strand::Bytes(bytes.split_to(left as usize)));
+                    self.unpop(Strand::Bytes(bytes));
                 }
                 part if part.size() > left => {
                     self.unpop(part);
@@ -151,8 +151,8 @@ impl Rope {
     pub fn into_contiguous(self) -> Bytes {
         let size = self.kept;
         let mut kept = self.parts.into_iter().filter_map(|part| match part {
-            Part::Bytes(bytes) => Some(bytes),
-            Part::Dropped { .. } => None,
+            Strand::Bytes(bytes) => Some(bytes),
+            Strand::Dropped { .. } => None,
         });
         let first = kept.next().unwrap_or_default();
         if first.len() == size {
@@ -173,11 +173,11 @@ mod tests {
         let mut rope = Rope::default();
         for part in parts {
             rope.push(match part.strip_prefix('!') {
-                Some(dropped) => Part::Dropped {
+                Some(dropped) => Strand::Dropped {
                     bytes: dropped.len() as u64,
                     reason: Reason::Oversized,
                 },
-                None => Part::Bytes(Bytes::from_static(part.as_bytes())),
+                None => Strand::Bytes(Bytes::from_static(part.as_bytes())),
             });
         }
         rope
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn one_piece_is_shared() {
         let one = rope(&["abc", "!x"]);
-        let Some(Part::Bytes(part)) = one.parts().next().cloned() else {
+        let Some(Strand::Bytes(part)) = one.strands().next().cloned() else {
             panic!("bytes")
         };
         assert_eq!(one.into_contiguous().as_ptr(), part.as_ptr());
@@ -207,7 +207,7 @@ mod tests {
     fn pieces_are_found_by_place() {
         let rope = rope(&["ab", "!gone", "c"]);
         let starts = |at| {
-            rope.parts_from(at)
+            rope.strands_from(at)
                 .map(|(start, _)| start)
                 .collect::<Vec<_>>()
         };

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::rope::{Part, Rope};
+use super::rope::{Rope, Strand};
 use crate::source::format::{Decoder, Framing, Scanner};
 
 /// Bytes of input for which one partition is made, up to the source's `partitions`.
@@ -39,6 +39,12 @@ impl Stretch {
         }
     }
 
+    /// The place of its first byte in its connection or file.
+    #[must_use]
+    pub const fn start(&self) -> u64 {
+        self.start
+    }
+
     /// The bytes. Places in the stretch are counted from 0.
     #[must_use]
     pub const fn rope(&self) -> &Rope {
@@ -58,7 +64,7 @@ impl Stretch {
     }
 
     /// Adds bytes at the end.
-    pub fn push(&mut self, part: Part) {
+    pub fn push(&mut self, part: Strand) {
         self.rope.push(part);
     }
 
@@ -128,7 +134,7 @@ impl Stretch {
     /// The ends of records after `from`, where a record starts (or anywhere, if that is enough).
     fn ends_from(&self, from: u64) -> impl Iterator<Item = u64> + '_ {
         let mut scanner = self.scanner();
-        let mut parts = self.rope.parts_from(from);
+        let mut parts = self.rope.strands_from(from);
         let mut rest: &[u8] = &[];
         let mut at = from;
         std::iter::from_fn(move || {
@@ -142,8 +148,8 @@ impl Stretch {
                 match parts.next()? {
                     // The first part may begin before `from`, the others where the one before
                     // ended.
-                    (start, Part::Bytes(bytes)) => rest = &bytes[(at - start) as usize..],
-                    (start, Part::Dropped { bytes, .. }) => {
+                    (start, Strand::Bytes(bytes)) => rest = &bytes[(at - start) as usize..],
+                    (start, Strand::Dropped { bytes, .. }) => {
                         rest = &[];
                         at = start + bytes;
                         return Some(at);

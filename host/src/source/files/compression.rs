@@ -60,16 +60,15 @@ impl Compression {
         snapshot.check()?;
         let unpacked = unpack();
         snapshot.check()?;
-        let (copy, size) = unpacked.map_err(|error| SourceError {
-            message: format!("cannot decompress file `{path}`: {error}"),
-            hint: Some(match error.kind() {
-                io::ErrorKind::StorageFull => {
-                    "what it holds is put into the directory for temporary files, `TMPDIR`".into()
-                }
-                _ => {
-                    "`compression = \"none\"` reads files as they are, whatever their names".into()
-                }
-            }),
+        let (copy, size) = unpacked.map_err(|error| {
+            let what = format!("cannot decompress file `{path}`: {error}");
+            match error.kind() {
+                io::ErrorKind::StorageFull => SourceError::passing(what)
+                    .hint("what it holds is put into the directory for temporary files, `TMPDIR`"),
+                io::ErrorKind::PermissionDenied => SourceError::passing(what),
+                _ => SourceError::lasting(what)
+                    .hint("`compression = \"none\"` reads files as they are, whatever their names"),
+            }
         })?;
         Ok((Reading::of_copy(Arc::clone(snapshot), copy), size))
     }

@@ -7,11 +7,15 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
 
 /// What a file was like when it was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
+    /// Not saved: it may be another after a restart of the machine.
+    #[serde(skip)]
     device: u64,
     inode: u64,
     /// When it was made, where the file system knows.
@@ -44,6 +48,29 @@ impl Identity {
     #[must_use]
     pub const fn place(&self) -> (u64, u64) {
         (self.device, self.inode)
+    }
+
+    /// The same, if it lies on the device of `other`.
+    #[must_use]
+    pub fn on_device_of(self, other: &Self) -> Self {
+        let device = other.device;
+        Self { device, ..self }
+    }
+
+    /// Text that stands for it in the name of its lane: inode, size and the time that tells it from
+    /// others of its inode.
+    #[must_use]
+    pub fn token(&self) -> String {
+        let born = self.born.map(|born| {
+            let since = born.duration_since(SystemTime::UNIX_EPOCH);
+            let since = since.unwrap_or(Duration::ZERO);
+            (
+                since.as_secs().cast_signed(),
+                i64::from(since.subsec_nanos()),
+            )
+        });
+        let (seconds, nanos) = born.unwrap_or(self.modified);
+        format!("{}-{}-{seconds}.{nanos:09}", self.inode, self.size)
     }
 
     /// Whether `later` is the same file, whatever was written to it meanwhile.

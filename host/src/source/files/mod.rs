@@ -1,52 +1,54 @@
 //! A watched directory: each file that appears is read once.
 //!
-//! A thread lists the directory ([`listing`]), and makes [`spans`] of what is new: which part of
+//! A thread ([`watcher`]) lists the directory ([`listing`]), and makes [`spans`] of what is new: which part of
 //! which file goes into the next batch, and where its partitions end. A cut picks these up. The
 //! bytes stay where they are until a worker reads its partition, so a file costs no memory while it
 //! waits; what a compressed one holds ([`compression`]) waits in a temporary file.
 //!
 //! A file is what it was when it was first seen ([`identity`], [`snapshot`]); one that changes or
 //! vanishes before its batch is read ends the job with its name. One that is written to afterwards
-//! is told, and stays. What becomes of it once its batch is published: [`put_away`].
+//! is told, and stays. Its parts are called so that they can be opened again ([`names`]); what becomes
+//! of it once all of it is durable: [`put_away`].
 //!
-//! Start reading at [`Watcher::run`].
+//! Start reading at [`watcher`].
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use globset::GlobBuilder;
-use tracing::{info, warn};
+use tracing::info;
 
-use super::OpenContext;
+use super::bytes::facts::no_facts;
 use super::format::{Decoder, Framing};
-use super::notice::Notice;
 use super::pace::Pace;
-use crate::batch::source::{Cut, EndNotice, Source, SourceError, SourceStatus};
+use super::{OpenContext, no_thread};
+use crate::batch::position::{LaneName, PartName, Position};
+use crate::batch::source::{Cut, EndNotice, Partition, Source, SourceError, SourceHealth};
 use crate::topology::plan::{After, SourcePlan};
 
 pub mod compression;
+pub mod content;
 pub mod identity;
 pub mod listing;
+pub mod names;
 pub mod put_away;
+pub mod shared;
 pub mod snapshot;
 pub mod spans;
 #[cfg(test)]
 mod tests;
+pub mod watcher;
 
-use listing::{Listing, News};
-use put_away::PutAway;
+use content::{Content, FilePiece};
+use listing::Listing;
+use names::NamedFile;
+use shared::Shared;
 use snapshot::Snapshot;
-use spans::{Backlog, Room, Settings, Span};
-
-/// Time between two looks at the directory.
-const POLL: Duration = Duration::from_millis(50);
-
-/// The most files of one batch; the others wait for the next.
-const MAX_FILES_PER_BATCH: usize = 10_000;
+use spans::{Backlog, Settings};
+use watcher::{Progress, Watcher};
 
 /// What is watched.
 #[derive(Clone, Copy, Debug)]
@@ -79,26 +81,27 @@ pub fn open(
     let pattern = GlobBuilder::new(watched.pattern)
         .literal_separator(true)
         .build()
-        .map_err(|error| SourceError {
-            message: format!("source `{source}` has a pattern that is no glob: {error}"),
-            hint: Some("`*` and `?` stand for any characters, `{a,b}` for either".into()),
+        .map_err(|error| {
+            SourceError::lasting(format!(
+                "source `{source}` has a pattern that is no glob: {error}"
+            ))
+            .hint("`*` and `?` stand for any characters, `{a,b}` for either")
         })?;
     let mut listing = Listing::new(watched.dir, pattern.compile_matcher());
     let there = listing.news().map_err(|error| SourceError {
-        message: format!(
-            "source `{source}` cannot watch `{}`: {error}",
-            watched.dir.display()
-        ),
         hint: (error.kind() == std::io::ErrorKind::NotFound)
             .then(|| "make the directory first, or correct `dir`".to_owned()),
+        ..SourceError::lasting(format!(
+            "source `{source}` cannot watch `{}`: {error}",
+            watched.dir.display()
+        ))
     })?;
     if let After::Move(to) = watched.after {
-        fs::create_dir_all(to).map_err(|error| SourceError {
-            message: format!(
+        fs::create_dir_all(to).map_err(|error| {
+            SourceError::lasting(format!(
                 "source `{source}` cannot make `{}` to move files to: {error}",
                 to.display()
-            ),
-            hint: None,
+            ))
         })?;
         if put_away::on_one_file_system(watched.dir, to) == Some(false) {
             let to = to.display();
@@ -107,10 +110,11 @@ pub fn open(
     }
     let decoder = Decoder::new(Framing::of(plan));
     let settings = Settings {
+        dir: watched.dir.to_owned(),
         partitions: plan.partitions,
         decompress: watched.decompress,
     };
-    let mut backlog = Backlog::new(decoder, settings);
+    let mut backlog = Backlog::new(decoder.clone(), settings);
     if watched.existing || context.once {
         there.files.into_iter().for_each(|file| backlog.push(file));
     }
@@ -124,82 +128,59 @@ pub fn open(
         max_bytes: plan.max_bytes_per_batch as u64,
         pace: plan.rate.map(Pace::new),
         after: watched.after.clone(),
-        trouble: None,
-        changed: 0,
+        progress: Progress::default(),
         shared: Arc::clone(&shared),
     };
-    shared.lock().state = format!("watching {}", watched.dir.display());
     let thread = thread::Builder::new()
         .name(format!("source {source}"))
         .spawn(move || watcher.run())
-        .map_err(|error| SourceError {
-            message: format!("source `{source}` cannot start its thread: {error}"),
-            hint: None,
-        })?;
+        .map_err(|error| no_thread(plan, &error))?;
     Ok(Files {
+        dir: watched.dir.to_owned(),
+        decompress: watched.decompress,
+        decoder,
         shared,
         thread: Some(thread),
-        uncommitted: VecDeque::new(),
+        given: HashMap::new(),
+        opened: None,
         received: 0,
     })
 }
 
-// === Shared ===
-
-/// What the watcher and the cuts share.
-#[derive(Default)]
-struct Shared {
-    next: Mutex<Next>,
-    /// A cut has taken what there was, or something else is to be done.
-    changed: Condvar,
-    notice: Notice,
-}
-
-/// The next batch, as far as it is known.
-#[derive(Default)]
-struct Next {
-    spans: Vec<Span>,
-    bytes: u64,
-    /// Files whose batch is committed.
-    committed: Vec<Arc<Snapshot>>,
-    failed: Option<SourceError>,
-    /// Nothing will come any more.
-    complete: bool,
-    /// A cut took what there was.
-    cut: bool,
-    stopped: bool,
-    /// Nobody cuts any more.
-    dropped: bool,
-    state: String,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Next> {
-        // Nothing is left half done under this lock, so a panic elsewhere does not matter here.
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until there is something to do, or it is time to look at the directory.
-    fn wait<'a>(&'a self, next: MutexGuard<'a, Next>) -> MutexGuard<'a, Next> {
-        let idle = |next: &mut Next| {
-            let cut = std::mem::take(&mut next.cut);
-            !cut && !next.dropped && next.committed.is_empty()
-        };
-        let waited = self.changed.wait_timeout_while(next, POLL, idle);
-        waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-}
-
-// === Files ===
-
 /// The source `files`.
 pub struct Files {
+    dir: PathBuf,
+    decompress: bool,
+    decoder: Decoder,
     shared: Arc<Shared>,
     /// Taken when it is waited for.
     thread: Option<JoinHandle<()>>,
-    /// The files that end in each batch that was cut and is not committed.
-    uncommitted: VecDeque<Vec<Arc<Snapshot>>>,
+    /// The files that were given to their end, and where that is: once it is durable, they are put
+    /// away.
+    given: HashMap<LaneName, (Arc<Snapshot>, Position)>,
+    /// The file that was opened last by a name, so that one that is compressed is not unpacked for
+    /// each of its parts.
+    opened: Option<(LaneName, Content, u64)>,
     received: u64,
+}
+
+impl Files {
+    /// The file that `name` names, what it holds, and how many bytes that is.
+    fn find(&mut self, name: &NamedFile, lane: &LaneName) -> Result<(Content, u64), SourceError> {
+        if let Some((opened, content, size)) = &self.opened
+            && opened == lane
+        {
+            return Ok((content.clone(), *size));
+        }
+        let file = Arc::new(name.find(&self.dir)?);
+        file.check()?;
+        let (content, size) = Content::of(&file, self.decompress)?;
+        self.opened = Some((lane.clone(), content.clone(), size));
+        // Once it is acknowledged to its end, it is put away as if this process had cut it.
+        let end = Position::number(size);
+        self.given.entry(lane.clone()).or_insert((file, end));
+        Ok((content, size))
+    }
 }
 
 impl Source for Files {
@@ -209,10 +190,10 @@ impl Source for Files {
             return Err(error.clone());
         }
         let mut spans = std::mem::take(&mut next.spans);
-        let cut = Cut {
+        let mut cut = Cut {
             bytes: std::mem::take(&mut next.bytes),
             ended: next.complete || next.stopped,
-            partitions: Vec::new(),
+            parts: Vec::new(),
         };
         next.cut = true;
         drop(next);
@@ -220,16 +201,44 @@ impl Source for Files {
         self.received += cut.bytes;
         // They were added as their files came.
         spans.sort_by(|left, right| left.place().cmp(&right.place()));
-        let ending = spans.iter().filter(|span| span.last);
-        self.uncommitted
-            .push_back(ending.map(|span| Arc::clone(&span.snapshot)).collect());
-        let partitions = spans.into_iter().flat_map(|span| span.partitions).collect();
-        Ok(Cut { partitions, ..cut })
+        for span in spans {
+            if let (true, Some(part)) = (span.last, span.parts.last()) {
+                let PartName { lane, upto, .. } = part.name.clone();
+                self.given.insert(lane, (span.snapshot, upto));
+            }
+            cut.parts.extend(span.parts);
+        }
+        Ok(cut)
     }
 
-    fn committed(&mut self) {
-        if let Some(files) = self.uncommitted.pop_front() {
-            self.shared.lock().committed.extend(files);
+    fn open(&mut self, part: &PartName) -> Result<Arc<dyn Partition>, SourceError> {
+        let name = NamedFile::of(part)?;
+        let (content, size) = self.find(&name, &part.lane)?;
+        let file = content.open()?;
+        let (Some(from), Some(upto)) = (part.from.as_number(), part.upto.as_number()) else {
+            return Err(no_facts());
+        };
+        if from > upto || upto > size {
+            return Err(no_facts());
+        }
+        let decoder = name.facts.decoder(&self.decoder, |row| file.read(row))?;
+        Ok(Arc::new(FilePiece {
+            content,
+            range: from..upto,
+            decoder: Arc::new(decoder),
+        }))
+    }
+
+    fn acknowledge(&mut self, upto: &[(LaneName, Position)]) {
+        let mut durable = Vec::new();
+        for (lane, position) in upto {
+            let ends = |(_, end): &(Arc<Snapshot>, Position)| end == position;
+            if self.given.get(lane).is_some_and(ends) {
+                durable.extend(self.given.remove(lane).map(|(file, _)| file));
+            }
+        }
+        if !durable.is_empty() {
+            self.shared.lock().durable.extend(durable);
             self.shared.changed.notify_one();
         }
     }
@@ -243,13 +252,14 @@ impl Source for Files {
         self.shared.changed.notify_one();
     }
 
-    fn status(&self) -> SourceStatus {
+    fn health(&self) -> SourceHealth {
         let next = self.shared.lock();
-        SourceStatus {
+        SourceHealth {
             received_bytes: self.received + next.bytes,
             buffered_bytes: 0,
             dropped_bytes: 0,
             state: next.state.clone(),
+            trouble: next.trouble.clone(),
         }
     }
 }
@@ -259,159 +269,8 @@ impl Drop for Files {
         self.shared.lock().dropped = true;
         self.shared.changed.notify_one();
         if let Some(thread) = self.thread.take() {
-            // Files of committed batches are put away before the job ends.
+            // What is durable is put away before the job ends.
             let _ = thread.join();
-        }
-    }
-}
-
-// === Watcher ===
-
-/// The thread that watches.
-struct Watcher {
-    source: String,
-    dir: PathBuf,
-    listing: Listing,
-    /// Only what lay there at the start is read.
-    ends: bool,
-    backlog: Backlog,
-    max_bytes: u64,
-    pace: Option<Pace>,
-    after: After,
-    /// What does not work for the moment, as it was told.
-    trouble: Option<String>,
-    /// Files that were written to after they were read.
-    changed: u64,
-    shared: Arc<Shared>,
-}
-
-impl Watcher {
-    fn run(mut self) {
-        loop {
-            self.list();
-            let committed = std::mem::take(&mut self.shared.lock().committed);
-            committed.iter().for_each(|file| self.finish(file));
-            let done = self.fill();
-            let mut next = self.shared.lock();
-            if let Err(error) = done {
-                next.failed = Some(error);
-                return;
-            }
-            next.complete = self.ends && self.backlog.is_empty();
-            if next.complete {
-                self.shared.notice.tell();
-            }
-            next = self.shared.wait(next);
-            if next.dropped && next.committed.is_empty() {
-                return;
-            }
-        }
-    }
-
-    /// Adds what is new in the directory.
-    fn list(&mut self) {
-        if self.ends || self.shared.lock().stopped {
-            return;
-        }
-        match self.listing.news() {
-            Ok(News { files, changed }) => {
-                files.into_iter().for_each(|file| self.backlog.push(file));
-                changed.iter().for_each(|path| self.tell_changed(path));
-                self.tell_trouble(None);
-            }
-            Err(error) => {
-                let dir = self.dir.display();
-                self.tell_trouble(Some(format!("cannot list {dir}: {error}")));
-            }
-        }
-    }
-
-    /// Says what does not work for the moment, once, and that it does again.
-    fn tell_trouble(&mut self, trouble: Option<String>) {
-        if trouble == self.trouble {
-            return;
-        }
-        let (source, dir) = (&self.source, self.dir.display());
-        match &trouble {
-            Some(trouble) => warn!(%source, "{trouble}, trying again"),
-            None => info!(%source, %dir, "watching again"),
-        }
-        self.trouble = trouble;
-        self.tell_state();
-    }
-
-    /// A file was written to after it was read.
-    fn tell_changed(&mut self, path: &Path) {
-        self.changed += 1;
-        let (source, path) = (&self.source, path.display());
-        warn!(
-            %source,
-            %path,
-            "a file was written to after it was read: what is new in it is not read; write a file under a name that starts with `.`, and rename it when it is whole"
-        );
-        self.tell_state();
-    }
-
-    fn tell_state(&self) {
-        let state = match &self.trouble {
-            Some(trouble) => trouble.clone(),
-            None => format!("watching {}", self.dir.display()),
-        };
-        let state = match self.changed {
-            0 => state,
-            changed => format!("{state}, {changed} files were written to after they were read"),
-        };
-        self.shared.lock().state = state;
-    }
-
-    /// Adds to the next batch what has room in it.
-    fn fill(&mut self) -> Result<(), SourceError> {
-        let mut records = None;
-        if let Some(pace) = &mut self.pace {
-            // A batch gets what is due when it begins, so that it has one span of a file.
-            if !self.shared.lock().spans.is_empty() {
-                return Ok(());
-            }
-            records = Some(pace.allowance());
-        }
-        loop {
-            let room = {
-                let next = self.shared.lock();
-                if next.stopped || next.dropped || next.spans.len() >= MAX_FILES_PER_BATCH {
-                    break;
-                }
-                Room {
-                    bytes: self.max_bytes.saturating_sub(next.bytes),
-                    records,
-                    empty: next.spans.is_empty(),
-                }
-            };
-            let Some(span) = self.backlog.next(room)? else {
-                break;
-            };
-            records = records.map(|records| records.saturating_sub(span.records));
-            let mut next = self.shared.lock();
-            next.bytes += span.bytes;
-            next.spans.push(span);
-        }
-        if let (Some(pace), Some(records)) = (&mut self.pace, records) {
-            pace.give_back(records);
-        }
-        Ok(())
-    }
-
-    /// Does what is to be done with a file whose batch is published.
-    fn finish(&mut self, file: &Snapshot) {
-        match put_away::put_away(file, &self.dir, &self.after) {
-            Ok(PutAway::Done) if self.after == After::Keep => {}
-            Ok(PutAway::Done | PutAway::Gone) => self.listing.forget(file),
-            // Told when it is listed.
-            Ok(PutAway::Changed) if !self.ends => {}
-            Ok(PutAway::Changed) => self.tell_changed(file.path()),
-            Err(error) => {
-                let (source, path) = (&self.source, file.path().display());
-                warn!(%source, %path, %error, after = ?self.after, "cannot put a file away, it stays");
-            }
         }
     }
 }

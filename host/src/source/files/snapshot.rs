@@ -14,10 +14,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::identity::Identity;
-use crate::batch::source::{Decoded, Partition, SourceError};
-use crate::source::bytes::piece::Chunks;
-use crate::source::bytes::rope::Part;
-use crate::source::format::{Decoder, Scanner};
+use crate::batch::source::SourceError;
+use crate::source::format::Scanner;
 
 /// Bytes read at once.
 const READ_BYTES: u64 = 256 * 1024;
@@ -65,6 +63,12 @@ impl Snapshot {
         Self::new(path, self.identity.clone())
     }
 
+    /// What it was.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Its size in bytes.
     #[must_use]
     pub const fn size(&self) -> u64 {
@@ -109,31 +113,21 @@ impl Snapshot {
         if Identity::of(metadata) == self.identity {
             return Ok(());
         }
-        Err(SourceError {
-            message: format!(
-                "file `{}` changed before its batch was committed",
-                self.path.display()
-            ),
-            hint: Some(
-                "write a file under a name that starts with `.`, and rename it when it is whole"
-                    .into(),
-            ),
-        })
+        let path = self.path.display();
+        let what = format!("file `{path}` changed before its batch was committed");
+        Err(SourceError::changed(what)
+            .hint("write a file under a name that starts with `.`, and rename it when it is whole"))
     }
 
+    /// It cannot be read because of `error`.
     pub(super) fn failed(&self, error: &io::Error) -> SourceError {
         let path = self.path.display();
-        if error.kind() == io::ErrorKind::NotFound {
-            return SourceError {
-                message: format!("file `{path}` vanished before its batch was committed"),
-                hint: Some(
-                    "remove files only when they were read; `after` does it by itself".into(),
-                ),
-            };
-        }
-        SourceError {
-            message: format!("cannot read file `{path}`: {error}"),
-            hint: None,
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => SourceError::changed(
+                format!("file `{path}` vanished before its batch was committed"),
+            )
+            .hint("remove files only when they were read; `after` does it by itself"),
+            _ => SourceError::passing(format!("cannot read file `{path}`: {error}")),
         }
     }
 
@@ -244,51 +238,5 @@ impl Reading {
             at += block.len() as u64;
         }
         Ok(())
-    }
-}
-
-/// A partition that lies in a file; a worker reads it when it decodes it.
-pub struct FilePiece {
-    /// The file.
-    pub content: Content,
-    /// Its whole records, in bytes of what the file holds.
-    pub range: Range<u64>,
-    /// What they mean.
-    pub decoder: Arc<Decoder>,
-}
-
-/// Where the bytes of a file are.
-#[derive(Clone)]
-pub enum Content {
-    /// In the file itself.
-    Plain(Arc<Snapshot>),
-    /// In a copy, because the file is compressed.
-    Copy(Reading),
-}
-
-impl Content {
-    /// To be read.
-    ///
-    /// # Errors
-    ///
-    /// As [`Snapshot::open`].
-    pub fn open(&self) -> Result<Reading, SourceError> {
-        match self {
-            Self::Plain(snapshot) => snapshot.open(),
-            Self::Copy(reading) => Ok(reading.clone()),
-        }
-    }
-}
-
-impl Partition for FilePiece {
-    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>>> {
-        match self.content.open() {
-            Ok(file) => {
-                let blocks = file.blocks(self.range.clone());
-                let parts = blocks.map(|block| block.map(Part::Bytes));
-                Box::new(Chunks::new(&self.decoder, self.range.start == 0, parts))
-            }
-            Err(error) => Box::new(std::iter::once(Err(error))),
-        }
     }
 }

@@ -8,9 +8,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::compression::Compression;
-use super::snapshot::{Content, FilePiece, Reading, Snapshot};
-use crate::batch::source::{Partition, SourceError};
+use super::content::{Content, FilePiece};
+use super::names::NamedFile;
+use super::snapshot::{Reading, Snapshot};
+use crate::batch::source::{Part, SourceError};
 use crate::source::bytes::stretch::piece_targets;
 use crate::source::format::{Decoder, Scanner, csv};
 
@@ -37,8 +38,8 @@ pub struct Span {
     pub records: u64,
     /// Whether the file ends with it.
     pub last: bool,
-    /// In order.
-    pub partitions: Vec<Arc<dyn Partition>>,
+    /// In order; none where nothing lies in it but the header.
+    pub parts: Vec<Part>,
 }
 
 impl Span {
@@ -52,6 +53,8 @@ impl Span {
 /// A file of which something is still to be read.
 struct Unread {
     snapshot: Arc<Snapshot>,
+    /// What its parts are called.
+    name: NamedFile,
     /// What it holds, and how many bytes that is; none until its turn has come.
     content: Option<(Content, u64)>,
     /// The first byte that is in no span.
@@ -63,14 +66,18 @@ struct Unread {
 pub struct Backlog {
     /// A path may come again before its first file was read.
     files: BTreeMap<(PathBuf, u64), Unread>,
+    /// Those that could not be read for the moment.
+    unreadable: BTreeMap<(PathBuf, u64), Unread>,
     pushed: u64,
     decoder: Arc<Decoder>,
     settings: Settings,
 }
 
 /// How files are read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
+    /// The directory that is watched.
+    pub dir: PathBuf,
     /// The most partitions of one span.
     pub partitions: u32,
     /// Whether compressed files are told by the endings of their names.
@@ -83,6 +90,7 @@ impl Backlog {
     pub fn new(decoder: Decoder, settings: Settings) -> Self {
         Self {
             files: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
             pushed: 0,
             decoder: Arc::new(decoder),
             settings,
@@ -94,6 +102,7 @@ impl Backlog {
         let key = (snapshot.path().to_owned(), self.pushed);
         self.pushed += 1;
         let unread = Unread {
+            name: NamedFile::new(&self.settings.dir, &snapshot),
             snapshot: Arc::new(snapshot),
             content: None,
             at: 0,
@@ -105,14 +114,26 @@ impl Backlog {
     /// Whether nothing is to be read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.files.is_empty() && self.unreadable.is_empty()
+    }
+
+    /// Whether there are files that could not be read for the moment.
+    #[must_use]
+    pub fn has_unreadable(&self) -> bool {
+        !self.unreadable.is_empty()
+    }
+
+    /// Looks at those files again that could not be read.
+    pub fn retry(&mut self) {
+        self.files.append(&mut self.unreadable);
     }
 
     /// The next span; none if the next file has no room, or there is none.
     ///
     /// # Errors
     ///
-    /// A file has changed, is gone, or cannot be read.
+    /// A file has changed, is gone, or cannot be read. Where that may pass, the other files are read
+    /// meanwhile, until [`Backlog::retry`].
     pub fn next(&mut self, room: Room) -> Result<Option<Span>, SourceError> {
         let Some(mut entry) = self.files.first_entry() else {
             return Ok(None);
@@ -121,29 +142,18 @@ impl Backlog {
         if room.records == Some(0) || !unread.fits(room) {
             return Ok(None);
         }
-        let (content, size) = unread.open(self.settings.decompress)?;
-        // What a compressed file holds may be more than it looked like.
-        if size - unread.at > room.bytes && !room.empty {
-            return Ok(None);
+        match unread.next(&self.settings, room) {
+            Ok(Some(span)) if span.last => {
+                entry.remove();
+                Ok(Some(span))
+            }
+            Err(error) if error.is_passing() => {
+                let (key, unread) = entry.remove_entry();
+                self.unreadable.insert(key, unread);
+                Err(error)
+            }
+            other => other,
         }
-        let file = content.open()?;
-        if unread.decoder.wants_header() {
-            unread.take_header(&file, size)?;
-        }
-        let (end, records) = unread.end(&file, size, room)?;
-        let span = Span {
-            start: unread.at,
-            bytes: end - unread.at,
-            records,
-            last: end == size,
-            partitions: unread.partitions(&content, end, self.settings.partitions)?,
-            snapshot: Arc::clone(&unread.snapshot),
-        };
-        unread.at = end;
-        if span.last {
-            entry.remove();
-        }
-        Ok(Some(span))
     }
 }
 
@@ -155,36 +165,50 @@ impl Unread {
         left <= room.bytes || room.empty
     }
 
+    /// Its next span; none if it has no room.
+    fn next(&mut self, settings: &Settings, room: Room) -> Result<Option<Span>, SourceError> {
+        let (content, size) = self.open(settings.decompress)?;
+        // What a compressed file holds may be more than it looked like.
+        if size - self.at > room.bytes && !room.empty {
+            return Ok(None);
+        }
+        let file = content.open()?;
+        if self.decoder.wants_header() {
+            self.take_header(&file, size)?;
+        }
+        let (end, records) = self.end(&file, size, room)?;
+        let span = Span {
+            start: self.at,
+            bytes: end - self.at,
+            records,
+            last: end == size,
+            parts: self.parts(&content, end, settings.partitions)?,
+            snapshot: Arc::clone(&self.snapshot),
+        };
+        self.at = end;
+        Ok(Some(span))
+    }
+
     /// What it holds, and how many bytes that is.
     fn open(&mut self, decompress: bool) -> Result<(Content, u64), SourceError> {
         if let Some(content) = &self.content {
             return Ok(content.clone());
         }
-        let snapshot = &self.snapshot;
-        let compression = Compression::of(snapshot.path()).filter(|_| decompress);
-        let content = match compression {
-            Some(compression) => {
-                let (copy, size) = compression.unpack(snapshot)?;
-                (Content::Copy(copy), size)
-            }
-            None => (Content::Plain(Arc::clone(snapshot)), snapshot.size()),
-        };
+        let content = Content::of(&self.snapshot, decompress)?;
         Ok(self.content.insert(content).clone())
     }
 
     /// Makes the first record that is not empty the header.
     fn take_header(&mut self, file: &Reading, size: u64) -> Result<(), SourceError> {
-        let framing = self.decoder.framing();
         loop {
             let mut end = size;
             file.scan(self.scanner(), self.at..size, |first| {
                 end = first;
                 false
             })?;
-            let header = if end - self.at > framing.longest() {
-                csv::Header::unusable("it is larger than `max_record`")
-            } else {
-                let row = file.read(self.at..end)?;
+            let header = self.at..end;
+            if end - self.at <= self.decoder.framing().longest() {
+                let row = file.read(header.clone())?;
                 if csv::is_blank(&row) && end < size {
                     self.at = end;
                     continue;
@@ -193,9 +217,13 @@ impl Unread {
                     // It is left to be rejected as the row that it is not.
                     end = self.at;
                 }
-                csv::Header::parse(&row, framing)
-            };
-            self.decoder = Arc::new(self.decoder.with_header(Arc::new(header)));
+            }
+            self.name.facts.header = Some(header);
+            let decoder = self
+                .name
+                .facts
+                .decoder(&self.decoder, |row| file.read(row))?;
+            self.decoder = Arc::new(decoder);
             self.at = end;
             return Ok(());
         }
@@ -231,13 +259,8 @@ impl Unread {
         Ok((last, count))
     }
 
-    /// The partitions of a span up to `end`.
-    fn partitions(
-        &self,
-        content: &Content,
-        end: u64,
-        most: u32,
-    ) -> Result<Vec<Arc<dyn Partition>>, SourceError> {
+    /// The parts of a span up to `end`.
+    fn parts(&self, content: &Content, end: u64, most: u32) -> Result<Vec<Part>, SourceError> {
         let file = content.open()?;
         let mut targets: Vec<u64> = piece_targets(end - self.at, most)
             .map(|target| self.at + target)
@@ -247,18 +270,22 @@ impl Unread {
         let mut ends = self.ends(&file, self.at..end, &targets)?;
         ends.push(end);
         let mut from = self.at;
-        let mut partitions: Vec<Arc<dyn Partition>> = Vec::with_capacity(ends.len());
+        let mut parts = Vec::with_capacity(ends.len());
         for end in ends {
             if end > from {
-                partitions.push(Arc::new(FilePiece {
+                let piece = FilePiece {
                     content: content.clone(),
                     range: from..end,
                     decoder: Arc::clone(&self.decoder),
-                }));
+                };
+                parts.push(Part {
+                    name: self.name.part(from, end),
+                    data: Arc::new(piece),
+                });
             }
             from = end;
         }
-        Ok(partitions)
+        Ok(parts)
     }
 
     /// For each of the ascending `targets` the first end of a record at or after it, in `range`,

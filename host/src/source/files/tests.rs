@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::source::testing::{self, context, cut_until, eventually, texts};
+use crate::source::testing::{self, context, cut_until, data, eventually, texts};
 use crate::topology::plan::{Format, Transport};
 
 /// Something that happens to a file.
@@ -111,8 +111,9 @@ fn batches(files: &mut Files) -> Vec<Vec<Vec<String>>> {
     let mut batches = Vec::new();
     eventually(|| {
         let cut = files.cut().unwrap();
-        if !cut.partitions.is_empty() {
-            let lines = cut.partitions.chunks(1).map(|partition| texts(partition).0);
+        if !cut.parts.is_empty() {
+            let parts = data(&cut.parts);
+            let lines = parts.chunks(1).map(|partition| texts(partition).0);
             batches.push(lines.collect());
         }
         cut.ended.then_some(())
@@ -142,10 +143,10 @@ fn a_large_file_spans_batches_and_is_cut_like_a_connection() {
         eventually(|| {
             let cut = files.cut().unwrap();
             if cut.bytes > 0 {
-                bytes.push((cut.bytes, cut.partitions.len()));
-                let all = cut.partitions.iter();
+                bytes.push((cut.bytes, cut.parts.len()));
+                let all = cut.parts.iter();
                 rows += all
-                    .map(|piece| testing::records(&**piece).0.len())
+                    .map(|piece| testing::records(&*piece.data).0.len())
                     .sum::<usize>();
             }
             cut.ended.then_some(())
@@ -164,7 +165,7 @@ fn pieces_of_a_file_are_those_of_a_connection() {
     let text: String = (0..60_000).map(|n| format!("{n}\n")).collect();
     place.put("a", &text);
     let plan = plan(Format::Text);
-    let expected = crate::source::memory::partitions_of_connection(&plan, text.into());
+    let expected = crate::source::partitions_of_connection(&plan, text.into());
     let expected: Vec<_> = expected.chunks(1).map(|piece| texts(piece).0).collect();
     assert!(expected.len() > 3);
     assert_eq!(batches(&mut place.open(&plan)), [expected]);
@@ -180,10 +181,10 @@ fn a_header_holds_for_all_pieces_of_its_file() {
     place.put("a", format!("\u{feff}id,\"na\nme\"\r\n{rows}"));
     let mut files = place.open(&plan(Format::Csv { header: true }));
     let cut = eventually(|| files.cut().ok().filter(|cut| cut.bytes > 0));
-    assert!(cut.partitions.len() > 1);
+    assert!(cut.parts.len() > 1);
     let mut ids = 0..30_000;
-    for partition in &cut.partitions {
-        let (records, rejected) = testing::records(&**partition);
+    for part in &cut.parts {
+        let (records, rejected) = testing::records(&*part.data);
         assert_eq!(rejected, 0);
         for record in records {
             let row: Vec<(String, String)> =
@@ -242,7 +243,7 @@ fn a_file_that_changes_or_vanishes_ends_the_job_with_its_name() {
         let mut files = place.open(&plan(Format::Text));
         let cut = eventually(|| files.cut().ok().filter(|cut| cut.bytes > 0));
         change(&place.path("a"));
-        let error = cut.partitions[0].chunks().find_map(Result::err).unwrap();
+        let error = cut.parts[0].data.chunks().find_map(Result::err).unwrap();
         assert_eq!(error.message, expected);
         assert!(error.hint.is_some());
     }
@@ -260,8 +261,9 @@ fn the_next_file_of_a_name_is_read_whatever_becomes_of_the_first() {
             place.put("latest.txt", text);
             let mut lines = Vec::new();
             eventually(|| {
-                lines.extend(texts(&files.cut().unwrap().partitions).0);
-                files.committed();
+                let cut = files.cut().unwrap();
+                lines.extend(texts(&data(&cut.parts)).0);
+                files.acknowledge(&cut.positions());
                 (!lines.is_empty()).then_some(())
             });
             assert_eq!(lines, [text]);
@@ -278,17 +280,21 @@ fn a_file_that_grows_after_it_was_read_is_told_and_stays() {
     };
     place.put("a", "a\n");
     let mut files = place.open(&plan(Format::Text));
-    cut_until(&mut files, |lines, _| lines == ["a"]);
+    let mut upto = Vec::new();
+    cut_until(&mut files, |lines, cut| {
+        upto.extend(cut.positions());
+        lines == ["a"]
+    });
     let mut file = fs::File::options()
         .append(true)
         .open(place.path("a"))
         .unwrap();
     std::io::Write::write_all(&mut file, b"more\n").unwrap();
     eventually(|| {
-        files.committed();
+        files.acknowledge(&upto);
         files.cut().unwrap();
-        let state = files.status().state;
-        state.contains("1 files were written to").then_some(())
+        let state = files.health().state;
+        state.contains("1 file was written to").then_some(())
     });
     assert!(place.path("a").exists());
 }
@@ -362,10 +368,15 @@ fn a_file_is_put_away_once_its_batch_is_committed() {
         };
         place.put("a", "a\n");
         let mut files = place.open(&plan(Format::Text));
-        cut_until(&mut files, |lines, _| lines == ["a"]);
+        let mut upto = Vec::new();
+        cut_until(&mut files, |lines, cut| {
+            upto.extend(cut.positions());
+            lines == ["a"]
+        });
         assert!(place.path("a").exists());
         eventually(|| {
-            files.committed();
+            // As often as one likes.
+            files.acknowledge(&upto);
             files.cut().unwrap();
             let there = (place.path("a").exists(), away.join("a").exists());
             (there == (kept, moved)).then_some(())
@@ -382,12 +393,12 @@ fn a_committed_file_is_put_away_before_the_source_is_gone() {
     };
     place.put("a", "a\n");
     let mut files = place.open(&plan(Format::Text));
-    let mut cuts = 0;
+    let mut upto = Vec::new();
     cut_until(&mut files, |_, cut| {
-        cuts += 1;
+        upto.extend(cut.positions());
         cut.ended
     });
-    (0..cuts).for_each(|_| files.committed());
+    files.acknowledge(&upto);
     drop(files);
     assert!(!place.path("a").exists());
 }

@@ -148,7 +148,7 @@ impl Header {
     pub fn parse(row: &[u8], framing: Framing) -> Self {
         let row = content(row);
         if row.len() > framing.max_record {
-            return Self::unusable("it is larger than `max_record`");
+            return Self::too_large();
         }
         let mut fields = Fields::new(framing.delimiter);
         let names: Vec<String> = match simdutf8::basic::from_utf8(row) {
@@ -165,9 +165,15 @@ impl Header {
         }
     }
 
+    /// No names, because the row that should have them is larger than a record may be.
+    #[must_use]
+    pub fn too_large() -> Self {
+        Self::unusable("it is larger than `max_record`")
+    }
+
     /// No names; every row is rejected.
     #[must_use]
-    pub fn unusable(reason: &str) -> Self {
+    fn unusable(reason: &str) -> Self {
         Self(Err(reason.to_owned()))
     }
 }

@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::batch::source::{Cut, Source};
-use crate::source::testing::{self, context, cut_until, eventually, texts};
+use crate::source::testing::{self, context, cut_until, data, eventually, texts};
 use crate::topology::plan::{Format, SocketMode, Transport};
 
 fn plan(format: Format) -> SourcePlan {
@@ -28,7 +28,7 @@ struct Listening {
 fn listening(plan: &SourcePlan) -> Listening {
     let (runtime, context) = context(false);
     let source = listen(plan, "127.0.0.1:0", &context).unwrap();
-    let state = source.status().state;
+    let state = source.health().state;
     let address = state
         .strip_prefix("listening on ")
         .and_then(|rest| rest.split_once(','))
@@ -64,7 +64,7 @@ fn a_line_comes_with_the_batch_of_its_last_byte() {
     eventually(|| {
         listening
             .source
-            .status()
+            .health()
             .state
             .ends_with(", 1 client")
             .then_some(())
@@ -78,9 +78,9 @@ fn each_client_has_partitions_of_its_own() {
         .map(|bytes| client(&listening, bytes))
         .into_iter()
         .collect();
-    eventually(|| (listening.source.status().received_bytes == 10).then_some(()));
+    eventually(|| (listening.source.health().received_bytes == 10).then_some(()));
     let cut = listening.source.cut().unwrap();
-    assert_eq!((cut.partitions.len(), cut.bytes), (2, 6));
+    assert_eq!((cut.parts.len(), cut.bytes), (2, 6));
     drop(clients);
 }
 
@@ -96,8 +96,8 @@ fn what_a_reset_cuts_off_is_dropped_and_counted() {
     };
     stream.set_zero_linger().unwrap();
     drop(stream);
-    eventually(|| (listening.source.status().dropped_bytes == 2).then_some(()));
-    assert!(listening.source.cut().unwrap().partitions.is_empty());
+    eventually(|| (listening.source.health().dropped_bytes == 2).then_some(()));
+    assert!(listening.source.cut().unwrap().parts.is_empty());
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn it_connects_as_soon_as_it_can_and_again_after_each_end() {
     let retry = Duration::from_millis(5);
     let mut source = connect(&plan, &address.to_string(), retry, &context);
     let refused = format!("retrying {address}: nothing listens there yet");
-    eventually(|| source.status().state.starts_with(&refused).then_some(()));
+    eventually(|| source.health().state.starts_with(&refused).then_some(()));
     let listener = StdListener::bind(address).unwrap();
     for round in ["one", "two"] {
         let (mut peer, _) = listener.accept().unwrap();
@@ -193,20 +193,20 @@ fn a_sender_waits_while_the_buffer_is_full() {
         let cut = source.cut().unwrap();
         bytes += cut.bytes;
         waiting.push(cut);
-        let held = source.status().buffered_bytes;
+        let held = source.health().buffered_bytes;
         assert!(held <= 1 << 20, "{held}");
         // Nothing is released until the buffer is full.
         if held > (1 << 20) - (80 << 10) || bytes == BYTES as u64 {
             let done = waiting.drain(..);
             lines += done
-                .map(|cut| texts(&cut.partitions).0.len())
+                .map(|cut| texts(&data(&cut.parts)).0.len())
                 .sum::<usize>();
         }
         (bytes == BYTES as u64).then_some(())
     });
     sender.join().unwrap();
     assert_eq!(lines, BYTES / 64);
-    assert_eq!(source.status().buffered_bytes, 0);
+    assert_eq!(source.health().buffered_bytes, 0);
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn unfinished_records_cannot_stop_the_others() {
     assert!(lines.len() as u64 + rejected <= 9);
     let mut all = lines.len() as u64 + rejected;
     cut_until(&mut listening.source, |_, cut| {
-        let (lines, rejected) = texts(&cut.partitions);
+        let (lines, rejected) = texts(&data(&cut.parts));
         all += lines.len() as u64 + rejected;
         all == 9
     });
@@ -266,11 +266,11 @@ fn unfinished_records_cannot_stop_the_others() {
 fn a_stop_closes_all_and_ends_with_what_was_whole() {
     let mut listening = listening(&plan(Format::Text));
     let mut stream = client(&listening, b"whole\nha");
-    eventually(|| (listening.source.status().received_bytes == 8).then_some(()));
+    eventually(|| (listening.source.health().received_bytes == 8).then_some(()));
     listening.source.stop();
     let (lines, _) = cut_until(&mut listening.source, |_, cut| cut.ended);
     assert_eq!(lines, ["whole"]);
-    assert_eq!(listening.source.status().dropped_bytes, 2);
+    assert_eq!(listening.source.health().dropped_bytes, 2);
     stream.set_read_timeout(None).unwrap();
     assert!(matches!(stream.read(&mut [0]), Ok(0) | Err(_)));
     eventually(|| {
@@ -287,6 +287,6 @@ fn idle_clients_cost_no_buffer() {
     let idle: Vec<_> = (0..200).map(|_| client(&listening, b"")).collect();
     let _busy = client(&listening, b"line\n");
     cut_until(&mut listening.source, |lines, _| lines == ["line"]);
-    eventually(|| (listening.source.status().buffered_bytes == 0).then_some(()));
+    eventually(|| (listening.source.health().buffered_bytes == 0).then_some(()));
     drop(idle);
 }

@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::batch::source::Partition;
 use crate::source::bytes::stretch::PIECE_BYTES;
 use crate::source::format::Framing;
-use crate::source::testing::{decoded, records};
+use crate::source::testing::{data, decoded, records};
 use crate::topology::plan::Format;
 
 const ALL: Share = Share {
@@ -22,7 +23,10 @@ const FORMATS: [Format; 5] = [
 ];
 
 fn lane(format: Format) -> Lane {
-    Lane::new(&Arc::new(Decoder::new(Framing::new(format, MAX_RECORD))))
+    Lane::new(
+        LaneName("l".to_owned()),
+        &Arc::new(Decoder::new(Framing::new(format, MAX_RECORD))),
+    )
 }
 
 /// SplitMix64.
@@ -90,7 +94,7 @@ fn shape(taken: &Taken) -> Vec<Vec<(usize, u64)>> {
             .map(|chunk| (chunk.chunk.len(), chunk.rejected))
             .collect()
     };
-    taken.partitions.iter().map(chunks).collect()
+    data(&taken.parts).iter().map(chunks).collect()
 }
 
 fn all_records(partitions: &[Arc<dyn Partition>]) -> (Vec<Vec<u8>>, u64) {
@@ -123,7 +127,7 @@ proptest! {
         let taken = pieces.take(ALL, partitions);
         prop_assert_eq!(taken.bytes, expected.bytes);
         prop_assert_eq!(shape(&taken), shape(&expected));
-        prop_assert_eq!(all_records(&taken.partitions), all_records(&expected.partitions));
+        prop_assert_eq!(all_records(&data(&taken.parts)), all_records(&data(&expected.parts)));
         prop_assert!(pieces.is_exhausted());
     }
 
@@ -138,16 +142,16 @@ proptest! {
         let mut whole = lane(format);
         whole.receive(Bytes::copy_from_slice(&bytes));
         whole.close();
-        let expected = all_records(&whole.take(ALL, 4).partitions);
+        let expected = all_records(&data(&whole.take(ALL, 4).parts));
 
         let share = Share { bytes: limit, records: Some(limit) };
         let mut partitions = Vec::new();
         let mut pieces = lane(format);
         feed(&mut pieces, &bytes, most, seed, |lane| {
-            partitions.extend(lane.take(share, 4).partitions);
+            partitions.extend(data(&lane.take(share, 4).parts));
         });
         while !pieces.is_exhausted() {
-            partitions.extend(pieces.take(ALL, 4).partitions);
+            partitions.extend(data(&pieces.take(ALL, 4).parts));
         }
         prop_assert_eq!(all_records(&partitions), expected);
     }
@@ -164,10 +168,10 @@ proptest! {
         max_record in 0usize..20,
         most in 1u64..100,
     ) {
-        let mut pieces = Lane::new(&Arc::new(Decoder::new(Framing::new(format, max_record))));
+        let mut pieces = Lane::new(LaneName("l".to_owned()), &Arc::new(Decoder::new(Framing::new(format, max_record))));
         feed(&mut pieces, &bytes, most, 1, |_| {});
         let taken = pieces.take(ALL, 4);
-        let (found, rejected) = all_records(&taken.partitions);
+        let (found, rejected) = all_records(&data(&taken.parts));
         prop_assert!(pieces.is_exhausted());
         prop_assert_eq!(taken.bytes, bytes.len() as u64);
         if matches!(format, Format::Text | Format::Bytes) {
@@ -192,9 +196,9 @@ fn a_piece_ends_at_the_first_line_end_at_or_after_its_share() {
     let mut lane = lane(Format::Text);
     lane.receive(bytes.clone().into());
     let taken = lane.take(ALL, 16);
-    assert_eq!(taken.partitions.len() as u64, pieces);
+    assert_eq!(taken.parts.len() as u64, pieces);
     let mut end = 0;
-    for (index, partition) in taken.partitions.iter().enumerate() {
+    for (index, partition) in data(&taken.parts).iter().enumerate() {
         let (lines, _) = records(&**partition);
         end += lines.iter().map(|line| line.len() + 1).sum::<usize>();
         let target = ((index as u64 + 1) * total / pieces) as usize;
@@ -210,8 +214,11 @@ fn a_line_that_ends_at_its_piece_s_share_ends_the_piece() {
     let mut lane = lane(Format::Text);
     lane.receive(line.repeat(4096).into());
     let taken = lane.take(ALL, 16);
-    let lines = taken.partitions.iter();
-    let lines: Vec<usize> = lines.map(|piece| records(&**piece).0.len()).collect();
+    let lines = data(&taken.parts);
+    let lines: Vec<usize> = lines
+        .iter()
+        .map(|piece| records(&**piece).0.len())
+        .collect();
     assert_eq!(lines, [1024; 4]);
 }
 
@@ -252,7 +259,7 @@ fn a_header_names_the_columns_of_all_that_follows() {
         (first, [("a", "1"), ("b", "2")]),
         (second, [("a", "3"), ("b", "4")]),
     ] {
-        let (found, rejected) = all_records(&taken.partitions);
+        let (found, rejected) = all_records(&data(&taken.parts));
         let map: std::collections::BTreeMap<&str, &str> = rmp_serde::from_slice(&found[0]).unwrap();
         assert_eq!(map.into_iter().collect::<Vec<_>>(), expected);
         assert_eq!((found.len(), rejected), (1, 0));
@@ -264,11 +271,14 @@ fn all_of(lane: &mut Lane, bytes: &'static [u8]) -> (Vec<Vec<u8>>, Vec<String>) 
     lane.receive(Bytes::from_static(bytes));
     lane.close();
     let taken = lane.take(ALL, 1);
-    let pieces = taken.partitions.iter();
-    let reasons = pieces.clone().flat_map(|piece| decoded(&**piece));
+    let pieces = data(&taken.parts);
+    let reasons = pieces.iter().flat_map(|piece| decoded(&**piece));
     let reasons = reasons.flat_map(|decoded| decoded.samples).collect();
     (
-        pieces.flat_map(|piece| records(&**piece).0).collect(),
+        pieces
+            .iter()
+            .flat_map(|piece| records(&**piece).0)
+            .collect(),
         reasons,
     )
 }
@@ -295,7 +305,7 @@ fn pieces_end_at_the_delimiter_of_the_records() {
         delimiter: 0,
         ..Framing::new(Format::Text, 10)
     };
-    let mut lane = Lane::new(&Arc::new(Decoder::new(framing)));
+    let mut lane = Lane::new(LaneName("l".to_owned()), &Arc::new(Decoder::new(framing)));
     let (found, reasons) = all_of(&mut lane, b"a\nb\0\0longer than ten\0c");
     assert_eq!(found, [&b"a\nb"[..], b"", b"c"]);
     assert_eq!(reasons.len(), 1, "{reasons:?}");

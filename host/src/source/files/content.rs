@@ -1,0 +1,73 @@
+//! What a file holds, and a part of it that a worker reads.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::compression::Compression;
+use super::snapshot::{Reading, Snapshot};
+use crate::batch::source::{Decoded, Partition, SourceError};
+use crate::source::bytes::piece::Chunks;
+use crate::source::bytes::rope::Strand;
+use crate::source::format::Decoder;
+
+/// A partition that lies in a file; a worker reads it when it decodes it.
+pub struct FilePiece {
+    /// The file.
+    pub content: Content,
+    /// Its whole records, in bytes of what the file holds.
+    pub range: Range<u64>,
+    /// What they mean.
+    pub decoder: Arc<Decoder>,
+}
+
+/// Where the bytes of a file are.
+#[derive(Clone)]
+pub enum Content {
+    /// In the file itself.
+    Plain(Arc<Snapshot>),
+    /// In a copy, because the file is compressed.
+    Copy(Reading),
+}
+
+impl Content {
+    /// What a file holds, and how many bytes that is; unpacked if it is compressed and `decompress`
+    /// says that the endings of names count.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be unpacked.
+    pub fn of(file: &Arc<Snapshot>, decompress: bool) -> Result<(Self, u64), SourceError> {
+        match Compression::of(file.path()).filter(|_| decompress) {
+            Some(compression) => {
+                let (copy, size) = compression.unpack(file)?;
+                Ok((Self::Copy(copy), size))
+            }
+            None => Ok((Self::Plain(Arc::clone(file)), file.size())),
+        }
+    }
+
+    /// To be read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::open`].
+    pub fn open(&self) -> Result<Reading, SourceError> {
+        match self {
+            Self::Plain(snapshot) => snapshot.open(),
+            Self::Copy(reading) => Ok(reading.clone()),
+        }
+    }
+}
+
+impl Partition for FilePiece {
+    fn chunks(&self) -> Box<dyn Iterator<Item = Result<Decoded, SourceError>>> {
+        match self.content.open() {
+            Ok(file) => {
+                let blocks = file.blocks(self.range.clone());
+                let parts = blocks.map(|block| block.map(Strand::Bytes));
+                Box::new(Chunks::new(&self.decoder, self.range.start == 0, parts))
+            }
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    }
+}
