@@ -7,7 +7,7 @@ use std::thread;
 
 use super::error::{CliError, Fault};
 use super::tell::Teller;
-use crate::topology::plan::{Plan, SocketMode, Transport};
+use crate::topology::plan::Plan;
 use crate::topology::problem::Problems;
 use crate::topology::syntax::MAX_FILE_BYTES;
 use crate::topology::{self, Options};
@@ -53,25 +53,10 @@ pub(super) fn folder(topology: &Path) -> PathBuf {
 
 /// Whether every source of the plan comes to an end by itself.
 pub(super) fn can_end(plan: &Plan) -> Result<(), CliError> {
-    let endless = |name: &str, why: &str, hint: &str| {
-        Err(CliError::new(
-            Fault::Usage,
-            format!("`--once` cannot run source `{name}`: {why}"),
-        )
-        .hint(hint))
-    };
     for source in &plan.sources {
-        match &source.transport {
-            Transport::Socket {
-                mode: SocketMode::Listen,
-                ..
-            } => {
-                return endless(&source.name, "it listens for ever", "let it `connect`");
-            }
-            Transport::Generate { count: None, .. } => {
-                return endless(&source.name, "it has no end", "give it a `count`");
-            }
-            _ => {}
+        if let Some((why, hint)) = source.transport.endless() {
+            let message = format!("`--once` cannot run source `{}`: {why}", source.name);
+            return Err(CliError::new(Fault::Usage, message).hint(hint));
         }
     }
     Ok(())

@@ -19,6 +19,9 @@ const WORKERS: RangeInclusive<u64> = 1..=1024;
 /// Partitions of an input or a stream; there are no more slots than that.
 pub(super) const PARTITIONS: RangeInclusive<u64> = 1..=4096;
 
+/// Bytes that operators may hold; a chunk must have room.
+const LIMIT_BYTES: RangeInclusive<usize> = 64 * 1024..=units::MAX_SIZE_BYTES;
+
 /// Attempts per batch.
 const ATTEMPTS: RangeInclusive<u64> = 1..=1000;
 
@@ -112,12 +115,34 @@ fn fill(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut TopologySpec)
     let every = table.duration(reader, "checkpoint_every");
     settings.checkpoint_every =
         whole_batches(every.unwrap_or(DEFAULT_CHECKPOINT_EVERY), settings.batch);
+    if let Some(item) = table.take("limits") {
+        limits(reader, &item, &mut settings.limits);
+    }
     if let Some(allow) = table.boolean(reader, "allow_state_loss") {
         settings.allow_state_loss = allow;
     }
     if let Some(on_error) = on_error(reader, table) {
         spec.on_error = on_error;
     }
+}
+
+/// `[topology.limits]`: what operators may hold, per worker.
+fn limits(reader: &mut Reader<'_>, item: &Item<'_>, limits: &mut OperatorLimits) {
+    let Some(mut table) = Table::of(reader, item, "`[topology.limits]`".to_owned()) else {
+        return;
+    };
+    let sizes: [(&'static str, &mut usize); 4] = [
+        ("operator", &mut limits.operator),
+        ("window", &mut limits.window),
+        ("state", &mut limits.state),
+        ("in_flight", &mut limits.in_flight),
+    ];
+    for (key, limit) in sizes {
+        if let Some(size) = table.size_in(reader, key, &LIMIT_BYTES) {
+            *limit = size;
+        }
+    }
+    table.finish(reader);
 }
 
 /// A directory, or `false` for none.
@@ -176,6 +201,7 @@ mod tests {
 
     use super::super::tests::{REST, accepted, check_rejected};
     use super::whole_batches;
+    use crate::topology::plan::OperatorLimits;
 
     /// A file whose `[topology]` holds `keys`.
     fn with(keys: &str) -> String {
@@ -245,7 +271,7 @@ mod tests {
                 3:1: `[topology]` has an unknown key `worker`
                   hint: did you mean `workers`?
                 4:1: `[topology]` has an unknown key `colour`
-                  hint: one of `name`, `batch`, `workers`, `partitions`, `attempts`, `checkpoint`, `checkpoint_every`, `allow_state_loss`, `on_error`"#]],
+                  hint: one of `name`, `batch`, `workers`, `partitions`, `attempts`, `checkpoint`, `checkpoint_every`, `limits`, `allow_state_loss`, `on_error`"#]],
         );
     }
 
@@ -351,5 +377,24 @@ mod tests {
         assert_eq!(whole_batches(seconds(10), seconds(3)), seconds(12));
         assert_eq!(whole_batches(seconds(10), seconds(60)), seconds(60));
         assert_eq!(whole_batches(seconds(10), seconds(5)), seconds(10));
+    }
+
+    #[test]
+    fn limits_of_operators_are_sizes_per_worker() {
+        let limits = "batch = \"1s\"\nlimits.operator = \"2GiB\"\nlimits.in_flight = \"1MiB\"";
+        let expected = OperatorLimits {
+            operator: 2 << 30,
+            in_flight: 1 << 20,
+            ..OperatorLimits::default()
+        };
+        assert_eq!(accepted(&with(limits)).settings.limits, expected);
+        let wrong = "batch = \"1s\"\nlimits = { state = \"1B\", window = 5, operators = \"1GiB\" }";
+        check_rejected(&with(wrong), &expect![[r#"
+            3:20: `state` of `[topology.limits]` is out of range
+              hint: it is 64KiB to 1024GiB
+            3:35: `window` of `[topology.limits]` is an integer, not a size
+              hint: write a size such as `"512B"`, `"64KiB"`, `"256MiB"` or `"1GiB"`
+            3:38: `[topology.limits]` has an unknown key `operators`
+              hint: did you mean `operator`?"#]]);
     }
 }

@@ -107,15 +107,16 @@ impl<'t> Table<'t> {
         .collect()
     }
 
-    /// Tells of keys that another of `types` has; of an unknown type, nobody knows.
-    pub(super) fn refuse_keys_of_others<T: Copy + PartialEq>(
+    /// Tells of keys that another of `types`, names with their keys, has; of an unknown type, nobody
+    /// knows.
+    pub(super) fn refuse_keys_of_others(
         &mut self,
         reader: &mut Reader<'_>,
-        types: &[(&str, T, &[&str])],
-        own: Option<T>,
+        types: impl Iterator<Item = (&'static str, &'static [&'static str])>,
+        own: Option<&str>,
     ) {
-        for (owner, kind, keys) in types {
-            for key in keys.iter().filter(|_| own != Some(*kind)) {
+        for (owner, keys) in types.filter(|(owner, _)| own != Some(*owner)) {
+            for key in keys {
                 let Some(item) = self.take_foreign(key) else {
                     continue;
                 };

@@ -126,4 +126,17 @@ impl Transport {
             Self::Generate { .. } => "generate",
         }
     }
+
+    /// Why it never comes to an end by itself, and what would help; none if it does (`--once`).
+    #[must_use]
+    pub const fn endless(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Socket {
+                mode: SocketMode::Listen,
+                ..
+            } => Some(("it listens for ever", "let it `connect`")),
+            Self::Generate { count: None, .. } => Some(("it has no end", "give it a `count`")),
+            Self::Socket { .. } | Self::Files { .. } | Self::Stdin | Self::Generate { .. } => None,
+        }
+    }
 }

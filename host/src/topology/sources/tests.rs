@@ -2,7 +2,10 @@
 
 use expect_test::expect;
 
+use super::files::matches_nothing;
+use super::socket::is_address;
 use super::*;
+use crate::topology::plan::{After, GenerateUnit, SocketMode, Transport};
 use crate::topology::tests::{REST, accepted, check_rejected};
 
 /// A file whose source is `text`.

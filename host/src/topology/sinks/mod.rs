@@ -1,46 +1,24 @@
-//! `[sink.NAME]`: where records go.
+//! `[sink.NAME]`: where records go. Each type stands in a file of its own.
 
-use std::ops::RangeInclusive;
-use std::path::{Component, PathBuf};
+mod print;
+mod spec;
+mod text_files;
 
-use super::item::{Item, Offset};
-use super::plan::Target;
+use super::item::Item;
 use super::problem::{listed, quoted};
 use super::reader::{Reader, Text};
 use super::table::Table;
+use spec::SinkType;
 
-/// Elements that `print` shows per batch.
-const COUNT: RangeInclusive<u64> = 0..=u32::MAX as u64;
-const DEFAULT_COUNT: usize = 10;
+pub(super) use spec::SinkSpec;
 
-/// Every `type`, with its own keys.
-const TYPES: &[(&str, Type, &[&str])] = &[
-    ("print", Type::Print, &["count"]),
-    ("text_files", Type::TextFiles, &["prefix", "suffix"]),
-];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Type {
-    Print,
-    TextFiles,
-}
-
-/// One sink, as far as it can be read.
-pub(super) struct SinkSpec<'t> {
-    /// Its name.
-    pub name: String,
-    /// Where the name stands.
-    pub at: Offset,
-    /// The name of what it reads.
-    pub from: Option<Text<'t>>,
-    /// None if something is wrong with it, which was told.
-    pub target: Option<Target>,
-}
+/// Every `type`.
+const TYPES: &[SinkType] = &[print::TYPE, text_files::TYPE];
 
 /// Reads `[sink.NAME]` of all names.
 pub(super) fn read<'t>(reader: &mut Reader<'_>, items: &[Item<'t>]) -> Vec<SinkSpec<'t>> {
     let sinks: Vec<SinkSpec<'t>> = items.iter().map(|item| read_one(reader, item)).collect();
-    check_directories(reader, &sinks);
+    TYPES.iter().for_each(|kind| (kind.check)(reader, &sinks));
     sinks
 }
 
@@ -55,23 +33,13 @@ fn read_one<'t>(reader: &mut Reader<'_>, item: &Item<'t>) -> SinkSpec<'t> {
         return spec;
     };
     spec.from = from(reader, &mut table);
-    let choices: Vec<_> = TYPES.iter().map(|(name, kind, _)| (*name, *kind)).collect();
-    let names = TYPES.iter().map(|(name, ..)| *name);
+    let choices: Vec<_> = TYPES.iter().map(|kind| (kind.name, kind)).collect();
+    let names = TYPES.iter().map(|kind| kind.name);
     let kind = table.require(reader, "type", &format!("one of {}", listed(names)));
     let kind = kind.and_then(|item| reader.choice(&item, &choices));
-    spec.target = match kind {
-        Some(Type::Print) => {
-            let count = table.integer(reader, "count", COUNT);
-            let count = count.unwrap_or(DEFAULT_COUNT);
-            Some(Target::Print { count })
-        }
-        Some(Type::TextFiles) => Some(Target::TextFiles {
-            prefix: prefix(reader, &mut table),
-            suffix: suffix(reader, &mut table),
-        }),
-        None => None,
-    };
-    table.refuse_keys_of_others(reader, TYPES, kind);
+    spec.target = kind.and_then(|kind| (kind.read)(reader, &mut table));
+    let keys = TYPES.iter().map(|kind| (kind.name, kind.keys));
+    table.refuse_keys_of_others(reader, keys, kind.map(|kind| kind.name));
     table.finish(reader);
     spec
 }
@@ -86,64 +54,6 @@ fn from<'t>(reader: &mut Reader<'_>, table: &mut Table<'t>) -> Option<Text<'t>> 
         return None;
     }
     reader.text(&item)
-}
-
-fn prefix(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<PathBuf> {
-    let item = table.take("prefix")?;
-    let prefix = reader.path(&item)?;
-    if item.value.as_str().is_some_and(|text| text.ends_with('/')) {
-        let message = format!("{} ends with `/`", item.name);
-        let hint = "the time follows it after a dash: `\"out/counts\"` gives `out/counts-1000`";
-        reader.wrong_hint(item.at, &message, hint);
-    }
-    Some(prefix)
-}
-
-fn suffix(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<String> {
-    let text = table.text(reader, "suffix")?;
-    if text.value.is_empty() || text.value.contains(['/', '\0']) {
-        let message = format!("`suffix` of {} is no part of a file name", table.label);
-        reader.wrong_hint(
-            text.at,
-            &message,
-            "it follows the time after a dot, such as `txt`",
-        );
-        return None;
-    }
-    Some(text.value.into_owned())
-}
-
-/// The directories that a sink writes, however their path is spelt.
-fn directories<'s>(sink: &'s SinkSpec<'_>) -> Option<(Option<PathBuf>, Option<&'s str>)> {
-    let Some(Target::TextFiles { prefix, suffix }) = &sink.target else {
-        return None;
-    };
-    let plain = |prefix: &PathBuf| {
-        let parts = prefix.components();
-        parts.filter(|part| *part != Component::CurDir).collect()
-    };
-    Some((prefix.as_ref().map(plain), suffix.as_deref()))
-}
-
-/// Tells of sinks that would write the same directories.
-fn check_directories(reader: &mut Reader<'_>, sinks: &[SinkSpec<'_>]) {
-    let mut taken = Vec::new();
-    for sink in sinks {
-        let Some(written) = directories(sink) else {
-            continue;
-        };
-        let name = sink.name.as_str();
-        if let Some((_, first)) = taken.iter().find(|(other, _)| *other == written) {
-            let names = listed([*first, name]);
-            let message = format!("sinks {names} both write the same directories");
-            reader.wrong_hint(
-                sink.at,
-                &message,
-                "give them different `prefix` or `suffix`",
-            );
-        }
-        taken.push((written, name));
-    }
 }
 
 #[cfg(test)]

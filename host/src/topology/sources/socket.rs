@@ -1,0 +1,117 @@
+//! `type = "socket"`: lines over TCP.
+
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::spec::{SourceSpec, SourceType};
+use crate::topology::plan::{SocketMode, Transport};
+use crate::topology::problem::{listed, quoted};
+use crate::topology::reader::Reader;
+use crate::topology::table::Table;
+
+/// Time between two attempts to connect.
+const RETRY: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60 * 60);
+const DEFAULT_RETRY: Duration = Duration::from_secs(2);
+
+const ADDRESS_HINT: &str = "write a host and a port, such as `\"127.0.0.1:9999\"`";
+
+pub(super) const TYPE: SourceType = SourceType {
+    name: "socket",
+    keys: &["address", "mode", "retry", "ack"],
+    read,
+    check,
+};
+
+fn read(
+    reader: &mut Reader<'_>,
+    table: &mut Table<'_>,
+    spec: &mut SourceSpec,
+) -> Option<Transport> {
+    let choices = [
+        ("connect", SocketMode::Connect),
+        ("listen", SocketMode::Listen),
+    ];
+    let mode = table.choice(reader, "mode", &choices);
+    let mode = mode.unwrap_or(SocketMode::Connect);
+    let retry_at = table.take("retry").map(|item| item.key_at);
+    let retry = table.duration_in(reader, "retry", &RETRY);
+    if let Some(at) = retry_at.filter(|_| mode == SocketMode::Listen) {
+        let message = format!("{} listens, so it cannot have `retry`", table.label);
+        reader.wrong_hint(at, &message, "it belongs to `mode = \"connect\"`");
+    }
+    let ack = table.take("ack");
+    if let Some(item) = ack.filter(|item| reader.boolean(item) == Some(true)) {
+        reader.later(item.at, &format!("`ack = true` of {}", table.label));
+    }
+    let item = table.require(reader, "address", ADDRESS_HINT)?;
+    let address = reader.text(&item)?;
+    spec.address_at = address.at;
+    if !is_address(&address.value, mode) {
+        let message = format!(
+            "{} is {}, which is no address",
+            item.name,
+            quoted(address.raw)
+        );
+        reader.wrong_hint(address.at, &message, ADDRESS_HINT);
+        return None;
+    }
+    Some(Transport::Socket {
+        address: address.value.into_owned(),
+        mode,
+        retry: retry.unwrap_or(DEFAULT_RETRY),
+    })
+}
+
+/// Whether it is `host:port`; port 0 is any free one, to which nobody can connect.
+pub(super) fn is_address(address: &str, mode: SocketMode) -> bool {
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return false;
+    };
+    let in_brackets = host.starts_with('[') && host.ends_with(']');
+    let is_host = !host.is_empty()
+        && !host.contains(|character: char| character.is_whitespace() || character == '/')
+        && (in_brackets || !host.contains(':'));
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit());
+    match port.parse::<u16>() {
+        Ok(0) => is_host && mode == SocketMode::Listen,
+        Ok(_) => is_host && is_port,
+        Err(_) => false,
+    }
+}
+
+/// Tells of sources that listen on one port.
+fn check(reader: &mut Reader<'_>, sources: &[SourceSpec]) {
+    let mut taken: Vec<(&str, &str, &SourceSpec)> = Vec::new();
+    for source in sources {
+        let Some(Transport::Socket {
+            address,
+            mode: SocketMode::Listen,
+            ..
+        }) = source.plan.as_ref().map(|plan| &plan.transport)
+        else {
+            continue;
+        };
+        let Some((host, port)) = address.rsplit_once(':').filter(|(_, port)| *port != "0") else {
+            continue;
+        };
+        let same = |(other, taken, _): &&(&str, &str, &SourceSpec)| {
+            *taken == port && (is_same_host(host, other))
+        };
+        if let Some((_, _, first)) = taken.iter().find(same) {
+            let names = listed([first.name.as_str(), source.name.as_str()]);
+            let message = format!("sources {names} both listen on one address");
+            reader.wrong_hint(source.address_at, &message, "give each a port of its own");
+        }
+        taken.push((host, port, source));
+    }
+}
+
+fn is_same_host(one: &str, other: &str) -> bool {
+    let any = |host: &str| matches!(host, "0.0.0.0" | "[::]");
+    let name = |host: &str| match host {
+        "localhost" => Ipv4Addr::LOCALHOST.to_string(),
+        host => host.to_owned(),
+    };
+    any(one) || any(other) || name(one) == name(other)
+}
