@@ -389,12 +389,15 @@ mod tests {
         };
         assert_eq!(accepted(&with(limits)).settings.limits, expected);
         let wrong = "batch = \"1s\"\nlimits = { state = \"1B\", window = 5, operators = \"1GiB\" }";
-        check_rejected(&with(wrong), &expect![[r#"
+        check_rejected(
+            &with(wrong),
+            &expect![[r#"
             3:20: `state` of `[topology.limits]` is out of range
               hint: it is 64KiB to 1024GiB
             3:35: `window` of `[topology.limits]` is an integer, not a size
               hint: write a size such as `"512B"`, `"64KiB"`, `"256MiB"` or `"1GiB"`
             3:38: `[topology.limits]` has an unknown key `operators`
-              hint: did you mean `operator`?"#]]);
+              hint: did you mean `operator`?"#]],
+        );
     }
 }
