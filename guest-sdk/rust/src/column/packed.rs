@@ -167,7 +167,7 @@ mod tests {
         rmp_serde::to_vec_named(value).unwrap()
     }
 
-    fn payment(amount: serde_json::Value, parts: serde_json::Value) -> Vec<u8> {
+    fn payment(amount: impl Serialize, parts: impl Serialize) -> Vec<u8> {
         json(&serde_json::json!({
             "ip": "10.0.0.1", "amount": amount, "note": null, "parts": parts
         }))
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_serde_writes_in_two_ways_has_its_human_form_both_ways() {
-        let bytes = payment(5.into(), vec![1, 2].into());
+        let bytes = payment(5, [1, 2]);
         let read: Payment = unpack(&bytes).unwrap();
         assert_eq!(read.ip, IpAddr::from([10, 0, 0, 1]));
         let mut builder = Packed::builder(Sources::default(), 1);
@@ -193,11 +193,11 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_told_with_its_field_what_is_wanted_and_what_was_found() {
         check::<Payment>(
-            &payment("12,50".into(), vec![1].into()),
+            &payment("12,50", [1]),
             "field `amount`: wanted i64, found string \"12,50\"",
         );
         check::<Payment>(
-            &payment(1.into(), serde_json::json!([1, 300])),
+            &payment(1, [1, 300]),
             "field `parts[1]`: wanted u8, found integer `300`",
         );
         check::<Payment>(

@@ -142,7 +142,7 @@ impl Committer {
         self.lanes.discard(plan.batch, plan.round);
     }
 
-    /// 1. All sinks that fire prepare, side by side.
+    /// Step 1: all sinks that fire prepare, side by side.
     fn vote(&self, plan: &RoundPlan) -> Result<Vec<Receipt>, Trouble> {
         let sinks = self.plan.sinks.iter().enumerate();
         let firing = sinks.filter(|(_, sink)| plan.fires(self.plan.slide(sink.from)));
@@ -151,7 +151,7 @@ impl Committer {
         receipts.map_err(|LostSink { sink, error }| Trouble::Sink { sink, error })
     }
 
-    /// 2. What is recorded.
+    /// Step 2: what is recorded.
     fn record(&self, ran: &RanRound, receipts: &[Receipt]) -> CommitRecord {
         let RanRound { plan, report } = ran;
         let sink = |receipt: &Receipt| {
@@ -180,11 +180,13 @@ impl Committer {
             rejected: rejected
                 .map(|(name, node)| (name.clone(), node.rejected))
                 .collect(),
-            matters: changes || !plan.parts.is_empty() || all.into_iter().any(worked),
+            matters: changes
+                || plan.parts.values().any(|parts| !parts.is_empty())
+                || all.into_iter().any(worked),
         }
     }
 
-    /// 3. and 5. Hands a committed batch to the sinks, waits while one lags too far, and reports.
+    /// Steps 3 and 5: hands a committed batch to the sinks, waits while one lags too far, and reports.
     /// Whether it is going to be published: false once a sink is lost.
     pub fn publish(&self, batch: &Batch, committed: Committed, mail: &Mail) -> bool {
         let scheduling_delay = batch.cut_at.elapsed().saturating_sub(committed.processing);
@@ -200,7 +202,7 @@ impl Committer {
     }
 }
 
-/// 4. All sinks show `batch`, and all before it: the sources may forget what it was made of.
+/// Step 4: all sinks show `batch`, and all before it: the sources may forget what it was made of.
 pub fn acknowledge(cutter: &mut Cutter, batch: BatchTime) {
     cutter.acknowledge(batch);
 }

@@ -19,7 +19,7 @@ use crate::driver::laws::samples::Keep;
 use crate::driver::run::batch::Batch;
 use crate::driver::run::commit::{Committed, Committer, RanRound, Unrecorded};
 use crate::driver::run::environment::{JobEnvironment, RoundBinding};
-use crate::driver::run::missed::missed;
+use crate::driver::run::missed::{Gap, Missed, missed};
 use crate::driver::run::parts::NamedParts;
 use crate::driver::versions::shared::Versions;
 use crate::sink::lane::SinkLanes;
@@ -101,10 +101,10 @@ impl Executor {
 
     /// The firings of windows between the last batch and `next` that must be run before it.
     #[must_use]
-    pub fn missed(&self, next: BatchTime) -> Vec<BatchTime> {
+    pub fn missed(&self, next: BatchTime) -> Missed {
         match (self.zero, self.last) {
-            (Some(zero), Some(last)) => missed(&self.plan, zero, (last, next)),
-            _ => Vec::new(),
+            (Some(zero), Some(last)) => missed(&self.plan, zero, Gap { last, next }),
+            _ => Missed::default(),
         }
     }
 

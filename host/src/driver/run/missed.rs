@@ -5,22 +5,42 @@
 //! something and slides at one of them must do so: else what it holds would leave it unseen. Those
 //! are run, in order, without input. What gives something in every batch whatever comes in (counts,
 //! states) is no reason to run one.
+//!
+//! A clock that is set forward by years by mistake must not keep a job from its batches: there is a
+//! bound, and what lies beyond it is left out and said.
 
 use std::collections::BTreeSet;
 
 use crate::batch::{BatchTime, whole_millis};
 use crate::topology::plan::{Plan, Upstream};
 
-/// The labels between `last` and `next` at which a window slides that may hold something of `last`
-/// or before, ascending. Firings are counted from `zero`.
+/// Firings that are caught up with between two batches: a day of a window that slides every 10 s.
+pub const MAX_CATCH_UP: usize = 8640;
+
+/// What windows must not miss between two batches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// The labels, ascending; at most [`MAX_CATCH_UP`].
+    pub labels: Vec<BatchTime>,
+    /// The first label that would come after those and is left out, if they are too many.
+    pub left_out: Option<BatchTime>,
+}
+
+/// Two batches that follow each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Gap {
+    /// The label of the batch that was committed last.
+    pub last: BatchTime,
+    /// The label of the next.
+    pub next: BatchTime,
+}
+
+/// The labels in the gap at which a window slides that may hold something of its last batch or
+/// before. Firings are counted from `zero`.
 #[must_use]
-pub fn missed(
-    plan: &Plan,
-    zero: BatchTime,
-    (last, next): (BatchTime, BatchTime),
-) -> Vec<BatchTime> {
+pub fn missed(plan: &Plan, zero: BatchTime, Gap { last, next }: Gap) -> Missed {
     if next.0 - last.0 <= whole_millis(plan.settings.batch) {
-        return Vec::new();
+        return Missed::default();
     }
     // Until when each stream may give something of what came up to `last`.
     let mut until: Vec<i64> = Vec::with_capacity(plan.streams.len());
@@ -40,10 +60,15 @@ pub fn missed(
         let slide = whole_millis(stream.slide).max(1);
         let first = zero.0 + ((last.0 - zero.0).div_euclid(slide) + 1) * slide;
         let slides = (0..).map(|slides| first + slides * slide);
-        labels.extend(slides.take_while(|label| *label < end.min(next.0)));
+        let due = slides.take_while(|label| *label < end.min(next.0));
+        // One more tells that there are more.
+        labels.extend(due.take(MAX_CATCH_UP + 1));
         until.push(end);
     }
-    labels.into_iter().map(BatchTime).collect()
+    let mut labels: Vec<BatchTime> = labels.into_iter().map(BatchTime).collect();
+    let left_out = labels.get(MAX_CATCH_UP).copied();
+    labels.truncate(MAX_CATCH_UP);
+    Missed { labels, left_out }
 }
 
 #[cfg(test)]
@@ -51,7 +76,7 @@ mod tests {
     use super::*;
     use crate::topology::{self, Options};
 
-    fn check(streams: &str, (last, next): (i64, i64), expected: &[i64]) {
+    fn check(streams: &str, (last, next): (i64, i64), expected: &[i64]) -> Option<i64> {
         let text = format!(
             "[topology]\nbatch = \"1s\"\n[source.lines]\ntype = \"stdin\"\n{streams}\n\
              [sink.out]\nfrom = \"s\"\ntype = \"print\"\n"
@@ -65,10 +90,24 @@ mod tests {
             Ok(parsed) => parsed.plan,
             Err(problems) => panic!("{problems}"),
         };
-        let between = (BatchTime(1000 * last), BatchTime(1000 * next));
-        let found = missed(&plan, BatchTime(0), between);
-        let found: Vec<i64> = found.iter().map(|label| label.0 / 1000).collect();
-        assert_eq!(found, expected);
+        let gap = Gap {
+            last: BatchTime(1000 * last),
+            next: BatchTime(1000 * next),
+        };
+        let Missed { labels, left_out } = missed(&plan, BatchTime(0), gap);
+        let found: Vec<i64> = labels.iter().map(|label| label.0 / 1000).collect();
+        match left_out {
+            None => assert_eq!(found, expected),
+            Some(_) => assert_eq!(found.len(), MAX_CATCH_UP),
+        }
+        left_out.map(|label| label.0 / 1000)
+    }
+
+    #[test]
+    fn a_clock_that_jumps_by_years_is_caught_up_with_within_bounds() {
+        let year = "[stream.s]\nfrom = \"lines\"\nop = \"window\"\nwindow = \"9000h\"";
+        let next = 10 * 365 * 24 * 3600;
+        assert_eq!(check(year, (7, next), &[]), Some(8 + MAX_CATCH_UP as i64));
     }
 
     #[test]

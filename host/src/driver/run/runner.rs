@@ -11,6 +11,7 @@ use tracing::{error, info};
 
 use super::batch::Batch;
 use super::executor::Executor;
+use super::missed::{MAX_CATCH_UP, Missed};
 use crate::batch::BatchTime;
 use crate::driver::error::JobError;
 use crate::driver::event::{Event, Mail};
@@ -53,7 +54,7 @@ impl Runner {
         };
         let thread = std::thread::Builder::new()
             .name("runner".to_owned())
-            .spawn(move || running.to_the_end(&batches))?;
+            .spawn(move || running.run_to_the_end(&batches))?;
         Ok(Self {
             queue,
             thread,
@@ -82,7 +83,7 @@ impl Drop for Farewell {
 }
 
 impl Running {
-    fn to_the_end(mut self, batches: &Receiver<Batch>) {
+    fn run_to_the_end(mut self, batches: &Receiver<Batch>) {
         let farewell = Farewell(self.mail.clone());
         let result = self.all(batches);
         if let Err(error) = &result {
@@ -113,11 +114,19 @@ impl Running {
 
     /// Runs the firings between the batch before and `next` that windows must not miss.
     fn catch_up(&mut self, next: BatchTime) -> Result<bool, JobError> {
-        let missed = self.executor.missed(next);
-        if missed.len() > CATCH_UP_TOLD {
-            info!(firings = missed.len(), batch = %next, "catching up with windows that slide before the next batch");
+        let Missed { labels, left_out } = self.executor.missed(next);
+        if labels.len() > CATCH_UP_TOLD {
+            let firings = labels.len();
+            info!(firings, batch = %next, "catching up with windows that slide before the batch");
         }
-        for time in missed {
+        if let Some(from) = left_out {
+            error!(
+                %from,
+                batch = %next,
+                "windows would slide more than {MAX_CATCH_UP} times before the batch: what is due from the label `from` on is left out"
+            );
+        }
+        for time in labels {
             let nothing = vec![Vec::new(); self.plan.sources.len()];
             if !self.batch(&Batch::new(time, nothing))? {
                 return Ok(false);
