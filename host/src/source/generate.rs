@@ -202,7 +202,7 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::batch::source::Source;
+    use crate::batch::source::{Part, Source, SourceErrorKind};
     use crate::source::testing::{self, context, cut_until, eventually};
     use crate::topology::plan::{Format, Transport};
 
@@ -272,5 +272,40 @@ mod tests {
         let plan = testing::plan(Transport::Stdin, Format::Text);
         let error = open(&plan, made, &context).err().unwrap();
         assert_eq!(error.hint.as_deref(), Some("give it a `count`"));
+    }
+
+    #[test]
+    fn a_part_is_made_again_by_its_name() {
+        let (_runtime, context) = context(true);
+        let made = Made {
+            count: Some(20_000),
+            ..LINES
+        };
+        let plan = SourcePlan {
+            max_bytes_per_batch: 300_000,
+            ..testing::plan(Transport::Stdin, Format::Csv { header: true })
+        };
+        let mut first = open(&plan, made, &context).unwrap();
+        let mut parts = Vec::new();
+        eventually(|| {
+            let cut = first.cut().unwrap();
+            parts.extend(cut.parts);
+            cut.ended.then_some(())
+        });
+        assert!(parts.len() > 4);
+        drop(first);
+        let mut second = open(&plan, made, &context).unwrap();
+        for Part { name, data } in parts.iter().rev() {
+            let saved = serde_json::from_str(&serde_json::to_string(name).unwrap()).unwrap();
+            let again = second.open(&saved).unwrap();
+            assert_eq!(testing::records(&*again), testing::records(&**data));
+        }
+        let less = Made {
+            count: Some(10),
+            ..LINES
+        };
+        let mut other = open(&plan, less, &context).unwrap();
+        let error = other.open(&parts[3].name).err().unwrap();
+        assert_eq!(error.kind, SourceErrorKind::Changed);
     }
 }

@@ -75,7 +75,7 @@ fn pump(mut input: impl Read, mut inlet: Inlet, runtime: &Handle, source: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::source::Source;
+    use crate::batch::source::{Source, SourceErrorKind};
     use crate::source::testing::{self, context, cut_until, eventually};
     use crate::topology::plan::{Format, Transport};
 
@@ -122,5 +122,24 @@ mod tests {
             error.message,
             "source `lines` cannot read standard input: permission denied"
         );
+    }
+
+    #[test]
+    fn what_was_read_cannot_be_had_again_and_says_so() {
+        let (_runtime, context) = context(false);
+        let plan = testing::plan(Transport::Stdin, Format::Text);
+        let mut source = read(&plan, &context, &b"a\n"[..]).unwrap();
+        let mut names = Vec::new();
+        cut_until(&mut source, |_, cut| {
+            names.extend(cut.parts.iter().map(|part| part.name.clone()));
+            cut.ended
+        });
+        let error = source.open(&names[0]).err().unwrap();
+        assert_eq!(error.kind, SourceErrorKind::Lasting);
+        assert_eq!(
+            error.message,
+            "source `lines` cannot give what came through `standard input` again"
+        );
+        assert!(error.hint.is_some());
     }
 }

@@ -173,3 +173,98 @@ impl CutSource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::batch::position::PartName;
+    use crate::batch::source::{Part, Partition, Records};
+
+    /// What a source was told is durable.
+    type Heard = Arc<Mutex<Vec<(LaneName, Position)>>>;
+
+    /// Gives what it is told to give, a cut each.
+    struct Scripted {
+        cuts: VecDeque<Result<Cut, SourceError>>,
+        heard: Heard,
+    }
+
+    impl Source for Scripted {
+        fn cut(&mut self) -> Result<Cut, SourceError> {
+            self.cuts.pop_front().unwrap()
+        }
+
+        fn open(&mut self, _: &PartName) -> Result<Arc<dyn Partition>, SourceError> {
+            Err(SourceError::lasting("it keeps nothing"))
+        }
+
+        fn acknowledge(&mut self, upto: &[(LaneName, Position)]) {
+            self.heard.lock().unwrap().extend_from_slice(upto);
+        }
+
+        fn stop(&mut self) {}
+
+        fn health(&self) -> SourceHealth {
+            SourceHealth::default()
+        }
+    }
+
+    fn cutter(cuts: Vec<Result<Cut, SourceError>>) -> (Cutter, Heard) {
+        let heard = Heard::default();
+        let source = Scripted {
+            cuts: cuts.into(),
+            heard: Arc::clone(&heard),
+        };
+        let cadence = Cadence::start(Duration::from_secs(1), Now::read());
+        let sources: NamedSources = vec![("a".to_owned(), Box::new(source))];
+        (Cutter::new(sources, cadence), heard)
+    }
+
+    fn parts(count: usize) -> Result<Cut, SourceError> {
+        let nothing = || -> Arc<dyn Partition> { Arc::new(Records(Vec::new())) };
+        Ok(Cut {
+            parts: Part::numbered((0..count).map(|_| nothing())),
+            ..Cut::default()
+        })
+    }
+
+    #[test]
+    fn a_published_batch_acknowledges_what_it_holds_of_each_lane() {
+        let (mut cutter, heard) = cutter(vec![parts(3), parts(0), parts(2)]);
+        let times = [0; 3].map(|_| cutter.cut().unwrap().0.time);
+        cutter.acknowledge(BatchTime(times[0].0 - 1));
+        assert!(heard.lock().unwrap().is_empty());
+        cutter.acknowledge(times[1]);
+        let upto = |position| (LaneName("given".to_owned()), Position::number(position));
+        assert_eq!(*heard.lock().unwrap(), [upto(3)]);
+        cutter.acknowledge(times[2]);
+        cutter.acknowledge(times[2]);
+        assert_eq!(*heard.lock().unwrap(), [upto(3), upto(2)]);
+    }
+
+    #[test]
+    fn an_error_that_passes_leaves_a_batch_without_input_and_shows() {
+        let passing = || Err(SourceError::passing("timed out"));
+        let (mut cutter, _) = cutter(vec![passing(), parts(1), passing()]);
+        let (batch, more) = cutter.cut().unwrap();
+        assert!(!batch.has_input() && more);
+        assert_eq!(cutter.health()[0].1.trouble.as_deref(), Some("timed out"));
+        assert!(cutter.cut().unwrap().0.has_input());
+        assert_eq!(cutter.health()[0].1.trouble, None);
+        // A drain does not wait for it.
+        cutter.stop();
+        assert!(!cutter.cut().unwrap().1);
+    }
+
+    #[test]
+    fn any_other_error_ends_the_job_with_the_name_of_the_source() {
+        for error in [SourceError::lasting("gone"), SourceError::changed("new")] {
+            let (mut cutter, _) = cutter(vec![Err(error.clone())]);
+            let lost = cutter.cut().err().unwrap();
+            assert_eq!((lost.source.as_str(), lost.error), ("a", error));
+        }
+    }
+}

@@ -6,6 +6,8 @@ use super::*;
 use crate::source::testing::{self, context, cut_until, data, eventually, texts};
 use crate::topology::plan::{Format, Transport};
 
+mod again;
+
 /// Something that happens to a file.
 type Change = fn(&Path);
 
@@ -432,4 +434,63 @@ fn a_stop_ends_it() {
     let mut files = place.open(&plan(Format::Text));
     files.stop();
     assert!(files.cut().unwrap().ended);
+}
+
+#[test]
+fn a_file_that_holds_no_record_is_put_away_too() {
+    let place = Place {
+        after: After::Delete,
+        existing: true,
+        ..Place::new()
+    };
+    place.put("header", "id,name\n");
+    let mut empty = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut empty, b"").unwrap();
+    place.put("nothing.gz", empty.finish().unwrap());
+    let mut files = place.open(&plan(Format::Csv { header: true }));
+    eventually(|| {
+        assert!(files.cut().unwrap().parts.is_empty());
+        let there = [place.path("header"), place.path("nothing.gz")];
+        there.iter().all(|path| !path.exists()).then_some(())
+    });
+}
+
+#[test]
+fn a_file_that_cannot_be_read_for_now_holds_up_no_other_and_is_read_later() {
+    let place = Place::new();
+    let sub = place.path("a");
+    fs::create_dir(&sub).unwrap();
+    fs::write(sub.join("x"), "a\n").unwrap();
+    place.put("b", "b\n");
+    let mut backlog = Backlog::new(
+        Decoder::new(Framing::of(&plan(Format::Text))),
+        Settings {
+            dir: place.path(""),
+            partitions: 1,
+            decompress: true,
+        },
+    );
+    for path in [sub.join("x"), place.path("b")] {
+        let identity = identity::Identity::of(&fs::metadata(&path).unwrap());
+        backlog.push(Snapshot::new(path, identity));
+    }
+    // Nobody can pass here, whatever their rights.
+    fs::rename(&sub, place.path("away")).unwrap();
+    std::os::unix::fs::symlink("a", &sub).unwrap();
+    let room = spans::Room {
+        bytes: 100,
+        records: None,
+        empty: true,
+    };
+    let error = backlog.next(room).err().unwrap();
+    assert!(error.is_passing(), "{error}");
+    let span = backlog.next(room).unwrap().unwrap();
+    assert_eq!(span.snapshot.path(), place.path("b"));
+    assert!(backlog.next(room).unwrap().is_none() && !backlog.is_empty());
+    fs::remove_file(&sub).unwrap();
+    fs::rename(place.path("away"), &sub).unwrap();
+    backlog.retry();
+    let span = backlog.next(room).unwrap().unwrap();
+    assert_eq!(span.snapshot.path(), sub.join("x"));
+    assert!(backlog.is_empty());
 }

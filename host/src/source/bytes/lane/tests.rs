@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::replay;
 use super::*;
 use crate::batch::source::Partition;
 use crate::source::bytes::stretch::PIECE_BYTES;
@@ -109,6 +110,44 @@ fn all_records(partitions: &[Arc<dyn Partition>]) -> (Vec<Vec<u8>>, u64) {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_part_is_had_again_by_its_name(
+        format in prop::sample::select(&FORMATS[..]),
+        header: bool,
+        seed in any::<u64>(),
+        limit in prop::sample::select(&[700, 100_000, u64::MAX][..]),
+    ) {
+        let format = match format {
+            Format::Csv { .. } => Format::Csv { header },
+            other => other,
+        };
+        let bytes = input(format, seed);
+        let mut whole = lane(format);
+        whole.receive(Bytes::copy_from_slice(&bytes));
+        whole.close();
+        let share = Share { bytes: limit, records: None };
+        let decoder = Decoder::new(Framing::new(format, MAX_RECORD));
+        let mut end = 0;
+        while !whole.is_exhausted() {
+            for part in whole.take(share, 4).parts {
+                let again = replay::open(&decoder, &part.name, || {
+                    let blocks: Vec<Bytes> = bytes.chunks(999).map(Bytes::copy_from_slice).collect();
+                    Ok(Box::new(blocks.into_iter()))
+                });
+                // Of what is rejected the reasons may come in another order.
+                let given = |partition: &dyn Partition| {
+                    let chunks = decoded(partition).into_iter();
+                    let chunks = chunks.map(|chunk| (chunk.chunk.len(), chunk.rejected));
+                    (chunks.collect::<Vec<_>>(), records(partition))
+                };
+                prop_assert_eq!(given(&again.unwrap()), given(&*part.data));
+                prop_assert!(part.name.from.as_number().unwrap() >= end);
+                end = part.name.upto.as_number().unwrap();
+            }
+        }
+        prop_assert_eq!(end, bytes.len() as u64);
+    }
 
     #[test]
     fn partitions_and_chunks_do_not_depend_on_blocks(
