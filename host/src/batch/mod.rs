@@ -11,6 +11,7 @@
 
 pub mod canonical;
 pub mod chunk;
+pub mod codec;
 pub mod column;
 pub mod convert;
 pub mod flow;

@@ -3,10 +3,8 @@
 //!
 //! A parcel counts as one record, whatever it holds: a container that counts 0 is silently dropped
 //! by timely. The bytes, all numbers little-endian: the number of parcels (8), then per parcel
-//! `partition`, `sequence`, `target`, `flags` (4 each: bit 0 the partition ends here, bit 1 there
-//! are keys) and its columns, keys first. A column is its type (4), the number of elements (4), the
-//! length of its data (8), then for variable-size types `n + 1` offsets (4 each), then the data,
-//! then zeros up to a multiple of 8.
+//! `partition`, `sequence`, `target`, `flags` (4 each: bit 0 the partition ends here) and its chunk
+//! as [`codec`] writes it.
 //!
 //! **Invariant:** nothing that a peer sends is believed: decoding checks every count, offset and
 //! text.
@@ -19,9 +17,8 @@ use timely::communication::Push;
 use timely::dataflow::channels::pushers::exchange::Distributor;
 use timely::dataflow::channels::{ContainerBytes, Message};
 
-use crate::batch::column::{ColumnError, U32s};
+use crate::batch::codec::{self, CodecError, Reader};
 use crate::batch::hash::worker_of;
-use crate::batch::{Chunk, Column, ColumnType, Fixed, TextBuffer, VarColumn};
 
 use super::parcel::Parcel;
 
@@ -67,11 +64,7 @@ impl Distributor<Parcels> for ByTarget {
 // === Bytes ===
 
 const LAST: u32 = 1;
-const KEYED: u32 = 2;
-/// Every column starts and ends at a multiple of this, in bytes.
-const ALIGN: usize = 8;
 const PARCEL_HEADER: usize = 16;
-const COLUMN_HEADER: usize = 16;
 
 impl ContainerBytes for Parcels {
     /// # Panics
@@ -86,10 +79,8 @@ impl ContainerBytes for Parcels {
     }
 
     fn length_in_bytes(&self) -> usize {
-        let columns = |parcel: &Parcel| {
-            parcel.chunk.key().map_or(0, column_length) + column_length(parcel.chunk.value())
-        };
-        let parcels = self.0.iter().map(|parcel| PARCEL_HEADER + columns(parcel));
+        let parcels = self.0.iter();
+        let parcels = parcels.map(|parcel| PARCEL_HEADER + codec::length(&parcel.chunk));
         8 + parcels.sum::<usize>()
     }
 
@@ -107,202 +98,40 @@ impl AsRef<[u8]> for Owned {
     }
 }
 
-/// The variable-size part of a column.
-fn variable(column: &Column) -> Option<&VarColumn> {
-    match column {
-        Column::Text(text) => Some(text.column()),
-        Column::Bytes(column) | Column::Msgpack(column) => Some(column),
-        Column::Int64(_) | Column::Float64(_) | Column::Bool(_) => None,
-    }
-}
-
-fn data_length(column: &Column) -> usize {
-    match column {
-        Column::Int64(fixed) | Column::Float64(fixed) => fixed.bytes().len(),
-        Column::Bool(fixed) => fixed.bytes().len(),
-        Column::Text(text) => text.column().element_bytes(),
-        Column::Bytes(column) | Column::Msgpack(column) => column.element_bytes(),
-    }
-}
-
-fn offsets_length(column_type: ColumnType, elements: usize) -> usize {
-    match column_type.width() {
-        None => 4 * (elements + 1),
-        Some(_) => 0,
-    }
-}
-
-fn column_length(column: &Column) -> usize {
-    let body = offsets_length(column.column_type(), column.len()) + data_length(column);
-    COLUMN_HEADER + body.next_multiple_of(ALIGN)
-}
-
 fn encode(parcels: &Parcels, writer: &mut impl Write) -> std::io::Result<()> {
     writer.write_all(&(parcels.0.len() as u64).to_le_bytes())?;
     for parcel in &parcels.0 {
         let last = if parcel.last { LAST } else { 0 };
-        let keyed = if parcel.chunk.key().is_some() {
-            KEYED
-        } else {
-            0
-        };
-        for number in [
-            parcel.partition,
-            parcel.sequence,
-            parcel.target,
-            last | keyed,
-        ] {
+        for number in [parcel.partition, parcel.sequence, parcel.target, last] {
             writer.write_all(&number.to_le_bytes())?;
         }
-        if let Some(key) = parcel.chunk.key() {
-            encode_column(key, writer)?;
-        }
-        encode_column(parcel.chunk.value(), writer)?;
+        codec::write(&parcel.chunk, writer)?;
     }
     Ok(())
 }
 
-fn encode_column(column: &Column, writer: &mut impl Write) -> std::io::Result<()> {
-    let elements = u32::try_from(column.len()).expect("a chunk has fewer than 2^32 records");
-    let data = data_length(column);
-    writer.write_all(&type_code(column.column_type()).to_le_bytes())?;
-    writer.write_all(&elements.to_le_bytes())?;
-    writer.write_all(&(data as u64).to_le_bytes())?;
-    match column {
-        Column::Int64(fixed) | Column::Float64(fixed) => writer.write_all(fixed.bytes())?,
-        Column::Bool(fixed) => writer.write_all(fixed.bytes())?,
-        Column::Text(_) | Column::Bytes(_) | Column::Msgpack(_) => {}
-    }
-    if let Some(column) = variable(column) {
-        let mut end = 0u32;
-        writer.write_all(&end.to_le_bytes())?;
-        for element in column.iter() {
-            end += element.len() as u32;
-            writer.write_all(&end.to_le_bytes())?;
-        }
-        for element in column.iter() {
-            writer.write_all(element)?;
-        }
-    }
-    let body = offsets_length(column.column_type(), column.len()) + data;
-    writer.write_all(&[0; ALIGN][..body.next_multiple_of(ALIGN) - body])
-}
-
-/// Bytes of a peer that are no parcels.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum DecodeError {
-    #[error("it is cut off")]
-    Short,
-    #[error("there is no column type {0}")]
-    Type(u32),
-    #[error("a column of {elements} elements has {bytes} bytes")]
-    Width { elements: usize, bytes: usize },
-    #[error("it has {keys} keys and {values} values")]
-    Uneven { keys: usize, values: usize },
-    #[error(transparent)]
-    Column(#[from] ColumnError),
-}
-
-fn decode(bytes: Bytes) -> Result<Parcels, DecodeError> {
-    let mut reader = ByteReader(bytes);
+fn decode(bytes: Bytes) -> Result<Parcels, CodecError> {
+    let mut reader = Reader::new(bytes);
     let count = reader.u64()?;
     let mut parcels = Vec::new();
     for _ in 0..count {
         let (partition, sequence) = (reader.u32()?, reader.u32()?);
         let (target, flags) = (reader.u32()?, reader.u32()?);
-        let key = match flags & KEYED {
-            0 => None,
-            _ => Some(reader.column()?),
-        };
-        let value = reader.column()?;
-        if let Some(key) = &key
-            && key.len() != value.len()
-        {
-            return Err(DecodeError::Uneven {
-                keys: key.len(),
-                values: value.len(),
-            });
-        }
         parcels.push(Parcel {
             partition,
             sequence,
             last: flags & LAST != 0,
             target,
-            chunk: Chunk::new(key, value),
+            chunk: reader.chunk()?,
         });
     }
     Ok(Parcels(parcels))
 }
 
-/// Takes pieces off the front of a peer's bytes.
-struct ByteReader(Bytes);
-
-impl ByteReader {
-    fn take(&mut self, length: usize) -> Result<Bytes, DecodeError> {
-        if length > self.0.len() {
-            return Err(DecodeError::Short);
-        }
-        Ok(self.0.split_to(length))
-    }
-
-    fn u32(&mut self) -> Result<u32, DecodeError> {
-        let bytes = self.take(4)?;
-        Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-    }
-
-    fn u64(&mut self) -> Result<u64, DecodeError> {
-        Ok(u64::from(self.u32()?) | u64::from(self.u32()?) << 32)
-    }
-
-    fn column(&mut self) -> Result<Column, DecodeError> {
-        let code = self.u32()?;
-        let column_type = type_of(code).ok_or(DecodeError::Type(code))?;
-        let elements = self.u32()? as usize;
-        let data = usize::try_from(self.u64()?).map_err(|_| DecodeError::Short)?;
-        let offsets = self.take(offsets_length(column_type, elements))?;
-        let body = offsets.len() + data.min(self.0.len());
-        let data = self.take(data)?;
-        self.take(body.next_multiple_of(ALIGN) - body)?;
-        let fixed = |width: usize| match elements.checked_mul(width) == Some(data.len()) {
-            true => Ok(data.clone()),
-            false => Err(DecodeError::Width {
-                elements,
-                bytes: data.len(),
-            }),
-        };
-        let var = || VarColumn::from_offsets(data.clone(), U32s::new(offsets.clone())?);
-        Ok(match column_type {
-            ColumnType::Text => Column::Text(TextBuffer::new(var()?)?),
-            ColumnType::Bytes => Column::Bytes(var()?),
-            ColumnType::Msgpack => Column::Msgpack(var()?),
-            ColumnType::Int64 => Column::Int64(Fixed::new(fixed(8)?)?),
-            ColumnType::Float64 => Column::Float64(Fixed::new(fixed(8)?)?),
-            ColumnType::Bool => Column::checked_bool(Fixed::new(fixed(1)?)?)?,
-        })
-    }
-}
-
-const TYPES: [ColumnType; 6] = [
-    ColumnType::Text,
-    ColumnType::Bytes,
-    ColumnType::Int64,
-    ColumnType::Float64,
-    ColumnType::Bool,
-    ColumnType::Msgpack,
-];
-
-fn type_code(column_type: ColumnType) -> u32 {
-    let at = TYPES.iter().position(|other| *other == column_type);
-    at.expect("all types are listed") as u32
-}
-
-fn type_of(code: u32) -> Option<ColumnType> {
-    TYPES.get(code as usize).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::{Chunk, Column};
     use proptest::prelude::*;
 
     fn encoded(parcels: &Parcels) -> Vec<u8> {
