@@ -126,7 +126,7 @@ fn rejected_samples(out: &mut String, operators: &[OperatorStatus]) {
             out,
             format_args!("\nlast rejected by {BOLD}{}{BOLD:#}:", operator.name),
         );
-        for sample in &operator.samples {
+        for sample in operator.samples.iter() {
             line(out, format_args!("  {RED}{sample}{RED:#}"));
         }
     }
@@ -162,7 +162,7 @@ pub fn plugins(status: &Status) -> String {
     if !status.history.is_empty() {
         line(&mut out, format_args!("\n{BOLD}history{BOLD:#}"));
     }
-    for swap in &status.history {
+    for swap in status.history.iter() {
         let digest = short(&swap.digest);
         match &swap.event {
             SwapEvent::Live { batch } => {

@@ -19,6 +19,7 @@ use super::run::batch::Batch;
 use super::run::commit::acknowledge;
 use super::run::cutter::{Cutter, LostSource};
 use super::run::runner::Runner;
+use crate::observe::metrics::Metric;
 use crate::observe::status::{Board, Status};
 use crate::sink::lane::SinkLanes;
 use crate::topology::plan::Plan;
@@ -55,7 +56,7 @@ impl Dispatcher {
         inbox: Inbox,
         cutter: Cutter,
         runner: Runner,
-        first: Status,
+        board: Board,
     ) -> Self {
         Self {
             plan,
@@ -67,7 +68,7 @@ impl Dispatcher {
             queued: 0,
             ended_sources: 0,
             draining: false,
-            board: Board::new(first),
+            board,
             lost: None,
         }
     }
@@ -118,7 +119,10 @@ impl Dispatcher {
                 self.board.status.queued = self.queued;
                 report::committed(&mut self.board, &self.plan, &batch);
             }
-            Event::Published(batch) => acknowledge(&mut self.cutter, batch),
+            Event::Published(batch) => {
+                self.board.metrics.add(Metric::PublishedBatches, 1);
+                acknowledge(&mut self.cutter, batch);
+            }
             Event::Failing | Event::RunEnded(_) => self.stop_cutting(),
             Event::Version(event) => {
                 report::version(&mut self.board.status, &event);
@@ -129,12 +133,17 @@ impl Dispatcher {
     }
 
     fn answer(&self, request: Request, reply: Reply) {
+        self.board.metrics.add(Metric::AnsweredRequests, 1);
         match request {
             Request::Status => reply(Answer::Status(Box::new(self.status()))),
         }
     }
 
     fn status(&self) -> Status {
+        let in_flight = self.lanes.flow().bytes();
+        self.board
+            .metrics
+            .set(Metric::InFlightBytes, in_flight as u64);
         let mut status = self.board.read();
         status.sources = self.cutter.health();
         status.queued = self.queued;

@@ -29,7 +29,8 @@ use super::versions::reload::Reloader;
 use super::versions::shared::Versions;
 use crate::batch::BatchTime;
 use crate::batch::sink::Incarnation;
-use crate::observe::status::Status;
+use crate::observe::metrics::Metrics;
+use crate::observe::status::{Board, Status};
 use crate::plugin;
 use crate::sink::lane::{LaneNews, LaneOptions, NamedSink, SinkLanes};
 use crate::sink::observe::Observed;
@@ -62,6 +63,7 @@ pub struct Job {
     plugins: plugin::Engine,
     versions: Versions,
     lanes: SinkLanes,
+    metrics: Metrics,
     /// The newest batch that a sink shows: labels lie after it.
     newest: Option<BatchTime>,
     sources: NamedSources,
@@ -103,7 +105,12 @@ impl Job {
         let sinks: Vec<NamedSink> = sinks.collect();
         let sources = open_sources(&plan, &runtime, options.once, &mail)?;
         let newest = recover(&sinks, directory.incarnation()?)?;
-        let lanes = SinkLanes::start(sinks, LaneOptions::default(), told_to(mail.clone()))
+        let metrics = Metrics::default();
+        let lane_options = LaneOptions {
+            metrics: metrics.clone(),
+            ..LaneOptions::default()
+        };
+        let lanes = SinkLanes::start(sinks, lane_options, told_to(mail.clone()))
             .map_err(JobError::Threads)?;
         Ok(Self {
             plan,
@@ -113,6 +120,7 @@ impl Job {
             plugins,
             versions,
             lanes,
+            metrics,
             newest,
             sources,
             mail,
@@ -152,6 +160,7 @@ impl Job {
             plugins,
             versions,
             lanes,
+            metrics,
             newest,
             sources,
             mail,
@@ -166,8 +175,8 @@ impl Job {
         let staging = Arc::clone(&lanes);
         let executor = Executor::start(Arc::clone(&plan), options, staging, shared, told)
             .map_err(|error| JobError::Threads(std::io::Error::other(error)))?;
-        let runner =
-            Runner::start(Arc::clone(&plan), executor, lanes, mail).map_err(JobError::Threads)?;
+        let runner = Runner::start(Arc::clone(&plan), executor, lanes, mail, metrics.clone())
+            .map_err(JobError::Threads)?;
         // Where no plugin is used none can change, and there may be no directory to watch.
         let reloader = match plan.plugins.used.is_empty() {
             true => None,
@@ -181,8 +190,8 @@ impl Job {
         let cadence = Cadence::start(interval, Now::read()).after(newest);
         let cutter = Cutter::new(sources, cadence);
         info!(job = plan.name, workers, interval = ?interval, "running");
-        let first = report::first(&plan, workers);
-        let result = Dispatcher::new(plan, inbox, cutter, runner, first).run();
+        let board = Board::new(report::first(&plan, workers), metrics);
+        let result = Dispatcher::new(plan, inbox, cutter, runner, board).run();
         drop(reloader);
         runtime.shutdown_timeout(Duration::from_millis(100));
         drop(directory);

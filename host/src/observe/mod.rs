@@ -5,4 +5,6 @@
 
 pub mod log;
 pub mod mask;
+pub mod metrics;
+pub mod ring;
 pub mod status;

@@ -1,10 +1,12 @@
 //! What a running job tells of itself: `dshost status` and `dshost plugins` show it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::metrics::Metrics;
+use super::ring::Ring;
 use crate::batch::BatchTime;
 use crate::batch::source::SourceHealth;
 
@@ -53,13 +55,16 @@ pub struct Status {
     /// The plugins in use, by name.
     pub plugins: BTreeMap<String, PluginStatus>,
     /// Swaps and refusals, oldest first.
-    pub history: VecDeque<SwapRecord>,
+    pub history: Ring<SwapRecord, HISTORY_KEPT>,
+    /// Figures that are no operator's, by the names of [`super::metrics::Metric`].
+    #[serde(default)]
+    pub metrics: BTreeMap<String, u64>,
 }
 
 impl Status {
     /// Remembers a swap or refusal, forgetting the oldest.
     pub fn remember(&mut self, record: SwapRecord) {
-        push_bounded(&mut self.history, record, HISTORY_KEPT);
+        self.history.push(record);
     }
 }
 
@@ -107,13 +112,13 @@ pub struct OperatorStatus {
     /// The guest's own counters.
     pub counters: BTreeMap<String, u64>,
     /// The last few rejected records with their reasons.
-    pub samples: VecDeque<String>,
+    pub samples: Ring<String, SAMPLES_KEPT>,
 }
 
 impl OperatorStatus {
     /// Remembers a rejected record, forgetting the oldest.
     pub fn sample(&mut self, sample: String) {
-        push_bounded(&mut self.samples, sample, SAMPLES_KEPT);
+        self.samples.push(sample);
     }
 
     /// Adds to a guest's counter, unless that is new and there are enough.
@@ -180,20 +185,23 @@ pub enum SwapEvent {
 
 /// The status of a job, and what it is worked out from.
 pub struct Board {
-    /// As far as it is known; uptime and what sources say are filled in when it is read.
+    /// As far as it is known; uptime, metrics and what sources say are filled in when it is read.
     pub status: Status,
+    /// What is counted elsewhere.
+    pub metrics: Metrics,
     started: Instant,
-    recent: VecDeque<BatchStatus>,
+    recent: Ring<BatchStatus, RECENT_BATCHES>,
 }
 
 impl Board {
     /// Starts with what is known before the first batch.
     #[must_use]
-    pub fn new(status: Status) -> Self {
+    pub fn new(status: Status, metrics: Metrics) -> Self {
         Self {
             status,
+            metrics,
             started: Instant::now(),
-            recent: VecDeque::new(),
+            recent: Ring::default(),
         }
     }
 
@@ -203,13 +211,14 @@ impl Board {
         let uptime = self.started.elapsed();
         Status {
             uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
+            metrics: self.metrics.read(),
             ..self.status.clone()
         }
     }
 
     /// Counts a committed batch.
     pub fn committed(&mut self, batch: BatchStatus) {
-        push_bounded(&mut self.recent, batch, RECENT_BATCHES);
+        self.recent.push(batch);
         let status = &mut self.status;
         let interval = Duration::from_millis(status.interval_ms)
             .as_secs_f64()
@@ -222,7 +231,7 @@ impl Board {
 }
 
 /// The means; `records_per_second` still per batch.
-fn mean(recent: &VecDeque<BatchStatus>) -> RecentStatus {
+fn mean(recent: &Ring<BatchStatus, RECENT_BATCHES>) -> RecentStatus {
     let count = recent.len().max(1) as u64;
     let records: u64 = recent.iter().map(|batch| batch.records).sum();
     RecentStatus {
@@ -232,23 +241,17 @@ fn mean(recent: &VecDeque<BatchStatus>) -> RecentStatus {
     }
 }
 
-fn push_bounded<T>(queue: &mut VecDeque<T>, item: T, bound: usize) {
-    if queue.len() >= bound {
-        queue.pop_front();
-    }
-    queue.push_back(item);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn rates_are_means_over_the_last_batches() {
-        let mut board = Board::new(Status {
+        let first = Status {
             interval_ms: 500,
             ..Status::default()
-        });
+        };
+        let mut board = Board::new(first, Metrics::default());
         for records in [1000, 3000] {
             board.committed(BatchStatus {
                 records,
@@ -266,7 +269,10 @@ mod tests {
         let mut operator = OperatorStatus::default();
         (0..50).for_each(|n| operator.sample(n.to_string()));
         assert_eq!(operator.samples.len(), SAMPLES_KEPT);
-        assert_eq!(operator.samples.back().map(String::as_str), Some("49"));
+        assert_eq!(
+            operator.samples.iter().next_back().map(String::as_str),
+            Some("49")
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::missed::{MAX_CATCH_UP, Missed};
 use crate::batch::BatchTime;
 use crate::driver::error::JobError;
 use crate::driver::event::{Event, Mail};
+use crate::observe::metrics::{Metric, Metrics};
 use crate::sink::lane::SinkLanes;
 use crate::topology::plan::Plan;
 use crate::topology::problem::with_causes;
@@ -44,6 +45,7 @@ impl Runner {
         executor: Executor,
         lanes: Arc<SinkLanes>,
         mail: Mail,
+        metrics: Metrics,
     ) -> std::io::Result<Self> {
         let (queue, batches) = channel();
         let running = Running {
@@ -51,6 +53,7 @@ impl Runner {
             executor,
             lanes: Arc::clone(&lanes),
             mail,
+            metrics,
         };
         let thread = std::thread::Builder::new()
             .name("runner".to_owned())
@@ -69,6 +72,7 @@ struct Running {
     executor: Executor,
     lanes: Arc<SinkLanes>,
     mail: Mail,
+    metrics: Metrics,
 }
 
 /// Tells of the end also where the thread panics, so that nobody waits for it for ever.
@@ -127,6 +131,7 @@ impl Running {
             );
         }
         for time in labels {
+            self.metrics.add(Metric::CaughtUpFirings, 1);
             let nothing = vec![Vec::new(); self.plan.sources.len()];
             if !self.batch(&Batch::new(time, nothing))? {
                 return Ok(false);

@@ -30,6 +30,7 @@ use tracing::{error, warn};
 use crate::batch::flow::Flow;
 use crate::batch::sink::{SinkError, Staged};
 use crate::batch::{BatchTime, Chunk, Round};
+use crate::observe::metrics::Metrics;
 use ledger::Ledger;
 use publisher::Publisher;
 use stager::{SinkVote, StageOrder, Stager};
@@ -55,6 +56,8 @@ pub struct LaneOptions {
     /// How long a sink that gets no further is waited for once the job is to stop;
     /// [`DRAIN_PATIENCE`] but in tests.
     pub patience: Duration,
+    /// Counts publications that are tried again.
+    pub metrics: Metrics,
 }
 
 impl Default for LaneOptions {
@@ -62,6 +65,7 @@ impl Default for LaneOptions {
         Self {
             flow: Flow::default(),
             patience: DRAIN_PATIENCE,
+            metrics: Metrics::default(),
         }
     }
 }
@@ -92,7 +96,11 @@ impl SinkLanes {
         tell: impl Fn(LaneNews) + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let (queues, count) = queues(&sinks);
-        let LaneOptions { flow, patience } = options;
+        let LaneOptions {
+            flow,
+            patience,
+            metrics,
+        } = options;
         let ledger = Ledger::new(count, sinks.len(), patience, Box::new(tell));
         let ledger = Arc::new(ledger);
         let stagers = sinks.iter().enumerate().map(|(index, sink)| {
@@ -100,8 +108,10 @@ impl SinkLanes {
             Stager::start(index, sink, ledger)
         });
         let stagers = stagers.collect::<std::io::Result<_>>()?;
-        let publishers =
-            (0..count).map(|queue| Publisher::start(queue, &sinks, Arc::clone(&ledger)));
+        let publishers = (0..count).map(|queue| {
+            let (ledger, metrics) = (Arc::clone(&ledger), metrics.clone());
+            Publisher::start(queue, &sinks, ledger, metrics)
+        });
         let publishers = publishers.collect::<std::io::Result<_>>()?;
         Ok(Self {
             sinks,

@@ -12,6 +12,7 @@ use super::ledger::Ledger;
 use super::named::{NamedSink, Receipt};
 use crate::batch::BatchTime;
 use crate::batch::sink::SinkError;
+use crate::observe::metrics::{Metric, Metrics};
 
 /// The pause after the first failure; doubled after each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -41,6 +42,7 @@ impl Publisher {
         queue: usize,
         sinks: &[NamedSink],
         ledger: Arc<Ledger>,
+        metrics: Metrics,
     ) -> std::io::Result<Self> {
         let (orders, heard) = channel();
         let sinks = sinks.to_vec();
@@ -48,6 +50,7 @@ impl Publisher {
             queue,
             sinks,
             ledger,
+            metrics,
         };
         std::thread::Builder::new()
             .name("publisher".to_owned())
@@ -72,6 +75,7 @@ struct PublishingThread {
     /// All sinks of the job.
     sinks: Vec<NamedSink>,
     ledger: Arc<Ledger>,
+    metrics: Metrics,
 }
 
 impl Drop for PublishingThread {
@@ -117,6 +121,7 @@ impl PublishingThread {
             let SinkError { message, hint, .. } = &error;
             warn!(sink = name, %batch, ?pause, hint, "cannot publish, trying again: {message}");
             failed = true;
+            self.metrics.add(Metric::PublishRetries, 1);
             let before = hurried;
             if !self.ledger.pause(self.queue, error, pause, &mut hurried) {
                 return Fate::GivenUp;

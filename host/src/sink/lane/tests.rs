@@ -171,6 +171,7 @@ impl Sinks {
         let options = LaneOptions {
             flow: flow.clone(),
             patience,
+            ..LaneOptions::default()
         };
         let tell = move |notice| {
             // A test that has seen enough does not listen any more.
