@@ -214,6 +214,12 @@ impl SourceError {
         }
     }
 
+    /// Whether what is there is not what it was.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.kind == SourceErrorKind::Changed
+    }
+
     /// Whether it may be over at the next try.
     #[must_use]
     pub fn is_passing(&self) -> bool {

@@ -18,6 +18,9 @@ use crate::driver::versions::deployment::Standing;
 use crate::driver::versions::shared::Versions;
 use crate::topology::plan::{Plan, Upstream};
 
+#[cfg(test)]
+mod tests;
+
 /// The pause after a sink failed at the first attempt; so much longer after each further one.
 const SINK_PAUSE: Duration = Duration::from_millis(200);
 
@@ -42,6 +45,8 @@ pub struct Course {
     trial: Option<Trial>,
     /// Whether the proven versions have had their try.
     tried: bool,
+    /// Whether it was told that a source is waited for.
+    waits: bool,
 }
 
 /// The proven versions try the batch; the suspect is refused if they succeed.
@@ -73,6 +78,7 @@ impl Course {
             blame: Blame::default(),
             trial: None,
             tried: false,
+            waits: false,
         }
     }
 
@@ -139,7 +145,9 @@ impl Judge {
         match &failure.kind {
             // It is waited for, however long it takes.
             FailureKind::Source(error) if error.is_passing() => {
-                warn!(batch = %course.batch, "batch aborted, trying again: {trouble}");
+                if !std::mem::replace(&mut course.waits, true) {
+                    warn!(batch = %course.batch, "batch aborted, trying again until it can be read: {trouble}");
+                }
                 Ok(SOURCE_PAUSE)
             }
             // It would be gone again.

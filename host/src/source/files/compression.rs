@@ -7,13 +7,12 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 
-use super::snapshot::{Reading, Snapshot};
+use super::snapshot::Reading;
 use crate::batch::source::SourceError;
 
 /// Bytes that are decompressed at once.
@@ -45,10 +44,10 @@ impl Compression {
     /// # Errors
     ///
     /// It is not compressed like this, or not whole; or there is no room for what it holds.
-    pub fn unpack(self, snapshot: &Arc<Snapshot>) -> Result<(Reading, u64), SourceError> {
-        let path = snapshot.path().display();
+    pub fn unpack(self, file: &Reading) -> Result<(Reading, u64), SourceError> {
+        let path = file.snapshot().path().display();
         let unpack = || -> io::Result<(File, u64)> {
-            let packed = BufReader::with_capacity(BLOCK_BYTES, File::open(snapshot.path())?);
+            let packed = BufReader::with_capacity(BLOCK_BYTES, file.from_start()?);
             let mut copy = tempfile::tempfile()?;
             let size = match self {
                 Self::Gzip => io::copy(&mut MultiGzDecoder::new(packed), &mut copy)?,
@@ -56,10 +55,9 @@ impl Compression {
             };
             Ok((copy, size))
         };
-        // One that has changed says so, and not what became of its bytes.
-        snapshot.check()?;
         let unpacked = unpack();
-        snapshot.check()?;
+        // One that has changed says so, and not what became of its bytes.
+        file.check()?;
         let (copy, size) = unpacked.map_err(|error| {
             let what = format!("cannot decompress file `{path}`: {error}");
             match error.kind() {
@@ -70,7 +68,7 @@ impl Compression {
                     .hint("`compression = \"none\"` reads files as they are, whatever their names"),
             }
         })?;
-        Ok((Reading::of_copy(Arc::clone(snapshot), copy), size))
+        Ok((file.copied(copy), size))
     }
 }
 

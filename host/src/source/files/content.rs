@@ -1,9 +1,11 @@
 //! What a file holds, and a part of it that a worker reads.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::compression::Compression;
+use super::names::NamedFile;
 use super::snapshot::{Reading, Snapshot};
 use crate::batch::source::{Decoded, Partition, SourceError};
 use crate::source::bytes::piece::Chunks;
@@ -24,9 +26,36 @@ pub struct FilePiece {
 #[derive(Clone)]
 pub enum Content {
     /// In the file itself.
-    Plain(Arc<Snapshot>),
+    Plain(FileBelow),
     /// In a copy, because the file is compressed.
     Copy(Reading),
+}
+
+/// A file below a watched directory.
+#[derive(Clone)]
+pub struct FileBelow {
+    /// The directory.
+    pub dir: Arc<Path>,
+    /// The file.
+    pub file: Arc<Snapshot>,
+}
+
+impl FileBelow {
+    /// Opens it, also if it bears another name below the directory by now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::open`].
+    fn open(&self) -> Result<Reading, SourceError> {
+        let opened = self.file.open();
+        if opened.as_ref().is_err_and(SourceError::is_changed)
+            && let Ok(found) = NamedFile::new(&self.dir, &self.file).find(&self.dir)
+            && found.path() != self.file.path()
+        {
+            return Arc::new(found).open();
+        }
+        opened
+    }
 }
 
 impl Content {
@@ -36,13 +65,16 @@ impl Content {
     /// # Errors
     ///
     /// It cannot be unpacked.
-    pub fn of(file: &Arc<Snapshot>, decompress: bool) -> Result<(Self, u64), SourceError> {
-        match Compression::of(file.path()).filter(|_| decompress) {
+    pub fn of(below: FileBelow, decompress: bool) -> Result<(Self, u64), SourceError> {
+        match Compression::of(below.file.path()).filter(|_| decompress) {
             Some(compression) => {
-                let (copy, size) = compression.unpack(file)?;
+                let (copy, size) = compression.unpack(&below.open()?)?;
                 Ok((Self::Copy(copy), size))
             }
-            None => Ok((Self::Plain(Arc::clone(file)), file.size())),
+            None => {
+                let size = below.file.size();
+                Ok((Self::Plain(below), size))
+            }
         }
     }
 
@@ -50,10 +82,10 @@ impl Content {
     ///
     /// # Errors
     ///
-    /// As [`Snapshot::open`].
+    /// The file is not there any more, or was written to, or cannot be read for now.
     pub fn open(&self) -> Result<Reading, SourceError> {
         match self {
-            Self::Plain(snapshot) => snapshot.open(),
+            Self::Plain(below) => below.open(),
             Self::Copy(reading) => Ok(reading.clone()),
         }
     }

@@ -14,7 +14,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -42,7 +42,7 @@ pub mod spans;
 mod tests;
 pub mod watcher;
 
-use content::{Content, FilePiece};
+use content::{Content, FileBelow, FilePiece};
 use listing::Listing;
 use names::NamedFile;
 use shared::Shared;
@@ -88,6 +88,9 @@ pub fn open(
             .hint("`*` and `?` stand for any characters, `{a,b}` for either")
         })?;
     let mut listing = Listing::new(watched.dir, pattern.compile_matcher());
+    if let After::Move(to) = watched.after {
+        listing.leave_out(to);
+    }
     let there = listing.news().map_err(|error| SourceError {
         hint: (error.kind() == std::io::ErrorKind::NotFound)
             .then(|| "make the directory first, or correct `dir`".to_owned()),
@@ -110,7 +113,7 @@ pub fn open(
     }
     let decoder = Decoder::new(Framing::of(plan));
     let settings = Settings {
-        dir: watched.dir.to_owned(),
+        dir: watched.dir.into(),
         partitions: plan.partitions,
         decompress: watched.decompress,
     };
@@ -136,7 +139,7 @@ pub fn open(
         .spawn(move || watcher.run())
         .map_err(|error| no_thread(plan, &error))?;
     Ok(Files {
-        dir: watched.dir.to_owned(),
+        dir: watched.dir.into(),
         decompress: watched.decompress,
         decoder,
         shared,
@@ -149,7 +152,7 @@ pub fn open(
 
 /// The source `files`.
 pub struct Files {
-    dir: PathBuf,
+    dir: Arc<Path>,
     decompress: bool,
     decoder: Decoder,
     shared: Arc<Shared>,
@@ -173,8 +176,11 @@ impl Files {
             return Ok((content.clone(), *size));
         }
         let file = Arc::new(name.find(&self.dir)?);
-        file.check()?;
-        let (content, size) = Content::of(&file, self.decompress)?;
+        let below = FileBelow {
+            dir: Arc::clone(&self.dir),
+            file: Arc::clone(&file),
+        };
+        let (content, size) = Content::of(below, self.decompress)?;
         self.opened = Some((lane.clone(), content.clone(), size));
         // Once it is acknowledged to its end, it is put away as if this process had cut it.
         let end = Position::number(size);

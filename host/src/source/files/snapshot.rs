@@ -5,7 +5,7 @@
 //! lines are old.
 
 use std::fs::{self, File, Metadata};
-use std::io;
+use std::io::{self, Read, Seek};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -99,16 +99,6 @@ impl Snapshot {
         })
     }
 
-    /// Checks that the file that lies there is still this one.
-    ///
-    /// # Errors
-    ///
-    /// It is another one, or none.
-    pub fn check(&self) -> Result<(), SourceError> {
-        let metadata = fs::metadata(&self.path).map_err(|error| self.failed(&error))?;
-        self.compare(&metadata)
-    }
-
     fn compare(&self, metadata: &Metadata) -> Result<(), SourceError> {
         if Identity::of(metadata) == self.identity {
             return Ok(());
@@ -135,7 +125,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// As [`Snapshot::check`], or it cannot be opened.
+    /// It is gone, another one lies there, it was written to, or it cannot be read for now.
     pub fn open(self: &Arc<Self>) -> Result<Reading, SourceError> {
         let failed = |error: io::Error| self.failed(&error);
         let file = File::open(&self.path).map_err(failed)?;
@@ -158,22 +148,45 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// What `snapshot` holds, in a file of our own.
+    /// What this file holds, in a file of our own.
     #[must_use]
-    pub fn of_copy(snapshot: Arc<Snapshot>, copy: File) -> Self {
+    pub fn copied(&self, copy: File) -> Self {
         Self {
-            snapshot,
+            snapshot: Arc::clone(&self.snapshot),
             file: Arc::new(copy),
             is_copy: true,
         }
     }
 
-    /// Checks that what is read is what was seen.
-    fn check(&self) -> Result<(), SourceError> {
-        match self.is_copy {
-            true => Ok(()),
-            false => self.snapshot.check(),
+    /// The file.
+    #[must_use]
+    pub const fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Its bytes from the first one on, for one reader.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn from_start(&self) -> io::Result<impl Read> {
+        let mut file = self.file.try_clone()?;
+        file.rewind()?;
+        Ok(file)
+    }
+
+    /// Checks that what is read is what was seen, whatever its name is by now.
+    ///
+    /// # Errors
+    ///
+    /// It was written to.
+    pub fn check(&self) -> Result<(), SourceError> {
+        if self.is_copy {
+            return Ok(());
         }
+        let metadata = self.file.metadata();
+        let metadata = metadata.map_err(|error| self.snapshot.failed(&error))?;
+        self.snapshot.compare(&metadata)
     }
 
     /// The bytes of `range`.

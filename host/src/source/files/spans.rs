@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::content::{Content, FilePiece};
+use super::content::{Content, FileBelow, FilePiece};
 use super::names::NamedFile;
 use super::snapshot::{Reading, Snapshot};
 use crate::batch::source::{Part, SourceError};
@@ -77,7 +77,7 @@ pub struct Backlog {
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The directory that is watched.
-    pub dir: PathBuf,
+    pub dir: Arc<Path>,
     /// The most partitions of one span.
     pub partitions: u32,
     /// Whether compressed files are told by the endings of their names.
@@ -167,7 +167,7 @@ impl Unread {
 
     /// Its next span; none if it has no room.
     fn next(&mut self, settings: &Settings, room: Room) -> Result<Option<Span>, SourceError> {
-        let (content, size) = self.open(settings.decompress)?;
+        let (content, size) = self.open(settings)?;
         // What a compressed file holds may be more than it looked like.
         if size - self.at > room.bytes && !room.empty {
             return Ok(None);
@@ -190,11 +190,15 @@ impl Unread {
     }
 
     /// What it holds, and how many bytes that is.
-    fn open(&mut self, decompress: bool) -> Result<(Content, u64), SourceError> {
+    fn open(&mut self, settings: &Settings) -> Result<(Content, u64), SourceError> {
         if let Some(content) = &self.content {
             return Ok(content.clone());
         }
-        let content = Content::of(&self.snapshot, decompress)?;
+        let below = FileBelow {
+            dir: Arc::clone(&settings.dir),
+            file: Arc::clone(&self.snapshot),
+        };
+        let content = Content::of(below, settings.decompress)?;
         Ok(self.content.insert(content).clone())
     }
 

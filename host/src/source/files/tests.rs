@@ -465,7 +465,7 @@ fn a_file_that_cannot_be_read_for_now_holds_up_no_other_and_is_read_later() {
     let mut backlog = Backlog::new(
         Decoder::new(Framing::of(&plan(Format::Text))),
         Settings {
-            dir: place.path(""),
+            dir: place.path("").into(),
             partitions: 1,
             decompress: true,
         },
@@ -493,4 +493,20 @@ fn a_file_that_cannot_be_read_for_now_holds_up_no_other_and_is_read_later() {
     let span = backlog.next(room).unwrap().unwrap();
     assert_eq!(span.snapshot.path(), sub.join("x"));
     assert!(backlog.is_empty());
+}
+
+#[test]
+fn a_file_that_gets_another_name_while_it_waits_is_read() {
+    let place = Place {
+        existing: true,
+        ..Place::new()
+    };
+    place.put("a.log", "a\n");
+    let mut files = place.open(&plan(Format::Text));
+    let cut = eventually(|| files.cut().ok().filter(|cut| cut.bytes > 0));
+    // As logs are rotated.
+    fs::rename(place.path("a.log"), place.path("a.log.1")).unwrap();
+    place.put("a.log", "b\n");
+    assert_eq!(texts(&data(&cut.parts)).0, ["a"]);
+    cut_until(&mut files, |lines, _| lines == ["b"]);
 }

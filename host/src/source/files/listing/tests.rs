@@ -1,6 +1,7 @@
 //! Which files a listing gives, and when it is made.
 
 use std::fs::FileTimes;
+use std::io::Write;
 
 use globset::GlobBuilder;
 
@@ -34,7 +35,7 @@ impl Place {
 
     /// The paths of what is new.
     fn names(&self, listing: &mut Listing) -> Vec<String> {
-        let news = listing.list().unwrap().files.into_iter();
+        let news = listing.list(Care::Files).unwrap().files.into_iter();
         let below = |file: Snapshot| file.path().strip_prefix(self.0.path()).unwrap().to_owned();
         news.map(|file| below(file).into_os_string().into_string().unwrap())
             .collect()
@@ -89,7 +90,7 @@ fn a_file_that_was_put_away_makes_room_for_the_next_of_its_name() {
     for text in ["one", "two", "two"] {
         place.write("next.tmp", text);
         place.rename("next.tmp", "latest.txt");
-        let mut news = listing.list().unwrap().files;
+        let mut news = listing.list(Care::Files).unwrap().files;
         let file = news.pop().unwrap();
         assert_eq!(
             (file.path(), news.len()),
@@ -106,12 +107,12 @@ fn what_was_put_away_late_takes_nothing_from_the_next_of_its_name() {
     let place = Place::new();
     let mut listing = place.listing("*");
     place.write("latest.txt", "one");
-    let first = listing.list().unwrap().files.pop().unwrap();
+    let first = listing.list(Care::Files).unwrap().files.pop().unwrap();
     place.write("next.tmp", "two");
     place.rename("next.tmp", "latest.txt");
     assert_eq!(place.names(&mut listing), ["latest.txt"]);
     listing.forget(&first);
-    assert_eq!(listing.list().unwrap().files.len(), 0);
+    assert_eq!(listing.list(Care::Files).unwrap().files.len(), 0);
 }
 
 #[test]
@@ -144,12 +145,18 @@ fn a_file_that_is_written_to_after_it_was_given_is_told_once() {
             .append(true)
             .open(place.path("a"))
             .unwrap();
-        io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
     };
     append(" and more");
-    assert_eq!(listing.list().unwrap().changed, [place.path("a")]);
+    assert_eq!(
+        listing.list(Care::Files).unwrap().changed,
+        [place.path("a")]
+    );
     append(" and more");
-    assert_eq!(listing.list().unwrap().changed, [PathBuf::new(); 0]);
+    assert_eq!(
+        listing.list(Care::Files).unwrap().changed,
+        [PathBuf::new(); 0]
+    );
 }
 
 #[test]
@@ -186,24 +193,24 @@ fn another_directory_in_its_place_makes_nothing_go() {
     place.write("in/a", "one");
     let glob = GlobBuilder::new("*").build().unwrap().compile_matcher();
     let mut listing = Listing::new(&dir, glob);
-    assert_eq!(listing.list().unwrap().files.len(), 1);
+    assert_eq!(listing.list(Care::Files).unwrap().files.len(), 1);
     // Nothing is mounted there for a while.
     place.rename("in", "away");
     fs::create_dir(&dir).unwrap();
     for _ in 0..3 {
-        assert_eq!(listing.list().unwrap().files.len(), 0);
+        assert_eq!(listing.list(Care::Files).unwrap().files.len(), 0);
     }
     place.write("in/b", "two");
-    assert_eq!(listing.list().unwrap().files.len(), 1);
+    assert_eq!(listing.list(Care::Files).unwrap().files.len(), 1);
     place.rename("in", "aside");
-    assert!(listing.list().is_err());
+    assert!(listing.list(Care::Files).is_err());
     place.rename("away", "in");
     for _ in 0..3 {
-        assert_eq!(listing.list().unwrap().files.len(), 0);
+        assert_eq!(listing.list(Care::Files).unwrap().files.len(), 0);
     }
     place.write("in/a.next", "three");
     place.rename("in/a.next", "in/a");
-    assert_eq!(listing.list().unwrap().files.len(), 1);
+    assert_eq!(listing.list(Care::Files).unwrap().files.len(), 1);
 }
 
 #[test]
@@ -229,10 +236,54 @@ fn a_file_that_never_gets_a_byte_does_not_keep_the_source_listing() {
     let place = Place::new();
     let mut listing = place.listing("*");
     place.write("_SUCCESS", "");
-    listing.list().unwrap();
+    listing.list(Care::Files).unwrap();
     let last = listing.last.as_mut().unwrap();
     assert!(!last.settled);
     // As if there were many files.
     last.took = Duration::from_secs(1000);
-    assert!(!listing.is_due());
+    listing.full.1 = Duration::from_secs(1000);
+    assert_eq!(listing.due(), None);
+}
+
+#[test]
+fn what_was_moved_below_the_directory_is_not_found_again() {
+    let place = Place::new();
+    let mut listing = place.listing("**");
+    listing.leave_out(&place.path("sub/../done"));
+    place.write("sub/a", "one");
+    place.write("done/b", "two");
+    assert_eq!(place.names(&mut listing), ["sub/a"]);
+    place.rename("sub/a", "done/a");
+    assert_eq!(place.names(&mut listing), [""; 0]);
+}
+
+#[test]
+fn a_look_at_names_finds_what_has_come_and_a_look_at_files_what_was_written_to() {
+    let place = Place::new();
+    let mut listing = place.listing("*");
+    place.write("a", "one");
+    place.write("b", "two");
+    assert_eq!(place.names(&mut listing), ["a", "b"]);
+    place.write("a.tmp", "three");
+    place.rename("a.tmp", "a");
+    place.write("c", "four");
+    fs::OpenOptions::new()
+        .append(true)
+        .open(place.path("b"))
+        .unwrap()
+        .write_all(b"!")
+        .unwrap();
+    let news = listing.list(Care::Names).unwrap();
+    let paths: Vec<&Path> = news.files.iter().map(Snapshot::path).collect();
+    assert_eq!(paths, [place.path("a"), place.path("c")]);
+    assert!(news.changed.is_empty());
+    let news = listing.list(Care::Files).unwrap();
+    if fs::metadata(place.path("b")).unwrap().created().is_ok() {
+        assert_eq!(news.changed, [place.path("b")]);
+    }
+    fs::remove_file(place.path("c")).unwrap();
+    assert!(listing.list(Care::Names).unwrap().files.is_empty());
+    place.write("c", "five");
+    let news = listing.list(Care::Names).unwrap();
+    assert_eq!(news.files[0].path(), place.path("c"));
 }
