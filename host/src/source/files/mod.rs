@@ -91,6 +91,9 @@ pub fn open(
     if let After::Move(to) = watched.after {
         listing.leave_out(to);
     }
+    if *watched.after != After::Keep {
+        put_away::give_all_back(watched.dir);
+    }
     let there = listing.news().map_err(|error| SourceError {
         hint: (error.kind() == std::io::ErrorKind::NotFound)
             .then(|| "make the directory first, or correct `dir`".to_owned()),

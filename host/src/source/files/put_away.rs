@@ -3,17 +3,24 @@
 //! A name may name another file by then. So a file is first taken aside, under a hidden name beside
 //! it, looked at again, and only then removed or moved; another one is given its name back.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use tracing::{info, warn};
+use walkdir::{DirEntryExt, WalkDir};
 
 use super::snapshot::{Fate, Snapshot};
 use crate::topology::plan::After;
 
 /// Names that are tried for a file in a directory where its own is taken.
 const MAX_NAMES: u32 = 10_000;
+
+/// What follows the name of a file that is taken aside; then comes its inode.
+const TAKEN: &[u8] = b".taken-";
 
 /// What was found when a file was to be put away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,13 +88,11 @@ fn move_to(file: &Path, target: &Path) -> io::Result<()> {
         fs::create_dir_all(parent)?;
     }
     for number in 0..MAX_NAMES {
-        let target = numbered(target, number);
-        // A link is made only where nothing stands.
-        match fs::hard_link(file, &target) {
-            Ok(()) => return fs::remove_file(file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        match give_name(file, &numbered(target, number)) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                return copy_to(file, &target);
+                return copy_to(file, target);
             }
             Err(error) => return Err(error),
         }
@@ -95,29 +100,71 @@ fn move_to(file: &Path, target: &Path) -> io::Result<()> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
+/// Gives a file another name on its file system, unless something stands there.
+fn give_name(file: &Path, name: &Path) -> io::Result<bool> {
+    match fs::hard_link(file, name) {
+        Ok(()) => fs::remove_file(file).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Err(error),
+        // There are no links here: the file system has none, or the file is another user's.
+        Err(_) if fs::symlink_metadata(name).is_ok() => Ok(false),
+        Err(_) => fs::rename(file, name).map(|()| true),
+    }
+}
+
 /// Copies a file onto another file system, so that it is there whole or not at all, and removes it.
 fn copy_to(file: &Path, target: &Path) -> io::Result<()> {
     let partial = hidden(target, "tmp");
-    fs::copy(file, &partial)?;
-    File::open(&partial)?.sync_all()?;
+    let copied = copy_whole(file, &partial, target);
+    if copied.is_err() {
+        // It may not even be there.
+        let _ = fs::remove_file(&partial);
+    }
+    copied?;
+    fs::remove_file(file)
+}
+
+/// Copies a file to `target`, or to a name like it that is free, by way of `partial` beside it.
+fn copy_whole(file: &Path, partial: &Path, target: &Path) -> io::Result<()> {
+    fs::copy(file, partial)?;
+    File::open(partial)?.sync_all()?;
     for number in 0..MAX_NAMES {
-        match fs::hard_link(&partial, numbered(target, number)) {
-            Ok(()) => {
-                fs::remove_file(&partial)?;
-                if let Some(parent) = target.parent() {
-                    File::open(parent)?.sync_all()?;
+        if give_name(partial, &numbered(target, number))? {
+            return match target.parent() {
+                Some(parent) => File::open(parent)?.sync_all(),
+                None => Ok(()),
+            };
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Gives the files below `dir` their names back that a process took aside which was killed then:
+/// nobody knows whether they were read.
+pub fn give_all_back(dir: &Path) {
+    let entries = WalkDir::new(dir).into_iter().filter_map(Result::ok);
+    for entry in entries.filter(|entry| entry.file_type().is_file()) {
+        let name = entry.file_name().as_bytes();
+        let taken = name.windows(TAKEN.len()).rposition(|part| part == TAKEN);
+        let Some(taken) = taken.filter(|_| name.starts_with(b".")) else {
+            continue;
+        };
+        let inode = entry.ino().to_string();
+        if name[taken + TAKEN.len()..] == *inode.as_bytes() && taken > 1 {
+            let before = entry
+                .path()
+                .with_file_name(OsStr::from_bytes(&name[1..taken]));
+            let path = before.display();
+            match give_back(entry.path(), &before) {
+                Ok(()) => {
+                    info!(%path, "a file gets its name back that a killed process took aside")
                 }
-                return fs::remove_file(file);
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => {
-                fs::remove_file(&partial)?;
-                return Err(error);
+                Err(error) => {
+                    warn!(%path, %error, "cannot give a file its name back that a killed process took aside")
+                }
             }
         }
     }
-    fs::remove_file(&partial)?;
-    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// `a/.b.ENDING` for `a/b`.
@@ -176,9 +223,7 @@ mod tests {
 
         /// All files, by path.
         fn all(&self) -> Vec<String> {
-            let files = walkdir::WalkDir::new(&self.0)
-                .sort_by_file_name()
-                .into_iter();
+            let files = WalkDir::new(&self.0).sort_by_file_name().into_iter();
             let files = files
                 .map(Result::unwrap)
                 .filter(|entry| entry.path().is_file());
@@ -239,5 +284,33 @@ mod tests {
         assert_eq!(on_one_file_system(dir, &dir.join("to/be/made")), Some(true));
         assert_eq!(on_one_file_system(dir, Path::new("/proc")), Some(false));
         assert_eq!(on_one_file_system(&dir.join("none"), dir), None);
+    }
+
+    #[test]
+    fn where_there_are_no_links_a_name_is_given_all_the_same_and_replaces_nothing() {
+        let place = Place::new();
+        let path = |name: &str| place.0.path().join(name);
+        // A directory cannot be linked, whatever the file system and the rights.
+        fs::create_dir(path("dir")).unwrap();
+        place.file("b", "there");
+        assert!(!give_name(&path("dir"), &path("in/b")).unwrap());
+        assert!(give_name(&path("dir"), &path("moved")).unwrap());
+        assert!(path("moved").is_dir() && !path("dir").exists());
+    }
+
+    #[test]
+    fn what_a_killed_process_took_aside_gets_its_name_back_and_nothing_else() {
+        let place = Place::new();
+        let dir = place.0.path().join("in");
+        for name in ["sub/a.log", "b"] {
+            let file = place.file(name, "one");
+            let aside = hidden(file.path(), &format!("taken-{}", file.inode()));
+            fs::rename(file.path(), aside).unwrap();
+        }
+        place.file("b", "newer");
+        place.file(".c.taken-1", "another's");
+        give_all_back(&dir);
+        assert_eq!(place.all(), ["in/.c.taken-1", "in/b", "in/sub/a.log"]);
+        assert_eq!(fs::read_to_string(dir.join("b")).unwrap(), "newer");
     }
 }
