@@ -9,8 +9,8 @@ use super::{failure, load};
 use crate::driver::JobError;
 use crate::driver::versions::deployment::{Deployment, Standing};
 use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
-use crate::sink;
-use crate::source;
+use crate::sink::{self, SinkConnectors};
+use crate::source::SourceConnectors;
 use crate::topology::describe;
 use crate::topology::plan::{Instances, Plan, Upstream};
 
@@ -67,7 +67,11 @@ fn told(topology: &Path, plan: &Plan, standing: &Standing) -> String {
             Upstream::Source(source) => &plan.sources[source].name,
             Upstream::Stream(stream) => &plan.streams[stream].name,
         };
-        let guarantee = sink::open(sink, &context).sink.guarantee();
+        let opened = SinkConnectors::default().open(sink, &context);
+        let guarantee = match opened {
+            Ok(opened) => opened.sink.guarantee().to_string(),
+            Err(error) => error.to_string(),
+        };
         out.push_str(&format!("  sink {}: of {from}, {guarantee}\n", sink.name));
     }
     for note in notes(plan) {
@@ -91,8 +95,9 @@ fn state(stream: usize, standing: &Standing) -> String {
 /// What holds, and a user might not expect.
 fn notes(plan: &Plan) -> Vec<String> {
     let mut notes = vec!["nothing survives a restart yet: the journal comes later".to_owned()];
+    let connectors = SourceConnectors::default();
     for source in &plan.sources {
-        let note = source::note(source);
+        let note = connectors.note(source);
         notes.extend(note.map(|note| format!("source `{}`: {note}", source.name)));
     }
     for plugin in &plan.plugins.used {

@@ -15,7 +15,7 @@ use super::error::{CliError, Fault};
 use super::tell::Teller;
 use super::{failure, load, new, run};
 use crate::driver::event::{Event, Mail};
-use crate::driver::{Job, JobOptions};
+use crate::driver::{Connectors, Job, JobOptions};
 use crate::observe::status::Status;
 use crate::sink::print;
 
@@ -61,6 +61,7 @@ pub(super) fn demo(teller: &Teller) -> Result<(), CliError> {
         once: false,
         folder: folder.path().to_owned(),
         console: print::stdout(),
+        connectors: Connectors::default(),
     };
     let describe = |error| failure::describe(&error, &topology);
     let job = Job::open(plan, options).map_err(describe)?;

@@ -54,9 +54,10 @@ pub(super) fn folder(topology: &Path) -> PathBuf {
 /// Whether every source of the plan comes to an end by itself.
 pub(super) fn can_end(plan: &Plan) -> Result<(), CliError> {
     for source in &plan.sources {
-        if let Some((why, hint)) = source.transport.endless() {
-            let message = format!("`--once` cannot run source `{}`: {why}", source.name);
-            return Err(CliError::new(Fault::Usage, message).hint(hint));
+        if let Some(endless) = source.transport.endless() {
+            let (name, why) = (&source.name, endless.why);
+            let message = format!("`--once` cannot run source `{name}`: {why}");
+            return Err(CliError::new(Fault::Usage, message).hint(endless.hint));
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use super::tell::Teller;
 use super::{failure, load};
 use crate::control::socket::ControlSocket;
 use crate::driver::event::{Event, Mail};
-use crate::driver::{Job, JobError, JobOptions};
+use crate::driver::{Connectors, Job, JobError, JobOptions};
 use crate::observe::status::Status;
 use crate::sink::print;
 
@@ -29,6 +29,7 @@ pub(super) fn run(args: &RunArgs, teller: &Teller) -> Result<(), CliError> {
         once: args.once,
         folder: load::folder(&args.topology),
         console: print::stdout(),
+        connectors: Connectors::default(),
     };
     let job =
         Job::open(plan, options).map_err(|error| failure::describe(&error, &args.topology))?;

@@ -32,12 +32,13 @@ use crate::batch::sink::Incarnation;
 use crate::observe::metrics::Metrics;
 use crate::observe::status::{Board, Status};
 use crate::plugin;
+use crate::sink;
+use crate::sink::SinkConnectors;
 use crate::sink::lane::{LaneNews, LaneOptions, NamedSink, SinkLanes};
 use crate::sink::observe::Observed;
 use crate::sink::print::Output;
-use crate::source::OpenContext;
-use crate::topology::plan::{Plan, SourcePlan};
-use crate::{sink, source};
+use crate::source::{OpenContext, SourceConnectors};
+use crate::topology::plan::{Plan, SinkPlan, SourcePlan};
 
 /// Threads that move bytes between sockets and buffers.
 const IO_THREADS: usize = 1;
@@ -52,6 +53,17 @@ pub struct JobOptions {
     pub folder: PathBuf,
     /// Where `print` sinks write.
     pub console: Output,
+    /// What opens its sources and sinks.
+    pub connectors: Connectors,
+}
+
+/// What opens the sources and sinks of a job; by default what dshost brings along.
+#[derive(Clone, Default)]
+pub struct Connectors {
+    /// By the `type` of a source.
+    pub sources: SourceConnectors,
+    /// By the `type` of a sink.
+    pub sinks: SinkConnectors,
 }
 
 /// A job with everything open, ready to run.
@@ -101,9 +113,12 @@ impl Job {
             dir: options.folder,
             observed: Observed::default(),
         };
-        let sinks = plan.sinks.iter().map(|sink| sink::open(sink, &context));
-        let sinks: Vec<NamedSink> = sinks.collect();
-        let sources = open_sources(&plan, &runtime, options.once, &mail)?;
+        let sinks = open_sinks(&plan, &options.connectors.sinks, &context)?;
+        let from = OpenContext {
+            runtime: runtime.handle().clone(),
+            once: options.once,
+        };
+        let sources = open_sources(&plan, &options.connectors.sources, &from, &mail)?;
         let newest = recover(&sinks, directory.incarnation()?)?;
         let metrics = Metrics::default();
         let lane_options = LaneOptions {
@@ -230,20 +245,32 @@ fn told_to(mail: Mail) -> impl Fn(LaneNews) + Send + Sync + 'static {
     }
 }
 
+/// Makes the sinks of a plan; nothing is touched.
+pub(super) fn open_sinks(
+    plan: &Plan,
+    connectors: &SinkConnectors,
+    context: &sink::OpenContext,
+) -> Result<Vec<NamedSink>, JobError> {
+    let open = |sink: &SinkPlan| {
+        let failed = |error| JobError::OpenSink {
+            sink: sink.name.clone(),
+            error,
+        };
+        connectors.open(sink, context).map_err(failed)
+    };
+    plan.sinks.iter().map(open).collect()
+}
+
 fn open_sources(
     plan: &Plan,
-    runtime: &tokio::runtime::Runtime,
-    once: bool,
+    connectors: &SourceConnectors,
+    context: &OpenContext,
     mail: &Mail,
 ) -> Result<NamedSources, JobError> {
-    let context = OpenContext {
-        runtime: runtime.handle().clone(),
-        once,
-    };
     let open = |source: &SourcePlan| {
         let name = source.name.clone();
         let mail = mail.clone();
-        match source::open(source, &context) {
+        match connectors.open(source, context) {
             Ok(mut source) => {
                 source.on_end(Box::new(move || mail.tell(Event::SourceEnded)));
                 Ok((name, source))
@@ -256,3 +283,6 @@ fn open_sources(
     };
     plan.sources.iter().map(open).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,4 +34,4 @@ pub mod versions;
 mod testing;
 
 pub use error::JobError;
-pub use job::{Job, JobOptions};
+pub use job::{Connectors, Job, JobOptions};

@@ -6,23 +6,21 @@
 //!
 //! **Invariant:** before `publish` nothing of a batch is visible, after it all of it.
 //!
-//! Start reading at [`open`].
+//! Each target is opened by its connector; one table ([`SinkConnectors`]) has them all.
+//!
+//! Start reading at [`SinkConnectors::open`].
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use crate::batch::sink::Sink;
-use crate::topology::plan::{SinkPlan, Target};
-
+mod connector;
 pub mod lane;
 pub mod observe;
 pub mod print;
 pub mod text_files;
 
-use lane::{NamedSink, PublishQueue};
-use observe::{Observed, Observer};
-use print::{Output, Print};
-use text_files::TextFiles;
+pub use connector::{SinkConnector, SinkConnectors};
+use observe::Observed;
+use print::Output;
 
 /// What sinks are given by their host.
 #[derive(Clone)]
@@ -35,34 +33,16 @@ pub struct OpenContext {
     pub observed: Observed,
 }
 
-/// Makes the sink of a plan. Nothing is touched before it recovers.
-#[must_use]
-pub fn open(plan: &SinkPlan, context: &OpenContext) -> NamedSink {
-    let (sink, queue): (Arc<dyn Sink>, PublishQueue) = match &plan.target {
-        Target::Print { count } => {
-            let print = Print::new(*count, Arc::clone(&context.output));
-            (Arc::new(print), PublishQueue::Console)
-        }
-        Target::TextFiles { prefix, suffix } => {
-            let names =
-                text_files::DirectoryNames::new(&context.dir, prefix.clone(), suffix.as_deref());
-            (Arc::new(TextFiles::new(names)), PublishQueue::Own)
-        }
-        Target::Observe => {
-            let observer = Observer::new(&plan.name, context.observed.clone());
-            (Arc::new(observer), PublishQueue::Own)
-        }
-    };
-    let name = plan.name.clone();
-    NamedSink { name, sink, queue }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::lane::PublishQueue;
     use super::*;
     use crate::batch::sink::{Incarnation, JobId, Staged};
     use crate::batch::{BatchTime, Chunk, Column};
-    use crate::topology::plan::Upstream;
+    use crate::topology::plan::{Observe, SinkPlan, Target, Upstream};
+    use crate::topology::sinks::{PrintKeys, TextFilesKeys};
 
     #[test]
     fn each_target_has_its_sink() {
@@ -72,20 +52,20 @@ mod tests {
             dir: dir.path().to_owned(),
             observed: Observed::default(),
         };
-        let open = |target| {
+        let open = |target: Arc<dyn Target>| {
             let plan = SinkPlan {
                 name: "seen".into(),
                 from: Upstream::Source(0),
                 target,
             };
-            open(&plan, &context)
+            SinkConnectors::default().open(&plan, &context).unwrap()
         };
-        let print = open(Target::Print { count: 1 });
+        let print = open(Arc::new(PrintKeys { count: 1 }));
         assert_eq!(print.queue, PublishQueue::Console);
-        let files = open(Target::TextFiles {
+        let files = open(Arc::new(TextFilesKeys {
             prefix: Some(dir.path().join("out/counts")),
             suffix: None,
-        });
+        }));
         assert!(!dir.path().join("out").exists(), "opening touches nothing");
         let (job, number, batch) = (JobId(1), 1, BatchTime(5));
         files
@@ -96,7 +76,7 @@ mod tests {
         files.sink.publish(batch, &prepared).unwrap();
         assert!(dir.path().join("out/counts-5/_SUCCESS").exists());
 
-        let observer = open(Target::Observe);
+        let observer = open(Arc::new(Observe));
         let chunk = Chunk::single(Column::int64([7]));
         let at = Staged {
             batch,

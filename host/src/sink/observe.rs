@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::OpenContext;
+use super::connector::SinkConnector;
 use crate::batch::sink::{Delivery, Guarantee, Incarnation, Prepared, Sink, SinkError, Staged};
 use crate::batch::{BatchTime, Chunk, Round};
+use crate::topology::plan::SinkPlan;
 
 /// The chunks of each partition that is not empty, in partition order.
 type SeenChunks = Vec<Vec<Chunk>>;
@@ -22,6 +25,16 @@ impl Observed {
     #[must_use]
     pub fn take(&self, name: &str, batch: BatchTime) -> Option<SeenChunks> {
         locked(&self.0).remove(&(name.to_owned(), batch))
+    }
+}
+
+/// Opens the observers of whoever looks at streams.
+pub(super) struct ObserveConnector;
+
+impl SinkConnector for ObserveConnector {
+    fn open(&self, plan: &SinkPlan, context: &OpenContext) -> Result<Arc<dyn Sink>, SinkError> {
+        let observer = Observer::new(&plan.name, context.observed.clone());
+        Ok(Arc::new(observer))
     }
 }
 

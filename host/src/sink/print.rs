@@ -4,8 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::OpenContext;
+use super::connector::{SinkConnector, keys};
+use super::lane::PublishQueue;
 use crate::batch::sink::{Delivery, Guarantee, Incarnation, Prepared, Sink, SinkError, Staged};
 use crate::batch::{BatchTime, Chunk, Round, text};
+use crate::topology::plan::SinkPlan;
+use crate::topology::sinks::PrintKeys;
 
 /// The line above and below the time.
 const RULE: &str = "-------------------------------------------";
@@ -38,6 +43,20 @@ enum Pending {
         text: Vec<u8>,
         written: usize,
     },
+}
+
+/// Opens `type = "print"`.
+pub(super) struct PrintConnector;
+
+impl SinkConnector for PrintConnector {
+    fn open(&self, plan: &SinkPlan, context: &OpenContext) -> Result<Arc<dyn Sink>, SinkError> {
+        let PrintKeys { count } = *keys(plan)?;
+        Ok(Arc::new(Print::new(count, Arc::clone(&context.output))))
+    }
+
+    fn queue(&self) -> PublishQueue {
+        PublishQueue::Console
+    }
 }
 
 /// The sink `print`.

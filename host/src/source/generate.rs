@@ -1,4 +1,4 @@
-//! Made-up text at a steady rate: to try things without anything.
+//! GenerateKeys-up text at a steady rate: to try things without anything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +9,13 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::bytes::intake::{Inlet, Intake, Received, Receiver};
+use super::connector::{SourceConnector, keys};
 use super::pace::Pace;
 use super::{OpenContext, no_thread};
 use crate::batch::position::LaneName;
-use crate::batch::source::SourceError;
-use crate::topology::plan::{GenerateUnit, SourcePlan};
+use crate::batch::source::{Source, SourceError};
+use crate::topology::plan::SourcePlan;
+use crate::topology::sources::{GenerateKeys, GenerateUnit};
 
 /// Time between two helpings where there is a rate.
 const TICK: Duration = Duration::from_millis(5);
@@ -27,15 +29,17 @@ const LANE: &str = "generated";
 /// Words of a line.
 const LINE_WORDS: usize = 10;
 
-/// What is made.
-#[derive(Clone, Copy, Debug)]
-pub struct Made {
-    /// Lines or words, one per record.
-    pub unit: GenerateUnit,
-    /// How many; none: without end.
-    pub count: Option<u64>,
-    /// The same text for the same seed.
-    pub seed: u64,
+/// Opens `type = "generate"`.
+pub struct GenerateConnector;
+
+impl SourceConnector for GenerateConnector {
+    fn open(
+        &self,
+        plan: &SourcePlan,
+        context: &OpenContext,
+    ) -> Result<Box<dyn Source>, SourceError> {
+        Ok(Box::new(open(plan, *keys(plan)?, context)?))
+    }
 }
 
 /// Makes text on a thread of its own.
@@ -43,7 +47,11 @@ pub struct Made {
 /// # Errors
 ///
 /// There can be no thread, or `once` is asked for without a count.
-pub fn open(plan: &SourcePlan, made: Made, context: &OpenContext) -> Result<Received, SourceError> {
+fn open(
+    plan: &SourcePlan,
+    made: GenerateKeys,
+    context: &OpenContext,
+) -> Result<Received, SourceError> {
     if context.once && made.count.is_none() {
         return Err(SourceError::lasting(format!(
             "source `{}` generates without end, so `--once` would never end",
@@ -73,7 +81,7 @@ pub fn open(plan: &SourcePlan, made: Made, context: &OpenContext) -> Result<Rece
 
 /// The thread that makes text, and what it makes.
 struct Making {
-    made: Made,
+    made: GenerateKeys,
     stopped: Arc<AtomicBool>,
 }
 
@@ -83,7 +91,7 @@ impl Receiver for Making {
     }
 
     fn again(&self, _: &LaneName) -> Option<Box<dyn Iterator<Item = Bytes>>> {
-        let Made { unit, count, seed } = self.made;
+        let GenerateKeys { unit, count, seed } = self.made;
         let mut words = Words::new(seed);
         let mut left = count.unwrap_or(u64::MAX);
         Some(Box::new(std::iter::from_fn(move || {
@@ -202,21 +210,21 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::batch::source::{Part, Source, SourceErrorKind};
+    use crate::batch::source::{Part, SourceErrorKind};
     use crate::source::testing::{self, context, cut_until, eventually};
-    use crate::topology::plan::{Format, Transport};
+    use crate::topology::plan::Format;
 
-    fn generate(made: Made, rate: Option<u64>) -> Vec<String> {
+    fn generate(made: GenerateKeys, rate: Option<u64>) -> Vec<String> {
         let (_runtime, context) = context(true);
         let plan = SourcePlan {
             rate,
-            ..testing::plan(Transport::Stdin, Format::Text)
+            ..testing::plan(Format::Text)
         };
         let mut source = open(&plan, made, &context).unwrap();
         cut_until(&mut source, |_, cut| cut.ended).0
     }
 
-    const LINES: Made = Made {
+    const LINES: GenerateKeys = GenerateKeys {
         unit: GenerateUnit::Lines,
         count: Some(3),
         seed: 7,
@@ -231,8 +239,8 @@ mod tests {
             man such which you me it must new we which"#]]
         .assert_eq(&lines.join("\n"));
         assert_eq!(generate(LINES, Some(10_000)), lines);
-        assert_ne!(generate(Made { seed: 8, ..LINES }, None), lines);
-        let words = Made {
+        assert_ne!(generate(GenerateKeys { seed: 8, ..LINES }, None), lines);
+        let words = GenerateKeys {
             unit: GenerateUnit::Words,
             ..LINES
         };
@@ -241,7 +249,7 @@ mod tests {
 
     #[test]
     fn the_count_is_exact() {
-        let made = Made {
+        let made = GenerateKeys {
             count: Some(100_001),
             ..LINES
         };
@@ -251,11 +259,11 @@ mod tests {
     #[test]
     fn a_stop_ends_it() {
         let (_runtime, context) = context(false);
-        let made = Made {
+        let made = GenerateKeys {
             count: None,
             ..LINES
         };
-        let plan = testing::plan(Transport::Stdin, Format::Text);
+        let plan = testing::plan(Format::Text);
         let mut source = open(&plan, made, &context).unwrap();
         eventually(|| (source.cut().unwrap().bytes > 0).then_some(()));
         source.stop();
@@ -265,11 +273,11 @@ mod tests {
     #[test]
     fn without_a_count_once_would_not_end() {
         let (_runtime, context) = context(true);
-        let made = Made {
+        let made = GenerateKeys {
             count: None,
             ..LINES
         };
-        let plan = testing::plan(Transport::Stdin, Format::Text);
+        let plan = testing::plan(Format::Text);
         let error = open(&plan, made, &context).err().unwrap();
         assert_eq!(error.hint.as_deref(), Some("give it a `count`"));
     }
@@ -277,13 +285,13 @@ mod tests {
     #[test]
     fn a_part_is_made_again_by_its_name() {
         let (_runtime, context) = context(true);
-        let made = Made {
+        let made = GenerateKeys {
             count: Some(20_000),
             ..LINES
         };
         let plan = SourcePlan {
             max_bytes_per_batch: 300_000,
-            ..testing::plan(Transport::Stdin, Format::Csv { header: true })
+            ..testing::plan(Format::Csv { header: true })
         };
         let mut first = open(&plan, made, &context).unwrap();
         let mut parts = Vec::new();
@@ -300,7 +308,7 @@ mod tests {
             let again = second.open(&saved).unwrap();
             assert_eq!(testing::records(&*again), testing::records(&**data));
         }
-        let less = Made {
+        let less = GenerateKeys {
             count: Some(10),
             ..LINES
         };

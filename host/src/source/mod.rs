@@ -10,7 +10,9 @@
 //! **Invariant:** partitions and chunks are cut by the data alone.
 //! **Invariant:** what is held is bounded by `buffer`, whatever peers send.
 //!
-//! Start reading at [`open`].
+//! Each transport is opened by its connector; one table ([`SourceConnectors`]) has them all.
+//!
+//! Start reading at [`SourceConnectors::open`].
 
 use std::sync::Arc;
 
@@ -19,10 +21,13 @@ use ::bytes::Bytes;
 use self::bytes::lane::{Lane, Share};
 use self::format::{Decoder, Framing};
 use crate::batch::position::LaneName;
-use crate::batch::source::{Partition, Source, SourceError};
-use crate::topology::plan::{After, SocketMode, SourcePlan, Transport};
+use crate::batch::source::{Partition, SourceError};
+use crate::topology::plan::SourcePlan;
+
+pub use self::connector::{SourceConnector, SourceConnectors};
 
 mod bytes;
+mod connector;
 mod files;
 mod format;
 mod generate;
@@ -40,25 +45,6 @@ pub struct OpenContext {
     pub runtime: tokio::runtime::Handle,
     /// What the sources hold now is processed, and then they have ended (`--once`).
     pub once: bool,
-}
-
-/// What holds of a source, and a user might not expect; `dshost check` shows it.
-#[must_use]
-pub(crate) fn note(plan: &SourcePlan) -> Option<String> {
-    match &plan.transport {
-        Transport::Socket { .. } => {
-            Some("what was sent but not yet read when the process dies is lost".to_owned())
-        }
-        Transport::Files {
-            dir,
-            after: After::Move(to),
-            ..
-        } if files::put_away::on_one_file_system(dir, to) == Some(false) => Some(format!(
-            "files are copied to `{}`, because it is on another file system",
-            to.display()
-        )),
-        _ => None,
-    }
 }
 
 /// A source whose thread the system does not give.
@@ -82,49 +68,4 @@ pub fn partitions_of_connection(plan: &SourcePlan, bytes: Bytes) -> Vec<Arc<dyn 
     };
     let taken = lane.take(all, plan.partitions);
     taken.parts.into_iter().map(|part| part.data).collect()
-}
-
-/// Opens the source of a plan, which receives from now on.
-///
-/// # Errors
-///
-/// It can never deliver, because what it reads is not there or not to be had.
-pub fn open(plan: &SourcePlan, context: &OpenContext) -> Result<Box<dyn Source>, SourceError> {
-    Ok(match &plan.transport {
-        Transport::Socket {
-            address,
-            mode: SocketMode::Connect,
-            retry,
-        } => Box::new(socket::connect(plan, address, *retry, context)),
-        Transport::Socket {
-            address,
-            mode: SocketMode::Listen,
-            ..
-        } => Box::new(socket::listen(plan, address, context)?),
-        Transport::Files {
-            dir,
-            pattern,
-            decompress,
-            existing,
-            after,
-        } => {
-            let watched = files::Watched {
-                dir,
-                pattern,
-                decompress: *decompress,
-                existing: *existing,
-                after,
-            };
-            Box::new(files::open(plan, watched, context)?)
-        }
-        Transport::Stdin => Box::new(stdin::open(plan, context)?),
-        Transport::Generate { unit, count, seed } => {
-            let made = generate::Made {
-                unit: *unit,
-                count: *count,
-                seed: *seed,
-            };
-            Box::new(generate::open(plan, made, context)?)
-        }
-    })
 }

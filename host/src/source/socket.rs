@@ -14,8 +14,10 @@ use tracing::{debug, info, warn};
 
 use super::OpenContext;
 use super::bytes::intake::{Inlet, Intake, Received, Receiver};
-use crate::batch::source::SourceError;
+use super::connector::{SourceConnector, keys};
+use crate::batch::source::{Source, SourceError};
 use crate::topology::plan::SourcePlan;
+use crate::topology::sources::{SocketKeys, SocketMode};
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,27 @@ enum End {
     Broken(io::Error),
     /// The source was stopped.
     Stopped,
+}
+
+/// Opens `type = "socket"`.
+pub struct SocketConnector;
+
+impl SourceConnector for SocketConnector {
+    fn open(
+        &self,
+        plan: &SourcePlan,
+        context: &OpenContext,
+    ) -> Result<Box<dyn Source>, SourceError> {
+        let keys: &SocketKeys = keys(plan)?;
+        Ok(Box::new(match keys.mode {
+            SocketMode::Connect => connect(plan, &keys.address, keys.retry, context),
+            SocketMode::Listen => listen(plan, &keys.address, context)?,
+        }))
+    }
+
+    fn note(&self, _: &SourcePlan) -> Option<String> {
+        Some("what was sent but not yet read when the process dies is lost".to_owned())
+    }
 }
 
 /// Connects to `address`, and after every end again, for ever; with `once` until the first end.

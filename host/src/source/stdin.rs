@@ -7,23 +7,34 @@ use tokio::runtime::Handle;
 
 use super::bytes::buffer::Stopped;
 use super::bytes::intake::{Inlet, Intake, Received, Receiver};
+use super::connector::{SourceConnector, keys};
 use super::{OpenContext, no_thread};
-use crate::batch::source::SourceError;
+use crate::batch::source::{Source, SourceError};
 use crate::topology::plan::SourcePlan;
+use crate::topology::sources::StdinKeys;
 
 /// Bytes read at once: what a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Reads standard input on a thread of its own.
+/// Opens `type = "stdin"`.
+pub struct StdinConnector;
+
+impl SourceConnector for StdinConnector {
+    fn open(
+        &self,
+        plan: &SourcePlan,
+        context: &OpenContext,
+    ) -> Result<Box<dyn Source>, SourceError> {
+        let StdinKeys = keys(plan)?;
+        Ok(Box::new(read(plan, context, io::stdin())?))
+    }
+}
+
+/// Reads `input` on a thread of its own.
 ///
 /// # Errors
 ///
 /// There can be no thread.
-pub fn open(plan: &SourcePlan, context: &OpenContext) -> Result<Received, SourceError> {
-    read(plan, context, io::stdin())
-}
-
-/// The same for any input.
 fn read(
     plan: &SourcePlan,
     context: &OpenContext,
@@ -77,12 +88,12 @@ mod tests {
     use super::*;
     use crate::batch::source::{Source, SourceErrorKind};
     use crate::source::testing::{self, context, cut_until, eventually};
-    use crate::topology::plan::{Format, Transport};
+    use crate::topology::plan::Format;
 
     #[test]
     fn it_ends_with_its_input_and_the_last_line_needs_no_end() {
         let (_runtime, context) = context(false);
-        let plan = testing::plan(Transport::Stdin, Format::Text);
+        let plan = testing::plan(Format::Text);
         let mut source = read(&plan, &context, &b"a\nb\nc"[..]).unwrap();
         let (lines, _) = cut_until(&mut source, |_, cut| cut.ended);
         assert_eq!(lines, ["a", "b", "c"]);
@@ -94,7 +105,7 @@ mod tests {
         let (_runtime, context) = context(false);
         let plan = SourcePlan {
             buffer: 100_000,
-            ..testing::plan(Transport::Stdin, Format::Text)
+            ..testing::plan(Format::Text)
         };
         let input = io::repeat(b'\n').take(LINES);
         let mut source = read(&plan, &context, input).unwrap();
@@ -115,7 +126,7 @@ mod tests {
             }
         }
         let (_runtime, context) = context(false);
-        let plan = testing::plan(Transport::Stdin, Format::Text);
+        let plan = testing::plan(Format::Text);
         let mut source = read(&plan, &context, Broken).unwrap();
         let error = eventually(|| source.cut().err());
         assert_eq!(
@@ -127,7 +138,7 @@ mod tests {
     #[test]
     fn what_was_read_cannot_be_had_again_and_says_so() {
         let (_runtime, context) = context(false);
-        let plan = testing::plan(Transport::Stdin, Format::Text);
+        let plan = testing::plan(Format::Text);
         let mut source = read(&plan, &context, &b"a\n"[..]).unwrap();
         let mut names = Vec::new();
         cut_until(&mut source, |_, cut| {

@@ -8,7 +8,8 @@ use tokio::runtime::Runtime;
 use super::OpenContext;
 use crate::batch::Column;
 use crate::batch::source::{Cut, Decoded, Part, Partition, Source};
-use crate::topology::plan::{Format, OnError, SourcePlan, Transport};
+use crate::topology::plan::{Format, OnError, SourcePlan};
+use crate::topology::sources::StdinKeys;
 
 /// A runtime for a test's receivers, and a context that names it.
 pub fn context(once: bool) -> (Runtime, OpenContext) {
@@ -27,11 +28,11 @@ pub fn context(once: bool) -> (Runtime, OpenContext) {
 /// How long a test waits for what must happen before it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A plan with small limits.
-pub fn plan(transport: Transport, format: Format) -> SourcePlan {
+/// A plan with small limits; of which transport, nobody asks.
+pub fn plan(format: Format) -> SourcePlan {
     SourcePlan {
         name: "lines".into(),
-        transport,
+        transport: Arc::new(StdinKeys),
         format,
         delimiter: None,
         max_record: 1 << 20,

@@ -5,11 +5,12 @@
 //! allows.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::item::Offset;
 use super::operators::SNAPSHOTS;
-use super::plan::{Op, Plan, SinkPlan, SourcePlan, StreamPlan, Target, Upstream};
+use super::plan::{Observe, Op, Plan, SinkPlan, SourcePlan, StreamPlan, Upstream};
 use super::plugins::PluginsSpec;
 use super::problem::quoted;
 use super::reader::{Located, Reader, Text};
@@ -397,7 +398,7 @@ fn assemble(
     sinks.extend(observed.iter().map(|stream| SinkPlan {
         name: spec.streams[*stream].name.clone(),
         from: Upstream::Stream(indices[*stream]),
-        target: Target::Observe,
+        target: Arc::new(Observe),
     }));
     let functions = streams.iter().flat_map(StreamPlan::functions);
     let plugins: BTreeSet<String> = functions.map(|(_, name)| name.plugin.clone()).collect();

@@ -23,9 +23,9 @@ pub mod problem;
 mod reader;
 pub mod scenario;
 mod settings;
-mod sinks;
+pub(crate) mod sinks;
 mod slides;
-mod sources;
+pub(crate) mod sources;
 mod streams;
 pub mod syntax;
 mod table;
@@ -61,7 +61,7 @@ pub struct Options<'a> {
     /// Workers, where the file names no number: the machine's cores.
     pub workers: usize,
     /// Streams that somebody looks at: each counts as read and gets a sink of its own
-    /// ([`plan::Target::Observe`]). Names of anything else are left to who asked.
+    /// ([`plan::Observe`]). Names of anything else are left to who asked.
     pub observe: &'a [String],
 }
 

@@ -15,7 +15,7 @@ use base64::prelude::BASE64_STANDARD;
 use toml::de::DeValue;
 
 use super::item::{Item, Offset};
-use super::plan::{Format, Place, Plan, SinkPlan, Target};
+use super::plan::{Format, Place, Plan, SinkPlan};
 use super::problem::{Problem, Problems, quoted};
 use super::reader::{Environment, Reader, type_name};
 use super::table::Table;
@@ -362,18 +362,18 @@ fn fits(value: &Value, format: Format) -> bool {
 fn check_expect(expect: &Named<Expected>, plan: &Plan, problems: &mut Problems) {
     let name = quoted(&expect.name);
     let sink = plan.sinks.iter().find(|sink| sink.name == expect.name);
-    let wrong = match (sink.map(|sink| &sink.target), &expect.value) {
+    let wrong = match (sink.map(SinkPlan::is_observer), &expect.value) {
         (Some(_), Expected::Nothing)
-        | (Some(Target::Observe), Expected::Rows(_))
-        | (Some(Target::Print { .. } | Target::TextFiles { .. }), Expected::Text(_)) => return,
-        (Some(Target::Observe), Expected::Text(_)) => {
+        | (Some(true), Expected::Rows(_))
+        | (Some(false), Expected::Text(_)) => return,
+        (Some(true), Expected::Text(_)) => {
             let problem = Problem::error(
                 Some(expect.place),
                 &format!("stream {name} holds elements, not a text"),
             );
             problem.hint("list them: `[\"a\", \"b\"]`, of a keyed stream `[[\"a\", 1]]`")
         }
-        (Some(_), Expected::Rows(_)) => {
+        (Some(false), Expected::Rows(_)) => {
             let problem = Problem::error(
                 Some(expect.place),
                 &format!("sink {name} writes a text, not elements"),
@@ -383,7 +383,7 @@ fn check_expect(expect: &Named<Expected>, plan: &Plan, problems: &mut Problems) 
         (None, _) => {
             let streams = plan.streams.iter().map(|stream| stream.name.as_str());
             let sinks = plan.sinks.iter();
-            let sinks = sinks.filter(|sink| sink.target != Target::Observe);
+            let sinks = sinks.filter(|sink| !sink.is_observer());
             let sinks = sinks.map(|sink: &SinkPlan| sink.name.as_str());
             let message = format!("the topology has no stream or sink {name}");
             let problem = Problem::error(Some(expect.place), &message);

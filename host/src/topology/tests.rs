@@ -8,8 +8,9 @@ use proptest::prelude::*;
 
 use crate::batch::function::Role;
 
-use super::plan::{OnError, Op, Plan, SortBy, Target, Upstream};
+use super::plan::{OnError, Op, Plan, SortBy, Upstream};
 use super::problem::Problems;
+use super::sinks::{PrintKeys, TextFilesKeys};
 use super::{Options, Parsed, parse};
 
 /// What a file needs besides the element that a test is about, to follow it, so that it stands at
@@ -128,7 +129,7 @@ fn the_example_of_the_reference_is_a_plan() {
         ]
     );
     assert_eq!(plan.sinks[0].from, Upstream::Stream(2));
-    assert_eq!(plan.sinks[0].target, Target::Print { count: 10 });
+    assert_eq!(plan.sinks[0].keys(), Some(&PrintKeys { count: 10 }));
     assert_eq!(plan.plugins.used[0].name, "wordcount");
     assert_eq!(plan.plugins.dir, Path::new("dir/plugins"));
     assert_eq!(
@@ -169,7 +170,7 @@ fn what_is_not_said_has_its_default() {
             sources: [
                 SourcePlan {
                     name: "in",
-                    transport: Stdin,
+                    transport: StdinKeys,
                     format: Text,
                     delimiter: None,
                     max_record: 16777216,
@@ -187,7 +188,7 @@ fn what_is_not_said_has_its_default() {
                     from: Source(
                         0,
                     ),
-                    target: Print {
+                    target: PrintKeys {
                         count: 10,
                     },
                 },
@@ -433,11 +434,11 @@ suffix = "txt"
     assert_eq!(plan.streams[0].on_error, OnError::Fail);
     assert_eq!(plan.streams[1].on_error, OnError::Skip);
     assert_eq!(plan.streams[2].partitions, 3);
-    let target = Target::TextFiles {
+    let keys = TextFilesKeys {
         prefix: Some("dir/out/x".into()),
         suffix: Some("txt".to_owned()),
     };
-    assert_eq!(plan.sinks[0].target, target);
+    assert_eq!(plan.sinks[0].keys(), Some(&keys));
     check_warned(
         text,
         &expect![[r#"
@@ -456,10 +457,8 @@ fn an_observed_stream_counts_as_read() {
     let plan = parsed(&text, &["n", "lines", "unknown"]).unwrap().plan;
     assert_eq!(plan.streams.len(), 1);
     assert_eq!(plan.sinks.len(), 1);
-    assert_eq!(
-        (plan.sinks[0].name.as_str(), &plan.sinks[0].target),
-        ("n", &Target::Observe)
-    );
+    assert_eq!(plan.sinks[0].name, "n");
+    assert!(plan.sinks[0].is_observer());
 }
 
 #[test]
@@ -470,7 +469,7 @@ fn the_environment_is_put_in_and_never_told() {
     );
     let plan = accepted(&text.replace("from = \"lines\"", "from = \"${LINES}\""));
     expect![[r#"
-        Socket {
+        SocketKeys {
             address: "${x}.host:9999",
             mode: Connect,
             retry: 2s,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::batch::RecordType;
 use crate::topology::describe;
-use crate::topology::plan::{Op, Plan, StreamPlan, Target, Upstream};
+use crate::topology::plan::{Op, Plan, StreamPlan, Upstream};
 use crate::topology::types::Types;
 use crate::topology::units::show_duration;
 
@@ -73,7 +73,7 @@ impl Picture {
             boxes.push(Card {
                 sort: CardKind::Sink,
                 title: cut(&sink.name),
-                lines: vec![target(&sink.target).to_owned()],
+                lines: vec![sink.target.name().to_owned()],
                 gives: None,
             });
         }
@@ -97,14 +97,6 @@ const fn sort(op: &Op) -> CardKind {
         Op::UpdateStateByKey(_) | Op::MapWithState(_) | Op::Snapshots => CardKind::State,
         _ if op.window().is_some() => CardKind::Window,
         _ => CardKind::Stream,
-    }
-}
-
-const fn target(target: &Target) -> &'static str {
-    match target {
-        Target::Print { .. } => "print",
-        Target::TextFiles { .. } => "text_files",
-        Target::Observe => "observe",
     }
 }
 

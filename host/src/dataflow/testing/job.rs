@@ -17,9 +17,10 @@ use crate::dataflow::round::placement::Placement;
 use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::skips::Skips;
 use crate::topology::plan::{
-    Format, GenerateUnit, OnError, Op, OperatorLimits, Place, Plan, Plugins, Settings, SinkPlan,
-    SourcePlan, StreamPlan, Target, Transport, Upstream,
+    Format, Observe, OnError, Op, OperatorLimits, Place, Plan, Plugins, Settings, SinkPlan,
+    SourcePlan, StreamPlan, Upstream,
 };
+use crate::topology::sources::StdinKeys;
 use crate::topology::types::Types;
 
 use super::world::Fed;
@@ -171,7 +172,7 @@ impl Job {
         self.plan.sinks.push(SinkPlan {
             name: format!("sink{}", self.plan.sinks.len()),
             from,
-            target: Target::Observe,
+            target: Arc::new(Observe),
         });
     }
 
@@ -325,11 +326,7 @@ fn plan() -> Plan {
 fn source(index: usize) -> SourcePlan {
     SourcePlan {
         name: format!("source{index}"),
-        transport: Transport::Generate {
-            unit: GenerateUnit::Lines,
-            count: None,
-            seed: 0,
-        },
+        transport: Arc::new(StdinKeys),
         format: Format::Text,
         delimiter: None,
         max_record: 1024,

@@ -27,10 +27,12 @@ use crate::driver::versions::deployment::{Components, Deployment, Standing};
 use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
 use crate::driver::versions::shared::Versions;
 use crate::plugin::{ComponentFile, Engine};
+use crate::sink::SinkConnectors;
 use crate::sink::lane::{LaneOptions, NamedSink, Receipt, SinkLanes};
 use crate::sink::observe::Observed;
 use crate::sink::{self, text_files};
-use crate::topology::plan::{Plan, SinkPlan, Target};
+use crate::topology::plan::Plan;
+use crate::topology::sinks::TextFilesKeys;
 use crate::topology::value::Value;
 
 /// What a `print` sink wrote.
@@ -89,6 +91,7 @@ impl Rehearsal {
             Arc::new(|event| report::log_version(&event)),
         );
         let observed = Observed::default();
+        let connectors = SinkConnectors::default();
         let mut sinks = Vec::new();
         let mut printed = BTreeMap::new();
         for index in 0..plan.sinks.len() {
@@ -98,8 +101,13 @@ impl Rehearsal {
                 dir: folder.path().to_owned(),
                 observed: observed.clone(),
             };
-            sinks.push(sink::open(&plan.sinks[index], &context));
-            printed.insert(plan.sinks[index].name.clone(), output);
+            let sink = &plan.sinks[index];
+            let opened = connectors.open(sink, &context);
+            sinks.push(opened.map_err(|error| JobError::OpenSink {
+                sink: sink.name.clone(),
+                error,
+            })?);
+            printed.insert(sink.name.clone(), output);
         }
         let (job, number) = (JobId(0), 1);
         recover(&sinks, Incarnation { job, number })?;
@@ -221,35 +229,31 @@ impl Rehearsal {
 
     fn look_at(&self, receipt: &Receipt, time: BatchTime, performance: &mut Performance) {
         let Receipt { sink, what } = receipt;
-        let SinkPlan { name, target, .. } = &self.plan.sinks[*sink];
+        let plan = &self.plan.sinks[*sink];
+        let name = &plan.name;
         // In memory and in a temporary directory: what cannot be published shows as a difference.
         let published = self.sinks[*sink].sink.publish(time, what);
-        match target {
-            Target::Observe => {
-                let seen = self.observed.take(name, time).unwrap_or_default();
-                performance
-                    .rows
-                    .insert(name.clone(), values::rows(&seen.concat()));
-            }
-            Target::Print { .. } => {
-                let printed = &self.printed[name];
-                let mut bytes = printed.lock().unwrap_or_else(PoisonError::into_inner);
-                let text = String::from_utf8_lossy(&std::mem::take(&mut *bytes)).into_owned();
-                performance.texts.insert(name.clone(), text);
-            }
-            Target::TextFiles { prefix, suffix } => {
-                let names = text_files::DirectoryNames::new(
-                    self.folder.path(),
-                    prefix.clone(),
-                    suffix.as_deref(),
-                );
+        if plan.is_observer() {
+            let seen = self.observed.take(name, time).unwrap_or_default();
+            let rows = values::rows(&seen.concat());
+            performance.rows.insert(name.clone(), rows);
+            return;
+        }
+        let text = match plan.keys() {
+            Some(files) => {
+                let names = text_files::DirectoryNames::of(self.folder.path(), files);
                 let text = published
                     .map_err(|error| error.to_string())
                     .and_then(|()| joined(&names.published(time)).map_err(|e| e.to_string()));
-                let text = text.unwrap_or_else(|error| format!("cannot be read: {error}"));
-                performance.texts.insert(name.clone(), text);
+                text.unwrap_or_else(|error| format!("cannot be read: {error}"))
             }
-        }
+            None => {
+                let printed = &self.printed[name];
+                let mut bytes = printed.lock().unwrap_or_else(PoisonError::into_inner);
+                String::from_utf8_lossy(&std::mem::take(&mut *bytes)).into_owned()
+            }
+        };
+        performance.texts.insert(name.clone(), text);
     }
 }
 
@@ -269,8 +273,11 @@ fn compose(
 /// Sends files into `folder`, each sink into a folder of its own.
 fn redirect_files(plan: &mut Plan, folder: &Path) {
     for sink in &mut plan.sinks {
-        if let Target::TextFiles { prefix, .. } = &mut sink.target {
-            *prefix = Some(folder.join(&sink.name).join("batch"));
+        if let Some(keys) = sink.keys::<TextFilesKeys>() {
+            sink.target = Arc::new(TextFilesKeys {
+                prefix: Some(folder.join(&sink.name).join("batch")),
+                suffix: keys.suffix.clone(),
+            });
         }
     }
 }

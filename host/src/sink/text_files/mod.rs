@@ -15,14 +15,17 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tracing::{info, warn};
 
+use super::OpenContext;
+use super::connector::{SinkConnector, keys};
 use crate::batch::sink::{
     Delivery, Guarantee, Incarnation, MAX_RECEIPT_BYTES, Prepared, Sink, SinkError, Staged,
 };
 use crate::batch::{BatchTime, Chunk, Round, text};
+use crate::topology::plan::SinkPlan;
 use names::Mark;
 
 pub use names::DirectoryNames;
@@ -36,6 +39,16 @@ const MAX_LEFTOVERS: usize = 64;
 
 /// Published directories, newest first, that are looked at for one of this job's own.
 const MAX_LOOKED_AT: usize = 1000;
+
+/// Opens `type = "text_files"`.
+pub(super) struct TextFilesConnector;
+
+impl SinkConnector for TextFilesConnector {
+    fn open(&self, plan: &SinkPlan, context: &OpenContext) -> Result<Arc<dyn Sink>, SinkError> {
+        let names = DirectoryNames::of(&context.dir, keys(plan)?);
+        Ok(Arc::new(TextFiles::new(names)))
+    }
+}
 
 /// The sink `text_files`.
 pub struct TextFiles {

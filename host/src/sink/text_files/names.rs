@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::batch::sink::JobId;
 use crate::batch::{BatchTime, Round};
+use crate::topology::sinks::TextFilesKeys;
 use serde::{Deserialize, Serialize};
 
 /// Who wrote a directory: which attempt of which batch, in which start of which job. It stands in
@@ -32,6 +33,11 @@ pub struct DirectoryNames {
 }
 
 impl DirectoryNames {
+    /// Those of a sink of a topology, in `dir` where it names no other place.
+    pub(crate) fn of(dir: &Path, keys: &TextFilesKeys) -> Self {
+        Self::new(dir, keys.prefix.clone(), keys.suffix.as_deref())
+    }
+
     /// `PREFIX-<ms>[.SUFFIX]`; without a prefix `<ms>[.SUFFIX]` in `dir`.
     #[must_use]
     pub fn new(dir: &Path, prefix: Option<PathBuf>, suffix: Option<&str>) -> Self {

@@ -368,7 +368,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::source::testing;
-    use crate::topology::plan::{Format, Transport};
+    use crate::topology::plan::Format;
 
     struct Nothing;
 
@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_lane_that_opens_after_the_stop_holds_up_no_end() {
-        let plan = testing::plan(Transport::Stdin, Format::Text);
+        let plan = testing::plan(Format::Text);
         let intake = Intake::new(&plan);
         let mut source = Received::new(&plan, Arc::clone(&intake), Box::new(Nothing));
         source.stop();

@@ -22,12 +22,14 @@ use globset::GlobBuilder;
 use tracing::info;
 
 use super::bytes::facts::no_facts;
+use super::connector::{SourceConnector, keys};
 use super::format::{Decoder, Framing};
 use super::pace::Pace;
 use super::{OpenContext, no_thread};
 use crate::batch::position::{LaneName, PartName, Position};
 use crate::batch::source::{Cut, EndNotice, Partition, Source, SourceError, SourceHealth};
-use crate::topology::plan::{After, SourcePlan};
+use crate::topology::plan::SourcePlan;
+use crate::topology::sources::{After, FilesKeys};
 
 pub mod compression;
 pub mod content;
@@ -50,19 +52,31 @@ use snapshot::Snapshot;
 use spans::{Backlog, Settings};
 use watcher::{Progress, Watcher};
 
-/// What is watched.
-#[derive(Clone, Copy, Debug)]
-pub struct Watched<'a> {
-    /// The directory.
-    pub dir: &'a Path,
-    /// Which paths below it count, a glob.
-    pub pattern: &'a str,
-    /// Whether compressed files are told by the endings of their names.
-    pub decompress: bool,
-    /// Whether what lies there at the start is read.
-    pub existing: bool,
-    /// What becomes of a file whose batch is committed.
-    pub after: &'a After,
+/// Opens `type = "files"`.
+pub struct FilesConnector;
+
+impl SourceConnector for FilesConnector {
+    fn open(
+        &self,
+        plan: &SourcePlan,
+        context: &OpenContext,
+    ) -> Result<Box<dyn Source>, SourceError> {
+        Ok(Box::new(open(plan, keys(plan)?, context)?))
+    }
+
+    fn note(&self, plan: &SourcePlan) -> Option<String> {
+        let FilesKeys { dir, after, .. } = plan.keys()?;
+        let After::Move(to) = after else {
+            return None;
+        };
+        let is_copied = put_away::on_one_file_system(dir, to) == Some(false);
+        is_copied.then(|| {
+            format!(
+                "files are copied to `{}`, because it is on another file system",
+                to.display()
+            )
+        })
+    }
 }
 
 /// Watches a directory. With `once` all that lies there is read, `existing` or not, and then it
@@ -72,13 +86,13 @@ pub struct Watched<'a> {
 ///
 /// The directory cannot be read, the one that files are moved to cannot be made, or the pattern is
 /// none.
-pub fn open(
+fn open(
     plan: &SourcePlan,
-    watched: Watched<'_>,
+    watched: &FilesKeys,
     context: &OpenContext,
 ) -> Result<Files, SourceError> {
     let source = &plan.name;
-    let pattern = GlobBuilder::new(watched.pattern)
+    let pattern = GlobBuilder::new(&watched.pattern)
         .literal_separator(true)
         .build()
         .map_err(|error| {
@@ -87,12 +101,12 @@ pub fn open(
             ))
             .hint("`*` and `?` stand for any characters, `{a,b}` for either")
         })?;
-    let mut listing = Listing::new(watched.dir, pattern.compile_matcher());
-    if let After::Move(to) = watched.after {
+    let mut listing = Listing::new(&watched.dir, pattern.compile_matcher());
+    if let After::Move(to) = &watched.after {
         listing.leave_out(to);
     }
-    if *watched.after != After::Keep {
-        put_away::give_all_back(watched.dir);
+    if watched.after != After::Keep {
+        put_away::give_all_back(&watched.dir);
     }
     let there = listing.news().map_err(|error| SourceError {
         hint: (error.kind() == std::io::ErrorKind::NotFound)
@@ -102,21 +116,21 @@ pub fn open(
             watched.dir.display()
         ))
     })?;
-    if let After::Move(to) = watched.after {
+    if let After::Move(to) = &watched.after {
         fs::create_dir_all(to).map_err(|error| {
             SourceError::lasting(format!(
                 "source `{source}` cannot make `{}` to move files to: {error}",
                 to.display()
             ))
         })?;
-        if put_away::on_one_file_system(watched.dir, to) == Some(false) {
+        if put_away::on_one_file_system(&watched.dir, to) == Some(false) {
             let to = to.display();
             info!(%source, %to, "files are copied there, because it is on another file system");
         }
     }
     let decoder = Decoder::new(Framing::of(plan));
     let settings = Settings {
-        dir: watched.dir.into(),
+        dir: watched.dir.as_path().into(),
         partitions: plan.partitions,
         decompress: watched.decompress,
     };
@@ -127,7 +141,7 @@ pub fn open(
     let shared = Arc::new(Shared::default());
     let watcher = Watcher {
         source: source.clone(),
-        dir: watched.dir.to_owned(),
+        dir: watched.dir.clone(),
         listing,
         ends: context.once,
         backlog,
@@ -142,7 +156,7 @@ pub fn open(
         .spawn(move || watcher.run())
         .map_err(|error| no_thread(plan, &error))?;
     Ok(Files {
-        dir: watched.dir.into(),
+        dir: watched.dir.as_path().into(),
         decompress: watched.decompress,
         decoder,
         shared,

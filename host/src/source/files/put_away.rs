@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use walkdir::{DirEntryExt, WalkDir};
 
 use super::snapshot::{Fate, Snapshot};
-use crate::topology::plan::After;
+use crate::topology::sources::After;
 
 /// Names that are tried for a file in a directory where its own is taken.
 const MAX_NAMES: u32 = 10_000;

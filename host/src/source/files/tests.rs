@@ -1,10 +1,10 @@
 //! What the source `files` promises.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::source::testing::{self, context, cut_until, data, eventually, texts};
-use crate::topology::plan::{Format, Transport};
+use crate::topology::plan::Format;
 
 mod again;
 
@@ -12,7 +12,7 @@ mod again;
 type Change = fn(&Path);
 
 fn plan(format: Format) -> SourcePlan {
-    testing::plan(Transport::Stdin, format)
+    testing::plan(format)
 }
 
 struct Place {
@@ -47,14 +47,14 @@ impl Place {
 
     fn open(&self, plan: &SourcePlan) -> Files {
         let (_runtime, context) = context(self.once);
-        let watched = Watched {
-            dir: &self.dir.path().join("in"),
-            pattern: "*",
+        let watched = FilesKeys {
+            dir: self.dir.path().join("in"),
+            pattern: "*".to_owned(),
             decompress: true,
             existing: self.existing,
-            after: &self.after,
+            after: self.after.clone(),
         };
-        open(plan, watched, &context).unwrap()
+        open(plan, &watched, &context).unwrap()
     }
 }
 
@@ -408,14 +408,14 @@ fn a_committed_file_is_put_away_before_the_source_is_gone() {
 #[test]
 fn a_directory_that_is_not_there_is_an_error_with_a_hint() {
     let (_runtime, context) = context(false);
-    let watched = Watched {
-        dir: Path::new("/no/such/dir"),
-        pattern: "*",
+    let watched = FilesKeys {
+        dir: "/no/such/dir".into(),
+        pattern: "*".to_owned(),
         decompress: true,
         existing: false,
-        after: &After::Keep,
+        after: After::Keep,
     };
-    let error = open(&plan(Format::Text), watched, &context).err().unwrap();
+    let error = open(&plan(Format::Text), &watched, &context).err().unwrap();
     assert!(
         error
             .message

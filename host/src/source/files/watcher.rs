@@ -16,7 +16,7 @@ use super::snapshot::Snapshot;
 use super::spans::{Backlog, Room};
 use crate::batch::source::{SourceError, SourceErrorKind};
 use crate::source::pace::Pace;
-use crate::topology::plan::After;
+use crate::topology::sources::After;
 
 /// Time between two looks at the directory.
 const POLL: Duration = Duration::from_millis(50);

@@ -8,15 +8,10 @@ use tokio::runtime::Runtime;
 use super::*;
 use crate::batch::source::{Cut, Source};
 use crate::source::testing::{self, context, cut_until, data, eventually, texts};
-use crate::topology::plan::{Format, SocketMode, Transport};
+use crate::topology::plan::Format;
 
 fn plan(format: Format) -> SourcePlan {
-    let transport = Transport::Socket {
-        address: String::new(),
-        mode: SocketMode::Listen,
-        retry: Duration::from_secs(2),
-    };
-    testing::plan(transport, format)
+    testing::plan(format)
 }
 
 struct Listening {

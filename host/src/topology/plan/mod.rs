@@ -6,6 +6,7 @@
 
 mod limits;
 mod op;
+mod sink;
 mod source;
 
 use std::path::PathBuf;
@@ -16,7 +17,8 @@ use crate::batch::function::Role;
 
 pub use limits::OperatorLimits;
 pub use op::{DEFAULT_REFRESH, Join, Op, Sort, SortBy, State, Window};
-pub use source::{After, Format, GenerateUnit, SocketMode, SourcePlan, Transport};
+pub use sink::{Observe, SinkPlan, Target};
+pub use source::{Endless, Format, SourcePlan, Transport};
 
 /// The most worker threads of a process.
 pub const MAX_WORKERS: usize = 1024;
@@ -179,36 +181,6 @@ pub struct Place {
     pub line: usize,
     /// The column, in characters.
     pub column: usize,
-}
-
-/// One sink.
-#[derive(Clone, Debug)]
-pub struct SinkPlan {
-    /// Its name; of an observer, the stream's.
-    pub name: String,
-    /// What it reads.
-    pub from: Upstream,
-    /// Where its records go.
-    pub target: Target,
-}
-
-/// Where a sink's records go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// Standard output, in Spark's form.
-    Print {
-        /// Elements shown per batch.
-        count: usize,
-    },
-    /// A directory per batch.
-    TextFiles {
-        /// The directory's path up to the time.
-        prefix: Option<PathBuf>,
-        /// What follows the time, after a dot.
-        suffix: Option<String>,
-    },
-    /// Kept for a test that looks at the stream.
-    Observe,
 }
 
 impl Plan {

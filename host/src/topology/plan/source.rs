@@ -1,7 +1,8 @@
 //! Where records come from.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
 
 use super::OnError;
 
@@ -10,8 +11,8 @@ use super::OnError;
 pub struct SourcePlan {
     /// Its name.
     pub name: String,
-    /// The transport and its keys.
-    pub transport: Transport,
+    /// Its `type` and the keys of that.
+    pub transport: Arc<dyn Transport>,
     /// What its bytes mean.
     pub format: Format,
     /// The byte between two fields of a row, else between two records; none: the usual one.
@@ -30,71 +31,25 @@ pub struct SourcePlan {
     pub on_error: OnError,
 }
 
-/// Where a source's bytes come from.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Transport {
-    /// TCP.
-    Socket {
-        /// `host:port`.
-        address: String,
-        /// Who calls whom.
-        mode: SocketMode,
-        /// Time between two attempts to connect.
-        retry: Duration,
-    },
-    /// A watched directory.
-    Files {
-        /// The directory.
-        dir: PathBuf,
-        /// Which paths below it count, a glob.
-        pattern: String,
-        /// Whether compressed files are told by the endings of their names.
-        decompress: bool,
-        /// Whether what lay there at the very first start is read.
-        existing: bool,
-        /// What becomes of a file that is read.
-        after: After,
-    },
-    /// Standard input.
-    Stdin,
-    /// Made-up text.
-    Generate {
-        /// Lines or single words.
-        unit: GenerateUnit,
-        /// How many in all; none: without end.
-        count: Option<u64>,
-        /// The same for the same seed.
-        seed: u64,
-    },
+/// The keys of a source's `type`, as they were read: one value per type, beside what reads it
+/// ([`crate::topology::sources`]); who opens the source knows the value by its type.
+pub trait Transport: Any + fmt::Debug + Send + Sync {
+    /// The value of `type` in the topology.
+    fn name(&self) -> &'static str;
+
+    /// Why the source never comes to an end by itself; none if it does. Asked for `--once`.
+    fn endless(&self) -> Option<Endless> {
+        None
+    }
 }
 
-/// Who calls whom.
+/// Why a source never comes to an end by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SocketMode {
-    /// dshost connects, again and again.
-    Connect,
-    /// Any number of clients connect.
-    Listen,
-}
-
-/// What becomes of a file once a checkpoint covers it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum After {
-    /// It stays.
-    Keep,
-    /// It is removed.
-    Delete,
-    /// It is moved into this directory.
-    Move(PathBuf),
-}
-
-/// What the generator makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GenerateUnit {
-    /// Lines of ten words.
-    Lines,
-    /// A word each.
-    Words,
+pub struct Endless {
+    /// Why, as in "it listens for ever".
+    pub why: &'static str,
+    /// What would help.
+    pub hint: &'static str,
 }
 
 /// What a source's bytes mean.
@@ -115,28 +70,11 @@ pub enum Format {
     },
 }
 
-impl Transport {
-    /// The value of `type` in the topology.
+impl SourcePlan {
+    /// The keys of its `type`, if they are a `K`.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Socket { .. } => "socket",
-            Self::Files { .. } => "files",
-            Self::Stdin => "stdin",
-            Self::Generate { .. } => "generate",
-        }
-    }
-
-    /// Why it never comes to an end by itself, and what would help; none if it does (`--once`).
-    #[must_use]
-    pub const fn endless(&self) -> Option<(&'static str, &'static str)> {
-        match self {
-            Self::Socket {
-                mode: SocketMode::Listen,
-                ..
-            } => Some(("it listens for ever", "let it `connect`")),
-            Self::Generate { count: None, .. } => Some(("it has no end", "give it a `count`")),
-            Self::Socket { .. } | Self::Files { .. } | Self::Stdin | Self::Generate { .. } => None,
-        }
+    pub fn keys<K: Transport>(&self) -> Option<&K> {
+        let keys: &dyn Any = &*self.transport;
+        keys.downcast_ref()
     }
 }

@@ -10,7 +10,9 @@ use super::reader::{Reader, Text};
 use super::table::Table;
 use spec::SinkType;
 
+pub(crate) use print::PrintKeys;
 pub(super) use spec::SinkSpec;
+pub(crate) use text_files::TextFilesKeys;
 
 /// Every `type`.
 const TYPES: &[SinkType] = &[print::TYPE, text_files::TYPE];

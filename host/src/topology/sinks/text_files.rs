@@ -1,6 +1,8 @@
 //! `type = "text_files"`: a directory per batch.
 
+use std::any::Any;
 use std::path::{Component, PathBuf};
+use std::sync::Arc;
 
 use super::spec::{SinkSpec, SinkType};
 use crate::topology::plan::Target;
@@ -8,14 +10,29 @@ use crate::topology::problem::listed;
 use crate::topology::reader::Reader;
 use crate::topology::table::Table;
 
+/// A directory per batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TextFilesKeys {
+    /// The directory's path up to the time.
+    pub prefix: Option<PathBuf>,
+    /// What follows the time, after a dot.
+    pub suffix: Option<String>,
+}
+
+impl Target for TextFilesKeys {
+    fn name(&self) -> &'static str {
+        TYPE.name
+    }
+}
+
 pub(super) const TYPE: SinkType = SinkType {
     name: "text_files",
     keys: &["prefix", "suffix"],
     read: |reader, table| {
-        Some(Target::TextFiles {
+        Some(Arc::new(TextFilesKeys {
             prefix: prefix(reader, table),
             suffix: suffix(reader, table),
-        })
+        }))
     },
     check,
 };
@@ -47,9 +64,8 @@ fn suffix(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<String> {
 
 /// The directories that a sink writes, however their path is spelt.
 fn directories<'s>(sink: &'s SinkSpec<'_>) -> Option<(Option<PathBuf>, Option<&'s str>)> {
-    let Some(Target::TextFiles { prefix, suffix }) = &sink.target else {
-        return None;
-    };
+    let keys: &dyn Any = &**sink.target.as_ref()?;
+    let TextFilesKeys { prefix, suffix } = keys.downcast_ref()?;
     let plain = |prefix: &PathBuf| {
         let parts = prefix.components();
         parts.filter(|part| *part != Component::CurDir).collect()

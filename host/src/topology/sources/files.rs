@@ -1,11 +1,46 @@
 //! `type = "files"`: a watched directory.
 
-use super::spec::{SourceSpec, SourceType};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::spec::{Keys, SourceSpec, SourceType};
 use crate::topology::item::Item;
-use crate::topology::plan::{After, Transport};
+use crate::topology::plan::Transport;
 use crate::topology::problem::quoted;
 use crate::topology::reader::{Reader, Text};
 use crate::topology::table::Table;
+
+/// A watched directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FilesKeys {
+    /// The directory.
+    pub dir: PathBuf,
+    /// Which paths below it count, a glob.
+    pub pattern: String,
+    /// Whether compressed files are told by the endings of their names.
+    pub decompress: bool,
+    /// Whether what lay there at the very first start is read.
+    pub existing: bool,
+    /// What becomes of a file whose batch is committed.
+    pub after: After,
+}
+
+/// What becomes of a file once a checkpoint covers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It stays.
+    Keep,
+    /// It is removed.
+    Delete,
+    /// It is moved into this directory.
+    Move(PathBuf),
+}
+
+impl Transport for FilesKeys {
+    fn name(&self) -> &'static str {
+        TYPE.name
+    }
+}
 
 pub(super) const TYPE: SourceType = SourceType {
     name: "files",
@@ -15,7 +50,7 @@ pub(super) const TYPE: SourceType = SourceType {
     check: |_, _| {},
 };
 
-fn read(reader: &mut Reader<'_>, table: &mut Table<'_>, _: &mut SourceSpec) -> Option<Transport> {
+fn read(reader: &mut Reader<'_>, table: &mut Table<'_>, _: &mut SourceSpec) -> Option<Keys> {
     let pattern = table.text(reader, "pattern");
     if let Some(pattern) = &pattern {
         check_pattern(reader, table, pattern);
@@ -33,13 +68,13 @@ fn read(reader: &mut Reader<'_>, table: &mut Table<'_>, _: &mut SourceSpec) -> O
         let message = format!("{} moves files into the directory it reads", table.label);
         reader.wrong(item.at, &message);
     }
-    Some(Transport::Files {
+    Some(Arc::new(FilesKeys {
         dir,
         pattern: pattern.map_or_else(|| "*".to_owned(), |pattern| pattern.value.into_owned()),
         decompress: decompress.unwrap_or(true),
         existing: existing.unwrap_or(false),
         after: after.unwrap_or(After::Keep),
-    })
+    }))
 }
 
 fn check_pattern(reader: &mut Reader<'_>, table: &Table<'_>, pattern: &Text<'_>) {

@@ -1,9 +1,44 @@
 //! `type = "generate"`: made-up text.
 
-use super::spec::{SourceSpec, SourceType};
-use crate::topology::plan::{GenerateUnit, Transport};
+use std::sync::Arc;
+
+use super::spec::{Keys, SourceSpec, SourceType};
+use crate::topology::plan::{Endless, Transport};
 use crate::topology::reader::Reader;
 use crate::topology::table::Table;
+
+/// Made-up text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GenerateKeys {
+    /// Lines or single words, one per record.
+    pub unit: GenerateUnit,
+    /// How many in all; none: without end.
+    pub count: Option<u64>,
+    /// The same text for the same seed.
+    pub seed: u64,
+}
+
+/// What is generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GenerateUnit {
+    /// Lines of ten words.
+    Lines,
+    /// A word each.
+    Words,
+}
+
+impl Transport for GenerateKeys {
+    fn name(&self) -> &'static str {
+        TYPE.name
+    }
+
+    fn endless(&self) -> Option<Endless> {
+        self.count.is_none().then_some(Endless {
+            why: "it has no end",
+            hint: "give it a `count`",
+        })
+    }
+}
 
 pub(super) const TYPE: SourceType = SourceType {
     name: "generate",
@@ -12,7 +47,7 @@ pub(super) const TYPE: SourceType = SourceType {
     check: |_, _| {},
 };
 
-fn read(reader: &mut Reader<'_>, table: &mut Table<'_>, _: &mut SourceSpec) -> Option<Transport> {
+fn read(reader: &mut Reader<'_>, table: &mut Table<'_>, _: &mut SourceSpec) -> Option<Keys> {
     let count = table.integer(reader, "count", 1..=u64::MAX);
     let seed = table.integer(reader, "seed", 0..=u64::MAX);
     let lines = table.take("lines");
@@ -29,9 +64,9 @@ fn read(reader: &mut Reader<'_>, table: &mut Table<'_>, _: &mut SourceSpec) -> O
             return None;
         }
     };
-    Some(Transport::Generate {
+    Some(Arc::new(GenerateKeys {
         unit,
         count,
         seed: seed.unwrap_or(0),
-    })
+    }))
 }

@@ -22,7 +22,11 @@ use super::settings::{self, PARTITIONS};
 use super::table::Table;
 use spec::SourceType;
 
+pub(crate) use files::{After, FilesKeys};
+pub(crate) use generate::{GenerateKeys, GenerateUnit};
+pub(crate) use socket::{SocketKeys, SocketMode};
 pub(super) use spec::SourceSpec;
+pub(crate) use stdin::StdinKeys;
 
 const MIB: usize = 1 << 20;
 

@@ -2,10 +2,11 @@
 
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::spec::{SourceSpec, SourceType};
-use crate::topology::plan::{SocketMode, Transport};
+use super::spec::{Keys, SourceSpec, SourceType};
+use crate::topology::plan::{Endless, Transport};
 use crate::topology::problem::{listed, quoted};
 use crate::topology::reader::Reader;
 use crate::topology::table::Table;
@@ -16,6 +17,39 @@ const DEFAULT_RETRY: Duration = Duration::from_secs(2);
 
 const ADDRESS_HINT: &str = "write a host and a port, such as `\"127.0.0.1:9999\"`";
 
+/// TCP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SocketKeys {
+    /// `host:port`.
+    pub address: String,
+    /// Who calls whom.
+    pub mode: SocketMode,
+    /// Time between two attempts to connect.
+    pub retry: Duration,
+}
+
+/// Who calls whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SocketMode {
+    /// dshost connects, again and again.
+    Connect,
+    /// Any number of clients connect.
+    Listen,
+}
+
+impl Transport for SocketKeys {
+    fn name(&self) -> &'static str {
+        TYPE.name
+    }
+
+    fn endless(&self) -> Option<Endless> {
+        (self.mode == SocketMode::Listen).then_some(Endless {
+            why: "it listens for ever",
+            hint: "let it `connect`",
+        })
+    }
+}
+
 pub(super) const TYPE: SourceType = SourceType {
     name: "socket",
     keys: &["address", "mode", "retry", "ack"],
@@ -23,11 +57,7 @@ pub(super) const TYPE: SourceType = SourceType {
     check,
 };
 
-fn read(
-    reader: &mut Reader<'_>,
-    table: &mut Table<'_>,
-    spec: &mut SourceSpec,
-) -> Option<Transport> {
+fn read(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut SourceSpec) -> Option<Keys> {
     let choices = [
         ("connect", SocketMode::Connect),
         ("listen", SocketMode::Listen),
@@ -56,11 +86,11 @@ fn read(
         reader.wrong_hint(address.at, &message, ADDRESS_HINT);
         return None;
     }
-    Some(Transport::Socket {
+    Some(Arc::new(SocketKeys {
         address: address.value.into_owned(),
         mode,
         retry: retry.unwrap_or(DEFAULT_RETRY),
-    })
+    }))
 }
 
 /// Whether it is `host:port`; port 0 is any free one, to which nobody can connect.
@@ -84,11 +114,12 @@ pub(super) fn is_address(address: &str, mode: SocketMode) -> bool {
 fn check(reader: &mut Reader<'_>, sources: &[SourceSpec]) {
     let mut taken: Vec<(&str, &str, &SourceSpec)> = Vec::new();
     for source in sources {
-        let Some(Transport::Socket {
+        let keys = source.plan.as_ref().and_then(|plan| plan.keys());
+        let Some(SocketKeys {
             address,
             mode: SocketMode::Listen,
             ..
-        }) = source.plan.as_ref().map(|plan| &plan.transport)
+        }) = keys
         else {
             continue;
         };

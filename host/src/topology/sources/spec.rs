@@ -1,9 +1,14 @@
 //! A source as far as it can be read, and what a type of sources is to the table of all.
 
+use std::sync::Arc;
+
 use crate::topology::item::Offset;
 use crate::topology::plan::{SourcePlan, Transport};
 use crate::topology::reader::Reader;
 use crate::topology::table::Table;
+
+/// The keys of a source, as its plan carries them.
+pub(super) type Keys = Arc<dyn Transport>;
 
 /// A `type` of source: its keys, and what is read from them. One file each.
 pub(super) struct SourceType {
@@ -12,7 +17,7 @@ pub(super) struct SourceType {
     /// Its own keys.
     pub(super) keys: &'static [&'static str],
     /// Reads them. What is wrong is told, and then there is nothing.
-    pub(super) read: fn(&mut Reader<'_>, &mut Table<'_>, &mut SourceSpec) -> Option<Transport>,
+    pub(super) read: fn(&mut Reader<'_>, &mut Table<'_>, &mut SourceSpec) -> Option<Keys>,
     /// Tells of sources of this type that get into each other's way.
     pub(super) check: fn(&mut Reader<'_>, &[SourceSpec]),
 }

@@ -5,7 +5,6 @@ use expect_test::expect;
 use super::files::matches_nothing;
 use super::socket::is_address;
 use super::*;
-use crate::topology::plan::{After, GenerateUnit, SocketMode, Transport};
 use crate::topology::tests::{REST, accepted, check_rejected};
 
 /// A file whose source is `text`.
@@ -166,24 +165,21 @@ fn files_need_a_directory_and_a_glob() {
     let plan = accepted(&source(
         "type = \"files\"\ndir = \"in\"\nafter = \"move:done\"",
     ));
-    let transport = Transport::Files {
+    let keys = FilesKeys {
         dir: "dir/in".into(),
         pattern: "*".to_owned(),
         decompress: true,
         existing: false,
         after: After::Move("dir/done".into()),
     };
-    assert_eq!(plan.sources[0].transport, transport);
+    assert_eq!(plan.sources[0].keys(), Some(&keys));
 }
 
 #[test]
 fn generated_text_is_lines_or_words() {
     let generated = |keys: &str| {
         let plan = accepted(&source(&format!("type = \"generate\"\n{keys}")));
-        match plan.sources[0].transport {
-            Transport::Generate { unit, .. } => unit,
-            _ => panic!("not generated"),
-        }
+        plan.sources[0].keys::<GenerateKeys>().unwrap().unit
     };
     assert_eq!(generated(""), GenerateUnit::Lines);
     assert_eq!(generated("lines = true"), GenerateUnit::Lines);
