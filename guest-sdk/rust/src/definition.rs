@@ -1,11 +1,8 @@
 //! What `plugin!` is given: functions, described and ready to be opened.
 
-use crate::fold::Fold;
-use crate::keyed::Keyed;
-use crate::link::{Link, Pair};
 use crate::params::Parameters;
 use crate::record::Record;
-use crate::update::Update;
+use crate::shape::{BatchPair, Fold, Link, Records, Update};
 use crate::wit::plugin::{self, Function, Kind, Migrated, StateSignature};
 use crate::wit::types::{Column, RecordType};
 
@@ -53,13 +50,13 @@ pub enum Opened {
     /// A link of a chain, or a function of a whole partition or batch.
     Link(Box<dyn Link>),
     /// A `transform_with`.
-    Pair(Box<dyn Pair>),
+    BatchPair(Box<dyn BatchPair>),
     /// A `reduce` or `inverse`.
     Fold(Box<dyn Fold>),
     /// An `update_state`.
     Update(Box<dyn Update>),
     /// A `map_with_state`.
-    Keyed(Box<dyn Keyed>),
+    Records(Box<dyn Records>),
 }
 
 impl Definition {

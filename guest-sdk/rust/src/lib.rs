@@ -73,8 +73,8 @@
 //! # How it works
 //!
 //! The attributes generate code against `glue`. `column` reads and builds columns, `record` lays
-//! records out in them, `probe` finds the columns of a type; `link`, `fold`, `update` and `keyed`
-//! are the loops, one module per shape of calls; `plugin` is what the component exports, through
+//! records out in them, `probe` finds the columns of a type. `shape` has a trait per shape of calls,
+//! and `link`, `fold`, `update` and `records` are the loops behind them; `plugin` is what the component exports, through
 //! the bindings in `wit`.
 
 pub mod prelude;
@@ -84,7 +84,6 @@ mod context;
 mod counter;
 mod definition;
 mod fold;
-mod keyed;
 mod link;
 mod logging;
 mod migrate;
@@ -92,7 +91,9 @@ mod params;
 mod plugin;
 mod probe;
 mod record;
+mod records;
 mod refusal;
+mod shape;
 mod single;
 mod state;
 mod update;
@@ -114,8 +115,7 @@ pub mod glue {
     pub use crate::column::{Bool, Bytes, Column, Float64, Int64, Packed, Read, Text, Write};
     pub use crate::definition::{Definition, Item, Meta, Plugged};
     pub use crate::fold::{OtherTotal, Steps, fold, never_refuses, same};
-    pub use crate::keyed::map_with_state;
-    pub use crate::link::{each, filter, flat_map_values, map_values, records, two, whole};
+    pub use crate::link::{each, filter, flat_map_values, map_records, map_values, two, whole};
     pub use crate::migrate::{MigrationMeta, migrate};
     pub use crate::params::{NoParams, Params};
     pub use crate::plugin::Plugin;
@@ -123,6 +123,7 @@ pub mod glue {
         OtherColumn, OtherParts, OtherSettled, Probe, answers_bool, any, items,
     };
     pub use crate::record::{NoKey, Reads, Record, Writes, layout, value};
+    pub use crate::records::map_with_state;
     pub use crate::refusal::{Refusal, Settles};
     pub use crate::state::{Holds, StateMeta, Stateful, held, same_state};
     pub use crate::update::update_state;

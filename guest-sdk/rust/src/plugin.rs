@@ -6,13 +6,11 @@
 use std::cell::RefCell;
 
 use crate::definition::{Item, Opened};
-use crate::fold::{Fold, Groups};
-use crate::keyed::{Keyed, Numbered};
-use crate::link::{Chain, Pair};
-use crate::update::{Grouped, Update};
+use crate::link::Chain;
+use crate::shape::{BatchPair, Fold, Grouped, Groups, Numbered, Records, Update};
 use crate::wit::plugin::{self, Binding, Description, Function, Info, Kind, Migrated};
 use crate::wit::types::{self, RecordType};
-use crate::wit::{folds, keyed, narrow, pairs, updates};
+use crate::wit::{batch_pairs, chunks, folds, records, updates};
 
 /// What `plugin!` makes of its list of functions.
 pub trait Plugin {
@@ -31,10 +29,10 @@ pub trait Plugin {
 /// What a handle stands for.
 enum Ready {
     Chain(Chain),
-    Pair(Box<dyn Pair>),
+    BatchPair(Box<dyn BatchPair>),
     Fold(Box<dyn Fold>),
     Update(Box<dyn Update>),
-    Keyed(Box<dyn Keyed>),
+    Records(Box<dyn Records>),
 }
 
 thread_local! {
@@ -93,13 +91,13 @@ impl<P: Plugin> plugin::Guest for P {
     }
 }
 
-impl<P: Plugin> narrow::Guest for P {
+impl<P: Plugin> chunks::Guest for P {
     fn process(
         handle: u32,
         context: types::Context,
         input: types::Chunk,
         skip: Vec<types::RecordRef>,
-    ) -> Result<narrow::Outcome, String> {
+    ) -> Result<chunks::Outcome, String> {
         with(handle, |ready| match ready {
             Ready::Chain(chain) => chain.process(context.into(), &input, &skip),
             other => wrong_interface(other),
@@ -107,15 +105,15 @@ impl<P: Plugin> narrow::Guest for P {
     }
 }
 
-impl<P: Plugin> pairs::Guest for P {
+impl<P: Plugin> batch_pairs::Guest for P {
     fn process(
         handle: u32,
         context: types::Context,
         left: types::Chunk,
         right: types::Chunk,
-    ) -> Result<pairs::Outcome, String> {
+    ) -> Result<batch_pairs::Outcome, String> {
         with(handle, |ready| match ready {
-            Ready::Pair(pair) => pair.process(context.into(), &left, &right),
+            Ready::BatchPair(pair) => pair.process(context.into(), &left, &right),
             other => wrong_interface(other),
         })
     }
@@ -161,7 +159,7 @@ impl<P: Plugin> updates::Guest for P {
     }
 }
 
-impl<P: Plugin> keyed::Guest for P {
+impl<P: Plugin> records::Guest for P {
     fn process(
         handle: u32,
         context: types::Context,
@@ -169,13 +167,13 @@ impl<P: Plugin> keyed::Guest for P {
         old: types::States,
         numbers: Vec<u8>,
         values: types::Column,
-    ) -> Result<keyed::Outcome, String> {
+    ) -> Result<records::Outcome, String> {
         let records = Numbered {
             numbers: numbers.as_chunks().0,
             values: &values,
         };
         with(handle, |ready| match ready {
-            Ready::Keyed(keyed) => keyed.process(context.into(), &keys, &old, records),
+            Ready::Records(function) => function.process(context.into(), &keys, &old, records),
             other => wrong_interface(other),
         })
     }
@@ -185,9 +183,9 @@ impl<P: Plugin> keyed::Guest for P {
         context: types::Context,
         keys: types::Column,
         states: types::Column,
-    ) -> Result<keyed::Outcome, String> {
+    ) -> Result<records::Outcome, String> {
         with(handle, |ready| match ready {
-            Ready::Keyed(keyed) => keyed.time_out(context.into(), &keys, &states),
+            Ready::Records(function) => function.time_out(context.into(), &keys, &states),
             other => wrong_interface(other),
         })
     }
@@ -241,10 +239,10 @@ fn open<P: Plugin>(chain: &[Binding]) -> Result<Ready, String> {
             .map_err(|error| format!("cannot open `{name}`: {error}"))?;
         match opened {
             Opened::Link(link) => links.push(link),
-            Opened::Pair(pair) => return Ok(Ready::Pair(pair)),
+            Opened::BatchPair(pair) => return Ok(Ready::BatchPair(pair)),
             Opened::Fold(fold) => return Ok(Ready::Fold(fold)),
             Opened::Update(update) => return Ok(Ready::Update(update)),
-            Opened::Keyed(keyed) => return Ok(Ready::Keyed(keyed)),
+            Opened::Records(records) => return Ok(Ready::Records(records)),
         }
     }
     Ok(Ready::Chain(Chain::new(links, keyed)))

@@ -10,39 +10,13 @@ use std::ops::Range;
 use crate::column::{Broken, Column, Read, Sources, Write, number};
 use crate::context::Context;
 use crate::definition::{Definition, Meta, Opened};
-use crate::link::Aside;
 use crate::params::Parameters;
 use crate::record::{Keys, Unkeyed};
 use crate::refusal::{Entry, Refusal, Report};
+use crate::shape::{Aside, Grouped, Update};
 use crate::state::{StateMeta, Verdicts, input_lane, made};
 use crate::wit::types::{self, RecordType};
 use crate::wit::updates::Outcome;
-
-/// A function that updates states, opened.
-pub trait Update {
-    /// Brings the state of each key up to date. The values of key `i` are
-    /// `offsets[i]..offsets[i + 1]`.
-    ///
-    /// # Errors
-    ///
-    /// If the columns are not what was agreed on.
-    fn update(
-        &self,
-        context: Context,
-        keys: &types::Column,
-        values: Grouped<'_>,
-        old: &types::States,
-    ) -> Result<Outcome, Broken>;
-}
-
-/// Values key by key.
-#[derive(Clone, Copy, Debug)]
-pub struct Grouped<'a> {
-    /// Where the values of each key begin, and at last their number.
-    pub offsets: &'a [[u8; 4]],
-    /// The values.
-    pub values: &'a types::Column,
-}
 
 /// The keys of a call with their values and states.
 pub struct Updates<'a, 's, K: Keys, V: Column, S: Column> {

@@ -7,11 +7,11 @@
 
 pub use base::dshost::plugin::{host, types};
 pub use base::exports::dshost::plugin::plugin;
-pub use batch_pairs::exports::dshost::plugin::batch_pairs as pairs;
-pub use chunks::exports::dshost::plugin::chunks as narrow;
-pub use groups::exports::dshost::plugin::groups as folds;
-pub use records::exports::dshost::plugin::records as keyed;
-pub use state::exports::dshost::plugin::state as updates;
+pub use worlds::batch_pairs::exports::dshost::plugin::batch_pairs;
+pub use worlds::chunks::exports::dshost::plugin::chunks;
+pub use worlds::folds::exports::dshost::plugin::folds;
+pub use worlds::records::exports::dshost::plugin::records;
+pub use worlds::updates::exports::dshost::plugin::updates;
 
 pub mod base {
     wit_bindgen::generate!({
@@ -44,28 +44,31 @@ macro_rules! shape {
     };
 }
 
-shape!(
-    chunks,
-    "package dshost:sdk; world chunks-world { export dshost:plugin/chunks@0.1.0; }",
-    "export_chunks"
-);
-shape!(
-    batch_pairs,
-    "package dshost:sdk; world batch-pairs-world { export dshost:plugin/batch-pairs@0.1.0; }",
-    "export_batch_pairs"
-);
-shape!(
-    groups,
-    "package dshost:sdk; world groups-world { export dshost:plugin/groups@0.1.0; }",
-    "export_groups"
-);
-shape!(
-    state,
-    "package dshost:sdk; world state-world { export dshost:plugin/state@0.1.0; }",
-    "export_state"
-);
-shape!(
-    records,
-    "package dshost:sdk; world records-world { export dshost:plugin/records@0.1.0; }",
-    "export_records"
-);
+/// The worlds, each named after its interface.
+pub mod worlds {
+    shape!(
+        chunks,
+        "package dshost:sdk; world chunks-world { export dshost:plugin/chunks@0.1.0; }",
+        "export_chunks"
+    );
+    shape!(
+        batch_pairs,
+        "package dshost:sdk; world batch-pairs-world { export dshost:plugin/batch-pairs@0.1.0; }",
+        "export_batch_pairs"
+    );
+    shape!(
+        folds,
+        "package dshost:sdk; world folds-world { export dshost:plugin/folds@0.1.0; }",
+        "export_folds"
+    );
+    shape!(
+        updates,
+        "package dshost:sdk; world updates-world { export dshost:plugin/updates@0.1.0; }",
+        "export_updates"
+    );
+    shape!(
+        records,
+        "package dshost:sdk; world records-world { export dshost:plugin/records@0.1.0; }",
+        "export_records"
+    );
+}

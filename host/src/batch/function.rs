@@ -303,7 +303,7 @@ pub enum Request {
     /// Records for a chain; for `map_partitions` and `transform` the whole partition or batch.
     Chunk(Chunk),
     /// Two whole batches (`transform_with`).
-    Pair(Chunk, Chunk),
+    BatchPair(Chunk, Chunk),
     /// Values to fold from the left (`reduce`, `inverse`): a group's first value is its start.
     /// Gives one record per group, in order of the numbers.
     Fold(Groups, Chunk),

@@ -18,7 +18,7 @@ impl Request {
     pub fn units(&self) -> usize {
         match self {
             Self::Chunk(chunk) => chunk.len(),
-            Self::Pair(left, right) => left.len() + right.len(),
+            Self::BatchPair(left, right) => left.len() + right.len(),
             Self::Fold(_, values) => values.len(),
             Self::Update(update) => update.keys.len(),
             Self::Records(records) => records.values.len(),
@@ -49,14 +49,14 @@ impl Request {
     pub fn only(&self, kept: &[u32]) -> Self {
         match self {
             Self::Chunk(chunk) => Self::Chunk(chunk.take(kept)),
-            Self::Pair(left, right) => {
+            Self::BatchPair(left, right) => {
                 let (of_left, of_right) =
                     kept.split_at(kept.partition_point(|unit| (*unit as usize) < left.len()));
                 let of_right: Vec<u32> = of_right
                     .iter()
                     .map(|unit| unit - left.len() as u32)
                     .collect();
-                Self::Pair(left.take(of_left), right.take(&of_right))
+                Self::BatchPair(left.take(of_left), right.take(&of_right))
             }
             Self::Fold(groups, values) => Self::Fold(groups.only(kept), values.take(kept)),
             Self::Update(update) => Self::Update(update.only(kept)),
@@ -95,7 +95,7 @@ impl Request {
         let at = [unit as u32];
         match self {
             Self::Chunk(chunk) | Self::Fold(_, chunk) => text(chunk.take(&at)),
-            Self::Pair(left, right) => match unit.checked_sub(left.len()) {
+            Self::BatchPair(left, right) => match unit.checked_sub(left.len()) {
                 None => text(left.take(&at)),
                 Some(unit) => text(right.take(&[unit as u32])),
             },

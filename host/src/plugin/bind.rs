@@ -233,8 +233,8 @@ impl Component {
         let exports = &self.exports;
         let (shape, interface, export) = match kind {
             Kind::TransformWith => (Shape::BatchPairs, "batch-pairs", exports.batch_pairs),
-            Kind::Reduce | Kind::Inverse => (Shape::Groups, "groups", exports.groups),
-            Kind::UpdateState => (Shape::State, "state", exports.state),
+            Kind::Reduce | Kind::Inverse => (Shape::Folds, "folds", exports.folds),
+            Kind::UpdateState => (Shape::Updates, "updates", exports.updates),
             // The interface comes whole.
             Kind::MapWithState => (
                 Shape::Records,

@@ -28,8 +28,8 @@ pub struct Link {
 pub(super) enum Shape {
     Chunks,
     BatchPairs,
-    Groups,
-    State,
+    Folds,
+    Updates,
     Records,
 }
 

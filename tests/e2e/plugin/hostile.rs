@@ -287,7 +287,7 @@ fn a_function_of_two_batches_points_into_neither() {
     let component = hostile();
     let pair = |function| {
         start(&component, vec![link(&component, function)])
-            .call(&context(0), &Request::Pair(texts(), texts()), &[])
+            .call(&context(0), &Request::BatchPair(texts(), texts()), &[])
             .map(|outcome| outcome.chunk)
     };
     assert_eq!(pair("pair-count"), Ok(Chunk::single(Column::int64([6]))));

@@ -60,7 +60,7 @@ fn beside(signature: &Signature, options: &Options) -> TokenStream {
         }
         Kind::MapWithState => {
             let stateful = state::stateful(signature);
-            (state::keyed(signature, options), Some(stateful))
+            (state::records(signature, options), Some(stateful))
         }
         Kind::Migrate => (state::migrate(signature, options), None),
     };

@@ -64,16 +64,16 @@ impl Kind {
             }
             Self::Reduce => {
                 let shapes = "fn(V, V) -> V; with text also fn(String, &str) -> String";
-                row("reduce", "Reduce", "groups", 2, shapes)
+                row("reduce", "Reduce", "folds", 2, shapes)
             }
             Self::Inverse => {
                 let shapes = "fn(V, V) -> V: the total, and the value that leaves it";
-                row("inverse", "Inverse", "groups", 2, shapes)
+                row("inverse", "Inverse", "folds", 2, shapes)
             }
             Self::UpdateState => {
                 let shapes =
                     "fn(&[V], Option<S>) -> Option<S>, or fn(K, &[V], Option<S>) -> Option<S>";
-                let row = row("update_state", "UpdateState", "state", 2, shapes);
+                let row = row("update_state", "UpdateState", "updates", 2, shapes);
                 Row {
                     parameters: (2, 3),
                     ..row

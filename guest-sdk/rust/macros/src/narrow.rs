@@ -13,7 +13,7 @@ pub fn records(signature: &Signature) -> TokenStream {
         signature,
         signature.kind == Kind::FlatMap,
         layout,
-        &quote!(records),
+        &quote!(map_records),
     )
 }
 

@@ -81,7 +81,7 @@ fn last(path: &Path) -> Result<&Ident, Error> {
     }
 }
 
-/// `export! { [] { chunks chunks groups } }`
+/// `export! { [] { chunks chunks folds } }`
 pub fn export(shapes: TokenStream) -> TokenStream {
     let interfaces: BTreeSet<String> = shapes
         .into_iter()
@@ -96,8 +96,8 @@ pub fn export(shapes: TokenStream) -> TokenStream {
         let module = Ident::new(interface, proc_macro2::Span::call_site());
         let export = quote::format_ident!("export_{interface}");
         quote! {
-            ::dshost_guest::wit::#module::#export!(
-                __DshostPlugin with_types_in ::dshost_guest::wit::#module
+            ::dshost_guest::wit::worlds::#module::#export!(
+                __DshostPlugin with_types_in ::dshost_guest::wit::worlds::#module
             );
         }
     });

@@ -121,7 +121,7 @@ pub fn update(signature: &Signature, options: &Options) -> TokenStream {
 }
 
 /// `map_with_state`.
-pub fn keyed(signature: &Signature, options: &Options) -> TokenStream {
+pub fn records(signature: &Signature, options: &Options) -> TokenStream {
     let optional = match generic_argument(signature, &signature.data[1]) {
         Ok(optional) => optional,
         Err(error) => return error.into_compile_error(),

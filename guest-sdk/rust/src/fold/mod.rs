@@ -13,37 +13,12 @@ use std::mem;
 use crate::column::{Broken, Sources, Stage, number};
 use crate::context::Context;
 use crate::definition::{Definition, Meta, Opened};
-use crate::link::{Aside, output};
 use crate::params::Parameters;
 use crate::record::Record;
 use crate::refusal::{Entry, Fallible, Refusal, Report, Sure};
+use crate::shape::{Aside, Fold, Groups, output};
 use crate::wit::folds::Outcome;
 use crate::wit::types;
-
-/// A function that folds, opened.
-pub trait Fold {
-    /// Folds `count` groups from the left: `numbers` holds a group per value.
-    ///
-    /// # Errors
-    ///
-    /// If the values are not what was agreed on.
-    fn fold(
-        &self,
-        context: Context,
-        groups: Groups<'_>,
-        values: &types::Chunk,
-        skip: &[types::RecordRef],
-    ) -> Result<Outcome, Broken>;
-}
-
-/// Which group each value belongs to.
-#[derive(Clone, Copy, Debug)]
-pub struct Groups<'a> {
-    /// A group per value.
-    pub numbers: &'a [[u8; 4]],
-    /// How many groups there are.
-    pub count: u32,
-}
 
 // === Steps ===
 

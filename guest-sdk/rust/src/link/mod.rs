@@ -7,54 +7,15 @@
 mod narrow;
 mod whole;
 
-pub use narrow::{filter, flat_map_values, map_values, records};
-pub use whole::{Pair, each, two, whole};
+pub use narrow::{filter, flat_map_values, map_records, map_values};
+pub use whole::{each, two, whole};
 
 use crate::column::{Broken, Lane, Sources, Stage};
 use crate::context::Context;
-use crate::refusal::{Entry, Report};
-use crate::wit::narrow::Outcome;
+use crate::refusal::Report;
+use crate::shape::{Call, Link, output};
+use crate::wit::chunks::Outcome;
 use crate::wit::types;
-
-/// One function of a chain, opened.
-pub trait Link {
-    /// Sends all records of `stage` through the function.
-    ///
-    /// # Errors
-    ///
-    /// If the stage does not hold what was agreed on.
-    fn run<'a>(
-        &self,
-        call: &Call<'a>,
-        stage: Stage<'a>,
-        entry: Entry<'_>,
-    ) -> Result<Stage<'a>, Broken>;
-
-    /// Whether records leave it unchanged, if they leave it.
-    fn only_filters(&self) -> bool {
-        false
-    }
-}
-
-/// A call as its links see it.
-#[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
-    /// When and where.
-    pub context: Context,
-    /// The columns of the chain's input.
-    pub sources: Sources<'a>,
-    /// Bytes of text and the like in the chain's input, to guess at sizes.
-    pub bytes: usize,
-}
-
-/// What a function sees beside its record.
-#[derive(Debug)]
-pub struct Aside<'a, P> {
-    /// When and where.
-    pub context: &'a Context,
-    /// The operator's parameters.
-    pub params: &'a P,
-}
 
 /// Links in order, opened together.
 pub struct Chain {
@@ -111,14 +72,6 @@ fn kept(stage: Stage<'_>, report: &Report) -> Vec<u8> {
         _ => (0..report.first_entered())
             .flat_map(u32::to_le_bytes)
             .collect(),
-    }
-}
-
-/// The columns of an answer.
-pub fn output(stage: Stage<'_>) -> types::OutputChunk {
-    types::OutputChunk {
-        key: stage.key.map(Lane::into_output),
-        value: stage.value.into_output(),
     }
 }
 

@@ -6,12 +6,12 @@
 
 use std::marker::PhantomData;
 
-use super::{Aside, Call, Link};
 use crate::column::{Broken, Column, Stage, U32s};
 use crate::definition::{Definition, Meta, Opened};
 use crate::params::Parameters;
 use crate::record::{Record, Unkeyed};
 use crate::refusal::{Entry, Refusal};
+use crate::shape::{Aside, Call, Link};
 use crate::wit::plugin::Kind;
 
 /// Bytes of input that one record of the output is expected to come from, where one may give many.
@@ -48,7 +48,7 @@ fn numbered<T>(items: impl Iterator<Item = T>) -> impl Iterator<Item = (u32, T)>
 
 // === map, flat_map ===
 
-struct Records<T, G, P, F> {
+struct MapRecords<T, G, P, F> {
     narrow: Narrow<T, G, P, F>,
     /// Whether it may give more records than it takes.
     many: bool,
@@ -56,7 +56,7 @@ struct Records<T, G, P, F> {
 
 /// `map`, `flat_map`: from whole records to whole records. The layouts are arguments so that a
 /// macro need not name their types; likewise below.
-pub fn records<T: Record, G: Record, P: Parameters, F>(
+pub fn map_records<T: Record, G: Record, P: Parameters, F>(
     meta: Meta,
     _: (T, G, P),
     each: F,
@@ -67,11 +67,11 @@ where
     Definition::new::<T, G, P>(meta, move |params| {
         let narrow = Narrow::<T, G, _, _>::new(params, each);
         let many = meta.kind == Kind::FlatMap;
-        Opened::Link(Box::new(Records { narrow, many }))
+        Opened::Link(Box::new(MapRecords { narrow, many }))
     })
 }
 
-impl<T: Record, G: Record, P, F> Link for Records<T, G, P, F>
+impl<T: Record, G: Record, P, F> Link for MapRecords<T, G, P, F>
 where
     F: Fn(T::Item<'_>, &mut G::Builder<'_>, &Aside<'_, P>) -> Result<(), Refusal>,
 {

@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
-use super::{Aside, Call, Link, output};
 use crate::column::{Broken, Sources, Stage};
 use crate::context::Context;
 use crate::definition::{Definition, Meta, Opened};
@@ -12,7 +11,8 @@ use crate::params::Parameters;
 use crate::probe::Probe;
 use crate::record::{Reads, Record};
 use crate::refusal::{Entry, Refusal, Report};
-use crate::wit::{pairs, types};
+use crate::shape::{Aside, BatchPair, Call, Link, output};
+use crate::wit::{batch_pairs, types};
 
 /// A parameter that takes all records: a `Vec` of them, or what is lent of one.
 #[diagnostic::on_unimplemented(
@@ -127,21 +127,6 @@ where
 
 // === transform_with ===
 
-/// A function of two batches, opened.
-pub trait Pair {
-    /// Makes one batch of two.
-    ///
-    /// # Errors
-    ///
-    /// If the batches are not what was agreed on.
-    fn process(
-        &self,
-        context: Context,
-        left: &types::Chunk,
-        right: &types::Chunk,
-    ) -> Result<pairs::Outcome, Broken>;
-}
-
 struct Two<T, U, G, P, F> {
     takes: (T, U),
     params: P,
@@ -166,7 +151,7 @@ where
 {
     let input = vec![T::record_type(), U::record_type()];
     Definition::with::<P>(meta, input, G::record_type(), move |params| {
-        Opened::Pair(Box::new(Two::<T, U, G, _, _> {
+        Opened::BatchPair(Box::new(Two::<T, U, G, _, _> {
             takes,
             params,
             run,
@@ -175,7 +160,7 @@ where
     })
 }
 
-impl<T: Record, U: Record, G: Record, P, F> Pair for Two<T, U, G, P, F>
+impl<T: Record, U: Record, G: Record, P, F> BatchPair for Two<T, U, G, P, F>
 where
     F: Fn(
         (Batch<'_, '_, '_, T>, Batch<'_, '_, '_, U>),
@@ -188,7 +173,7 @@ where
         context: Context,
         left: &types::Chunk,
         right: &types::Chunk,
-    ) -> Result<pairs::Outcome, Broken> {
+    ) -> Result<batch_pairs::Outcome, Broken> {
         let stages = [left, right].map(|chunk| Stage::input(chunk, chunk.key.is_some()));
         let (lefts, rights) = (T::items(&stages[0])?, U::items(&stages[1])?);
         let (left, right) = (T::count(&lefts), U::count(&rights));
@@ -218,7 +203,7 @@ where
             G::truncate(&mut builder, 0);
             entry.borrow_mut().reject_all(refusal);
         }
-        Ok(pairs::Outcome {
+        Ok(batch_pairs::Outcome {
             output: output(G::finish(builder)),
             report: report.into(),
         })

@@ -14,7 +14,7 @@ mod narrow;
 mod states;
 mod whole;
 
-use dshost_guest::wit::narrow::Guest as _;
+use dshost_guest::wit::chunks::Guest as _;
 use dshost_guest::wit::types::{Chunk, Output, RecordRef};
 use serde::Serialize;
 

@@ -1,6 +1,6 @@
 //! Functions of single records, and chains of them.
 
-use dshost_guest::wit::narrow::Guest as _;
+use dshost_guest::wit::chunks::Guest as _;
 use dshost_guest::wit::types::{Column, Output};
 
 use crate::columns::{at, context, ints, open, packed, pairs, shown, texts, values};

@@ -2,7 +2,7 @@
 
 use dshost_guest::wit::plugin::Guest as _;
 use dshost_guest::wit::types::States;
-use dshost_guest::wit::{keyed, updates};
+use dshost_guest::wit::{records, updates};
 
 use crate::columns::{context, elements, ints, numbers, open, packed, shown, texts, told, values};
 use crate::functions::Plugin;
@@ -60,11 +60,11 @@ fn old_states_are_migrated_or_dropped() {
     assert_eq!(error, "there is no migration of `history` from version 7");
 }
 
-fn sessions(old: States, of: &[u32], pages: &[&str]) -> keyed::Outcome {
+fn sessions(old: States, of: &[u32], pages: &[&str]) -> records::Outcome {
     let handle = open::<Plugin>(&["session"], true, None).unwrap();
     let keys = texts(&["ann", "bob"]);
     let (of, pages) = (numbers(of), texts(pages));
-    <Plugin as keyed::Guest>::process(handle, context(), keys, old, of, pages).unwrap()
+    <Plugin as records::Guest>::process(handle, context(), keys, old, of, pages).unwrap()
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_refused_record_leaves_the_state_as_it_was() {
 fn a_state_that_times_out_is_seen_once_more() {
     let handle = open::<Plugin>(&["session"], true, None).unwrap();
     let (keys, states) = (texts(&["ann", "bob"]), ints(&[3, 4]));
-    let outcome = <Plugin as keyed::Guest>::time_out(handle, context(), keys, states).unwrap();
+    let outcome = <Plugin as records::Guest>::time_out(handle, context(), keys, states).unwrap();
     assert_eq!(shown(&values(ints(&[])), &outcome.output), "ann bob => 3 4");
     assert_eq!(outcome.emitted, [1, 1]);
 }

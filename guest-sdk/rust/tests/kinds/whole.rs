@@ -1,6 +1,6 @@
 //! Functions of a whole partition, of a whole batch, and of two.
 
-use dshost_guest::wit::pairs as two_batches;
+use dshost_guest::wit::batch_pairs;
 
 use crate::columns::{at, context, ints, open, pairs, shown, texts, told, values};
 use crate::functions::Plugin;
@@ -28,11 +28,11 @@ fn a_function_of_a_batch_refuses_all_of_it() {
 }
 
 #[test]
-fn two_batches_become_one() {
+fn batch_pairs_become_one() {
     let handle = open::<Plugin>(&["missing"], false, None).unwrap();
     let (left, right) = (values(texts(&["a", "b"])), values(texts(&["b"])));
     let outcome =
-        <Plugin as two_batches::Guest>::process(handle, context(), left.clone(), right).unwrap();
+        <Plugin as batch_pairs::Guest>::process(handle, context(), left.clone(), right).unwrap();
     assert_eq!(shown(&left, &outcome.output), "a");
     assert_eq!(told(&outcome.report), "3-0");
 }

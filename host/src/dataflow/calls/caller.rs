@@ -234,7 +234,7 @@ impl Caller {
     /// # Errors
     ///
     /// As [`Caller::process`].
-    pub(in crate::dataflow) fn process_pair(
+    pub(in crate::dataflow) fn process_batch_pair(
         &self,
         run: &mut Run,
         (left, right): (&Chunk, &Chunk),
@@ -246,7 +246,7 @@ impl Caller {
         let right = self.convert_to(part, run, (right, takes[1]), out)?;
         let records = (left.len() + right.len()) as u64;
         out.tally().node(part.node()).records_in += records;
-        let request = Request::Pair(left.clone(), right);
+        let request = Request::BatchPair(left.clone(), right);
         let outcome = self.call(part, run, &request, out)?;
         self.account(part, run, (&left, &outcome.report), out)?;
         let chunk = self.canonical(part, run, outcome.chunk, out)?;

@@ -159,7 +159,7 @@ impl Function for Double {
             (Body::Process(process), Request::Chunk(input)) => {
                 run(&**process, context, input, skip)
             }
-            (Body::Pair(call), Request::Pair(one, other)) => {
+            (Body::Pair(call), Request::BatchPair(one, other)) => {
                 Ok(Outcome::records(call(one, other), Report::default()))
             }
             (Body::Fold(fold), Request::Fold(groups, values)) => run_fold(&**fold, groups, values),

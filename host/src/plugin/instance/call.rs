@@ -23,7 +23,7 @@ type Process = TypedFunc<
     (Result<wire::Outcome, String>,),
 >;
 
-type ProcessPair = TypedFunc<
+type ProcessBatchPair = TypedFunc<
     (
         u32,
         wire::Context,
@@ -83,9 +83,9 @@ type TimeOut = TypedFunc<
 #[derive(Clone, Copy)]
 pub(super) enum Call {
     Chunks(Process),
-    BatchPairs(ProcessPair),
-    Groups(Fold),
-    State(Update),
+    BatchPairs(ProcessBatchPair),
+    Folds(Fold),
+    Updates(Update),
     Records {
         process: ProcessRecords,
         time_out: TimeOut,
@@ -104,8 +104,8 @@ impl Call {
             Shape::BatchPairs => {
                 Self::BatchPairs(found.named("batch-pairs.process", exports.batch_pairs)?)
             }
-            Shape::Groups => Self::Groups(found.named("groups.fold", exports.groups)?),
-            Shape::State => Self::State(found.named("state.update", exports.state)?),
+            Shape::Folds => Self::Folds(found.named("folds.fold", exports.folds)?),
+            Shape::Updates => Self::Updates(found.named("updates.update", exports.updates)?),
             Shape::Records => Self::Records {
                 process: found.named("records.process", exports.records)?,
                 time_out: found.named("records.time-out", exports.time_out)?,

@@ -33,7 +33,7 @@ impl Instance {
         })
     }
 
-    pub(super) fn process_pair(
+    pub(super) fn process_batch_pair(
         &mut self,
         context: &Context,
         left: &Chunk,
@@ -70,7 +70,7 @@ impl Instance {
     ) -> Result<Outcome, Trap> {
         let values = Input::new(values, Keys::Lowered);
         let mut open = self.begin(context)?;
-        let Call::Groups(fold) = open.call else {
+        let Call::Folds(fold) = open.call else {
             return Err(Trap::broken_promise("the function does not fold"));
         };
         let skipped = records(skip);

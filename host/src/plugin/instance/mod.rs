@@ -168,7 +168,7 @@ impl Function for Instance {
     ) -> Result<Outcome, Trap> {
         match request {
             Request::Chunk(input) => self.process(context, input, skip),
-            Request::Pair(left, right) => self.process_pair(context, left, right),
+            Request::BatchPair(left, right) => self.process_batch_pair(context, left, right),
             Request::Fold(groups, values) => self.fold(context, groups, values, skip),
             Request::Update(update) => self.update(context, update),
             Request::Records(records) => self.process_records(context, records),

@@ -13,7 +13,7 @@ impl Instance {
         let [keys, values] = [&update.keys, &update.values].map(Column::compact);
         let old = Held::new(&update.old);
         let mut open = self.begin(context)?;
-        let Call::State(call) = open.call else {
+        let Call::Updates(call) = open.call else {
             return Err(Trap::broken_promise("the function does not update states"));
         };
         let params = (

@@ -44,8 +44,8 @@ pub(in crate::plugin) struct Exports {
     pub(in crate::plugin) migrate: Option<ComponentExportIndex>,
     pub(in crate::plugin) chunks: Option<ComponentExportIndex>,
     pub(in crate::plugin) batch_pairs: Option<ComponentExportIndex>,
-    pub(in crate::plugin) groups: Option<ComponentExportIndex>,
-    pub(in crate::plugin) state: Option<ComponentExportIndex>,
+    pub(in crate::plugin) folds: Option<ComponentExportIndex>,
+    pub(in crate::plugin) updates: Option<ComponentExportIndex>,
     pub(in crate::plugin) records: Option<ComponentExportIndex>,
     pub(in crate::plugin) time_out: Option<ComponentExportIndex>,
 }
@@ -168,8 +168,8 @@ impl Exports {
             migrate: function(PLUGIN, "migrate"),
             chunks: function("dshost:plugin/chunks", "process"),
             batch_pairs: function("dshost:plugin/batch-pairs", "process"),
-            groups: function("dshost:plugin/groups", "fold"),
-            state: function("dshost:plugin/state", "update"),
+            folds: function("dshost:plugin/folds", "fold"),
+            updates: function("dshost:plugin/updates", "update"),
             records: function("dshost:plugin/records", "process"),
             time_out: function("dshost:plugin/records", "time-out"),
         })

@@ -241,7 +241,7 @@ pub(super) struct Outcome {
     pub(super) report: Report,
 }
 
-/// `groups.outcome` and `batch-pairs.outcome`.
+/// `folds.outcome` and `batch-pairs.outcome`.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(record)]
 pub(super) struct ChunkOutcome {

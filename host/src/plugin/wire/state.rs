@@ -11,7 +11,7 @@ pub(in crate::plugin) struct States<'a> {
     pub(in crate::plugin) values: Column<'a>,
 }
 
-/// `state.outcome`.
+/// `updates.outcome`.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(record)]
 pub(in crate::plugin) struct UpdateOutcome {

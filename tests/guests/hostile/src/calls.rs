@@ -8,7 +8,7 @@ use super::dshost::plugin::types::{
     BytesColumn, Chunk, Column, Context, Joined, LinkCount, Output, OutputChunk, OutputColumn,
     Picked, RecordRef, Rejection, Report, Side, Slices, TextColumn,
 };
-use super::exports::dshost::plugin::{batch_pairs, chunks, groups};
+use super::exports::dshost::plugin::{batch_pairs, chunks, folds};
 use super::functions::{SEEN, chain};
 
 const MIB: usize = 1024 * 1024;
@@ -294,7 +294,7 @@ fn keys(name: &str, input: &Chunk, records: u32) -> OutputChunk {
     }
 }
 
-impl groups::Guest for Hostile {
+impl folds::Guest for Hostile {
     fn fold(
         handle: u32,
         _: Context,
@@ -302,7 +302,7 @@ impl groups::Guest for Hostile {
         count: u32,
         input: Chunk,
         _: Vec<RecordRef>,
-    ) -> Result<groups::Outcome, String> {
+    ) -> Result<folds::Outcome, String> {
         let Column::Int64(addends) = &input.value else {
             unreachable!("it folds integers")
         };
@@ -315,7 +315,7 @@ impl groups::Guest for Hostile {
             sums.pop();
         }
         let sums = sums.into_iter().flat_map(i64::to_le_bytes).collect();
-        Ok(groups::Outcome {
+        Ok(folds::Outcome {
             output: values(columns(Column::Int64(sums))),
             report: counted(1, len(&input.value)),
         })

@@ -15,9 +15,9 @@ wit_bindgen::generate!({
             import dshost:plugin/host@0.1.0;
             export dshost:plugin/plugin@0.1.0;
             export dshost:plugin/chunks@0.1.0;
-            export dshost:plugin/groups@0.1.0;
+            export dshost:plugin/folds@0.1.0;
             export dshost:plugin/batch-pairs@0.1.0;
-            export dshost:plugin/state@0.1.0;
+            export dshost:plugin/updates@0.1.0;
             export dshost:plugin/records@0.1.0;
         }
     ",

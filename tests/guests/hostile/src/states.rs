@@ -6,10 +6,10 @@ use super::dshost::plugin::types::{
     BytesColumn, Column, Context, OutputColumn, RecordRef, Rejection, Report, Side, States,
 };
 use super::exports::dshost::plugin::plugin::Migrated;
-use super::exports::dshost::plugin::{records, state};
+use super::exports::dshost::plugin::{records, updates};
 use super::functions::chain;
 
-impl state::Guest for Hostile {
+impl updates::Guest for Hostile {
     /// Each key's new state is the sum of its values; a key without values is kept or removed.
     fn update(
         handle: u32,
@@ -18,7 +18,7 @@ impl state::Guest for Hostile {
         offsets: Vec<u8>,
         values: Column,
         old: States,
-    ) -> Result<state::Outcome, String> {
+    ) -> Result<updates::Outcome, String> {
         let name = chain(handle)[0].clone();
         let values = ints(&values);
         let ends = u32s(&offsets);
@@ -60,7 +60,7 @@ impl state::Guest for Hostile {
             "update-msgpack-trailing" => msgpack(&states),
             _ => column(&states),
         };
-        Ok(state::Outcome {
+        Ok(updates::Outcome {
             verdicts,
             states,
             report,

@@ -8,51 +8,14 @@ use std::marker::PhantomData;
 use crate::column::{Broken, Column, Read, Sources, Write, number};
 use crate::context::Context;
 use crate::definition::{Definition, Meta, Opened};
-use crate::link::{Aside, output};
 use crate::params::Parameters;
 use crate::probe::Probe;
 use crate::record::{KeyColumn, Record, Unkeyed};
 use crate::refusal::{Entry, Refusal, Report};
+use crate::shape::{Aside, Numbered, Records, output};
 use crate::state::{State, StateMeta, Verdicts, input_lane, made};
-use crate::wit::keyed::Outcome;
+use crate::wit::records::Outcome;
 use crate::wit::types::{self, RecordType};
-
-/// A function of single records and their states, opened.
-pub trait Keyed {
-    /// Calls the function once per record.
-    ///
-    /// # Errors
-    ///
-    /// If the columns are not what was agreed on.
-    fn process(
-        &self,
-        context: Context,
-        keys: &types::Column,
-        old: &types::States,
-        records: Numbered<'_>,
-    ) -> Result<Outcome, Broken>;
-
-    /// Calls the function once per key without a value, its state timing out.
-    ///
-    /// # Errors
-    ///
-    /// As [`Keyed::process`].
-    fn time_out(
-        &self,
-        context: Context,
-        keys: &types::Column,
-        states: &types::Column,
-    ) -> Result<Outcome, Broken>;
-}
-
-/// Values and the number of each one's key.
-#[derive(Clone, Copy, Debug)]
-pub struct Numbered<'a> {
-    /// A key's number per value.
-    pub numbers: &'a [[u8; 4]],
-    /// The values.
-    pub values: &'a types::Column,
-}
 
 struct Keeping<K, V, S, G, P, F, T> {
     params: P,
@@ -89,7 +52,7 @@ where
         value: V::TYPE,
     }];
     let definition = Definition::with::<P>(meta, input, G::record_type(), |params| {
-        Opened::Keyed(Box::new(Keeping::<K, V, S, G, _, _, T> {
+        Opened::Records(Box::new(Keeping::<K, V, S, G, _, _, T> {
             params,
             each,
             columns: PhantomData,
@@ -209,7 +172,7 @@ impl<I, T> Kept<I, T> {
     }
 }
 
-impl<K, V, S, G, P, F, T> Keyed for Keeping<K, V, S, G, P, F, T>
+impl<K, V, S, G, P, F, T> Records for Keeping<K, V, S, G, P, F, T>
 where
     K: KeyColumn,
     V: Column,
