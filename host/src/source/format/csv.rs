@@ -3,9 +3,11 @@
 //!
 //! A row ends with `\n` or `\r\n` outside quotes; a lone `\r` is a character, but input whose only
 //! line ends are lone `\r` is rejected; an empty line is nothing. A byte order mark before a row is
-//! no part of it: files that begin with one are put together as they are. A quote that is never closed would swallow the rest of the input: a row that passes
-//! `max_record` is rejected, and the next row begins behind the next line feed, quoted or not. A
-//! row that is not UTF-8, or has another number of fields than the header, is rejected.
+//! no part of it: files that begin with one are put together as they are. A quote that is never
+//! closed would swallow the rest of the input: a row that passes `max_record` is rejected, and the
+//! next row begins behind the next line feed, quoted or not. A row that is not UTF-8, or has another
+//! number of fields than the header, is rejected. Every row carries the names: a header whose names
+//! pass [`MAX_NAMES_BYTES`] is not usable, and its rows are rejected.
 
 use std::collections::HashSet;
 
@@ -15,6 +17,10 @@ use memchr::{memchr, memchr2};
 use super::{BYTE_ORDER_MARK, Framing, MAX_DECODED_BYTES, Rejections};
 use crate::batch::column::VarBuilder;
 use crate::batch::{VarColumn, text};
+
+/// The most bytes of a header's names, as a row carries them: so a row of a few bytes never becomes
+/// more than a chunk of rows may be.
+const MAX_NAMES_BYTES: usize = MAX_DECODED_BYTES;
 
 // === Scanner ===
 
@@ -161,7 +167,19 @@ impl Header {
                 let twice = text::excerpt(twice.as_bytes());
                 Self(Err(format!("column `{twice}` comes twice")))
             }
-            None => Self(Ok(Names::new(&names))),
+            None => Self::named(&names),
+        }
+    }
+
+    /// These names, unless they are too large to stand in every row.
+    fn named(names: &[String]) -> Self {
+        let names = Names::new(names);
+        match names.encoded.len() {
+            bytes if bytes > MAX_NAMES_BYTES => Self(Err(format!(
+                "its names take {bytes} bytes, which every row would carry, and {MAX_NAMES_BYTES} \
+                 are allowed"
+            ))),
+            _ => Self(Ok(names)),
         }
     }
 
@@ -294,7 +312,13 @@ fn write(
         }
         Some(Header(Err(reason))) => return Err(format!("the header is not usable: {reason}")),
         Some(Header(Ok(names))) if names.len() != values.len() => {
-            return Err(format!("{count} fields, but {} columns", names.len()));
+            let plural = |count: usize| if count == 1 { "" } else { "s" };
+            return Err(format!(
+                "it has {count} field{}, where the header names {} column{}",
+                plural(values.len()),
+                names.len(),
+                plural(names.len()),
+            ));
         }
         Some(Header(Ok(names))) => {
             rmp::encode::write_map_len(out, count).expect(FITS);

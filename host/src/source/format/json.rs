@@ -25,13 +25,31 @@ pub fn decode(bytes: &[u8], framing: Framing, rejected: &mut Rejections) -> VarC
                 values.end_element();
             }
             Err(error) => wrong.add(|| {
-                let line = text::excerpt(line);
-                format!("a line is not JSON: {error}: `{line}`")
+                let (reason, line) = (told(&error, line), text::excerpt(line));
+                format!("a line is not JSON: {reason}: `{line}`")
             }),
         }
     });
     rejected.append(wrong);
     values.finish()
+}
+
+/// What is wrong with a line, where (in bytes, the first is 1), and what stands there.
+fn told(error: &serde_json::Error, line: &[u8]) -> String {
+    let (said, at) = (error.to_string(), error.column());
+    // Other delimiters than line feeds leave these in a record, whose lines are counted then.
+    let Some(said) = said.strip_suffix(&format!(" at line 1 column {at}")) else {
+        return said;
+    };
+    if let Some(within) = said.strip_prefix("EOF while parsing ") {
+        return format!("it ends behind byte {at}, within {within}");
+    }
+    match at.checked_sub(1).and_then(|before| line.get(before)) {
+        Some(found) if found.is_ascii_graphic() => {
+            format!("{said} at byte {at}, where `{}` stands", char::from(*found))
+        }
+        _ => format!("{said} at byte {at}"),
+    }
 }
 
 /// Recurses as deep as the value, which the parser has bounded (128 levels).
@@ -95,6 +113,27 @@ mod tests {
                 samples[0].starts_with("a line is not JSON: "),
                 "{samples:?}"
             );
+        }
+    }
+
+    #[test]
+    fn it_is_told_where_a_line_is_wrong_and_what_stands_there() {
+        for (wrong, told) in [
+            (
+                "{\"a\": }",
+                "expected value at byte 7, where `}` stands: `{\"a\": }`",
+            ),
+            (
+                "{\"a\": 1",
+                "it ends behind byte 7, within an object: `{\"a\": 1`",
+            ),
+            (
+                "[1] x",
+                "trailing characters at byte 5, where `x` stands: `[1] x`",
+            ),
+        ] {
+            let (_, samples) = values(wrong);
+            assert_eq!(samples, [format!("a line is not JSON: {told}")]);
         }
     }
 

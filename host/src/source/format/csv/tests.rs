@@ -60,7 +60,7 @@ fn a_header_makes_maps() {
     assert_eq!(
         rejected.samples,
         [
-            "a row is not taken: 1 fields, but 2 columns: `2`",
+            "a row is not taken: it has 1 field, where the header names 2 columns: `2`",
             "a row is not taken: it is not UTF-8: `\u{fffd},b`"
         ]
     );
@@ -108,17 +108,33 @@ fn a_file_of_lone_carriage_returns_is_told() {
 #[test]
 fn rows_that_grow_by_their_names_come_in_several_goes() {
     let framing = Framing::new(Format::Csv { header: true }, 16 << 20);
-    let header = Header::parse(&[b"x".repeat(1 << 20), b",b\n".to_vec()].concat(), framing);
+    let header = Header::parse(
+        &[b"x".repeat(100 << 10), b",b\n".to_vec()].concat(),
+        framing,
+    );
     let rows = b"1,2\n".repeat(270);
     let mut rejected = Rejections::default();
     let (mut at, mut goes, mut count) = (0, 0, 0);
     while at < rows.len() {
         let (column, end) = decode(&rows[at..], framing, Some(&header), &mut rejected);
-        assert!(column.data().len() < MAX_DECODED_BYTES + (2 << 20));
+        assert!(column.data().len() < MAX_DECODED_BYTES + (101 << 10));
         (at, goes, count) = (at + end, goes + 1, count + column.len());
     }
     assert_eq!((count, rejected.count), (270, 0));
-    assert!(goes > 100, "{goes}");
+    assert!(goes > 40, "{goes}");
+}
+
+#[test]
+fn names_too_large_for_every_row_are_told_and_its_rows_take_no_memory() {
+    let name = b"x".repeat(16 << 20);
+    let csv = [&name[..], b",b\n", &b"1,2\n".repeat(270)].concat();
+    let (found, rejected) = rows(&csv, 32 << 20, true);
+    assert_eq!((found.len(), rejected.count), (0, 270));
+    assert_eq!(
+        rejected.samples[0],
+        "a row is not taken: the header is not usable: its names take 16777223 bytes, which every \
+         row would carry, and 524288 are allowed: `1,2`"
+    );
 }
 
 #[test]
