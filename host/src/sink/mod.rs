@@ -16,11 +16,13 @@ mod connector;
 pub mod lane;
 pub mod observe;
 pub mod print;
+mod table;
 pub mod text_files;
 
-pub use connector::{SinkConnector, SinkConnectors};
+pub use connector::SinkConnector;
 use observe::Observed;
 use print::Output;
+pub use table::SinkConnectors;
 
 /// What sinks are given by their host.
 #[derive(Clone)]

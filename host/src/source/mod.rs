@@ -24,7 +24,8 @@ use crate::batch::position::LaneName;
 use crate::batch::source::{Partition, SourceError};
 use crate::topology::plan::SourcePlan;
 
-pub use self::connector::{SourceConnector, SourceConnectors};
+pub use self::connector::SourceConnector;
+pub use self::table::SourceConnectors;
 
 mod bytes;
 mod connector;
@@ -35,6 +36,7 @@ mod notice;
 mod pace;
 mod socket;
 mod stdin;
+mod table;
 #[cfg(test)]
 mod testing;
 
