@@ -47,7 +47,7 @@ impl Compression {
     pub fn unpack(self, file: &Reading) -> Result<(Reading, u64), SourceError> {
         let path = file.snapshot().path().display();
         let unpack = || -> io::Result<(File, u64)> {
-            let packed = BufReader::with_capacity(BLOCK_BYTES, file.from_start()?);
+            let packed = BufReader::with_capacity(BLOCK_BYTES, file.read_from_start()?);
             let mut copy = tempfile::tempfile()?;
             let size = match self {
                 Self::Gzip => io::copy(&mut MultiGzDecoder::new(packed), &mut copy)?,

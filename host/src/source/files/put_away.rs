@@ -157,10 +157,10 @@ pub fn give_all_back(dir: &Path) {
             let path = before.display();
             match give_back(entry.path(), &before) {
                 Ok(()) => {
-                    info!(%path, "a file gets its name back that a killed process took aside")
+                    info!(%path, "a file gets its name back that a killed process took aside");
                 }
                 Err(error) => {
-                    warn!(%path, %error, "cannot give a file its name back that a killed process took aside")
+                    warn!(%path, %error, "cannot give a file its name back that a killed process took aside");
                 }
             }
         }

@@ -169,7 +169,7 @@ impl Reading {
     /// # Errors
     ///
     /// It cannot be read.
-    pub fn from_start(&self) -> io::Result<impl Read> {
+    pub fn read_from_start(&self) -> io::Result<impl Read> {
         let mut file = self.file.try_clone()?;
         file.rewind()?;
         Ok(file)

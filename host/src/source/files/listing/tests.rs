@@ -153,10 +153,7 @@ fn a_file_that_is_written_to_after_it_was_given_is_told_once() {
         [place.path("a")]
     );
     append(" and more");
-    assert_eq!(
-        listing.list(Care::Files).unwrap().changed,
-        [PathBuf::new(); 0]
-    );
+    assert!(listing.list(Care::Files).unwrap().changed.is_empty());
 }
 
 #[test]
