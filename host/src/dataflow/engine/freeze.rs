@@ -60,11 +60,18 @@ impl Engine {
             let form = StreamForm { state, ..form };
             Some(FrozenPart { form, held })
         });
+        let parts: Vec<FrozenPart> = parts.collect();
+        let mut listed: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        for FrozenPart { form, held } in &parts {
+            let partitions = listed.entry(form.stream.clone()).or_default();
+            partitions.push(held.partition);
+        }
         Frozen {
-            parts: parts.collect(),
+            parts,
             job: FrozenJob {
                 last: Some(committed.last),
                 windows: self.history.freeze(&self.plan),
+                parts: listed,
             },
         }
     }

@@ -121,6 +121,17 @@ impl Restored {
     }
 
     fn is_whole(&self, plan: &Plan) -> Result<(), Misfit> {
+        for (name, partitions) in &self.job.parts {
+            let index = plan.streams.iter().position(|stream| stream.name == *name);
+            let kept = index.and_then(|index| self.streams[index].as_ref());
+            let lost = |number: &&u32| kept.is_none_or(|kept| !kept.parts.contains_key(number));
+            if let Some(lost) = partitions.iter().find(lost) {
+                return Err(Misfit {
+                    stream: name.clone(),
+                    kind: MisfitKind::Missing(*lost),
+                });
+            }
+        }
         for (index, kept) in self.streams.iter().enumerate() {
             let Some(kept) = kept else { continue };
             let form = StreamForm::new(plan, &self.types, index);

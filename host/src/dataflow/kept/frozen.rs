@@ -25,6 +25,9 @@ pub struct FrozenJob {
     pub last: Option<LastCommit>,
     /// By the name of a `window`: the batches that it may hold, oldest first.
     pub windows: BTreeMap<String, Vec<HeldBatch>>,
+    /// By the name of a stream: the partitions of which there is a part, so that a part that is lost
+    /// is missed.
+    pub parts: BTreeMap<String, Vec<u32>>,
 }
 
 /// The batch that was committed last.

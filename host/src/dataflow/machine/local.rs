@@ -2,6 +2,7 @@
 //! a process share, bytes in flight among them.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -110,7 +111,9 @@ pub(in crate::dataflow) struct Local {
     operators: Cell<usize>,
     reporter: OnceCell<Activator>,
     round: RefCell<Option<OpenRound>>,
-    freezing: RefCell<Freezing>,
+    /// By the number under which it was asked for: one that was given up may still be answered when
+    /// the next is asked for.
+    freezing: RefCell<BTreeMap<u64, Freezing>>,
 }
 
 /// What was handed over so far.
@@ -151,18 +154,22 @@ impl Local {
 
     /// An operator hands over what it holds; after the last of them the engine is told.
     pub(in crate::dataflow) fn froze(&self, number: u64, node: Node, parts: Vec<HeldPart>) {
-        let mut freezing = self.freezing.borrow_mut();
+        let mut asked = self.freezing.borrow_mut();
+        let freezing = asked.entry(number).or_default();
         freezing.operators += 1;
         if let Node::Stream(stream) = node {
             let parts = parts.into_iter().map(|part| (stream, part));
             freezing.parts.extend(parts);
         }
-        if freezing.operators == self.operators.get() {
-            let Freezing { parts, .. } = std::mem::take(&mut *freezing);
-            if let Some(frozen) = &self.process.frozen {
-                // An engine that is gone needs nothing.
-                let _ = frozen.send(WorkerHeld { number, parts });
-            }
+        if freezing.operators < self.operators.get() {
+            return;
+        }
+        let Some(Freezing { parts, .. }) = asked.remove(&number) else {
+            return;
+        };
+        if let Some(frozen) = &self.process.frozen {
+            // An engine that is gone needs nothing.
+            let _ = frozen.send(WorkerHeld { number, parts });
         }
     }
 

@@ -347,3 +347,34 @@ fn what_does_not_fit_says_the_stream_and_what_differs() {
     let kind = bench.restored(more).unwrap_err().kind;
     assert_eq!(kind, MisfitKind::Surplus(1));
 }
+
+#[test]
+fn a_stream_of_which_every_part_is_lost_does_not_start_anew() {
+    for (name, record_type, make) in operators() {
+        let mut bench = Bench::new(job_of(record_type, make), record_type, 2);
+        bench.attempt(1, Verdict::Commit);
+        let mut frozen = bench.freeze();
+        assert!(!frozen.parts.is_empty(), "{name}");
+        frozen.parts.clear();
+        let types = Arc::new(bench.job.types.clone());
+        let misfit = Restored::new(frozen, &bench.job.plan, types).unwrap_err();
+        assert!(
+            matches!(misfit.kind, MisfitKind::Missing(_)),
+            "{name}: {misfit}"
+        );
+    }
+}
+
+#[test]
+fn a_freeze_that_nobody_waited_for_does_not_mix_with_the_next() {
+    for workers in [1, 2, 3, 7] {
+        let mut bench = Bench::new(job_of(PAIR, update), PAIR, workers);
+        bench.attempt(1, Verdict::Commit);
+        let expected = bench.freeze().parts.len();
+        for _ in 0..20 {
+            // It may even be in time.
+            drop(bench.engine.freeze(Duration::ZERO));
+        }
+        assert_eq!(bench.freeze().parts.len(), expected, "{workers} workers");
+    }
+}
