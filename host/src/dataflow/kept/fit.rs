@@ -173,6 +173,10 @@ fn compare(was: &StreamForm, is: &StreamForm) -> Result<(), MisfitKind> {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "most of what is compared is made for it"
+)]
 fn differs<T: Display + PartialEq>(what: &'static str, was: T, is: T) -> Result<(), MisfitKind> {
     if was == is {
         return Ok(());

@@ -64,6 +64,9 @@ fn sessions(job: &mut Job, pairs: Upstream) -> Upstream {
 
 type Make = fn(&mut Job, Upstream) -> Upstream;
 
+/// What is another in a job than it was.
+type Change = fn(&mut Job);
+
 /// Every operator that holds something.
 fn operators() -> Vec<(&'static str, RecordType, Make)> {
     vec![
@@ -309,7 +312,7 @@ fn what_does_not_fit_says_the_stream_and_what_differs() {
         restored.unwrap_err().to_string()
     };
     let stream = "cannot go on with what stream `stream0` holds: ";
-    let cases: [(fn(&mut Job), &str); 6] = [
+    let cases: [(Change, &str); 6] = [
         (
             |job| job.plan.streams[0].name = "other".to_owned(),
             "there is no such stream now, or it holds nothing",
