@@ -239,10 +239,10 @@ fn fits(part: &FrozenPart, op: &Op, kept: &KeptStream) -> bool {
                 !is_state && !matches!(op, Op::Window(_)) && are_groups(op, chunk)
             }
             PieceKind::Records { batch, .. } => {
-                let mut batches = kept.batches.iter();
-                let is_held =
-                    |held: &HeldBatch| held.batch == batch && part.held.partition < held.partitions;
-                matches!(op, Op::Window(_)) && batches.any(is_held)
+                // One that has left every window may still be held, until its operator fires.
+                let known = kept.batches.iter().find(|held| held.batch == batch);
+                let is_held = known.is_none_or(|held| part.held.partition < held.partitions);
+                matches!(op, Op::Window(_)) && is_held
             }
             PieceKind::Total => {
                 totals += 1;
