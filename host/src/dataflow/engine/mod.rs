@@ -4,7 +4,6 @@
 //! The workers are threads of their own; a panic in one ends the process, because its peers would
 //! wait for ever.
 
-mod freeze;
 mod worker;
 
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -14,10 +13,9 @@ use std::time::Duration;
 use timely::communication::WorkerGuards;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 
-use crate::batch::Round;
 use crate::batch::flow::Flow;
-use crate::dataflow::kept::{LastCommit, Restored};
-use crate::dataflow::machine::local::{ProcessShared, WorkerHeld};
+use crate::batch::{BatchTime, Round};
+use crate::dataflow::machine::local::ProcessShared;
 use crate::dataflow::round::control::{Begin, Verdict};
 use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::observer::{CallObserver, Unobserved};
@@ -26,7 +24,6 @@ use crate::dataflow::round::placement::Placement;
 use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::report::Decided;
 use crate::topology::plan::Plan;
-use crate::topology::types::Types;
 
 use worker::{EngineCommand, EngineLink, Setup};
 
@@ -55,8 +52,6 @@ pub struct EngineOptions {
     /// Counts what is in flight, here and wherever else it is given to: sources wait while it is
     /// more than `in_flight` of `[topology.limits]` times the workers.
     pub flow: Flow,
-    /// What the operators go on with, made for the plan; by default the job begins.
-    pub restored: Option<Arc<Restored>>,
     /// Called in a worker that panics, after the message was printed. Ends the process by default;
     /// where it returns, the other workers wait for ever.
     pub on_panic: Arc<dyn Fn() + Send + Sync>,
@@ -71,7 +66,6 @@ impl EngineOptions {
             exchange: Exchange::Shared,
             observer: Arc::new(Unobserved),
             flow: Flow::default(),
-            restored: None,
             on_panic: Arc::new(|| std::process::exit(PANIC_EXIT_CODE)),
         }
     }
@@ -95,28 +89,9 @@ pub struct Engine {
     decided: Receiver<Decided>,
     /// The round that was begun last, and how far it is.
     last: Option<(Round, Phase)>,
-    /// The attempt that is open.
-    open: Option<OpenAttempt>,
-    /// The batch that was committed last, before this engine started or since.
-    committed: Option<Committed>,
-    /// What workers hold, when they are asked.
-    held: Receiver<WorkerHeld>,
-    /// How often they were asked.
-    asked: u64,
+    /// The batch that is open, and its partitions.
+    open: Option<(BatchTime, Partitions)>,
     guards: Option<WorkerGuards<()>>,
-}
-
-/// An attempt that has no verdict yet.
-struct OpenAttempt {
-    plan: Arc<RoundPlan>,
-    partitions: Partitions,
-}
-
-/// The last commit.
-struct Committed {
-    last: LastCommit,
-    /// The types of the functions that ran.
-    types: Arc<Types>,
 }
 
 /// How far a round is.
@@ -159,15 +134,13 @@ impl Engine {
         let (commands, receive_commands) = channel();
         let (send_decided, decided) = channel();
         let plan = Arc::new(plan.clone());
-        let (send_held, held) = channel();
-        let process = ProcessShared::new(
+        let process = Arc::new(ProcessShared::new(
             Arc::clone(&plan),
             environment,
             Arc::clone(&options.observer),
             options.flow.clone(),
             options.workers,
-        );
-        let process = Arc::new(process.holding(options.restored.clone(), send_held));
+        ));
         let setup = Setup {
             process: Arc::clone(&process),
             engine: Mutex::new(Some(EngineLink {
@@ -192,26 +165,15 @@ impl Engine {
             workers: options.workers,
             message,
         })?;
-        let restored = options.restored.as_ref();
-        let history = restored.map(|restored| History::restored(&plan, &restored.job.windows));
-        let committed = restored.and_then(|restored| {
-            Some(Committed {
-                last: restored.job.last?,
-                types: Arc::clone(&restored.types),
-            })
-        });
         Ok(Self {
             plan,
-            history: history.unwrap_or_default(),
+            history: History::default(),
             workers: options.workers,
             process,
             commands,
             decided,
             last: None,
             open: None,
-            committed,
-            held,
-            asked: 0,
             guards: Some(guards),
         })
     }
@@ -237,13 +199,9 @@ impl Engine {
         assert!(fits, "each part is one of the workers'");
         self.last = Some((plan.round, Phase::Running));
         let partitions = Partitions::new(&self.plan, &plan, &self.history);
-        let plan = Arc::new(plan);
-        self.open = Some(OpenAttempt {
-            plan: Arc::clone(&plan),
-            partitions: partitions.clone(),
-        });
+        self.open = Some((plan.batch, partitions.clone()));
         self.command(EngineCommand::Begin(Begin {
-            plan,
+            plan: Arc::new(plan),
             placement: Arc::new(placement),
             partitions,
         }));
@@ -268,17 +226,8 @@ impl Engine {
             "a verdict follows a decision"
         );
         self.last = Some((round, Phase::Over));
-        if let (Some(OpenAttempt { plan, partitions }), Verdict::Commit) =
-            (self.open.take(), verdict)
-        {
-            self.history.commit(&self.plan, plan.batch, &partitions);
-            self.committed = Some(Committed {
-                last: LastCommit {
-                    batch: plan.batch,
-                    zero: plan.zero,
-                },
-                types: self.process.environment.types(&plan),
-            });
+        if let (Some((batch, partitions)), Verdict::Commit) = (self.open.take(), verdict) {
+            self.history.commit(&self.plan, batch, &partitions);
         }
         self.command(EngineCommand::Verdict(verdict));
     }

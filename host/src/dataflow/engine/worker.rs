@@ -8,11 +8,8 @@ use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Mutex};
 
-use timely::communication::Push;
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::Message;
-use timely::dataflow::channels::pact::{DistributorPact, Exchange, Pipeline};
-use timely::dataflow::channels::pushers::exchange::Distributor;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::{Capability, Input, Operator as _};
 use timely::dataflow::{InputHandle, Scope, Stream};
 use timely::worker::Worker;
@@ -29,7 +26,6 @@ use crate::dataflow::round::report::{Decided, RoundReport, WorkerReport};
 pub(super) enum EngineCommand {
     Begin(Begin),
     Verdict(Verdict),
-    Freeze(u64),
     Stop,
 }
 
@@ -108,12 +104,6 @@ fn command(worker: &mut Worker, mut input: ControlInput, commands: &Receiver<Eng
                 }
                 input.flush();
             }
-            Ok(EngineCommand::Freeze(number)) => {
-                for peer in 0..peers {
-                    input.send((peer, Control::Freeze(number)));
-                }
-                input.flush();
-            }
             Ok(EngineCommand::Stop) | Err(TryRecvError::Disconnected) => return,
             Err(TryRecvError::Empty) => {
                 worker.step_or_park(None);
@@ -122,33 +112,12 @@ fn command(worker: &mut Worker, mut input: ControlInput, commands: &Receiver<Eng
     }
 }
 
-/// Sends each message on at once: timely's own exchange keeps what is flushed until the time
-/// advances, and between two rounds it does not.
-struct ByPeer;
-
-impl Distributor<Vec<(u64, Control)>> for ByPeer {
-    fn partition<T: Clone, P: Push<Message<T, Vec<(u64, Control)>>>>(
-        &mut self,
-        container: &mut Vec<(u64, Control)>,
-        time: &T,
-        pushers: &mut [P],
-    ) {
-        for (peer, message) in container.drain(..) {
-            let pusher = &mut pushers[peer as usize];
-            Message::push_at(&mut vec![(peer, message)], time.clone(), pusher);
-            pusher.done();
-        }
-    }
-
-    fn flush<T: Clone, P: Push<Message<T, Vec<(u64, Control)>>>>(&mut self, _: &T, _: &mut [P]) {}
-}
-
 /// Brings each message to the worker it is addressed to, from where all its operators read it.
 fn broadcast<'scope>(
     commands: Stream<'scope, Round, Vec<(u64, Control)>>,
 ) -> ControlStream<'scope> {
     commands.unary::<CapacityContainerBuilder<Vec<Control>>, _, _, _>(
-        DistributorPact(|_workers| ByPeer),
+        Exchange::new(|(peer, _): &(u64, Control)| *peer),
         "control",
         |_, _| {
             |input, output| {

@@ -2,20 +2,17 @@
 //! a process share, bytes in flight among them.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
 
 use timely::scheduling::Activator;
 
 use crate::batch::Round;
 use crate::batch::flow::Flow;
-use crate::dataflow::kept::{HeldPart, KeptStream, Restored};
 use crate::dataflow::round::bounds::Bounds;
 use crate::dataflow::round::control::Begin;
 use crate::dataflow::round::environment::Environment;
-use crate::dataflow::round::failure::{Failure, Node};
+use crate::dataflow::round::failure::Failure;
 use crate::dataflow::round::observer::{CallObserver, RoundWatch};
 use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::report::{RoundReport, Tally, WorkerReport};
@@ -31,10 +28,6 @@ pub(in crate::dataflow) struct ProcessShared {
     flow: Flow,
     /// Bytes in flight that make sources wait.
     in_flight: usize,
-    /// What the operators go on with.
-    restored: Option<Arc<Restored>>,
-    /// Where workers hand what is held; none where nobody asks.
-    frozen: Option<Sender<WorkerHeld>>,
     /// The engine stops: nothing more is computed, everything drains.
     stopping: AtomicBool,
     /// The latest round that failed somewhere, plus one; computing more for it is in vain.
@@ -56,38 +49,14 @@ impl ProcessShared {
             in_flight: plan.settings.limits.in_flight.saturating_mul(workers),
             stopping: AtomicBool::new(false),
             failed: AtomicU64::new(0),
-            restored: None,
-            frozen: None,
             plan,
             environment,
-        }
-    }
-
-    /// The same, with operators that go on with what was `restored`, and hand to `frozen` what they
-    /// hold.
-    pub(in crate::dataflow) fn holding(
-        self,
-        restored: Option<Arc<Restored>>,
-        frozen: Sender<WorkerHeld>,
-    ) -> Self {
-        Self {
-            restored,
-            frozen: Some(frozen),
-            ..self
         }
     }
 
     pub(in crate::dataflow) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
-}
-
-/// What the operators of one worker hold, between two rounds.
-pub(in crate::dataflow) struct WorkerHeld {
-    /// The number under which it was asked for.
-    pub(in crate::dataflow) number: u64,
-    /// By stream, in any order.
-    pub(in crate::dataflow) parts: Vec<(usize, HeldPart)>,
 }
 
 /// One of the workers.
@@ -111,17 +80,6 @@ pub(in crate::dataflow) struct Local {
     operators: Cell<usize>,
     reporter: OnceCell<Activator>,
     round: RefCell<Option<OpenRound>>,
-    /// By the number under which it was asked for: one that was given up may still be answered when
-    /// the next is asked for.
-    freezing: RefCell<BTreeMap<u64, Freezing>>,
-}
-
-/// What was handed over so far.
-#[derive(Default)]
-struct Freezing {
-    /// Operators that have handed over what they hold.
-    operators: usize,
-    parts: Vec<(usize, HeldPart)>,
 }
 
 /// The attempt that is open on this worker.
@@ -143,33 +101,6 @@ impl Local {
             operators: Cell::new(0),
             reporter: OnceCell::new(),
             round: RefCell::new(None),
-            freezing: RefCell::default(),
-        }
-    }
-
-    /// What a stream goes on with.
-    pub(in crate::dataflow) fn kept(&self, stream: usize) -> Option<&KeptStream> {
-        self.process.restored.as_ref()?.stream(stream)
-    }
-
-    /// An operator hands over what it holds; after the last of them the engine is told.
-    pub(in crate::dataflow) fn froze(&self, number: u64, node: Node, parts: Vec<HeldPart>) {
-        let mut asked = self.freezing.borrow_mut();
-        let freezing = asked.entry(number).or_default();
-        freezing.operators += 1;
-        if let Node::Stream(stream) = node {
-            let parts = parts.into_iter().map(|part| (stream, part));
-            freezing.parts.extend(parts);
-        }
-        if freezing.operators < self.operators.get() {
-            return;
-        }
-        let Some(Freezing { parts, .. }) = asked.remove(&number) else {
-            return;
-        };
-        if let Some(frozen) = &self.process.frozen {
-            // An engine that is gone needs nothing.
-            let _ = frozen.send(WorkerHeld { number, parts });
         }
     }
 

@@ -7,14 +7,12 @@ use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::hash::{SLOTS, slot};
 use crate::batch::{Chunk, Column};
 
-use crate::dataflow::kept::{Piece, PieceKind, Pieces};
-
 use super::rows::Rows;
 
 /// A table as it was when it was frozen. Having one costs nothing but the memory of the pages that
 /// the table has changed since, and may be read by any thread.
 #[derive(Clone, Debug)]
-pub struct FrozenTable {
+pub struct Frozen {
     rows: Arc<Rows>,
 }
 
@@ -27,7 +25,7 @@ pub struct Stretch {
     pub times: Option<Column>,
 }
 
-impl FrozenTable {
+impl Frozen {
     pub(super) const fn new(rows: Arc<Rows>) -> Self {
         Self { rows }
     }
@@ -69,29 +67,7 @@ impl FrozenTable {
     }
 }
 
-impl Pieces for FrozenTable {
-    fn pieces(&self) -> Box<dyn Iterator<Item = Piece> + '_> {
-        let piece = |kind, chunk| Piece { kind, chunk };
-        Box::new(self.slots(0..SLOTS).flat_map(move |stretch| {
-            let times = stretch.times.map(Chunk::single);
-            let times = times.map(|times| piece(PieceKind::Times, times));
-            std::iter::once(piece(PieceKind::Pairs, stretch.pairs)).chain(times)
-        }))
-    }
-}
-
 impl Stretch {
-    /// The stretches that a frozen table's pieces are.
-    pub(super) fn of_pieces(pieces: impl Iterator<Item = Piece>) -> impl Iterator<Item = Self> {
-        let mut pieces = pieces.peekable();
-        std::iter::from_fn(move || {
-            let pairs = pieces.next()?.chunk;
-            let times = pieces.next_if(|piece| piece.kind == PieceKind::Times);
-            let times = times.map(|piece| piece.chunk.into_columns().1);
-            Some(Self { pairs, times })
-        })
-    }
-
     /// The rows whose keys are in `slots`.
     fn within(self, slots: &Range<u32>) -> Self {
         if *slots == (0..SLOTS) {

@@ -19,7 +19,6 @@ use crate::batch::column::U32s;
 use crate::batch::function::{Records, TimeOut};
 use crate::batch::{BatchTime, Chunk, Column, whole_millis};
 use crate::dataflow::calls::{Caller, Run};
-use crate::dataflow::kept::{HeldPart, KeptStream};
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::ops::gather::Make;
 use crate::dataflow::round::bounds::Bound;
@@ -265,13 +264,5 @@ impl Make for MapWithState {
         self.caller.end();
         self.attempt = None;
         self.store.borrow_mut().verdict(verdict);
-    }
-
-    fn freeze(&self) -> Vec<HeldPart> {
-        self.store.borrow().freeze()
-    }
-
-    fn restore(&mut self, kept: &KeptStream) {
-        self.store.borrow_mut().restore(kept);
     }
 }

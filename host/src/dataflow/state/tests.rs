@@ -10,7 +10,7 @@ use crate::batch::function::{Change, Changes, Migrated};
 use crate::batch::hash::{SLOTS, slot};
 use crate::batch::{BatchTime, Chunk, Column, ColumnType};
 
-use super::FrozenTable;
+use super::Frozen;
 use super::page::PAGE_ROWS;
 use super::table::{Shape, Table, Timing};
 
@@ -118,7 +118,7 @@ fn numbers(column: &Column) -> Vec<i64> {
     }
 }
 
-fn rows(frozen: &FrozenTable) -> Vec<Row> {
+fn rows(frozen: &Frozen) -> Vec<Row> {
     let stretches = frozen.slots(0..SLOTS);
     let rows: Vec<_> = stretches
         .flat_map(|stretch| {
@@ -230,7 +230,7 @@ impl Step {
 
 fn check(column_type: ColumnType, steps: &[Step]) {
     let (mut table, mut model) = (table(column_type), Model::default());
-    let mut frozen: Vec<(FrozenTable, Vec<Row>)> = Vec::new();
+    let mut frozen: Vec<(Frozen, Vec<Row>)> = Vec::new();
     for (time, step) in (1..).zip(steps) {
         let calls = step.changes(time);
         let mut next = model.clone();
@@ -281,7 +281,7 @@ fn a_frozen_table_is_read_by_another_thread_while_batches_go_on() {
         range.map(|key| (key, Change::Set, key + time)).collect()
     };
     let (mut table, mut model) = (table(ColumnType::Text), Model::default());
-    let (send, receive) = channel::<(FrozenTable, Vec<Row>)>();
+    let (send, receive) = channel::<(Frozen, Vec<Row>)>();
     let reader = thread::spawn(move || {
         let mut read = 0;
         for (frozen, expected) in receive {

@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
-use crate::dataflow::kept::HeldPart;
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::Failure;
 
-use super::sliding::{Aggregate, Batches, Runs, Slid, Totals};
+use super::sliding::{Aggregate, Batches, Runs, Slid};
 
 /// What remains after the exchange: the sum.
 #[derive(Debug, Default)]
@@ -58,17 +57,6 @@ impl Aggregate for CountByWindow {
             self.seen = self.seen_now;
         }
         self.seen_now = self.seen;
-    }
-
-    fn freeze(&self, _: usize) -> Totals {
-        Totals {
-            pieces: Vec::new(),
-            seen: self.seen,
-        }
-    }
-
-    fn restore(&mut self, _: usize, held: &HeldPart) {
-        self.seen = held.seen;
     }
 }
 
