@@ -5,6 +5,8 @@
 //! siblings [`plugin`], [`dataflow`], [`source`], [`sink`], then [`driver`], [`control`] and
 //! [`cli`]. ARCHITECTURE.md is the map.
 
+#![warn(unreachable_pub)]
+
 pub mod batch;
 pub mod cli;
 pub mod control;

@@ -15,7 +15,7 @@ const DIGEST_DIGITS: usize = 12;
 
 /// How a job is doing.
 #[must_use]
-pub fn status(status: &Status) -> String {
+pub(super) fn status(status: &Status) -> String {
     let mut out = String::new();
     let seconds = status.uptime_ms / 1000;
     line(
@@ -87,7 +87,7 @@ pub fn status(status: &Status) -> String {
 
 /// What went through each operator.
 #[must_use]
-pub fn operators(operators: &[OperatorStatus]) -> String {
+pub(super) fn operators(operators: &[OperatorStatus]) -> String {
     let mut rows = vec![
         [
             "operator", "function", "records", "out", "rejected", "guest", "host",
@@ -134,7 +134,7 @@ fn rejected_samples(out: &mut String, operators: &[OperatorStatus]) {
 
 /// The plugin versions of a job.
 #[must_use]
-pub fn plugins(status: &Status) -> String {
+pub(super) fn plugins(status: &Status) -> String {
     let mut rows = vec![["plugin", "in use", "since batch", "state", "waiting"].map(str::to_owned)];
     rows.extend(status.plugins.iter().map(|(name, plugin)| {
         let waiting = plugin
@@ -243,7 +243,7 @@ fn first_line(text: &str) -> &str {
 
 /// `1234567` as `1 234 567`.
 #[must_use]
-pub fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -257,7 +257,7 @@ pub fn grouped(number: u64) -> String {
 
 /// A duration with a unit that suits it.
 #[must_use]
-pub fn micros(micros: u64) -> String {
+pub(super) fn micros(micros: u64) -> String {
     match micros {
         0..1000 => format!("{micros} µs"),
         1000..1_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
@@ -267,7 +267,7 @@ pub fn micros(micros: u64) -> String {
 
 /// A size with a unit that suits it.
 #[must_use]
-pub fn bytes(bytes: u64) -> String {
+pub(super) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut size = bytes as f64;
     let mut unit = 0;

@@ -14,7 +14,7 @@ use crate::topology::plan::Plan;
 use crate::topology::{self, Options};
 
 /// What a closure makes of a request.
-pub type Body = dyn Fn(&Request) -> Result<Chunk, TrapKind> + Send + Sync;
+pub(super) type Body = dyn Fn(&Request) -> Result<Chunk, TrapKind> + Send + Sync;
 
 /// A chain of closures.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ impl Function for Closures {
 }
 
 /// A call of a chain of closures, link `i` being stream `i`, in the one partition of batch 1000.
-pub fn call(links: Vec<Arc<Body>>, request: Request) -> FailedCall {
+pub(super) fn call(links: Vec<Arc<Body>>, request: Request) -> FailedCall {
     let names = (0..links.len()).map(|link| {
         let (plugin, function) = ("p".to_owned(), format!("f{link}"));
         (link, FunctionName { plugin, function })
@@ -83,7 +83,7 @@ pub fn call(links: Vec<Arc<Body>>, request: Request) -> FailedCall {
 }
 
 /// The values of a chunk of int64.
-pub fn ints(chunk: &Chunk) -> Vec<i64> {
+pub(super) fn ints(chunk: &Chunk) -> Vec<i64> {
     match chunk.value() {
         Column::Int64(values) => values.iter_i64().collect(),
         other => panic!("{:?} are no numbers", other.column_type()),
@@ -91,12 +91,12 @@ pub fn ints(chunk: &Chunk) -> Vec<i64> {
 }
 
 /// A chunk of int64.
-pub fn chunk(values: impl IntoIterator<Item = i64>) -> Chunk {
+pub(super) fn chunk(values: impl IntoIterator<Item = i64>) -> Chunk {
     Chunk::single(Column::int64(values))
 }
 
 /// A link that gives what it is given without `less`, and traps on `guilty`.
-pub fn traps_on(guilty: &'static [i64], less: &'static [i64]) -> Arc<Body> {
+pub(super) fn traps_on(guilty: &'static [i64], less: &'static [i64]) -> Arc<Body> {
     Arc::new(move |request| {
         let Request::Chunk(input) = request else {
             panic!("chunks only")
@@ -112,7 +112,7 @@ pub fn traps_on(guilty: &'static [i64], less: &'static [i64]) -> Arc<Body> {
 }
 
 /// A plugin version without wasm: its functions do nothing.
-pub struct Version {
+pub(super) struct Version {
     digest: Digest,
     signatures: Vec<Signature>,
     /// The state versions that it brings to today's.
@@ -121,7 +121,7 @@ pub struct Version {
 
 impl Version {
     /// One whose digest is full of `number`, with these functions.
-    pub fn new(number: u8, signatures: Vec<Signature>) -> Self {
+    pub(super) fn new(number: u8, signatures: Vec<Signature>) -> Self {
         Self {
             digest: Digest([number; 32]),
             signatures,
@@ -130,7 +130,7 @@ impl Version {
     }
 
     /// The same with a migration of int64 states of version `from`.
-    pub fn migrating_from(mut self, from: u32) -> Self {
+    pub(super) fn migrating_from(mut self, from: u32) -> Self {
         self.migrates_from.push(from);
         self
     }
@@ -157,7 +157,7 @@ impl PluginVersion for Version {
 }
 
 /// A function that takes and gives text.
-pub fn map(name: &str) -> Signature {
+pub(super) fn map(name: &str) -> Signature {
     Signature {
         name: name.to_owned(),
         kind: Kind::Map,
@@ -170,7 +170,7 @@ pub fn map(name: &str) -> Signature {
 }
 
 /// An update of int64 states of this version, by keys of text.
-pub fn update(name: &str, version: u32) -> Signature {
+pub(super) fn update(name: &str, version: u32) -> Signature {
     Signature {
         kind: Kind::UpdateState,
         input: vec![RecordType::single(ColumnType::Int64)],
@@ -185,7 +185,7 @@ pub fn update(name: &str, version: u32) -> Signature {
 }
 
 /// A topology of streams and whatever else; a batch a second.
-pub fn plan(rest: &str) -> Arc<Plan> {
+pub(super) fn plan(rest: &str) -> Arc<Plan> {
     let text = format!(
         "[topology]\nbatch = \"1s\"\nallow_state_loss = true\n[source.lines]\ntype = \"stdin\"\n{rest}"
     );
@@ -201,7 +201,7 @@ pub fn plan(rest: &str) -> Arc<Plan> {
 }
 
 /// Versions by the names of their plugins, bound to a plan.
-pub fn deployment(plan: &Plan, versions: Vec<(&str, Version)>) -> Deployment {
+pub(super) fn deployment(plan: &Plan, versions: Vec<(&str, Version)>) -> Deployment {
     let components = versions.into_iter().map(|(name, version)| {
         let version: Arc<dyn PluginVersion> = Arc::new(version);
         (name.to_owned(), version)

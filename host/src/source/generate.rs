@@ -30,7 +30,7 @@ const LANE: &str = "generated";
 const LINE_WORDS: usize = 10;
 
 /// Opens `type = "generate"`.
-pub struct GenerateConnector;
+pub(super) struct GenerateConnector;
 
 impl SourceConnector for GenerateConnector {
     fn open(

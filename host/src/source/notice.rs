@@ -7,7 +7,7 @@ use crate::batch::source::EndNotice;
 
 /// Tells the end once, whichever comes first: the end, or who asks for it.
 #[derive(Default)]
-pub struct Notice(Mutex<State>);
+pub(super) struct Notice(Mutex<State>);
 
 #[derive(Default)]
 enum State {
@@ -19,7 +19,7 @@ enum State {
 
 impl Notice {
     /// Has the end told to `notice`; at once, if it is there already.
-    pub fn ask(&self, notice: EndNotice) {
+    pub(super) fn ask(&self, notice: EndNotice) {
         let ended = {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match *state {
@@ -36,7 +36,7 @@ impl Notice {
     }
 
     /// Says that the end is there.
-    pub fn tell(&self) {
+    pub(super) fn tell(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *state, State::Ended);
         drop(state);

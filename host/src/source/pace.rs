@@ -7,7 +7,7 @@ const MEMORY: Duration = Duration::from_secs(1);
 
 /// Counts the records that may be taken.
 #[derive(Debug)]
-pub struct Pace {
+pub(super) struct Pace {
     rate: u64,
     last: Instant,
     /// Records that may be taken now, with a fraction.
@@ -17,7 +17,7 @@ pub struct Pace {
 impl Pace {
     /// `rate` records per second from now on.
     #[must_use]
-    pub fn new(rate: u64) -> Self {
+    pub(super) fn new(rate: u64) -> Self {
         Self {
             rate,
             last: Instant::now(),
@@ -26,7 +26,7 @@ impl Pace {
     }
 
     /// The records that may be taken now.
-    pub fn allowance(&mut self) -> u64 {
+    pub(super) fn allowance(&mut self) -> u64 {
         let now = Instant::now();
         let elapsed = now - self.last;
         self.last = now;
@@ -42,7 +42,7 @@ impl Pace {
     }
 
     /// Returns what of the allowance was not taken.
-    pub fn give_back(&mut self, records: u64) {
+    pub(super) fn give_back(&mut self, records: u64) {
         self.left += records as f64;
     }
 }

@@ -37,7 +37,7 @@ enum End {
 }
 
 /// Opens `type = "socket"`.
-pub struct SocketConnector;
+pub(super) struct SocketConnector;
 
 impl SourceConnector for SocketConnector {
     fn open(
@@ -59,7 +59,7 @@ impl SourceConnector for SocketConnector {
 
 /// Connects to `address`, and after every end again, for ever; with `once` until the first end.
 #[must_use]
-pub fn connect(
+pub(super) fn connect(
     plan: &SourcePlan,
     address: &str,
     retry: Duration,
@@ -83,7 +83,7 @@ pub fn connect(
 /// # Errors
 ///
 /// The address cannot be listened on, or `once` is asked for, which has no end here.
-pub fn listen(
+pub(super) fn listen(
     plan: &SourcePlan,
     address: &str,
     context: &OpenContext,

@@ -17,7 +17,7 @@ use crate::topology::sources::StdinKeys;
 const READ_BYTES: usize = 64 * 1024;
 
 /// Opens `type = "stdin"`.
-pub struct StdinConnector;
+pub(super) struct StdinConnector;
 
 impl SourceConnector for StdinConnector {
     fn open(

@@ -12,7 +12,7 @@ use crate::topology::plan::{Format, OnError, SourcePlan};
 use crate::topology::sources::StdinKeys;
 
 /// A runtime for a test's receivers, and a context that names it.
-pub fn context(once: bool) -> (Runtime, OpenContext) {
+pub(super) fn context(once: bool) -> (Runtime, OpenContext) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -29,7 +29,7 @@ pub fn context(once: bool) -> (Runtime, OpenContext) {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A plan with small limits; of which transport, nobody asks.
-pub fn plan(format: Format) -> SourcePlan {
+pub(super) fn plan(format: Format) -> SourcePlan {
     SourcePlan {
         name: "lines".into(),
         transport: Arc::new(StdinKeys),
@@ -45,17 +45,17 @@ pub fn plan(format: Format) -> SourcePlan {
 }
 
 /// What parts hold.
-pub fn data(parts: &[Part]) -> Vec<Arc<dyn Partition>> {
+pub(super) fn data(parts: &[Part]) -> Vec<Arc<dyn Partition>> {
     parts.iter().map(|part| Arc::clone(&part.data)).collect()
 }
 
 /// All that a partition decodes to.
-pub fn decoded(partition: &dyn Partition) -> Vec<Decoded> {
+pub(super) fn decoded(partition: &dyn Partition) -> Vec<Decoded> {
     partition.chunks().collect::<Result<_, _>>().unwrap()
 }
 
 /// The records of a partition, as bytes, and how many were rejected.
-pub fn records(partition: &dyn Partition) -> (Vec<Vec<u8>>, u64) {
+pub(super) fn records(partition: &dyn Partition) -> (Vec<Vec<u8>>, u64) {
     let mut found = Vec::new();
     let mut rejected = 0;
     for decoded in decoded(partition) {
@@ -72,7 +72,7 @@ pub fn records(partition: &dyn Partition) -> (Vec<Vec<u8>>, u64) {
 }
 
 /// The records of all partitions as text, and how many were rejected.
-pub fn texts(partitions: &[Arc<dyn Partition>]) -> (Vec<String>, u64) {
+pub(super) fn texts(partitions: &[Arc<dyn Partition>]) -> (Vec<String>, u64) {
     let mut texts = Vec::new();
     let mut rejected = 0;
     for partition in partitions {
@@ -88,7 +88,7 @@ pub fn texts(partitions: &[Arc<dyn Partition>]) -> (Vec<String>, u64) {
 }
 
 /// What `attempt` gives once it gives something.
-pub fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+pub(super) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = attempt() {
@@ -100,7 +100,7 @@ pub fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Cuts until the records so far satisfy `enough`; gives them with the number rejected.
-pub fn cut_until(
+pub(super) fn cut_until(
     source: &mut dyn Source,
     mut enough: impl FnMut(&[String], &Cut) -> bool,
 ) -> (Vec<String>, u64) {

@@ -12,7 +12,7 @@ use crate::plugin::load::signature::DescriptionError;
 use crate::plugin::wire;
 
 /// The largest stack limit: the threads that call guests have 2 MiB, and the host needs its part.
-pub const MAX_STACK_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_STACK_BYTES: usize = 1024 * 1024;
 
 /// A plugin that could not be made ready to run.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ use crate::source::format::{Decoder, Scanner};
 
 /// Bytes of one connection or file on their way to be records.
 #[derive(Debug)]
-pub struct Assembly {
+pub(crate) struct Assembly {
     stretch: Stretch,
     /// Up to here the stretch is whole records.
     whole: u64,
@@ -26,7 +26,7 @@ pub struct Assembly {
 impl Assembly {
     /// Nothing, at the start of a connection or file.
     #[must_use]
-    pub fn new(decoder: &Decoder) -> Self {
+    pub(crate) fn new(decoder: &Decoder) -> Self {
         let stretch = Stretch::new(decoder);
         Self {
             whole: 0,
@@ -39,24 +39,24 @@ impl Assembly {
 
     /// Bytes of whole records.
     #[must_use]
-    pub const fn whole(&self) -> u64 {
+    pub(crate) const fn whole(&self) -> u64 {
         self.whole
     }
 
     /// What is kept, of whole records and of the one that is not.
     #[must_use]
-    pub const fn rope(&self) -> &Rope {
+    pub(crate) const fn rope(&self) -> &Rope {
         self.stretch.rope()
     }
 
     /// Bytes kept of the record that is not whole yet.
     #[must_use]
-    pub const fn unfinished(&self) -> u64 {
+    pub(crate) const fn unfinished(&self) -> u64 {
         self.stretch.rope().len() - self.whole
     }
 
     /// Adds what comes next. A dropped record comes between two records only.
-    pub fn push(&mut self, part: Strand) {
+    pub(crate) fn push(&mut self, part: Strand) {
         match part {
             Strand::Bytes(bytes) => self.push_bytes(bytes),
             dropped @ Strand::Dropped { .. } => {
@@ -104,20 +104,20 @@ impl Assembly {
 
     /// Whether `next` would end a record, or show that it is too large.
     #[must_use]
-    pub fn would_end(&self, next: &[u8]) -> bool {
+    pub(crate) fn would_end(&self, next: &[u8]) -> bool {
         self.unfinished() + next.len() as u64 >= self.longest
             || self.scanner.clone().next_end(next).is_some()
     }
 
     /// Drops the record that is not whole yet, and what comes of it later.
-    pub fn drop_unfinished(&mut self, reason: Reason) {
+    pub(crate) fn drop_unfinished(&mut self, reason: Reason) {
         self.dropping = Some((self.unfinished(), reason));
         self.stretch.truncate(self.whole);
     }
 
     /// The input has ended. What it ended with is a record if its format allows that, else it is
     /// dropped.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         let unfinished = self.unfinished();
         let dropped = self.dropping.take().or_else(|| {
             let reason = self.scanner.unfinished().filter(|_| unfinished > 0)?;
@@ -131,7 +131,7 @@ impl Assembly {
     }
 
     /// The input broke off: what is not whole is gone. Gives the bytes that came of it.
-    pub fn break_off(&mut self) -> u64 {
+    pub(crate) fn break_off(&mut self) -> u64 {
         let dropping = self.dropping.take().map_or(0, |(bytes, _)| bytes);
         let lost = self.unfinished() + dropping;
         self.stretch.truncate(self.whole);
@@ -140,7 +140,7 @@ impl Assembly {
 
     /// The first end of a record at or after `at`, if it is whole.
     #[must_use]
-    pub fn end_at_or_after(&self, at: u64) -> Option<u64> {
+    pub(crate) fn end_at_or_after(&self, at: u64) -> Option<u64> {
         if at >= self.whole {
             return (at == self.whole).then_some(at);
         }
@@ -151,14 +151,14 @@ impl Assembly {
 
     /// The end of record `count`, from 1, if it is whole.
     #[must_use]
-    pub fn end_of_record(&self, count: u64) -> Option<u64> {
+    pub(crate) fn end_of_record(&self, count: u64) -> Option<u64> {
         let end = self.stretch.end_of_record(count)?;
         (end <= self.whole).then_some(end)
     }
 
     /// Takes whole records up to `end`.
     #[must_use]
-    pub fn take(&mut self, end: u64) -> Stretch {
+    pub(crate) fn take(&mut self, end: u64) -> Stretch {
         let taken = self.stretch.split_to(end);
         self.whole -= taken.rope().len();
         taken

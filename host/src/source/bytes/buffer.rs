@@ -13,36 +13,36 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::rope::Rope;
 
 /// The smallest block that is read into, in bytes; what a quiet connection needs.
-pub const MIN_BLOCK_BYTES: usize = 4 * 1024;
+pub(crate) const MIN_BLOCK_BYTES: usize = 4 * 1024;
 
 /// The largest, in bytes.
-pub const MAX_BLOCK_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_BLOCK_BYTES: usize = 256 * 1024;
 
 /// What a piece of a rope costs beside its bytes, in bytes, so that many tiny ones are not free.
 const STRAND_COST: usize = 192;
 
 /// Room in a source's buffer, free again when it is dropped.
-pub type Held = OwnedSemaphorePermit;
+pub(crate) type Held = OwnedSemaphorePermit;
 
 /// The room that a rope takes.
 #[must_use]
-pub fn room_of(rope: &Rope) -> usize {
+pub(crate) fn room_of(rope: &Rope) -> usize {
     rope.kept() + STRAND_COST * rope.strands().len()
 }
 
 /// Splits at most `room` off what is held.
 #[must_use]
-pub fn split_off(held: &mut Held, room: usize) -> Option<Held> {
+pub(crate) fn split_off(held: &mut Held, room: usize) -> Option<Held> {
     held.split(room.min(held.num_permits()))
 }
 
 /// The source was stopped, and nothing is received any more.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Stopped;
+pub(crate) struct Stopped;
 
 /// The room that a source has.
 #[derive(Debug)]
-pub struct Buffer {
+pub(crate) struct Buffer {
     room: Arc<Semaphore>,
     limit: usize,
 }
@@ -50,7 +50,7 @@ pub struct Buffer {
 impl Buffer {
     /// Room for `limit` bytes, a block's cost included.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         // One block must fit, and tokio has an upper bound of its own.
         let limit = limit.clamp(STRAND_COST + 1, Semaphore::MAX_PERMITS);
         Self {
@@ -64,7 +64,7 @@ impl Buffer {
     /// # Errors
     ///
     /// [`Stopped`].
-    pub async fn block(&self, size: usize) -> Result<Block, Stopped> {
+    pub(crate) async fn block(&self, size: usize) -> Result<Block, Stopped> {
         let size = size.min(self.largest_block());
         // At most `MAX_BLOCK_BYTES` and a cost: `u32` holds it.
         let room = (size + STRAND_COST) as u32;
@@ -83,31 +83,31 @@ impl Buffer {
 
     /// Whether beside `held` there may be no room for a block.
     #[must_use]
-    pub fn is_filled_by(&self, held: usize) -> bool {
+    pub(crate) fn is_filled_by(&self, held: usize) -> bool {
         held + self.largest_block() + STRAND_COST > self.limit
     }
 
     /// Bytes of room in use.
     #[must_use]
-    pub fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.limit - self.room.available_permits()
     }
 
     /// Whether nothing is received any more.
     #[must_use]
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.room.is_closed()
     }
 
     /// Sends all away who wait for room.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.room.close();
     }
 }
 
 /// A buffer that is being filled.
 #[derive(Debug)]
-pub struct Block {
+pub(crate) struct Block {
     /// What is filled in; never more than `size`.
     pub data: Vec<u8>,
     /// The most bytes that may be in it.
@@ -118,18 +118,18 @@ pub struct Block {
 impl Block {
     /// Whether no more may be added.
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.data.len() >= self.size
     }
 
     /// The room it takes.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.held.num_permits()
     }
 
     /// Its bytes, and the room they take.
-    pub fn freeze(mut self) -> (Bytes, Held) {
+    pub(crate) fn freeze(mut self) -> (Bytes, Held) {
         let unused = self.size.saturating_sub(self.data.len());
         if unused > 0 {
             self.data.shrink_to_fit();

@@ -10,7 +10,7 @@ use crate::source::format::{Decoder, csv};
 /// What a part's name says beside its lane and positions. A header is named by where it lies, not
 /// by its text, because it may be as large as a record and stands in the name of every part.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Where in the lane the row lies that names the columns, its line end included; none: no row
     /// does.
     pub header: Option<Range<u64>>,
@@ -19,7 +19,7 @@ pub struct Facts {
 impl Facts {
     /// As they stand in a part's name.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         match self.header {
             None => Vec::new(),
             Some(_) => rmp_serde::to_vec(self).expect("numbers can be encoded"),
@@ -31,7 +31,7 @@ impl Facts {
     /// # Errors
     ///
     /// They are none.
-    pub fn decode(facts: &[u8]) -> Result<Self, SourceError> {
+    pub(crate) fn decode(facts: &[u8]) -> Result<Self, SourceError> {
         if facts.is_empty() {
             return Ok(Self::default());
         }
@@ -44,7 +44,7 @@ impl Facts {
     /// # Errors
     ///
     /// Those of `read`.
-    pub fn decoder<B: AsRef<[u8]>>(
+    pub(crate) fn decoder<B: AsRef<[u8]>>(
         &self,
         decoder: &Decoder,
         read: impl FnOnce(Range<u64>) -> Result<B, SourceError>,
@@ -62,7 +62,7 @@ impl Facts {
 }
 
 /// A part's name that this source did not give.
-pub fn no_facts() -> SourceError {
+pub(crate) fn no_facts() -> SourceError {
     SourceError::lasting("a part is named as this source names none")
         .hint("the plan was made by another version of dshost, or for another source")
 }

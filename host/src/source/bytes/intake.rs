@@ -24,7 +24,7 @@ use crate::topology::plan::SourcePlan;
 
 /// What a source has received and not cut yet.
 #[derive(Debug)]
-pub struct Intake {
+pub(crate) struct Intake {
     decoder: Arc<Decoder>,
     buffer: Buffer,
     lanes: Mutex<Vec<Arc<Mutex<Lane>>>>,
@@ -42,7 +42,7 @@ pub struct Intake {
 impl Intake {
     /// Nothing received.
     #[must_use]
-    pub fn new(plan: &SourcePlan) -> Arc<Self> {
+    pub(crate) fn new(plan: &SourcePlan) -> Arc<Self> {
         Arc::new(Self {
             decoder: Arc::new(Decoder::new(Framing::of(plan))),
             buffer: Buffer::new(plan.buffer),
@@ -58,7 +58,7 @@ impl Intake {
     }
 
     /// Opens the lane of this name; after a stop one that has ended, so that no cut waits for it.
-    pub fn open(self: &Arc<Self>, name: impl Into<String>) -> Inlet {
+    pub(crate) fn open(self: &Arc<Self>, name: impl Into<String>) -> Inlet {
         let mut lane = Lane::new(LaneName(name.into()), &self.decoder);
         let mut lanes = locked(&self.lanes);
         // Under the lock: a stop that comes later finds the lane and ends it itself.
@@ -77,18 +77,18 @@ impl Intake {
 
     /// Says that no lane will be opened any more: once those that are open have ended, the source
     /// has.
-    pub fn complete(&self) {
+    pub(crate) fn complete(&self) {
         self.complete.store(true, Ordering::Release);
         self.notice.tell();
     }
 
     /// Sets what the status tells.
-    pub fn set_state(&self, state: impl Into<String>) {
+    pub(crate) fn set_state(&self, state: impl Into<String>) {
         *locked(&self.state) = state.into();
     }
 
     /// Says that the source can never deliver again.
-    pub fn fail(&self, error: SourceError) {
+    pub(crate) fn fail(&self, error: SourceError) {
         *locked(&self.failed) = Some(error);
     }
 
@@ -123,7 +123,7 @@ impl Intake {
 /// The receiver's end of a lane. Dropping it without [`Inlet::close`] says that the input broke
 /// off.
 #[derive(Debug)]
-pub struct Inlet {
+pub(crate) struct Inlet {
     intake: Arc<Intake>,
     lane: Arc<Mutex<Lane>>,
     /// The size of the next block: large where blocks are filled, small where they are not.
@@ -136,7 +136,7 @@ impl Inlet {
     /// # Errors
     ///
     /// The source was stopped.
-    pub async fn room(&mut self) -> Result<(), Stopped> {
+    pub(crate) async fn room(&mut self) -> Result<(), Stopped> {
         let cut_at = {
             let mut lane = locked(&self.lane);
             if lane.has_room() {
@@ -159,7 +159,7 @@ impl Inlet {
 
     /// Lets `read` append to the open block, at most as much as its spare capacity. None, and not
     /// called, if there is no room: a cut has taken the block.
-    pub fn fill<T>(&self, read: impl FnOnce(&mut Vec<u8>) -> T) -> Option<T> {
+    pub(crate) fn fill<T>(&self, read: impl FnOnce(&mut Vec<u8>) -> T) -> Option<T> {
         let mut lane = locked(&self.lane);
         let (result, read) = lane.fill(&self.intake.arrivals, read)?;
         self.intake
@@ -169,7 +169,7 @@ impl Inlet {
     }
 
     /// Gives the open block back if nothing is in it, for a receiver that found nothing to read.
-    pub fn rest(&self) {
+    pub(crate) fn rest(&self) {
         locked(&self.lane).rest();
     }
 
@@ -178,7 +178,7 @@ impl Inlet {
     /// # Errors
     ///
     /// The source was stopped.
-    pub fn push(&mut self, runtime: &Handle, mut bytes: &[u8]) -> Result<(), Stopped> {
+    pub(crate) fn push(&mut self, runtime: &Handle, mut bytes: &[u8]) -> Result<(), Stopped> {
         while !bytes.is_empty() {
             runtime.block_on(self.room())?;
             let taken = self.fill(|data| {
@@ -192,13 +192,13 @@ impl Inlet {
     }
 
     /// The input has ended as it should.
-    pub fn close(self) {
+    pub(crate) fn close(self) {
         locked(&self.lane).close();
     }
 
     /// The source.
     #[must_use]
-    pub const fn intake(&self) -> &Arc<Intake> {
+    pub(crate) const fn intake(&self) -> &Arc<Intake> {
         &self.intake
     }
 }
@@ -211,7 +211,7 @@ impl Drop for Inlet {
 }
 
 /// What receives for a source, and is stopped when that is dropped.
-pub trait Receiver: Send {
+pub(crate) trait Receiver: Send {
     /// Receives nothing more.
     fn stop(&mut self);
 
@@ -223,7 +223,7 @@ pub trait Receiver: Send {
 }
 
 /// A source whose bytes are received into an [`Intake`].
-pub struct Received {
+pub(crate) struct Received {
     name: String,
     intake: Arc<Intake>,
     receiver: Box<dyn Receiver>,
@@ -238,7 +238,7 @@ pub struct Received {
 impl Received {
     /// A source that cuts what `receiver` receives into `intake`.
     #[must_use]
-    pub fn new(plan: &SourcePlan, intake: Arc<Intake>, receiver: Box<dyn Receiver>) -> Self {
+    pub(crate) fn new(plan: &SourcePlan, intake: Arc<Intake>, receiver: Box<dyn Receiver>) -> Self {
         Self {
             name: plan.name.clone(),
             intake,
@@ -252,7 +252,7 @@ impl Received {
 
     /// The same for a receiver that keeps to the plan's rate by itself.
     #[must_use]
-    pub fn without_pace(mut self) -> Self {
+    pub(crate) fn without_pace(mut self) -> Self {
         self.pace = None;
         self
     }

@@ -20,7 +20,7 @@ mod tests;
 /// What a lane may give to a batch. The record that reaches a limit of bytes is still given, so
 /// that a large one does not wait for ever.
 #[derive(Clone, Copy, Debug)]
-pub struct Share {
+pub(crate) struct Share {
     /// Bytes.
     pub bytes: u64,
     /// Records, if bounded.
@@ -29,7 +29,7 @@ pub struct Share {
 
 /// What a lane gave to a batch.
 #[derive(Default)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// In order.
     pub parts: Vec<Part>,
     /// Bytes that came for them.
@@ -40,7 +40,7 @@ pub struct Taken {
 
 /// One connection, standard input, or what was generated.
 #[derive(Debug)]
-pub struct Lane {
+pub(crate) struct Lane {
     name: LaneName,
     /// What its parts are named by, beside their ranges.
     facts: Facts,
@@ -63,7 +63,7 @@ pub struct Lane {
 impl Lane {
     /// Nothing received.
     #[must_use]
-    pub fn new(name: LaneName, decoder: &Arc<Decoder>) -> Self {
+    pub(crate) fn new(name: LaneName, decoder: &Arc<Decoder>) -> Self {
         Self {
             name,
             facts: Facts::default(),
@@ -80,44 +80,44 @@ impl Lane {
 
     /// Whether there is a block to fill.
     #[must_use]
-    pub const fn has_room(&self) -> bool {
+    pub(crate) const fn has_room(&self) -> bool {
         self.block.is_some() && !self.ended
     }
 
     /// Whether nothing will come any more.
     #[must_use]
-    pub const fn is_ended(&self) -> bool {
+    pub(crate) const fn is_ended(&self) -> bool {
         self.ended
     }
 
     /// Whether it has ended and all was taken.
     #[must_use]
-    pub fn is_exhausted(&self) -> bool {
+    pub(crate) fn is_exhausted(&self) -> bool {
         self.ended && self.assembly.whole() == 0
     }
 
     /// Bytes of whole records.
     #[must_use]
-    pub const fn whole(&self) -> u64 {
+    pub(crate) const fn whole(&self) -> u64 {
         self.assembly.whole()
     }
 
     /// Bytes kept of the record that is not whole yet, as far as the last [`Lane::settle`] saw.
     #[must_use]
-    pub fn unfinished(&self) -> u64 {
+    pub(crate) fn unfinished(&self) -> u64 {
         let open = self.block.as_ref().map_or(0, |block| block.data.len());
         self.assembly.unfinished() + open as u64
     }
 
     /// When its first bytes came, of those that are not cut yet.
     #[must_use]
-    pub const fn arrival(&self) -> Option<u64> {
+    pub(crate) const fn arrival(&self) -> Option<u64> {
         self.arrival
     }
 
     /// The room that it takes.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         let block = self.block.as_ref().map_or(0, Block::held);
         block + self.held.as_ref().map_or(0, Held::num_permits)
     }
@@ -127,7 +127,7 @@ impl Lane {
     /// # Errors
     ///
     /// [`Stopped`]: it was ended meanwhile.
-    pub fn give_room(&mut self, block: Block) -> Result<(), Stopped> {
+    pub(crate) fn give_room(&mut self, block: Block) -> Result<(), Stopped> {
         if self.ended {
             return Err(Stopped);
         }
@@ -136,12 +136,12 @@ impl Lane {
     }
 
     /// Gives the open block back if nothing is in it.
-    pub fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.block.take_if(|block| block.data.is_empty());
     }
 
     /// Lets `read` append to the open block; gives what it gave, and how many bytes it appended.
-    pub fn fill<T>(
+    pub(crate) fn fill<T>(
         &mut self,
         arrivals: &AtomicU64,
         read: impl FnOnce(&mut Vec<u8>) -> T,
@@ -179,7 +179,7 @@ impl Lane {
     }
 
     /// Takes bytes that hold no room.
-    pub fn receive(&mut self, bytes: Bytes) {
+    pub(crate) fn receive(&mut self, bytes: Bytes) {
         self.assembly.push(Strand::Bytes(bytes));
     }
 
@@ -194,7 +194,7 @@ impl Lane {
 
     /// Moves what was filled in to the records if it ends one; a block without an end stays open,
     /// so that a sender of single bytes does not leave a block for each.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let ends = |block: &Block| self.assembly.would_end(&block.data);
         if self.block.as_ref().is_some_and(ends) {
             self.freeze();
@@ -202,7 +202,7 @@ impl Lane {
     }
 
     /// The input has ended as it should.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         if !self.ended {
             self.freeze();
             self.assembly.finish();
@@ -212,7 +212,7 @@ impl Lane {
     }
 
     /// The input broke off. Gives the bytes that are lost with the record that is not whole.
-    pub fn break_off(&mut self) -> u64 {
+    pub(crate) fn break_off(&mut self) -> u64 {
         if self.ended {
             return 0;
         }
@@ -224,7 +224,7 @@ impl Lane {
     }
 
     /// Drops the record that is not whole yet.
-    pub fn drop_unfinished(&mut self) {
+    pub(crate) fn drop_unfinished(&mut self) {
         self.freeze();
         self.assembly.drop_unfinished(Reason::NoRoom);
         self.release();
@@ -232,7 +232,7 @@ impl Lane {
 
     /// Takes whole records, at most the share, and cuts them.
     #[must_use]
-    pub fn take(&mut self, share: Share, partitions: u32) -> Taken {
+    pub(crate) fn take(&mut self, share: Share, partitions: u32) -> Taken {
         self.take_header();
         let whole = self.assembly.whole();
         let by_records = match share.records {

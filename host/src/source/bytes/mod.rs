@@ -10,12 +10,12 @@
 //!
 //! Start reading at [`intake`].
 
-pub mod assembly;
-pub mod buffer;
-pub mod facts;
-pub mod intake;
-pub mod lane;
-pub mod piece;
-pub mod replay;
-pub mod rope;
-pub mod stretch;
+pub(super) mod assembly;
+pub(super) mod buffer;
+pub(super) mod facts;
+pub(super) mod intake;
+pub(super) mod lane;
+pub(super) mod piece;
+pub(super) mod replay;
+pub(super) mod rope;
+pub(super) mod stretch;

@@ -14,7 +14,7 @@ use crate::batch::source::{Decoded, Partition, SourceError};
 use crate::source::format::{Decoder, Rejections};
 
 /// A partition whose bytes are in memory.
-pub struct Piece {
+pub(crate) struct Piece {
     rope: Rope,
     decoder: Arc<Decoder>,
     /// Whether it begins its connection.
@@ -27,7 +27,12 @@ impl Piece {
     /// Whole records; `opening`: they begin their connection. Dropping the piece frees what it
     /// holds of the source's buffer.
     #[must_use]
-    pub const fn new(rope: Rope, decoder: Arc<Decoder>, opening: bool, held: Option<Held>) -> Self {
+    pub(crate) const fn new(
+        rope: Rope,
+        decoder: Arc<Decoder>,
+        opening: bool,
+        held: Option<Held>,
+    ) -> Self {
         Self {
             rope,
             decoder,
@@ -45,7 +50,7 @@ impl Partition for Piece {
 }
 
 /// Decodes whole records that come in parts.
-pub struct Chunks<I> {
+pub(crate) struct Chunks<I> {
     parts: I,
     assembly: Assembly,
     decoder: Arc<Decoder>,
@@ -58,7 +63,7 @@ pub struct Chunks<I> {
 impl<I: Iterator<Item = Result<Strand, SourceError>>> Chunks<I> {
     /// Decodes `parts`; `opening`: they begin their connection or file. After an error they give
     /// nothing more.
-    pub fn new(decoder: &Arc<Decoder>, opening: bool, parts: I) -> Self {
+    pub(crate) fn new(decoder: &Arc<Decoder>, opening: bool, parts: I) -> Self {
         Self {
             parts,
             assembly: Assembly::new(decoder),

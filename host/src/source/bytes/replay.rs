@@ -18,7 +18,7 @@ use crate::source::format::Decoder;
 /// # Errors
 ///
 /// The lane has no such part, or `lane` fails.
-pub fn open(
+pub(crate) fn open(
     decoder: &Decoder,
     name: &PartName,
     lane: impl Fn() -> Result<Box<dyn Iterator<Item = Bytes>>, SourceError>,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 /// A piece of a [`Rope`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Strand {
+pub(crate) enum Strand {
     /// Bytes as they came.
     Bytes(Bytes),
     /// A record that was not kept; it lies between two ends of records.
@@ -20,7 +20,7 @@ pub enum Strand {
 
 /// Why a record was not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// It is larger than `max_record`.
     Oversized,
     /// Unfinished records filled the buffer, and it was the largest.
@@ -40,7 +40,7 @@ impl Strand {
 
     /// Bytes that came for it.
     #[must_use]
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Dropped { bytes, .. } => *bytes,
@@ -51,7 +51,7 @@ impl Strand {
 /// Pieces in order. Places in it are counted in bytes that came, from 0; also those of dropped
 /// records count, so that a place does not depend on how much was kept.
 #[derive(Clone, Debug, Default)]
-pub struct Rope {
+pub(crate) struct Rope {
     parts: VecDeque<Strand>,
     length: u64,
     kept: usize,
@@ -60,24 +60,24 @@ pub struct Rope {
 impl Rope {
     /// Bytes that came.
     #[must_use]
-    pub const fn len(&self) -> u64 {
+    pub(crate) const fn len(&self) -> u64 {
         self.length
     }
 
     /// Bytes that were kept.
     #[must_use]
-    pub const fn kept(&self) -> usize {
+    pub(crate) const fn kept(&self) -> usize {
         self.kept
     }
 
     /// Whether nothing came.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.length == 0
     }
 
     /// Adds a piece at the end.
-    pub fn push(&mut self, part: Strand) {
+    pub(crate) fn push(&mut self, part: Strand) {
         if part.size() > 0 {
             self.length += part.size();
             self.kept += part.kept();
@@ -101,12 +101,12 @@ impl Rope {
     }
 
     /// The pieces.
-    pub fn strands(&self) -> impl ExactSizeIterator<Item = &Strand> {
+    pub(crate) fn strands(&self) -> impl ExactSizeIterator<Item = &Strand> {
         self.parts.iter()
     }
 
     /// The pieces from the one in which `at` lies, each with the place of its first byte.
-    pub fn strands_from(&self, at: u64) -> impl Iterator<Item = (u64, &Strand)> {
+    pub(crate) fn strands_from(&self, at: u64) -> impl Iterator<Item = (u64, &Strand)> {
         self.parts
             .iter()
             .scan(0, |end, part| {
@@ -119,7 +119,7 @@ impl Rope {
 
     /// Takes off what lies before `at`, which is an end of a record or lies within bytes.
     #[must_use]
-    pub fn split_to(&mut self, at: u64) -> Self {
+    pub(crate) fn split_to(&mut self, at: u64) -> Self {
         let mut front = Self::default();
         while front.length < at
             && let Some(part) = self.pop()
@@ -142,13 +142,13 @@ impl Rope {
     }
 
     /// Drops what lies from `at` on, which is an end of a record or lies within bytes.
-    pub fn truncate(&mut self, at: u64) {
+    pub(crate) fn truncate(&mut self, at: u64) {
         *self = self.split_to(at);
     }
 
     /// The kept bytes in one buffer: shared if there is one piece, else copied together.
     #[must_use]
-    pub fn into_contiguous(self) -> Bytes {
+    pub(crate) fn into_contiguous(self) -> Bytes {
         let size = self.kept;
         let mut kept = self.parts.into_iter().filter_map(|part| match part {
             Strand::Bytes(bytes) => Some(bytes),

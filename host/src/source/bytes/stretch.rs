@@ -10,14 +10,14 @@ use super::rope::{Rope, Strand};
 use crate::source::format::{Decoder, Framing, Scanner};
 
 /// Bytes of input for which one partition is made, up to the source's `partitions`.
-pub const PIECE_BYTES: u64 = 64 * 1024;
+pub(crate) const PIECE_BYTES: u64 = 64 * 1024;
 
 /// The least distance of two remembered ends of records, in bytes.
 const MARK_BYTES: u64 = 4 * 1024;
 
 /// Bytes that begin at the start of a record.
 #[derive(Clone, Debug)]
-pub struct Stretch {
+pub(crate) struct Stretch {
     rope: Rope,
     /// The place of the first byte in its connection or file.
     start: u64,
@@ -30,7 +30,7 @@ pub struct Stretch {
 impl Stretch {
     /// An empty one, at the start of a connection or file.
     #[must_use]
-    pub fn new(decoder: &Decoder) -> Self {
+    pub(crate) fn new(decoder: &Decoder) -> Self {
         Self {
             rope: Rope::default(),
             start: 0,
@@ -41,35 +41,35 @@ impl Stretch {
 
     /// The place of its first byte in its connection or file.
     #[must_use]
-    pub const fn start(&self) -> u64 {
+    pub(crate) const fn start(&self) -> u64 {
         self.start
     }
 
     /// The bytes. Places in the stretch are counted from 0.
     #[must_use]
-    pub const fn rope(&self) -> &Rope {
+    pub(crate) const fn rope(&self) -> &Rope {
         &self.rope
     }
 
     /// The bytes.
     #[must_use]
-    pub fn into_rope(self) -> Rope {
+    pub(crate) fn into_rope(self) -> Rope {
         self.rope
     }
 
     /// A scanner at the start of a record.
     #[must_use]
-    pub fn scanner(&self) -> Scanner {
+    pub(crate) fn scanner(&self) -> Scanner {
         Scanner::new(self.framing)
     }
 
     /// Adds bytes at the end.
-    pub fn push(&mut self, part: Strand) {
+    pub(crate) fn push(&mut self, part: Strand) {
         self.rope.push(part);
     }
 
     /// Remembers that a record ends at `end`, which may lie where bytes are still to be added.
-    pub fn mark(&mut self, end: u64) {
+    pub(crate) fn mark(&mut self, end: u64) {
         let end = self.start + end;
         let last = self.marks.back().copied().unwrap_or(self.start);
         if end - last >= MARK_BYTES {
@@ -78,13 +78,13 @@ impl Stretch {
     }
 
     /// Drops what lies from `end` on, the end of a record.
-    pub fn truncate(&mut self, end: u64) {
+    pub(crate) fn truncate(&mut self, end: u64) {
         self.rope.truncate(end);
     }
 
     /// Takes off what lies before `end`, the end of a record.
     #[must_use]
-    pub fn split_to(&mut self, end: u64) -> Self {
+    pub(crate) fn split_to(&mut self, end: u64) -> Self {
         let rope = self.rope.split_to(end);
         let start = self.start;
         self.start += rope.len();
@@ -100,7 +100,7 @@ impl Stretch {
 
     /// The first end of a record at or after `at`; none if it is not in the stretch.
     #[must_use]
-    pub fn end_at_or_after(&self, at: u64) -> Option<u64> {
+    pub(crate) fn end_at_or_after(&self, at: u64) -> Option<u64> {
         if at == 0 {
             return Some(0);
         }
@@ -118,7 +118,7 @@ impl Stretch {
 
     /// The end of record `count`, from 1; none if it is not in the stretch.
     #[must_use]
-    pub fn end_of_record(&self, count: u64) -> Option<u64> {
+    pub(crate) fn end_of_record(&self, count: u64) -> Option<u64> {
         let before = count.checked_sub(1)?;
         // More records than `usize` can count are not in memory.
         self.ends_from(0)
@@ -127,7 +127,7 @@ impl Stretch {
 
     /// The number of records whose ends are in the stretch.
     #[must_use]
-    pub fn records(&self) -> u64 {
+    pub(crate) fn records(&self) -> u64 {
         self.ends_from(0).count() as u64
     }
 
@@ -163,7 +163,7 @@ impl Stretch {
     /// first end of a record at or after i·B/n. A piece that a long record leaves empty is left
     /// out.
     #[must_use]
-    pub fn cut(mut self, most: u32) -> Vec<Rope> {
+    pub(crate) fn cut(mut self, most: u32) -> Vec<Rope> {
         let ends = piece_targets(self.rope.len(), most)
             .map(|target| self.end_at_or_after(target))
             .collect::<Vec<_>>();
@@ -182,7 +182,7 @@ impl Stretch {
 }
 
 /// The places i·B/n of the n pieces of `bytes`, from the first to the last.
-pub fn piece_targets(bytes: u64, most: u32) -> impl Iterator<Item = u64> {
+pub(crate) fn piece_targets(bytes: u64, most: u32) -> impl Iterator<Item = u64> {
     let pieces = (bytes / PIECE_BYTES).clamp(1, u64::from(most.max(1)));
     let target = move |piece| (u128::from(piece) * u128::from(bytes) / u128::from(pieces)) as u64;
     (1..=pieces).map(target)

@@ -20,7 +20,7 @@ const BLOCK_BYTES: usize = 256 * 1024;
 
 /// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
+pub(crate) enum Compression {
     /// gzip (RFC 1952), of any number of members.
     Gzip,
     /// Zstandard (RFC 8878), of any number of frames.
@@ -30,7 +30,7 @@ pub enum Compression {
 impl Compression {
     /// What the ending of a name says.
     #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let ending = path.extension()?.to_str()?;
         [("gz", Self::Gzip), ("zst", Self::Zstd)]
             .into_iter()
@@ -44,7 +44,7 @@ impl Compression {
     /// # Errors
     ///
     /// It is not compressed like this, or not whole; or there is no room for what it holds.
-    pub fn unpack(self, file: &Reading) -> Result<(Reading, u64), SourceError> {
+    pub(crate) fn unpack(self, file: &Reading) -> Result<(Reading, u64), SourceError> {
         let path = file.snapshot().path().display();
         let unpack = || -> io::Result<(File, u64)> {
             let packed = BufReader::with_capacity(BLOCK_BYTES, file.read_from_start()?);

@@ -13,7 +13,7 @@ use crate::source::bytes::rope::Strand;
 use crate::source::format::Decoder;
 
 /// A partition that lies in a file; a worker reads it when it decodes it.
-pub struct FilePiece {
+pub(crate) struct FilePiece {
     /// The file.
     pub content: Content,
     /// Its whole records, in bytes of what the file holds.
@@ -24,7 +24,7 @@ pub struct FilePiece {
 
 /// Where the bytes of a file are.
 #[derive(Clone)]
-pub enum Content {
+pub(crate) enum Content {
     /// In the file itself.
     Plain(FileBelow),
     /// In a copy, because the file is compressed.
@@ -33,7 +33,7 @@ pub enum Content {
 
 /// A file below a watched directory.
 #[derive(Clone)]
-pub struct FileBelow {
+pub(crate) struct FileBelow {
     /// The directory.
     pub dir: Arc<Path>,
     /// The file.
@@ -65,7 +65,7 @@ impl Content {
     /// # Errors
     ///
     /// It cannot be unpacked.
-    pub fn of(below: FileBelow, decompress: bool) -> Result<(Self, u64), SourceError> {
+    pub(crate) fn of(below: FileBelow, decompress: bool) -> Result<(Self, u64), SourceError> {
         match Compression::of(below.file.path()).filter(|_| decompress) {
             Some(compression) => {
                 let (copy, size) = compression.unpack(&below.open()?)?;
@@ -83,7 +83,7 @@ impl Content {
     /// # Errors
     ///
     /// The file is not there any more, or was written to, or cannot be read for now.
-    pub fn open(&self) -> Result<Reading, SourceError> {
+    pub(crate) fn open(&self) -> Result<Reading, SourceError> {
         match self {
             Self::Plain(below) => below.open(),
             Self::Copy(reading) => Ok(reading.clone()),

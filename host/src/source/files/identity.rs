@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a file was like when it was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Not saved: it may be another after a restart of the machine.
     #[serde(skip)]
     device: u64,
@@ -28,7 +28,7 @@ pub struct Identity {
 impl Identity {
     /// That of a file with this metadata.
     #[must_use]
-    pub fn of(metadata: &Metadata) -> Self {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -40,19 +40,19 @@ impl Identity {
 
     /// Its size in bytes.
     #[must_use]
-    pub const fn size(&self) -> u64 {
+    pub(crate) const fn size(&self) -> u64 {
         self.size
     }
 
     /// Where it lies on its disk: device and inode.
     #[must_use]
-    pub const fn place(&self) -> (u64, u64) {
+    pub(crate) const fn place(&self) -> (u64, u64) {
         (self.device, self.inode)
     }
 
     /// The same, if it lies on the device of `other`.
     #[must_use]
-    pub fn on_device_of(self, other: &Self) -> Self {
+    pub(crate) fn on_device_of(self, other: &Self) -> Self {
         let device = other.device;
         Self { device, ..self }
     }
@@ -60,7 +60,7 @@ impl Identity {
     /// Text that stands for it in the name of its lane: inode, size and the time that tells it from
     /// others of its inode.
     #[must_use]
-    pub fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         let born = self.born.map(|born| {
             let since = born.duration_since(SystemTime::UNIX_EPOCH);
             let since = since.unwrap_or(Duration::ZERO);
@@ -75,7 +75,7 @@ impl Identity {
 
     /// Whether `later` is the same file, whatever was written to it meanwhile.
     #[must_use]
-    pub fn is_still(&self, later: &Self) -> bool {
+    pub(crate) fn is_still(&self, later: &Self) -> bool {
         self.place() == later.place()
             && match (self.born, later.born) {
                 (Some(born), Some(other)) => born == other,

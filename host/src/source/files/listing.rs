@@ -68,7 +68,7 @@ const UNFINISHED: [&str; 2] = [".tmp", "._COPYING_"];
 
 /// A watched directory.
 #[derive(Debug)]
-pub struct Listing {
+pub(crate) struct Listing {
     dir: PathBuf,
     pattern: GlobMatcher,
     /// A directory that is not looked into.
@@ -118,7 +118,7 @@ type Times = [(i64, i64); 2];
 
 /// What is new below the directory.
 #[derive(Debug, Default)]
-pub struct News {
+pub(crate) struct News {
     /// Files, by path.
     pub files: Vec<Snapshot>,
     /// Paths of files that were given before and have been written to since.
@@ -128,7 +128,7 @@ pub struct News {
 impl Listing {
     /// A directory of which nothing was seen. `pattern` matches paths below it.
     #[must_use]
-    pub fn new(dir: &Path, pattern: GlobMatcher) -> Self {
+    pub(crate) fn new(dir: &Path, pattern: GlobMatcher) -> Self {
         let glob = pattern.glob().glob();
         let depth = match glob.contains("**") {
             true => MAX_DEPTH,
@@ -150,7 +150,7 @@ impl Listing {
     }
 
     /// Does not look into `dir`, if that lies below: files that were read are moved there.
-    pub fn leave_out(&mut self, dir: &Path) {
+    pub(crate) fn leave_out(&mut self, dir: &Path) {
         self.left_out = Some(dir.to_owned());
     }
 
@@ -160,7 +160,7 @@ impl Listing {
     /// # Errors
     ///
     /// The directory cannot be read.
-    pub fn news(&mut self) -> io::Result<News> {
+    pub(crate) fn news(&mut self) -> io::Result<News> {
         match self.due() {
             Some(care) => self.list(care),
             None => Ok(News::default()),
@@ -192,7 +192,7 @@ impl Listing {
     }
 
     /// A file was put away or is gone: what lies there from now on is another one.
-    pub fn forget(&mut self, file: &Snapshot) {
+    pub(crate) fn forget(&mut self, file: &Snapshot) {
         let Ok(below) = file.path().strip_prefix(&self.dir) else {
             return;
         };

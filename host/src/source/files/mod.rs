@@ -31,18 +31,18 @@ use crate::batch::source::{Cut, EndNotice, Partition, Source, SourceError, Sourc
 use crate::topology::plan::SourcePlan;
 use crate::topology::sources::{After, FilesKeys};
 
-pub mod compression;
-pub mod content;
-pub mod identity;
-pub mod listing;
-pub mod names;
-pub mod put_away;
-pub mod shared;
-pub mod snapshot;
-pub mod spans;
+pub(super) mod compression;
+pub(super) mod content;
+pub(super) mod identity;
+pub(super) mod listing;
+pub(super) mod names;
+pub(super) mod put_away;
+pub(super) mod shared;
+pub(super) mod snapshot;
+pub(super) mod spans;
 #[cfg(test)]
 mod tests;
-pub mod watcher;
+pub(super) mod watcher;
 
 use content::{Content, FileBelow, FilePiece};
 use listing::Listing;
@@ -53,7 +53,7 @@ use spans::{Backlog, Settings};
 use watcher::{Progress, Watcher};
 
 /// Opens `type = "files"`.
-pub struct FilesConnector;
+pub(super) struct FilesConnector;
 
 impl SourceConnector for FilesConnector {
     fn open(
@@ -168,7 +168,7 @@ fn open(
 }
 
 /// The source `files`.
-pub struct Files {
+pub(super) struct Files {
     dir: Arc<Path>,
     decompress: bool,
     decoder: Decoder,

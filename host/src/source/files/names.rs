@@ -19,7 +19,7 @@ use crate::source::bytes::facts::{Facts, no_facts};
 
 /// A file as the names of its parts say it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NamedFile {
+pub(crate) struct NamedFile {
     /// Its path below the watched directory, in the bytes of the system: it may be no text.
     path: Vec<u8>,
     /// What it was at first sight.
@@ -31,7 +31,7 @@ pub struct NamedFile {
 impl NamedFile {
     /// A file below `dir` of which nothing was read.
     #[must_use]
-    pub fn new(dir: &Path, file: &Snapshot) -> Self {
+    pub(crate) fn new(dir: &Path, file: &Snapshot) -> Self {
         let path = file.path().strip_prefix(dir).unwrap_or(file.path());
         Self {
             path: path.as_os_str().as_bytes().to_vec(),
@@ -45,20 +45,20 @@ impl NamedFile {
     /// # Errors
     ///
     /// The name is none of this source.
-    pub fn of(part: &PartName) -> Result<Self, SourceError> {
+    pub(crate) fn of(part: &PartName) -> Result<Self, SourceError> {
         rmp_serde::from_slice(&part.facts).map_err(|_| no_facts())
     }
 
     /// Its lane.
     #[must_use]
-    pub fn lane(&self) -> LaneName {
+    pub(crate) fn lane(&self) -> LaneName {
         let path = self.path().display();
         LaneName(format!("{path} {}", self.identity.token()))
     }
 
     /// The name of its part between two places.
     #[must_use]
-    pub fn part(&self, from: u64, upto: u64) -> PartName {
+    pub(crate) fn part(&self, from: u64, upto: u64) -> PartName {
         PartName {
             lane: self.lane(),
             from: Position::number(from),
@@ -76,7 +76,7 @@ impl NamedFile {
     /// # Errors
     ///
     /// It is gone or was written to, or cannot be looked at for the moment.
-    pub fn find(&self, dir: &Path) -> Result<Snapshot, SourceError> {
+    pub(crate) fn find(&self, dir: &Path) -> Result<Snapshot, SourceError> {
         let path = dir.join(self.path());
         let there = Snapshot::new(path.clone(), self.identity.clone());
         match self.look_at(&path) {

@@ -24,7 +24,7 @@ const TAKEN: &[u8] = b".taken-";
 
 /// What was found when a file was to be put away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PutAway {
+pub(crate) enum PutAway {
     /// It was, or is to stay.
     Done,
     /// It was written to since it was read: it stays, with what was not read.
@@ -38,7 +38,7 @@ pub enum PutAway {
 /// # Errors
 ///
 /// It cannot be done; the file stays where it is.
-pub fn put_away(file: &Snapshot, dir: &Path, after: &After) -> io::Result<PutAway> {
+pub(crate) fn put_away(file: &Snapshot, dir: &Path, after: &After) -> io::Result<PutAway> {
     match file.fate()? {
         Fate::Same => {}
         Fate::Changed => return Ok(PutAway::Changed),
@@ -141,7 +141,7 @@ fn copy_whole(file: &Path, partial: &Path, target: &Path) -> io::Result<()> {
 
 /// Gives the files below `dir` their names back that a process took aside which was killed then:
 /// nobody knows whether they were read.
-pub fn give_all_back(dir: &Path) {
+pub(crate) fn give_all_back(dir: &Path) {
     let entries = WalkDir::new(dir).into_iter().filter_map(Result::ok);
     for entry in entries.filter(|entry| entry.file_type().is_file()) {
         let name = entry.file_name().as_bytes();
@@ -189,7 +189,7 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
 /// Whether files can be moved from one directory to the other without being copied; none if one of
 /// them cannot be looked at.
 #[must_use]
-pub fn on_one_file_system(dir: &Path, other: &Path) -> Option<bool> {
+pub(crate) fn on_one_file_system(dir: &Path, other: &Path) -> Option<bool> {
     // The nearest directory that is there: the others will be made in it.
     let other = other.ancestors().find_map(|dir| fs::metadata(dir).ok())?;
     Some(fs::metadata(dir).ok()?.dev() == other.dev())

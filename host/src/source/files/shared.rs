@@ -10,7 +10,7 @@ use crate::source::notice::Notice;
 
 /// What the watcher and the cuts share.
 #[derive(Default)]
-pub struct Shared {
+pub(crate) struct Shared {
     next: Mutex<Next>,
     /// A cut has taken what there was, or something else is to be done.
     pub changed: Condvar,
@@ -20,7 +20,7 @@ pub struct Shared {
 
 /// The next batch, as far as it is known.
 #[derive(Default)]
-pub struct Next {
+pub(crate) struct Next {
     /// What is in it.
     pub spans: Vec<Span>,
     /// Their bytes.
@@ -45,13 +45,13 @@ pub struct Next {
 
 impl Shared {
     /// The next batch.
-    pub fn lock(&self) -> MutexGuard<'_, Next> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Next> {
         // Nothing is left half done under this lock, so a panic elsewhere does not matter here.
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until there is something to do, or for so long.
-    pub fn wait<'a>(
+    pub(crate) fn wait<'a>(
         &'a self,
         next: MutexGuard<'a, Next>,
         patience: Duration,

@@ -22,14 +22,14 @@ const READ_BYTES: u64 = 256 * 1024;
 
 /// A file at first sight: whatever is another one, or was written to since, is not it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     path: PathBuf,
     identity: Identity,
 }
 
 /// What has become of a file since it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It is as it was.
     Same,
     /// It was written to.
@@ -41,43 +41,43 @@ pub enum Fate {
 impl Snapshot {
     /// The file at `path`.
     #[must_use]
-    pub const fn new(path: PathBuf, identity: Identity) -> Self {
+    pub(crate) const fn new(path: PathBuf, identity: Identity) -> Self {
         Self { path, identity }
     }
 
     /// Where it lies.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Whether it is the file that was like this.
     #[must_use]
-    pub fn is(&self, identity: &Identity) -> bool {
+    pub(crate) fn is(&self, identity: &Identity) -> bool {
         self.identity.is_still(identity)
     }
 
     /// The same file under another name.
     #[must_use]
-    pub fn at(&self, path: PathBuf) -> Self {
+    pub(crate) fn at(&self, path: PathBuf) -> Self {
         Self::new(path, self.identity.clone())
     }
 
     /// What it was.
     #[must_use]
-    pub const fn identity(&self) -> &Identity {
+    pub(crate) const fn identity(&self) -> &Identity {
         &self.identity
     }
 
     /// Its size in bytes.
     #[must_use]
-    pub const fn size(&self) -> u64 {
+    pub(crate) const fn size(&self) -> u64 {
         self.identity.size()
     }
 
     /// Its number on its disk.
     #[must_use]
-    pub const fn inode(&self) -> u64 {
+    pub(crate) const fn inode(&self) -> u64 {
         self.identity.place().1
     }
 
@@ -86,7 +86,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// That cannot be found out for now.
-    pub fn fate(&self) -> io::Result<Fate> {
+    pub(crate) fn fate(&self) -> io::Result<Fate> {
         let now = match fs::metadata(&self.path) {
             Ok(metadata) => Identity::of(&metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Fate::Gone),
@@ -126,7 +126,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// It is gone, another one lies there, it was written to, or it cannot be read for now.
-    pub fn open(self: &Arc<Self>) -> Result<Reading, SourceError> {
+    pub(crate) fn open(self: &Arc<Self>) -> Result<Reading, SourceError> {
         let failed = |error: io::Error| self.failed(&error);
         let file = File::open(&self.path).map_err(failed)?;
         self.compare(&file.metadata().map_err(failed)?)?;
@@ -140,7 +140,7 @@ impl Snapshot {
 
 /// An open file, or a copy of what it holds.
 #[derive(Clone)]
-pub struct Reading {
+pub(crate) struct Reading {
     snapshot: Arc<Snapshot>,
     file: Arc<File>,
     /// Whether nobody else can change it.
@@ -150,7 +150,7 @@ pub struct Reading {
 impl Reading {
     /// What this file holds, in a file of our own.
     #[must_use]
-    pub fn copied(&self, copy: File) -> Self {
+    pub(crate) fn copied(&self, copy: File) -> Self {
         Self {
             snapshot: Arc::clone(&self.snapshot),
             file: Arc::new(copy),
@@ -160,7 +160,7 @@ impl Reading {
 
     /// The file.
     #[must_use]
-    pub const fn snapshot(&self) -> &Arc<Snapshot> {
+    pub(crate) const fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
     }
 
@@ -169,7 +169,7 @@ impl Reading {
     /// # Errors
     ///
     /// It cannot be read.
-    pub fn read_from_start(&self) -> io::Result<impl Read> {
+    pub(crate) fn read_from_start(&self) -> io::Result<impl Read> {
         let mut file = self.file.try_clone()?;
         file.rewind()?;
         Ok(file)
@@ -180,7 +180,7 @@ impl Reading {
     /// # Errors
     ///
     /// It was written to.
-    pub fn check(&self) -> Result<(), SourceError> {
+    pub(crate) fn check(&self) -> Result<(), SourceError> {
         if self.is_copy {
             return Ok(());
         }
@@ -194,7 +194,7 @@ impl Reading {
     /// # Errors
     ///
     /// They are not there any more, or cannot be read.
-    pub fn read(&self, range: Range<u64>) -> Result<Bytes, SourceError> {
+    pub(crate) fn read(&self, range: Range<u64>) -> Result<Bytes, SourceError> {
         // Ranges are at most `READ_BYTES`, or a header's, which is bounded by `max_record`.
         let mut bytes = vec![0; (range.end - range.start) as usize];
         let read = self.file.read_exact_at(&mut bytes, range.start);
@@ -210,7 +210,10 @@ impl Reading {
     }
 
     /// The bytes of `range` in blocks; at the end the file must still be the same.
-    pub fn blocks(self, range: Range<u64>) -> impl Iterator<Item = Result<Bytes, SourceError>> {
+    pub(crate) fn blocks(
+        self,
+        range: Range<u64>,
+    ) -> impl Iterator<Item = Result<Bytes, SourceError>> {
         let mut at = range.start;
         let mut checked = false;
         std::iter::from_fn(move || {
@@ -232,7 +235,7 @@ impl Reading {
     /// # Errors
     ///
     /// As [`Reading::read`].
-    pub fn scan(
+    pub(crate) fn scan(
         &self,
         mut scanner: Scanner,
         range: Range<u64>,

@@ -17,7 +17,7 @@ use crate::source::format::{Decoder, Scanner, csv};
 
 /// What a batch may still take.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub(crate) struct Room {
     /// Bytes; the record that reaches it is still taken.
     pub bytes: u64,
     /// Records, if bounded.
@@ -27,7 +27,7 @@ pub struct Room {
 }
 
 /// A part of a file that one batch reads.
-pub struct Span {
+pub(crate) struct Span {
     /// The file.
     pub snapshot: Arc<Snapshot>,
     /// Where it begins, in bytes of what the file holds.
@@ -45,7 +45,7 @@ pub struct Span {
 impl Span {
     /// Where it stands among the others of its batch.
     #[must_use]
-    pub fn place(&self) -> (&Path, u64) {
+    pub(crate) fn place(&self) -> (&Path, u64) {
         (self.snapshot.path(), self.start)
     }
 }
@@ -63,7 +63,7 @@ struct Unread {
 }
 
 /// The files that are still to be read, by path.
-pub struct Backlog {
+pub(crate) struct Backlog {
     /// A path may come again before its first file was read.
     files: BTreeMap<(PathBuf, u64), Unread>,
     /// Those that could not be read for the moment.
@@ -75,7 +75,7 @@ pub struct Backlog {
 
 /// How files are read.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The directory that is watched.
     pub dir: Arc<Path>,
     /// The most partitions of one span.
@@ -87,7 +87,7 @@ pub struct Settings {
 impl Backlog {
     /// No file.
     #[must_use]
-    pub fn new(decoder: Decoder, settings: Settings) -> Self {
+    pub(crate) fn new(decoder: Decoder, settings: Settings) -> Self {
         Self {
             files: BTreeMap::new(),
             unreadable: BTreeMap::new(),
@@ -98,7 +98,7 @@ impl Backlog {
     }
 
     /// Adds a file.
-    pub fn push(&mut self, snapshot: Snapshot) {
+    pub(crate) fn push(&mut self, snapshot: Snapshot) {
         let key = (snapshot.path().to_owned(), self.pushed);
         self.pushed += 1;
         let unread = Unread {
@@ -113,18 +113,18 @@ impl Backlog {
 
     /// Whether nothing is to be read.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.files.is_empty() && self.unreadable.is_empty()
     }
 
     /// Whether there are files that could not be read for the moment.
     #[must_use]
-    pub fn has_unreadable(&self) -> bool {
+    pub(crate) fn has_unreadable(&self) -> bool {
         !self.unreadable.is_empty()
     }
 
     /// Looks at those files again that could not be read.
-    pub fn retry(&mut self) {
+    pub(crate) fn retry(&mut self) {
         self.files.append(&mut self.unreadable);
     }
 
@@ -134,7 +134,7 @@ impl Backlog {
     ///
     /// A file has changed, is gone, or cannot be read. Where that may pass, the other files are read
     /// meanwhile, until [`Backlog::retry`].
-    pub fn next(&mut self, room: Room) -> Result<Option<Span>, SourceError> {
+    pub(crate) fn next(&mut self, room: Room) -> Result<Option<Span>, SourceError> {
         let Some(mut entry) = self.files.first_entry() else {
             return Ok(None);
         };

@@ -28,7 +28,7 @@ const RETRY: Duration = Duration::from_secs(1);
 const MAX_FILES_PER_BATCH: usize = 10_000;
 
 /// The thread that watches.
-pub struct Watcher {
+pub(crate) struct Watcher {
     /// The source's name.
     pub source: String,
     /// The directory.
@@ -53,7 +53,7 @@ pub struct Watcher {
 
 /// How a watcher gets on.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// Why the directory cannot be listed for the moment, as it was told.
     unlisted: Option<String>,
     /// Why files cannot be read for the moment, as it was told.
@@ -66,7 +66,7 @@ pub struct Progress {
 
 impl Watcher {
     /// Until nobody cuts any more, and what is durable is put away.
-    pub fn run(mut self) {
+    pub(crate) fn run(mut self) {
         self.tell_state();
         loop {
             let failed = self.shared.lock().failed.is_some();

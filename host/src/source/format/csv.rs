@@ -26,7 +26,7 @@ const MAX_NAMES_BYTES: usize = MAX_DECODED_BYTES;
 
 /// Finds the ends of rows.
 #[derive(Clone, Debug)]
-pub struct Scanner {
+pub(crate) struct Scanner {
     state: State,
     /// Bytes of the row so far.
     seen: u64,
@@ -56,7 +56,7 @@ enum State {
 impl Scanner {
     /// A scanner at the start of a row.
     #[must_use]
-    pub const fn new(framing: Framing) -> Self {
+    pub(crate) const fn new(framing: Framing) -> Self {
         Self {
             state: State::Row(0),
             seen: 0,
@@ -66,7 +66,7 @@ impl Scanner {
     }
 
     /// As [`super::Scanner::next_end`].
-    pub fn next_end(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(crate) fn next_end(&mut self, bytes: &[u8]) -> Option<usize> {
         let window = (bytes.len() as u64).min(self.longest.saturating_sub(self.seen)) as usize;
         if self.state != State::Lost {
             if let Some(end) = self.end_within(&bytes[..window]) {
@@ -87,7 +87,7 @@ impl Scanner {
 
     /// As [`super::Scanner::unfinished`].
     #[must_use]
-    pub const fn unfinished(&self) -> Option<&'static str> {
+    pub(crate) const fn unfinished(&self) -> Option<&'static str> {
         match self.state {
             State::Quoted => Some("a quote is never closed"),
             State::Row(_) | State::Start | State::Plain | State::Quote | State::Lost => None,
@@ -137,7 +137,7 @@ impl Scanner {
 
 /// The columns' names, or why there are none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header(Result<Names, String>);
+pub(crate) struct Header(Result<Names, String>);
 
 /// Names as rows have them, encoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +151,7 @@ struct Names {
 impl Header {
     /// The names in a first row, its line end included.
     #[must_use]
-    pub fn parse(row: &[u8], framing: Framing) -> Self {
+    pub(crate) fn parse(row: &[u8], framing: Framing) -> Self {
         let row = content(row);
         if row.len() > framing.max_record {
             return Self::too_large();
@@ -185,7 +185,7 @@ impl Header {
 
     /// No names, because the row that should have them is larger than a record may be.
     #[must_use]
-    pub fn too_large() -> Self {
+    pub(crate) fn too_large() -> Self {
         Self::unusable("it is larger than `max_record`")
     }
 
@@ -222,7 +222,7 @@ impl Names {
 // === Decoder ===
 
 /// Decodes rows until what they become passes [`MAX_DECODED_BYTES`]; also where it stopped.
-pub fn decode(
+pub(crate) fn decode(
     bytes: &[u8],
     framing: Framing,
     header: Option<&Header>,
@@ -260,18 +260,18 @@ pub fn decode(
 
 /// Whether a row, its line end included, has nothing in it.
 #[must_use]
-pub fn is_blank(row: &[u8]) -> bool {
+pub(crate) fn is_blank(row: &[u8]) -> bool {
     content(row).is_empty()
 }
 
 /// Whether a row without a line feed ends lines with lone carriage returns: then it is no row.
 #[must_use]
-pub fn is_of_lone_returns(row: &[u8]) -> bool {
+pub(crate) fn is_of_lone_returns(row: &[u8]) -> bool {
     !row.ends_with(b"\n") && content(row).contains(&b'\r')
 }
 
 /// What is wrong with lines that end so.
-pub const LONE_RETURNS: &str =
+pub(crate) const LONE_RETURNS: &str =
     "its lines end with carriage returns alone, where line feeds are wanted";
 
 fn lone_returns(row: &[u8]) -> String {

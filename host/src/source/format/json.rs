@@ -11,7 +11,7 @@ use crate::batch::{VarColumn, text};
 use super::{Framing, Rejections, lines};
 
 /// Decodes lines.
-pub fn decode(bytes: &[u8], framing: Framing, rejected: &mut Rejections) -> VarColumn {
+pub(crate) fn decode(bytes: &[u8], framing: Framing, rejected: &mut Rejections) -> VarColumn {
     let mut values = VarBuilder::with_capacity(0, bytes.len());
     let mut wrong = Rejections::default();
     lines::split(bytes, framing, rejected, |start, end| {

@@ -14,7 +14,7 @@ use super::{Framing, Rejections, slices};
 use crate::batch::{Column, Fixed, TextBuffer, VarColumn, text};
 
 /// Calls `each` with the start and end of every line that is not too long, without its line end.
-pub fn split(
+pub(crate) fn split(
     bytes: &[u8],
     framing: Framing,
     rejected: &mut Rejections,
@@ -46,7 +46,7 @@ pub fn split(
 }
 
 /// Lines of any bytes.
-pub fn decode_bytes(bytes: Bytes, framing: Framing, rejected: &mut Rejections) -> VarColumn {
+pub(crate) fn decode_bytes(bytes: Bytes, framing: Framing, rejected: &mut Rejections) -> VarColumn {
     // A guess that spares the growing; lines are seldom shorter.
     let guess = bytes.len() / 8;
     let mut starts = Vec::with_capacity(guess);
@@ -60,7 +60,7 @@ pub fn decode_bytes(bytes: Bytes, framing: Framing, rejected: &mut Rejections) -
 }
 
 /// Lines of UTF-8.
-pub fn decode_text(bytes: Bytes, framing: Framing, rejected: &mut Rejections) -> Column {
+pub(crate) fn decode_text(bytes: Bytes, framing: Framing, rejected: &mut Rejections) -> Column {
     // Almost always the whole chunk is text, and is checked at once.
     let lines = decode_bytes(bytes, framing, rejected);
     match TextBuffer::new(lines.clone()) {

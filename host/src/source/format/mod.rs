@@ -16,10 +16,10 @@ use crate::batch::source::Decoded;
 use crate::batch::{Chunk, Column, VarColumn};
 use crate::topology::plan::{Format, SourcePlan};
 
-pub mod csv;
-pub mod json;
-pub mod lines;
-pub mod msgpack;
+pub(super) mod csv;
+pub(super) mod json;
+pub(super) mod lines;
+pub(super) mod msgpack;
 
 /// The most reasons that are told of one chunk's rejected records.
 const MAX_SAMPLES: usize = 3;
@@ -36,7 +36,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How records lie in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Framing {
+pub(super) struct Framing {
     /// What they are.
     pub format: Format,
     /// The byte between two fields of a row, else between two records. `MessagePack` has none.
@@ -48,7 +48,7 @@ pub struct Framing {
 impl Framing {
     /// That of records with the usual delimiter: commas between fields, line feeds between records.
     #[must_use]
-    pub const fn new(format: Format, max_record: usize) -> Self {
+    pub(super) const fn new(format: Format, max_record: usize) -> Self {
         let delimiter = match format {
             Format::Csv { .. } => b',',
             Format::Text | Format::Bytes | Format::Json | Format::Msgpack => b'\n',
@@ -62,7 +62,7 @@ impl Framing {
 
     /// That of a source.
     #[must_use]
-    pub fn of(plan: &SourcePlan) -> Self {
+    pub(super) fn of(plan: &SourcePlan) -> Self {
         let usual = Self::new(plan.format, plan.max_record);
         Self {
             delimiter: plan.delimiter.unwrap_or(usual.delimiter),
@@ -72,7 +72,7 @@ impl Framing {
 
     /// The most bytes of a record with its end: `max_record` and, where records are lines, `\r\n`.
     #[must_use]
-    pub const fn longest(&self) -> u64 {
+    pub(super) const fn longest(&self) -> u64 {
         let end = match self.format {
             Format::Msgpack => 0,
             Format::Text | Format::Bytes | Format::Json | Format::Csv { .. } => b"\r\n".len(),
@@ -86,7 +86,7 @@ impl Framing {
 /// Finds where records end. Its state is that of the record which is open; after an end it is as
 /// new.
 #[derive(Clone, Debug)]
-pub enum Scanner {
+pub(super) enum Scanner {
     /// A record ends with this byte.
     Lines(u8),
     /// A record ends with a line feed outside quotes.
@@ -98,7 +98,7 @@ pub enum Scanner {
 impl Scanner {
     /// A scanner at the start of a record.
     #[must_use]
-    pub fn new(framing: Framing) -> Self {
+    pub(super) fn new(framing: Framing) -> Self {
         match framing.format {
             Format::Text | Format::Bytes | Format::Json => Self::Lines(framing.delimiter),
             Format::Csv { .. } => Self::Csv(csv::Scanner::new(framing)),
@@ -108,7 +108,7 @@ impl Scanner {
 
     /// The number of `bytes` up to and with the next end of a record. None: no record ends in
     /// them, and they are remembered as the beginning of one.
-    pub fn next_end(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(super) fn next_end(&mut self, bytes: &[u8]) -> Option<usize> {
         match self {
             Self::Lines(end) => memchr::memchr(*end, bytes).map(|at| at + 1),
             Self::Csv(scanner) => scanner.next_end(bytes),
@@ -118,14 +118,14 @@ impl Scanner {
 
     /// Whether an end can be found from any byte within a record, not only from its first.
     #[must_use]
-    pub const fn starts_anywhere(&self) -> bool {
+    pub(super) const fn starts_anywhere(&self) -> bool {
         matches!(self, Self::Lines(_))
     }
 
     /// Why the bytes that were remembered are no record, if nothing follows them; none: they are
     /// one.
     #[must_use]
-    pub const fn unfinished(&self) -> Option<&'static str> {
+    pub(super) const fn unfinished(&self) -> Option<&'static str> {
         match self {
             Self::Lines(_) => None,
             Self::Csv(scanner) => scanner.unfinished(),
@@ -138,7 +138,7 @@ impl Scanner {
 
 /// Makes columns of whole records.
 #[derive(Clone, Debug)]
-pub struct Decoder {
+pub(super) struct Decoder {
     framing: Framing,
     /// The columns' names, where the first row gives them.
     header: Option<Arc<csv::Header>>,
@@ -147,7 +147,7 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder of records that lie in bytes like this.
     #[must_use]
-    pub const fn new(framing: Framing) -> Self {
+    pub(super) const fn new(framing: Framing) -> Self {
         Self {
             framing,
             header: None,
@@ -156,7 +156,7 @@ impl Decoder {
 
     /// The same for rows whose columns have names.
     #[must_use]
-    pub fn with_header(&self, header: Arc<csv::Header>) -> Self {
+    pub(super) fn with_header(&self, header: Arc<csv::Header>) -> Self {
         Self {
             header: Some(header),
             ..self.clone()
@@ -166,20 +166,20 @@ impl Decoder {
     /// Whether the first record of a connection or file names the columns, and
     /// [`Decoder::with_header`] is still to be called.
     #[must_use]
-    pub const fn wants_header(&self) -> bool {
+    pub(super) const fn wants_header(&self) -> bool {
         matches!(self.framing.format, Format::Csv { header: true }) && self.header.is_none()
     }
 
     /// How the records lie in bytes.
     #[must_use]
-    pub const fn framing(&self) -> Framing {
+    pub(super) const fn framing(&self) -> Framing {
         self.framing
     }
 
     /// Decodes whole records up to about [`MAX_DECODED_BYTES`] of what they become, and gives the
     /// bytes of the others back; `opening`: they are the first of their connection or file.
     #[must_use]
-    pub fn decode(
+    pub(super) fn decode(
         &self,
         bytes: Bytes,
         opening: bool,
@@ -218,7 +218,7 @@ impl Decoder {
 
 /// The bytes behind a byte order mark.
 #[must_use]
-pub fn without_mark(mut bytes: Bytes) -> Bytes {
+pub(super) fn without_mark(mut bytes: Bytes) -> Bytes {
     if bytes.starts_with(BYTE_ORDER_MARK) {
         drop(bytes.split_to(BYTE_ORDER_MARK.len()));
     }
@@ -227,7 +227,7 @@ pub fn without_mark(mut bytes: Bytes) -> Bytes {
 
 /// Counts what is no record, and keeps the first few reasons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rejections {
+pub(super) struct Rejections {
     /// How many.
     pub count: u64,
     /// Why, of the first few.
@@ -236,7 +236,7 @@ pub struct Rejections {
 
 impl Rejections {
     /// Adds one.
-    pub fn add(&mut self, reason: impl FnOnce() -> String) {
+    pub(super) fn add(&mut self, reason: impl FnOnce() -> String) {
         self.count += 1;
         if self.samples.len() < MAX_SAMPLES {
             self.samples.push(reason());
@@ -244,14 +244,14 @@ impl Rejections {
     }
 
     /// Adds those of `other`.
-    pub fn append(&mut self, other: Self) {
+    pub(super) fn append(&mut self, other: Self) {
         let room = MAX_SAMPLES - self.samples.len();
         self.count += other.count;
         self.samples.extend(other.samples.into_iter().take(room));
     }
 
     /// Adds a record of `bytes` (its end included), which is more than `max_record` allows.
-    pub fn add_oversized(&mut self, bytes: u64, max_record: usize) {
+    pub(super) fn add_oversized(&mut self, bytes: u64, max_record: usize) {
         self.add(|| {
             format!("a record of {bytes} bytes is larger than `max_record` ({max_record})")
         });

@@ -14,7 +14,7 @@ use crate::batch::msgpack::{MAX_DEPTH, check};
 /// Finds the ends of values. No stack is needed for that: how many values are still to come is a
 /// number.
 #[derive(Clone, Debug)]
-pub struct Scanner {
+pub(crate) struct Scanner {
     /// Values still to come until the record is whole.
     values: u64,
     /// Bytes to pass over before the next value begins.
@@ -53,7 +53,7 @@ impl Default for Scanner {
 
 impl Scanner {
     /// As [`super::Scanner::next_end`].
-    pub fn next_end(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(crate) fn next_end(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
         loop {
             if self.skip > 0 {
@@ -133,7 +133,7 @@ impl Scanner {
 }
 
 /// Decodes whole values, which share the buffer.
-pub fn decode(bytes: Bytes, max_record: usize, rejected: &mut Rejections) -> VarColumn {
+pub(crate) fn decode(bytes: Bytes, max_record: usize, rejected: &mut Rejections) -> VarColumn {
     let mut starts = Vec::new();
     let mut ends = Vec::new();
     let mut scanner = Scanner::default();
