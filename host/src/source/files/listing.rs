@@ -77,7 +77,10 @@ pub(crate) struct Listing {
     depth: usize,
     /// The files that are there, by their path below the directory.
     known: HashMap<PathBuf, Identity>,
-    /// Of those, the ones of which it was told that they have grown.
+    /// Files that were known and that the last listing did not find: one that is renamed while a
+    /// listing is under way may show under neither name, and is found by the next.
+    gone: Vec<Identity>,
+    /// Of those that are known, the ones of which it was told that they have grown.
     told: HashSet<PathBuf>,
     /// The directory that was listed last.
     place: Option<(u64, u64)>,
@@ -140,6 +143,7 @@ impl Listing {
             left_out: None,
             depth,
             known: HashMap::new(),
+            gone: Vec::new(),
             told: HashSet::new(),
             place: None,
             other: None,
@@ -211,7 +215,7 @@ impl Listing {
         drop(fs::read_dir(&self.dir)?);
         self.stand_in(place(&root));
         let other = self.other.iter().flat_map(|(_, known)| known.values());
-        let places = self.known.values().chain(other);
+        let places = self.known.values().chain(other).chain(&self.gone);
         let mut look = Look {
             places: places.map(|known| (known.place(), known.clone())).collect(),
             listing: self,
@@ -231,10 +235,13 @@ impl Listing {
             ..
         } = look;
         let before = std::mem::replace(&mut self.known, found);
+        self.gone.clear();
         for (path, file) in before {
             // What cannot be seen for now has not gone.
             if hidden.iter().any(|dir| path.starts_with(dir)) {
                 self.known.entry(path).or_insert(file);
+            } else if !self.known.contains_key(&path) {
+                self.gone.push(file);
             }
         }
         if care == Care::Files {

@@ -84,6 +84,19 @@ fn a_new_file_over_an_old_name_is_new_and_a_renamed_one_is_not() {
 }
 
 #[test]
+fn a_file_that_a_listing_misses_while_it_is_renamed_is_not_read_again() {
+    let place = Place::new();
+    let mut listing = place.listing("*");
+    place.write("a", "one");
+    assert_eq!(place.names(&mut listing), ["a"]);
+    // Under neither of its names, as a listing may find it that is under way.
+    place.rename("a", ".between");
+    assert_eq!(listing.list(Care::Names).unwrap().files.len(), 0);
+    place.rename(".between", "b");
+    assert_eq!(listing.list(Care::Names).unwrap().files.len(), 0);
+}
+
+#[test]
 fn a_file_that_was_put_away_makes_room_for_the_next_of_its_name() {
     let place = Place::new();
     let mut listing = place.listing("*");
