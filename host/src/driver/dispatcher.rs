@@ -115,10 +115,7 @@ impl Dispatcher {
             }
             Event::Begun(_) => self.queued -= 1,
             Event::Aborted(_) => self.board.status.aborted += 1,
-            Event::Committed(batch) => {
-                self.board.status.queued = self.queued;
-                report::committed(&mut self.board, &self.plan, &batch);
-            }
+            Event::Committed(batch) => report::committed(&mut self.board, &self.plan, &batch),
             Event::Published(batch) => {
                 self.board.metrics.add(Metric::PublishedBatches, 1);
                 acknowledge(&mut self.cutter, batch);

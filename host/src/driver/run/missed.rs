@@ -74,22 +74,12 @@ pub fn missed(plan: &Plan, zero: BatchTime, Gap { last, next }: Gap) -> Missed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::{self, Options};
+    use crate::driver::testing::plan;
 
     fn check(streams: &str, (last, next): (i64, i64), expected: &[i64]) -> Option<i64> {
-        let text = format!(
-            "[topology]\nbatch = \"1s\"\n[source.lines]\ntype = \"stdin\"\n{streams}\n\
-             [sink.out]\nfrom = \"s\"\ntype = \"print\"\n"
-        );
-        let options = Options {
-            environment: &|_| None,
-            workers: 1,
-            observe: &[],
-        };
-        let plan = match topology::parse("t.toml".as_ref(), &text, &options) {
-            Ok(parsed) => parsed.plan,
-            Err(problems) => panic!("{problems}"),
-        };
+        let plan = plan(&format!(
+            "{streams}\n[sink.out]\nfrom = \"s\"\ntype = \"print\"\n"
+        ));
         let gap = Gap {
             last: BatchTime(1000 * last),
             next: BatchTime(1000 * next),

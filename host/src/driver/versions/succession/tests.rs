@@ -1,3 +1,5 @@
+//! Who succeeds whom: candidates judged against the version that runs, all of them values.
+
 use super::*;
 use crate::driver::testing::{Version, deployment, map, plan, update};
 
