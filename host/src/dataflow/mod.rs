@@ -20,6 +20,7 @@
 //!
 //! | where | what |
 //! |---|---|
+//! | `kept/` | what operators hold from batch to batch, frozen, as bytes, and restored |
 //! | `round/` | what is said of a round: plans, verdicts, reports, failures, what workers ask |
 //! | `machine/` | what an operator is, its life, its timely shell, chunks on their way |
 //! | `calls/` | calls into functions |
@@ -36,6 +37,7 @@
 mod calls;
 mod engine;
 mod graph;
+mod kept;
 mod machine;
 mod ops;
 mod round;
@@ -49,6 +51,10 @@ mod tests;
 
 pub use calls::seed::seed;
 pub use engine::{Engine, EngineOptions, Exchange, PANIC_EXIT_CODE, StartError};
+pub use kept::{
+    Frozen, FrozenError, FrozenJob, FrozenPart, HeldBatch, HeldPart, LastCommit, Misfit,
+    MisfitKind, Piece, PieceKind, Pieces, Restored, StateForm, StreamForm,
+};
 pub use round::call_site::{CallSite, Half};
 pub use round::control::Verdict;
 pub use round::environment::Environment;
@@ -59,4 +65,4 @@ pub use round::placement::Placement;
 pub use round::plan::{RoundPlan, fires};
 pub use round::report::{COUNTERS, Decided, NodeReport, RoundReport, SAMPLES};
 pub use round::skips::{Guilty, LeftOut, Skip, Skips};
-pub use state::{Frozen, MIGRATE_BYTES, Shape, Stretch, Table, Timing};
+pub use state::{FrozenTable, MIGRATE_BYTES, Shape, Stretch, Table, Timing};

@@ -4,6 +4,7 @@
 //! The workers are threads of their own; a panic in one ends the process, because its peers would
 //! wait for ever.
 
+mod freeze;
 mod worker;
 
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,9 +14,10 @@ use std::time::Duration;
 use timely::communication::WorkerGuards;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 
+use crate::batch::Round;
 use crate::batch::flow::Flow;
-use crate::batch::{BatchTime, Round};
-use crate::dataflow::machine::local::ProcessShared;
+use crate::dataflow::kept::{LastCommit, Restored};
+use crate::dataflow::machine::local::{ProcessShared, WorkerHeld};
 use crate::dataflow::round::control::{Begin, Verdict};
 use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::observer::{CallObserver, Unobserved};
@@ -24,6 +26,7 @@ use crate::dataflow::round::placement::Placement;
 use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::report::Decided;
 use crate::topology::plan::Plan;
+use crate::topology::types::Types;
 
 use worker::{EngineCommand, EngineLink, Setup};
 
@@ -52,6 +55,8 @@ pub struct EngineOptions {
     /// Counts what is in flight, here and wherever else it is given to: sources wait while it is
     /// more than `in_flight` of `[topology.limits]` times the workers.
     pub flow: Flow,
+    /// What the operators go on with, made for the plan; by default the job begins.
+    pub restored: Option<Arc<Restored>>,
     /// Called in a worker that panics, after the message was printed. Ends the process by default;
     /// where it returns, the other workers wait for ever.
     pub on_panic: Arc<dyn Fn() + Send + Sync>,
@@ -66,6 +71,7 @@ impl EngineOptions {
             exchange: Exchange::Shared,
             observer: Arc::new(Unobserved),
             flow: Flow::default(),
+            restored: None,
             on_panic: Arc::new(|| std::process::exit(PANIC_EXIT_CODE)),
         }
     }
@@ -89,9 +95,28 @@ pub struct Engine {
     decided: Receiver<Decided>,
     /// The round that was begun last, and how far it is.
     last: Option<(Round, Phase)>,
-    /// The batch that is open, and its partitions.
-    open: Option<(BatchTime, Partitions)>,
+    /// The attempt that is open.
+    open: Option<OpenAttempt>,
+    /// The batch that was committed last, before this engine started or since.
+    committed: Option<Committed>,
+    /// What workers hold, when they are asked.
+    held: Receiver<WorkerHeld>,
+    /// How often they were asked.
+    asked: u64,
     guards: Option<WorkerGuards<()>>,
+}
+
+/// An attempt that has no verdict yet.
+struct OpenAttempt {
+    plan: Arc<RoundPlan>,
+    partitions: Partitions,
+}
+
+/// The last commit.
+struct Committed {
+    last: LastCommit,
+    /// The types of the functions that ran.
+    types: Arc<Types>,
 }
 
 /// How far a round is.
@@ -134,15 +159,18 @@ impl Engine {
         let (commands, receive_commands) = channel();
         let (send_decided, decided) = channel();
         let plan = Arc::new(plan.clone());
-        let process = Arc::new(ProcessShared::new(
+        let (send_held, held) = channel();
+        let process = ProcessShared::new(
             Arc::clone(&plan),
             environment,
             Arc::clone(&options.observer),
             options.flow.clone(),
             options.workers,
-        ));
+        );
+        let process = Arc::new(process.freezing_to(send_held));
         let setup = Setup {
             process: Arc::clone(&process),
+            restored: Mutex::new(vec![options.restored.clone(); options.workers]),
             engine: Mutex::new(Some(EngineLink {
                 commands: receive_commands,
                 decided: send_decided,
@@ -165,15 +193,26 @@ impl Engine {
             workers: options.workers,
             message,
         })?;
+        let restored = options.restored.as_ref();
+        let history = restored.map(|restored| History::restored(&plan, &restored.job.windows));
+        let committed = restored.and_then(|restored| {
+            Some(Committed {
+                last: restored.job.last?,
+                types: Arc::clone(&restored.types),
+            })
+        });
         Ok(Self {
             plan,
-            history: History::default(),
+            history: history.unwrap_or_default(),
             workers: options.workers,
             process,
             commands,
             decided,
             last: None,
             open: None,
+            committed,
+            held,
+            asked: 0,
             guards: Some(guards),
         })
     }
@@ -199,9 +238,13 @@ impl Engine {
         assert!(fits, "each part is one of the workers'");
         self.last = Some((plan.round, Phase::Running));
         let partitions = Partitions::new(&self.plan, &plan, &self.history);
-        self.open = Some((plan.batch, partitions.clone()));
+        let plan = Arc::new(plan);
+        self.open = Some(OpenAttempt {
+            plan: Arc::clone(&plan),
+            partitions: partitions.clone(),
+        });
         self.command(EngineCommand::Begin(Begin {
-            plan: Arc::new(plan),
+            plan,
             placement: Arc::new(placement),
             partitions,
         }));
@@ -226,8 +269,17 @@ impl Engine {
             "a verdict follows a decision"
         );
         self.last = Some((round, Phase::Over));
-        if let (Some((batch, partitions)), Verdict::Commit) = (self.open.take(), verdict) {
-            self.history.commit(&self.plan, batch, &partitions);
+        if let (Some(OpenAttempt { plan, partitions }), Verdict::Commit) =
+            (self.open.take(), verdict)
+        {
+            self.history.commit(&self.plan, plan.batch, &partitions);
+            self.committed = Some(Committed {
+                last: LastCommit {
+                    batch: plan.batch,
+                    zero: plan.zero,
+                },
+                types: self.process.environment.types(&plan),
+            });
         }
         self.command(EngineCommand::Verdict(verdict));
     }

@@ -8,14 +8,18 @@ use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Mutex};
 
+use timely::communication::Push;
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::Message;
+use timely::dataflow::channels::pact::{DistributorPact, Exchange, Pipeline};
+use timely::dataflow::channels::pushers::exchange::Distributor;
 use timely::dataflow::operators::{Capability, Input, Operator as _};
 use timely::dataflow::{InputHandle, Scope, Stream};
 use timely::worker::Worker;
 
 use crate::batch::Round;
 use crate::dataflow::graph;
+use crate::dataflow::kept::Restored;
 use crate::dataflow::machine::drive::{ControlStream, Site};
 use crate::dataflow::machine::local::{Local, ProcessShared, WorkerNumber};
 use crate::dataflow::round::control::{Begin, Control, Verdict};
@@ -26,12 +30,15 @@ use crate::dataflow::round::report::{Decided, RoundReport, WorkerReport};
 pub(super) enum EngineCommand {
     Begin(Begin),
     Verdict(Verdict),
+    Freeze(u64),
     Stop,
 }
 
 /// What every worker is given.
 pub(super) struct Setup {
     pub(super) process: Arc<ProcessShared>,
+    /// What the operators go on with, once for each worker, which takes it.
+    pub(super) restored: Mutex<Vec<Option<Arc<Restored>>>>,
     /// Taken by worker 0.
     pub(super) engine: Mutex<Option<EngineLink>>,
 }
@@ -54,6 +61,12 @@ pub(super) fn run(worker: &mut Worker, setup: &Setup) {
             .take(),
         _ => None,
     };
+    let restored = setup
+        .restored
+        .lock()
+        .expect("no worker panics while it holds it")
+        .pop()
+        .flatten();
     let (commands, decided) = match link {
         Some(link) => (Some(link.commands), Some(link.decided)),
         None => (None, None),
@@ -64,6 +77,7 @@ pub(super) fn run(worker: &mut Worker, setup: &Setup) {
             index: worker.index(),
             of: worker.peers(),
         },
+        restored,
     ));
     let input = worker.dataflow(|scope: Scope<'_, Round>| {
         let (input, commands) = scope.new_input::<Vec<(u64, Control)>>();
@@ -73,6 +87,7 @@ pub(super) fn run(worker: &mut Worker, setup: &Setup) {
             local: Rc::clone(&local),
         };
         graph::build(&site);
+        local.built();
         report(&site, decided);
         input
     });
@@ -104,6 +119,12 @@ fn command(worker: &mut Worker, mut input: ControlInput, commands: &Receiver<Eng
                 }
                 input.flush();
             }
+            Ok(EngineCommand::Freeze(number)) => {
+                for peer in 0..peers {
+                    input.send((peer, Control::Freeze(number)));
+                }
+                input.flush();
+            }
             Ok(EngineCommand::Stop) | Err(TryRecvError::Disconnected) => return,
             Err(TryRecvError::Empty) => {
                 worker.step_or_park(None);
@@ -112,12 +133,33 @@ fn command(worker: &mut Worker, mut input: ControlInput, commands: &Receiver<Eng
     }
 }
 
+/// Sends each message on at once: timely's own exchange keeps what is flushed until the time
+/// advances, and between two rounds it does not.
+struct ByPeer;
+
+impl Distributor<Vec<(u64, Control)>> for ByPeer {
+    fn partition<T: Clone, P: Push<Message<T, Vec<(u64, Control)>>>>(
+        &mut self,
+        container: &mut Vec<(u64, Control)>,
+        time: &T,
+        pushers: &mut [P],
+    ) {
+        for (peer, message) in container.drain(..) {
+            let pusher = &mut pushers[peer as usize];
+            Message::push_at(&mut vec![(peer, message)], time.clone(), pusher);
+            pusher.done();
+        }
+    }
+
+    fn flush<T: Clone, P: Push<Message<T, Vec<(u64, Control)>>>>(&mut self, _: &T, _: &mut [P]) {}
+}
+
 /// Brings each message to the worker it is addressed to, from where all its operators read it.
 fn broadcast<'scope>(
     commands: Stream<'scope, Round, Vec<(u64, Control)>>,
 ) -> ControlStream<'scope> {
     commands.unary::<CapacityContainerBuilder<Vec<Control>>, _, _, _>(
-        Exchange::new(|(peer, _): &(u64, Control)| *peer),
+        DistributorPact(|_workers| ByPeer),
         "control",
         |_, _| {
             |input, output| {

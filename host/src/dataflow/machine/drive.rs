@@ -175,6 +175,7 @@ impl Unbuilt<'_> {
                 control(&mut |time, message| match message {
                     Control::Begin(begin) => machine.begin(&begin, token(time)),
                     Control::Verdict(verdict) => machine.verdict(verdict),
+                    Control::Freeze(number) => machine.freeze(number),
                 });
                 for (port, take) in ports.iter_mut().enumerate() {
                     take(&mut |round, parcel| machine.receive(round, port, parcel));

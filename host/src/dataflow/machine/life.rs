@@ -58,10 +58,15 @@ enum Progress {
 
 impl<C> Machine<C> {
     pub(in crate::dataflow) fn new(
-        operator: Box<dyn Operator>,
+        mut operator: Box<dyn Operator>,
         node: Node,
         local: Rc<Local>,
     ) -> Self {
+        if let Node::Stream(index) = node
+            && let Some(kept) = local.kept(index)
+        {
+            operator.restore(&kept, local.worker);
+        }
         Self {
             operator,
             node,
@@ -100,6 +105,16 @@ impl<C> Machine<C> {
     /// The round that was open last is decided.
     pub(in crate::dataflow) fn verdict(&mut self, verdict: Verdict) {
         self.operator.verdict(verdict);
+    }
+
+    /// Between two rounds: what the operator holds is handed to the engine, under a number.
+    pub(in crate::dataflow) fn freeze(&self, number: u64) {
+        debug_assert!(self.open.is_none(), "no attempt is open");
+        let parts = match self.node {
+            Node::Stream(_) => self.operator.freeze(),
+            Node::Source(_) | Node::Sink(_) => Vec::new(),
+        };
+        self.local.froze(number, self.node, parts);
     }
 
     /// A parcel of `round` has arrived at input `port`.
@@ -270,7 +285,7 @@ mod tests {
             let process =
                 ProcessShared::new(plan, job.world(), Arc::new(Unobserved), flow.clone(), 1);
             let worker = WorkerNumber { index: 0, of: 1 };
-            let local = Rc::new(Local::new(Arc::new(process), worker));
+            let local = Rc::new(Local::new(Arc::new(process), worker, None));
             local.enlist();
             Self {
                 machine: Machine::new(Box::new(Forward), Node::Source(0), Rc::clone(&local)),

@@ -1,18 +1,21 @@
 //! What the operators of one worker share, the open attempt and its report, and what the workers of
 //! a process share, bytes in flight among them.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, Ref, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 
 use timely::scheduling::Activator;
 
 use crate::batch::Round;
 use crate::batch::flow::Flow;
+use crate::dataflow::kept::{HeldPart, KeptStream, Restored};
 use crate::dataflow::round::bounds::Bounds;
 use crate::dataflow::round::control::Begin;
 use crate::dataflow::round::environment::Environment;
-use crate::dataflow::round::failure::Failure;
+use crate::dataflow::round::failure::{Failure, Node};
 use crate::dataflow::round::observer::{CallObserver, RoundWatch};
 use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::report::{RoundReport, Tally, WorkerReport};
@@ -28,6 +31,8 @@ pub(in crate::dataflow) struct ProcessShared {
     flow: Flow,
     /// Bytes in flight that make sources wait.
     in_flight: usize,
+    /// Where workers hand what is held; none where nobody asks.
+    frozen: Option<Sender<WorkerHeld>>,
     /// The engine stops: nothing more is computed, everything drains.
     stopping: AtomicBool,
     /// The latest round that failed somewhere, plus one; computing more for it is in vain.
@@ -49,14 +54,31 @@ impl ProcessShared {
             in_flight: plan.settings.limits.in_flight.saturating_mul(workers),
             stopping: AtomicBool::new(false),
             failed: AtomicU64::new(0),
+            frozen: None,
             plan,
             environment,
+        }
+    }
+
+    /// The same, with workers that hand to `frozen` what their operators hold.
+    pub(in crate::dataflow) fn freezing_to(self, frozen: Sender<WorkerHeld>) -> Self {
+        Self {
+            frozen: Some(frozen),
+            ..self
         }
     }
 
     pub(in crate::dataflow) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
+}
+
+/// What the operators of one worker hold, between two rounds.
+pub(in crate::dataflow) struct WorkerHeld {
+    /// The number under which it was asked for.
+    pub(in crate::dataflow) number: u64,
+    /// By stream, in any order.
+    pub(in crate::dataflow) parts: Vec<(usize, HeldPart)>,
 }
 
 /// One of the workers.
@@ -80,6 +102,19 @@ pub(in crate::dataflow) struct Local {
     operators: Cell<usize>,
     reporter: OnceCell<Activator>,
     round: RefCell<Option<OpenRound>>,
+    /// What the operators go on with, until they are built.
+    restored: RefCell<Option<Arc<Restored>>>,
+    /// By the number under which it was asked for: one that was given up may still be answered when
+    /// the next is asked for.
+    freezing: RefCell<BTreeMap<u64, Freezing>>,
+}
+
+/// What was handed over so far.
+#[derive(Default)]
+struct Freezing {
+    /// Operators that have handed over what they hold.
+    operators: usize,
+    parts: Vec<(usize, HeldPart)>,
 }
 
 /// The attempt that is open on this worker.
@@ -91,7 +126,11 @@ struct OpenRound {
 }
 
 impl Local {
-    pub(in crate::dataflow) fn new(process: Arc<ProcessShared>, worker: WorkerNumber) -> Self {
+    pub(in crate::dataflow) fn new(
+        process: Arc<ProcessShared>,
+        worker: WorkerNumber,
+        restored: Option<Arc<Restored>>,
+    ) -> Self {
         Self {
             plan: Arc::clone(&process.plan),
             environment: Arc::clone(&process.environment),
@@ -101,6 +140,40 @@ impl Local {
             operators: Cell::new(0),
             reporter: OnceCell::new(),
             round: RefCell::new(None),
+            restored: RefCell::new(restored),
+            freezing: RefCell::default(),
+        }
+    }
+
+    /// What a stream goes on with.
+    pub(in crate::dataflow) fn kept(&self, stream: usize) -> Option<Ref<'_, KeptStream>> {
+        let restored = self.restored.borrow();
+        Ref::filter_map(restored, |restored| restored.as_ref()?.stream(stream)).ok()
+    }
+
+    /// All operators are built and have what they go on with; what nobody took is let go.
+    pub(in crate::dataflow) fn built(&self) {
+        self.restored.take();
+    }
+
+    /// An operator hands over what it holds; after the last of them the engine is told.
+    pub(in crate::dataflow) fn froze(&self, number: u64, node: Node, parts: Vec<HeldPart>) {
+        let mut asked = self.freezing.borrow_mut();
+        let freezing = asked.entry(number).or_default();
+        freezing.operators += 1;
+        if let Node::Stream(stream) = node {
+            let parts = parts.into_iter().map(|part| (stream, part));
+            freezing.parts.extend(parts);
+        }
+        if freezing.operators < self.operators.get() {
+            return;
+        }
+        let Some(Freezing { parts, .. }) = asked.remove(&number) else {
+            return;
+        };
+        if let Some(frozen) = &self.process.frozen {
+            // An engine that is gone needs nothing.
+            let _ = frozen.send(WorkerHeld { number, parts });
         }
     }
 

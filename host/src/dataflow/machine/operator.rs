@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::batch::RecordType;
+use crate::dataflow::kept::{HeldPart, KeptStream};
 use crate::dataflow::round::bounds::Bounds;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failed_call::FailedCall;
@@ -18,6 +19,7 @@ use crate::dataflow::round::report::Tally;
 use crate::topology::plan::Upstream;
 use crate::topology::types::Types;
 
+use super::local::WorkerNumber;
 use super::parcel::Parcel;
 
 /// One half or the whole of a stream's operator, of a source or of a sink, on one worker.
@@ -59,6 +61,18 @@ pub(crate) trait Operator {
     /// batch take effect or vanish. Called for every round, also for one in which the operator had
     /// no work or failed.
     fn verdict(&mut self, verdict: Verdict);
+
+    /// What is held as of the last commit, by partition of this worker; asked for when no round is
+    /// open. It shares what it can, and stays as it is while the operator goes on.
+    fn freeze(&self) -> Vec<HeldPart> {
+        Vec::new()
+    }
+
+    /// Goes on with what was held, of which an operator takes the partitions that are its worker's.
+    /// Called at most once, before the first `begin`; it was found to fit.
+    fn restore(&mut self, kept: &KeptStream, worker: WorkerNumber) {
+        let _ = (kept, worker);
+    }
 }
 
 /// Whether a source has more to give.

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use crate::batch::{Chunk, RecordType};
+use crate::dataflow::kept::{HeldPart, KeptStream};
+use crate::dataflow::machine::local::WorkerNumber;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::{Parcel, parcels};
 use crate::dataflow::round::control::Verdict;
@@ -55,6 +57,16 @@ pub(in crate::dataflow) trait Make {
     /// The round is decided.
     fn verdict(&mut self, verdict: Verdict) {
         let _ = verdict;
+    }
+
+    /// As [`Operator::freeze`].
+    fn freeze(&self) -> Vec<HeldPart> {
+        Vec::new()
+    }
+
+    /// As [`Operator::restore`].
+    fn restore(&mut self, kept: &KeptStream) {
+        let _ = kept;
     }
 }
 
@@ -129,5 +141,13 @@ impl<M: Make> Operator for Gather<M> {
     fn verdict(&mut self, verdict: Verdict) {
         self.clear();
         self.make.verdict(verdict);
+    }
+
+    fn freeze(&self) -> Vec<HeldPart> {
+        self.make.freeze()
+    }
+
+    fn restore(&mut self, kept: &KeptStream, _: WorkerNumber) {
+        self.make.restore(kept);
     }
 }

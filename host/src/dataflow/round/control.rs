@@ -29,6 +29,8 @@ pub(in crate::dataflow) enum Control {
     Begin(Begin),
     /// The round that is open ends.
     Verdict(Verdict),
+    /// No round is open: what is held is handed to the engine, under this number.
+    Freeze(u64),
 }
 
 /// A round and what every worker must know of its input.

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{BatchTime, whole_millis};
+use crate::dataflow::kept::HeldBatch;
 use crate::topology::plan::{Op, Plan, Upstream};
 
 use super::plan::RoundPlan;
@@ -91,6 +92,37 @@ impl History {
             while held.front().is_some_and(|(time, _)| time.0 <= opens) {
                 held.pop_front();
             }
+        }
+    }
+
+    /// What it holds, by the name of the stream.
+    pub(in crate::dataflow) fn freeze(&self, plan: &Plan) -> BTreeMap<String, Vec<HeldBatch>> {
+        let windows = self.windows.iter().map(|(index, held)| {
+            let held = held.iter().map(|(batch, partitions)| HeldBatch {
+                batch: *batch,
+                partitions: *partitions,
+            });
+            (plan.streams[*index].name.clone(), held.collect())
+        });
+        windows.collect()
+    }
+
+    /// What was held, of those streams that are windows of `plan`.
+    pub(in crate::dataflow) fn restored(
+        plan: &Plan,
+        held: &BTreeMap<String, Vec<HeldBatch>>,
+    ) -> Self {
+        let windows = plan
+            .streams
+            .iter()
+            .enumerate()
+            .filter_map(|(index, stream)| {
+                let held = held.get(&stream.name)?.iter();
+                let held = held.map(|held| (held.batch, held.partitions));
+                matches!(stream.op, Op::Window(_)).then(|| (index, held.collect()))
+            });
+        Self {
+            windows: windows.collect(),
         }
     }
 

@@ -6,13 +6,18 @@ use std::sync::Arc;
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::hash::{SLOTS, slot};
 use crate::batch::{Chunk, Column};
+use crate::dataflow::kept::{Piece, PieceKind, Pieces};
 
+use super::page::PAGE_ROWS;
 use super::rows::Rows;
+
+/// Bytes of [`PAGE_ROWS`] pairs that are put together.
+const GROUP_BYTES: usize = 1024 * 1024 * 1024;
 
 /// A table as it was when it was frozen. Having one costs nothing but the memory of the pages that
 /// the table has changed since, and may be read by any thread.
 #[derive(Clone, Debug)]
-pub struct Frozen {
+pub struct FrozenTable {
     rows: Arc<Rows>,
 }
 
@@ -25,7 +30,7 @@ pub struct Stretch {
     pub times: Option<Column>,
 }
 
-impl Frozen {
+impl FrozenTable {
     pub(super) const fn new(rows: Arc<Rows>) -> Self {
         Self { rows }
     }
@@ -43,13 +48,29 @@ impl Frozen {
     }
 
     /// All pairs (key, state), in the order in which the keys entered, in chunks of up to
-    /// [`CHUNK_BYTES`] or so; none is empty.
+    /// [`CHUNK_BYTES`] or so; none is empty. Where they are cut depends on what the keys and states
+    /// are, never on which rows have gone, so that a table that was restored is cut the same. A page
+    /// of which no row has gone, nor any before, is not copied.
     pub fn chunks(&self) -> impl Iterator<Item = Chunk> + '_ {
-        let pages = self.rows.pages().iter();
-        pages.flat_map(|page| {
-            let pairs = page.pairs(self.rows.shape.state);
-            pairs.pieces(CHUNK_BYTES).collect::<Vec<_>>()
+        let mut pages = self.rows.pages().iter();
+        let mut rest: Option<Chunk> = None;
+        std::iter::from_fn(move || {
+            let mut group = Vec::new();
+            let mut wanted = PAGE_ROWS;
+            while wanted > 0 {
+                let Some(pairs) = rest.take() else {
+                    let Some(page) = pages.next() else { break };
+                    rest = Some(page.pairs(self.rows.shape.state));
+                    continue;
+                };
+                let taken = wanted.min(pairs.len());
+                wanted -= taken;
+                group.push(pairs.slice(0..taken));
+                rest = (taken < pairs.len()).then(|| pairs.slice(taken..pairs.len()));
+            }
+            (!group.is_empty()).then(|| cut(&group))
         })
+        .flatten()
     }
 
     /// The rows whose keys are in a range of slots, in the order in which the keys entered; no
@@ -67,7 +88,40 @@ impl Frozen {
     }
 }
 
+/// Neighbouring pairs in chunks of about [`CHUNK_BYTES`].
+fn cut(pairs: &[Chunk]) -> Vec<Chunk> {
+    let size: usize = pairs.iter().map(Chunk::size).sum();
+    if size > GROUP_BYTES {
+        // Each is larger than a chunk, and together they may be more than one column holds.
+        return pairs.iter().flat_map(|pairs| pairs.pieces(1)).collect();
+    }
+    let pairs = Chunk::concat(pairs[0].record_type(), pairs);
+    pairs.pieces(CHUNK_BYTES).collect()
+}
+
+impl Pieces for FrozenTable {
+    fn pieces(&self) -> Box<dyn Iterator<Item = Piece> + '_> {
+        let piece = |kind, chunk| Piece { kind, chunk };
+        Box::new(self.slots(0..SLOTS).flat_map(move |stretch| {
+            let times = stretch.times.map(Chunk::single);
+            let times = times.map(|times| piece(PieceKind::Times, times));
+            std::iter::once(piece(PieceKind::Pairs, stretch.pairs)).chain(times)
+        }))
+    }
+}
+
 impl Stretch {
+    /// The stretches that a frozen table's pieces are.
+    pub(super) fn of_pieces(pieces: impl Iterator<Item = Piece>) -> impl Iterator<Item = Self> {
+        let mut pieces = pieces.peekable();
+        std::iter::from_fn(move || {
+            let pairs = pieces.next()?.chunk;
+            let times = pieces.next_if(|piece| piece.kind == PieceKind::Times);
+            let times = times.map(|piece| piece.chunk.into_columns().1);
+            Some(Self { pairs, times })
+        })
+    }
+
     /// The rows whose keys are in `slots`.
     fn within(self, slots: &Range<u32>) -> Self {
         if *slots == (0..SLOTS) {

@@ -19,6 +19,7 @@ use crate::batch::column::U32s;
 use crate::batch::function::{Records, TimeOut};
 use crate::batch::{BatchTime, Chunk, Column, whole_millis};
 use crate::dataflow::calls::{Caller, Run};
+use crate::dataflow::kept::{HeldPart, KeptStream};
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::ops::gather::Make;
 use crate::dataflow::round::bounds::Bound;
@@ -264,5 +265,13 @@ impl Make for MapWithState {
         self.caller.end();
         self.attempt = None;
         self.store.borrow_mut().verdict(verdict);
+    }
+
+    fn freeze(&self) -> Vec<HeldPart> {
+        self.store.borrow().freeze()
+    }
+
+    fn restore(&mut self, kept: &KeptStream) {
+        self.store.borrow_mut().restore(kept);
     }
 }

@@ -33,7 +33,7 @@ mod update_state_by_key;
 mod tests;
 
 pub(super) use admit::Admit;
-pub use frozen::{Frozen, Stretch};
+pub use frozen::{FrozenTable, Stretch};
 pub(super) use map_with_state::MapWithState;
 pub(super) use snapshots::Snapshots;
 pub use store::MIGRATE_BYTES;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::batch::column::ColumnBuilder;
 use crate::batch::function::{Change, Changes, Migrated, States};
-use crate::batch::{Column, ColumnType};
+use crate::batch::{Chunk, Column, ColumnType};
 use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::failure::FailureKind;
 
@@ -287,20 +287,31 @@ impl Rows {
     pub(super) fn compacted(&self) -> Result<Self, FailureKind> {
         let mut rows = Self::new(self.shape);
         for page in &self.pages {
-            let (keys, states) = page.pairs(self.shape.state).into_columns();
-            let first = rows.len() as u32;
-            let new: Vec<u32> = (first..first + states.len() as u32).collect();
-            let changes = Changes {
-                verdicts: vec![Change::Set; new.len()],
-                states,
-            };
-            if let Some(keys) = keys {
-                rows.append(&keys)?;
-            }
-            rows.change(&new, &changes)?;
-            rows.set_times(&new, &page.times().unwrap_or_default());
+            let pairs = page.pairs(self.shape.state);
+            rows.add(pairs, &page.times().unwrap_or_default())?;
         }
         Ok(rows)
+    }
+
+    /// Adds keys with states at the end; `times` are those of their last records, if they are kept.
+    ///
+    /// # Errors
+    ///
+    /// [`FailureKind::TooLarge`].
+    pub(super) fn add(&mut self, pairs: Chunk, times: &[i64]) -> Result<(), FailureKind> {
+        let (keys, states) = pairs.into_columns();
+        let first = self.len() as u32;
+        if let Some(keys) = keys {
+            self.append(&keys)?;
+        }
+        let new: Vec<u32> = (first..self.len() as u32).collect();
+        let changes = Changes {
+            verdicts: vec![Change::Set; new.len()],
+            states,
+        };
+        self.change(&new, &changes)?;
+        self.set_times(&new, times);
+        Ok(())
     }
 
     fn set_times(&mut self, rows: &[u32], times: &[i64]) {

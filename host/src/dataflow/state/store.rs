@@ -8,13 +8,14 @@ use crate::batch::function::StateSignature;
 use crate::batch::hash::split;
 use crate::batch::{Chunk, ColumnType};
 use crate::dataflow::calls::Caller;
+use crate::dataflow::kept::{HeldPart, KeptStream, StateForm};
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::ops::targets::Targets;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::failure::Failure;
 
-use super::frozen::Frozen;
+use super::frozen::{FrozenTable, Stretch};
 use super::table::{Shape, Table, Timing};
 
 /// States that are brought to another version in one call, in bytes.
@@ -32,6 +33,15 @@ pub(in crate::dataflow) struct Store {
     committed: Option<Held>,
     /// What they hold under the open batch.
     open: Option<Held>,
+    /// What the first batch will make the tables of, instead of what the job starts with.
+    restored: Option<RestoredTables>,
+}
+
+/// The tables of this worker's partitions, as they were frozen.
+#[derive(Debug)]
+struct RestoredTables {
+    form: StateForm,
+    parts: Vec<HeldPart>,
 }
 
 /// A store that several operators of one worker read.
@@ -60,7 +70,68 @@ impl Store {
             tables: Vec::new(),
             committed: None,
             open: None,
+            restored: None,
         }))
+    }
+
+    /// The tables will be those that were frozen. They are made by the first batch, so that one
+    /// that is too large fails it as it would have failed any.
+    pub(super) fn restore(&mut self, kept: &KeptStream) {
+        self.restored = kept.state.map(|form| RestoredTables {
+            form,
+            parts: {
+                let mine = kept.parts.range(self.targets.mine());
+                mine.map(|(_, part)| part.clone()).collect()
+            },
+        });
+    }
+
+    /// The committed tables of this worker's partitions; nothing before the first commit.
+    pub(super) fn freeze(&self) -> Vec<HeldPart> {
+        if let Some(restored) = &self.restored {
+            return restored.parts.clone();
+        }
+        let Some(held) = self.committed else {
+            return Vec::new();
+        };
+        let part = |(partition, table): (u32, &Table)| HeldPart {
+            state: Some(StateForm {
+                key: held.key,
+                state: held.state.column_type,
+                version: held.state.version,
+            }),
+            contents: Arc::new(table.freeze()),
+            ..HeldPart::new(partition, Vec::new())
+        };
+        self.targets.mine().zip(&self.tables).map(part).collect()
+    }
+
+    /// Makes the tables of what was frozen, once.
+    fn thaw(&mut self, out: &Output) -> Result<(), Failure> {
+        let Some(restored) = &self.restored else {
+            return Ok(());
+        };
+        let form = restored.form;
+        let shape = Shape {
+            key: form.key,
+            state: form.state,
+            timing: self.timing,
+        };
+        let tables = restored.parts.iter().map(|part| {
+            Table::restored(shape, Stretch::of_pieces(part.pieces()))
+                .map_err(|kind| out.failed(part.partition, kind))
+        });
+        self.tables = tables.collect::<Result<_, _>>()?;
+        self.committed = Some(Held {
+            key: form.key,
+            state: StateSignature {
+                column_type: form.state,
+                version: form.version,
+                only_changed: false,
+            },
+        });
+        self.restored = None;
+        Ok(())
     }
 
     /// A batch begins to work on the tables. At the first one they are filled with what the job
@@ -83,6 +154,7 @@ impl Store {
             return Err(out.failed(first, caller.broken(message)));
         };
         let held = Held { key, state };
+        self.thaw(out)?;
         self.open = Some(held);
         let Some(committed) = self.committed else {
             return self.fill(attempt, (caller, held), out);
@@ -161,7 +233,7 @@ impl Store {
     }
 
     /// The table of a partition of this worker as the open batch has made it.
-    pub(super) fn view(&self, partition: u32) -> Option<Frozen> {
+    pub(super) fn view(&self, partition: u32) -> Option<FrozenTable> {
         let first = self.targets.mine().start;
         Some(self.tables.get((partition - first) as usize)?.view())
     }

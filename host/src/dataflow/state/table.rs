@@ -15,7 +15,7 @@ use crate::batch::group::{Grouper, Numbers};
 use crate::batch::{BatchTime, Chunk, Column, ColumnType};
 use crate::dataflow::round::failure::FailureKind;
 
-use super::frozen::Frozen;
+use super::frozen::{FrozenTable, Stretch};
 use super::index::{Index, MISSING};
 use super::page::PAGE_ROWS;
 pub use super::page::Timing;
@@ -62,6 +62,32 @@ impl Table {
             table.touch(&rows, time);
         }
         table.commit();
+        Ok(table)
+    }
+
+    /// With the rows of a frozen table, in their order.
+    ///
+    /// # Errors
+    ///
+    /// They are too large.
+    pub fn restored(
+        shape: Shape,
+        stretches: impl IntoIterator<Item = Stretch>,
+    ) -> Result<Self, FailureKind> {
+        let mut rows = Rows::new(shape);
+        for stretch in stretches {
+            let times = match &stretch.times {
+                Some(Column::Int64(times)) => times.iter_i64().collect(),
+                _ => Vec::new(),
+            };
+            rows.add(stretch.pairs, &times)?;
+        }
+        let mut table = Self {
+            index: Index::with_capacity(rows.len()),
+            committed: Arc::new(rows),
+            working: None,
+        };
+        table.remember(0);
         Ok(table)
     }
 
@@ -195,8 +221,8 @@ impl Table {
 
     /// The table as the open batch has made it so far.
     #[must_use]
-    pub fn view(&self) -> Frozen {
-        Frozen::new(Arc::clone(self.working.as_ref().unwrap_or(&self.committed)))
+    pub fn view(&self) -> FrozenTable {
+        FrozenTable::new(Arc::clone(self.working.as_ref().unwrap_or(&self.committed)))
     }
 
     // === The end of a batch ===
@@ -227,8 +253,8 @@ impl Table {
 
     /// The committed table, to be read by anyone while batches go on.
     #[must_use]
-    pub fn freeze(&self) -> Frozen {
-        Frozen::new(Arc::clone(&self.committed))
+    pub fn freeze(&self) -> FrozenTable {
+        FrozenTable::new(Arc::clone(&self.committed))
     }
 
     /// Puts the keys of committed rows from `first` on into the index.

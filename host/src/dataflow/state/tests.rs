@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use crate::batch::function::{Change, Changes, Migrated};
 use crate::batch::hash::{SLOTS, slot};
 use crate::batch::{BatchTime, Chunk, Column, ColumnType};
+use crate::dataflow::kept::Pieces;
 
-use super::Frozen;
+use super::frozen::{FrozenTable, Stretch};
 use super::page::PAGE_ROWS;
 use super::table::{Shape, Table, Timing};
 
@@ -118,7 +119,7 @@ fn numbers(column: &Column) -> Vec<i64> {
     }
 }
 
-fn rows(frozen: &Frozen) -> Vec<Row> {
+fn rows(frozen: &FrozenTable) -> Vec<Row> {
     let stretches = frozen.slots(0..SLOTS);
     let rows: Vec<_> = stretches
         .flat_map(|stretch| {
@@ -185,6 +186,16 @@ fn table(state: ColumnType) -> Table {
     })
 }
 
+/// A table of what another is frozen to; what it gives is cut as before, whatever has gone.
+fn restored(table: &Table) -> Table {
+    let frozen = table.freeze();
+    let stretches = Stretch::of_pieces(frozen.pieces());
+    let restored = Table::restored(table.shape(), stretches).unwrap();
+    let given = |table: &Table| table.view().chunks().collect::<Vec<_>>();
+    assert_eq!(given(&restored), given(table));
+    restored
+}
+
 /// What happens between two freezes.
 #[derive(Clone, Debug)]
 struct Step {
@@ -193,6 +204,8 @@ struct Step {
     patience: i64,
     commit: bool,
     freeze: bool,
+    /// Goes on with a table that is made of what this one is frozen to.
+    restore: bool,
     /// Drops a frozen table, after it was compared.
     thaw: bool,
 }
@@ -201,14 +214,21 @@ fn step() -> impl Strategy<Value = Step> {
     let most = 2 * PAGE_ROWS as i64;
     let call = (0..most, 0..most, 1..40_i64, 0..12_i64);
     let calls = prop::collection::vec(call, 0..4);
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
-    (calls, 1..12_i64, flags).prop_map(|(calls, patience, (commit, freeze, thaw))| Step {
+    let flags = (
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        prop::bool::weighted(0.3),
+    );
+    let step = |(calls, patience, (commit, freeze, thaw, restore))| Step {
         calls,
         patience,
         commit,
         freeze,
+        restore,
         thaw,
-    })
+    };
+    (calls, 1..12_i64, flags).prop_map(step)
 }
 
 impl Step {
@@ -230,7 +250,7 @@ impl Step {
 
 fn check(column_type: ColumnType, steps: &[Step]) {
     let (mut table, mut model) = (table(column_type), Model::default());
-    let mut frozen: Vec<(Frozen, Vec<Row>)> = Vec::new();
+    let mut frozen: Vec<(FrozenTable, Vec<Row>)> = Vec::new();
     for (time, step) in (1..).zip(steps) {
         let calls = step.changes(time);
         let mut next = model.clone();
@@ -254,6 +274,10 @@ fn check(column_type: ColumnType, steps: &[Step]) {
         assert_eq!(rows(&table.view()), model.rows());
         if step.freeze {
             frozen.push((table.freeze(), model.rows()));
+        }
+        if step.restore {
+            table = restored(&table);
+            assert_eq!(rows(&table.view()), model.rows());
         }
         if step.thaw && !frozen.is_empty() {
             let (frozen, expected) = frozen.remove(frozen.len() / 2);
@@ -281,7 +305,7 @@ fn a_frozen_table_is_read_by_another_thread_while_batches_go_on() {
         range.map(|key| (key, Change::Set, key + time)).collect()
     };
     let (mut table, mut model) = (table(ColumnType::Text), Model::default());
-    let (send, receive) = channel::<(Frozen, Vec<Row>)>();
+    let (send, receive) = channel::<(FrozenTable, Vec<Row>)>();
     let reader = thread::spawn(move || {
         let mut read = 0;
         for (frozen, expected) in receive {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::batch::Chunk;
 use crate::batch::function::Update;
 use crate::dataflow::calls::{Caller, Run};
+use crate::dataflow::kept::{HeldPart, KeptStream};
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::ops::gather::Make;
 use crate::dataflow::round::control::Verdict;
@@ -150,5 +151,13 @@ impl Make for UpdateStateByKey {
         self.caller.end();
         self.attempt = None;
         self.store.borrow_mut().verdict(verdict);
+    }
+
+    fn freeze(&self) -> Vec<HeldPart> {
+        self.store.borrow().freeze()
+    }
+
+    fn restore(&mut self, kept: &KeptStream) {
+        self.store.borrow_mut().restore(kept);
     }
 }

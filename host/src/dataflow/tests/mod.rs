@@ -3,6 +3,7 @@
 
 mod bounds;
 mod calls;
+mod freeze;
 mod model;
 mod order;
 mod rounds;
@@ -16,6 +17,7 @@ use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::report::Decided;
 
 use super::engine::{Engine, EngineOptions, Exchange};
+use super::kept::{Frozen, FrozenPart};
 use super::testing::{Double, Job, TEXT, World, begin, chunk};
 
 /// Longer than any test takes on a busy machine; nothing waits for it to pass.
@@ -48,6 +50,20 @@ fn options(workers: usize, exchange: Exchange) -> EngineOptions {
     EngineOptions {
         exchange,
         ..EngineOptions::threads(workers)
+    }
+}
+
+/// What was frozen, written and read again.
+fn saved(frozen: &Frozen) -> Frozen {
+    let job = serde_json::to_vec(&frozen.job).unwrap();
+    let parts = frozen.parts.iter().map(|part| {
+        let mut bytes = Vec::new();
+        part.write(&mut bytes).unwrap();
+        FrozenPart::read(bytes.into()).unwrap()
+    });
+    Frozen {
+        job: serde_json::from_slice(&job).unwrap(),
+        parts: parts.collect(),
     }
 }
 

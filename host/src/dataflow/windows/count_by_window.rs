@@ -4,26 +4,27 @@
 use std::sync::Arc;
 
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
+use crate::dataflow::kept::HeldPart;
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::Failure;
 
-use super::sliding::{Aggregate, Batches, Runs, Slid};
+use super::sliding::{Aggregate, Batches, Runs, Slid, Totals};
 
 /// What remains after the exchange: the sum.
 #[derive(Debug, Default)]
 pub(in crate::dataflow) struct CountByWindow {
     /// A record was in a batch that was committed.
     seen: bool,
-    /// A record was in a batch up to that of the open attempt.
-    seen_now: bool,
+    /// A record is in the batch of the open attempt.
+    came: bool,
 }
 
 impl Aggregate for CountByWindow {
     const TAKES_OUT: bool = false;
 
     fn begin(&mut self, _: &Arc<Attempt>) {
-        self.seen_now = self.seen;
+        self.came = false;
     }
 
     fn reduce(
@@ -33,7 +34,7 @@ impl Aggregate for CountByWindow {
         _: &mut Output,
     ) -> Result<Chunk, Failure> {
         let count: i64 = arrived.iter().map(sum).sum();
-        self.seen_now |= count > 0;
+        self.came |= count > 0;
         Ok(if count > 0 {
             Chunk::single(Column::int64([count]))
         } else {
@@ -48,15 +49,24 @@ impl Aggregate for CountByWindow {
         _: &mut Output,
     ) -> Result<Slid, Failure> {
         let count: i64 = batches.window().map(|(_, partial)| sum(partial)).sum();
-        let seen = self.seen_now.then_some(count);
+        let seen = (self.seen || self.came).then_some(count);
         Ok(Slid::new(Chunk::single(Column::int64(seen))))
     }
 
     fn verdict(&mut self, verdict: Verdict) {
-        if verdict == Verdict::Commit {
-            self.seen = self.seen_now;
+        let came = std::mem::take(&mut self.came);
+        self.seen |= came && verdict == Verdict::Commit;
+    }
+
+    fn freeze(&self, _: usize) -> Totals {
+        Totals {
+            pieces: Vec::new(),
+            seen: self.seen,
         }
-        self.seen_now = self.seen;
+    }
+
+    fn restore(&mut self, _: usize, held: &HeldPart) {
+        self.seen = held.seen;
     }
 }
 
@@ -64,5 +74,24 @@ fn sum(counts: &Chunk) -> i64 {
     match counts.value() {
         Column::Int64(counts) => counts.iter_i64().sum(),
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_in_which_it_has_no_work_does_not_forget_what_was_restored() {
+        let mut count = CountByWindow::default();
+        let held = HeldPart {
+            seen: true,
+            ..HeldPart::new(0, Vec::new())
+        };
+        count.restore(0, &held);
+        for verdict in [Verdict::Commit, Verdict::Abort] {
+            count.verdict(verdict);
+            assert!(count.freeze(0).seen, "{verdict:?}");
+        }
     }
 }

@@ -68,6 +68,21 @@ impl<T: Kept> Held<T> {
         self.batches.range(self.count_to(opens)..)
     }
 
+    /// All batches.
+    pub(super) fn all(&self) -> impl Iterator<Item = &(BatchTime, T)> {
+        self.batches.iter()
+    }
+
+    /// Those that were held, oldest first.
+    pub(super) fn restored(batches: impl IntoIterator<Item = (BatchTime, T)>) -> Self {
+        let batches: VecDeque<_> = batches.into_iter().collect();
+        Self {
+            bytes: batches.iter().map(|(_, kept)| kept.size()).sum(),
+            batches,
+            change: None,
+        }
+    }
+
     /// The batches up to `end`.
     pub(super) fn up_to(&self, end: BatchTime) -> impl Iterator<Item = &(BatchTime, T)> {
         self.batches.range(..self.count_to(end))

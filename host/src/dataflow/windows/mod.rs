@@ -33,6 +33,16 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+use crate::batch::Chunk;
+use crate::batch::chunk::ChunkBuilder;
+
+/// A copy that shares no buffer: of records that were saved, which lie in the bytes of a file.
+fn owned(chunk: &Chunk) -> Chunk {
+    let mut builder = ChunkBuilder::new(chunk.record_type());
+    builder.append(chunk);
+    builder.finish()
+}
+
 pub(super) use count_by_window::CountByWindow;
 pub(super) use frame::Frame;
 pub(super) use group_by_key_and_window::GroupByKeyAndWindow;

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::batch::group::Numbers;
 use crate::batch::{BatchTime, Chunk, Column, ColumnType, RecordType};
+use crate::dataflow::kept::HeldPart;
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
@@ -28,7 +29,7 @@ use super::dense::{Dense, NONE};
 use super::reducer::Reducer;
 use super::side::{Side, by_key};
 use super::slide::{Pairs, Slide};
-use super::sliding::{Aggregate, Batches, Runs, Slid};
+use super::sliding::{Aggregate, Batches, Runs, Slid, Totals};
 use super::table::{Rows, Table, Update};
 
 /// What reduces after the exchange.
@@ -321,5 +322,19 @@ impl<R: Reducer> Aggregate for Running<R> {
             .iter_mut()
             .for_each(|table| table.verdict(verdict));
         self.reducer.end();
+    }
+
+    fn freeze(&self, index: usize) -> Totals {
+        Totals {
+            pieces: self.tables.get(index).map_or(Vec::new(), Table::freeze),
+            seen: false,
+        }
+    }
+
+    fn restore(&mut self, index: usize, held: &HeldPart) {
+        if self.tables.len() <= index {
+            self.tables.resize_with(index + 1, Table::default);
+        }
+        self.tables[index] = Table::restored(held.pieces());
     }
 }

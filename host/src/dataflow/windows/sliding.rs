@@ -1,11 +1,14 @@
 //! The half of a window after the exchange: it makes the batch's partial result, keeps it, and at
 //! the window's own firings lets an [`Aggregate`] make the window's result of what is kept.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::{BatchTime, Chunk, RecordType};
 use crate::dataflow::calls::Run;
+use crate::dataflow::kept::{HeldPart, KeptStream, Piece, PieceKind};
+use crate::dataflow::machine::local::WorkerNumber;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::{Parcel, parcels};
 use crate::dataflow::ops::shelf::Shelf;
@@ -15,6 +18,7 @@ use crate::dataflow::round::failure::{Failure, Node};
 
 use super::frame::{Frame, Moment};
 use super::held::Held;
+use super::owned;
 
 /// What a window makes of its batches.
 pub(in crate::dataflow) trait Aggregate {
@@ -51,6 +55,26 @@ pub(in crate::dataflow) trait Aggregate {
 
     /// The round is decided; called for every round.
     fn verdict(&mut self, verdict: Verdict);
+
+    /// What it holds itself as of the last commit, beside the partial results, of the partition
+    /// with number `index` on this worker.
+    fn freeze(&self, index: usize) -> Totals {
+        let _ = index;
+        Totals::default()
+    }
+
+    /// Goes on with what was held of the partition with number `index` on this worker.
+    fn restore(&mut self, index: usize, held: &HeldPart) {
+        let _ = (index, held);
+    }
+}
+
+/// What an [`Aggregate`] holds of a partition.
+#[derive(Debug, Default)]
+pub(in crate::dataflow) struct Totals {
+    pub(super) pieces: Vec<Piece>,
+    /// There was a record.
+    pub(super) seen: bool,
 }
 
 /// What a slide of one partition comes to.
@@ -283,5 +307,39 @@ impl<A: Aggregate> Operator for Sliding<A> {
                 self.held.correct(batch, partition, partial);
             }
         }
+    }
+
+    fn freeze(&self) -> Vec<HeldPart> {
+        let part = |(index, partition)| {
+            let Totals { mut pieces, seen } = self.aggregate.freeze(index);
+            let partials = self.held.all().map(|(batch, partials)| Piece {
+                kind: PieceKind::Partial(*batch),
+                chunk: partials[index].clone(),
+            });
+            pieces.extend(partials.filter(|piece| !piece.chunk.is_empty()));
+            HeldPart {
+                fired: self.fired,
+                seen,
+                ..HeldPart::new(partition, pieces)
+            }
+        };
+        self.targets.mine().enumerate().map(part).collect()
+    }
+
+    fn restore(&mut self, kept: &KeptStream, _: WorkerNumber) {
+        let mine = self.targets.mine();
+        let mut batches: BTreeMap<BatchTime, Vec<Chunk>> = BTreeMap::new();
+        for (index, (_, part)) in kept.parts.range(mine.clone()).enumerate() {
+            self.fired = part.fired;
+            self.aggregate.restore(index, part);
+            for Piece { kind, chunk } in part.pieces() {
+                let PieceKind::Partial(batch) = kind else {
+                    continue;
+                };
+                let empty = || vec![Chunk::empty(chunk.record_type()); mine.len()];
+                batches.entry(batch).or_insert_with(empty)[index] = owned(&chunk);
+            }
+        }
+        self.held = Held::restored(batches);
     }
 }

@@ -11,9 +11,11 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::batch::{Chunk, Column, RecordType};
+use crate::dataflow::kept::{Piece, PieceKind};
 use crate::dataflow::round::control::Verdict;
 
 use super::dense::NONE;
+use super::owned;
 
 /// Keys and their values, in the order in which the keys last entered.
 #[derive(Debug, Default)]
@@ -108,6 +110,37 @@ impl Table {
         self.rows
             .clone()
             .unwrap_or_else(|| Rows::empty(record_type))
+    }
+
+    /// The committed rows, which share their columns.
+    pub(super) fn freeze(&self) -> Vec<Piece> {
+        let Some(rows) = self.rows.as_ref().filter(|rows| rows.len() > 0) else {
+            return Vec::new();
+        };
+        let times = Chunk::single(rows.since.clone());
+        let pieces = [(PieceKind::Pairs, rows.pairs()), (PieceKind::Times, times)];
+        pieces.map(|(kind, chunk)| Piece { kind, chunk }).into()
+    }
+
+    /// A table of rows that were frozen; other pieces are passed over.
+    pub(super) fn restored(pieces: impl Iterator<Item = Piece>) -> Self {
+        let (mut table, mut pairs) = (Self::default(), None);
+        for Piece { kind, chunk } in pieces {
+            let (key, value) = owned(&chunk).into_columns();
+            match (kind, key, pairs.take()) {
+                (PieceKind::Pairs, Some(keys), _) => pairs = Some((keys, value)),
+                (PieceKind::Times, _, Some((keys, values))) => {
+                    table.rows = Some(Rows {
+                        keys,
+                        values,
+                        since: value,
+                    });
+                    table.enter(chunk.len());
+                }
+                _ => {}
+            }
+        }
+        table
     }
 
     /// The row of each key, or [`NONE`].

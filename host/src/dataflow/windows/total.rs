@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use crate::batch::{BatchTime, Chunk, ColumnType};
 use crate::dataflow::calls::{Caller, Run};
+use crate::dataflow::kept::{HeldPart, Piece, PieceKind};
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
 use crate::topology::plan::OnError;
 
+use super::owned;
 use super::reduce_by_window::to_one;
-use super::sliding::{Aggregate, Batches, Runs, Slid};
+use super::sliding::{Aggregate, Batches, Runs, Slid, Totals};
 
 /// What reduces after the exchange.
 pub(in crate::dataflow) struct RunningTotal {
@@ -184,5 +186,22 @@ impl Aggregate for RunningTotal {
         }
         self.reduce.end();
         self.inverse.end();
+    }
+
+    fn freeze(&self, _: usize) -> Totals {
+        let total = self.total.iter().map(|total| Piece {
+            kind: PieceKind::Total,
+            chunk: total.clone(),
+        });
+        Totals {
+            pieces: total.collect(),
+            seen: false,
+        }
+    }
+
+    fn restore(&mut self, _: usize, held: &HeldPart) {
+        let mut pieces = held.pieces();
+        let total = pieces.find(|piece| piece.kind == PieceKind::Total);
+        self.total = total.map(|piece| owned(&piece.chunk));
     }
 }

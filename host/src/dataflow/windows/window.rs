@@ -4,8 +4,13 @@
 //! window holds its batch. Partition `p` of a batch is numbered after all partitions of the older
 //! batches in the window; every worker knows how many those have, also where it has none of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::batch::BatchTime;
+use crate::batch::hash::worker_of;
+use crate::dataflow::kept::{HeldPart, KeptStream, Piece, PieceKind};
+use crate::dataflow::machine::local::WorkerNumber;
 use crate::dataflow::machine::operator::{Attempt, More, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::control::Verdict;
@@ -14,6 +19,7 @@ use crate::topology::plan::Upstream;
 
 use super::frame::{Frame, Moment};
 use super::held::{Held, Kept};
+use super::owned;
 
 /// The operator of one `window` on one worker.
 pub(in crate::dataflow) struct WindowOperator {
@@ -137,5 +143,62 @@ impl Operator for WindowOperator {
     fn verdict(&mut self, verdict: Verdict) {
         self.open = None;
         self.held.verdict(verdict);
+    }
+
+    fn freeze(&self) -> Vec<HeldPart> {
+        let mut parts: BTreeMap<u32, Vec<Piece>> = BTreeMap::new();
+        for (time, batch) in self.held.all() {
+            for parcel in &batch.parcels {
+                let kind = PieceKind::Records {
+                    batch: *time,
+                    sequence: parcel.sequence,
+                    last: parcel.last,
+                };
+                let chunk = parcel.chunk.clone();
+                let pieces = parts.entry(parcel.partition).or_default();
+                pieces.push(Piece { kind, chunk });
+            }
+        }
+        let parts = parts.into_iter();
+        parts
+            .map(|(partition, pieces)| HeldPart::new(partition, pieces))
+            .collect()
+    }
+
+    /// Whichever worker holds a partition of a batch gives the same; they are dealt by range.
+    fn restore(&mut self, kept: &KeptStream, worker: WorkerNumber) {
+        let mut batches: BTreeMap<BatchTime, Batch> = BTreeMap::new();
+        for held in &kept.batches {
+            let batch = Batch {
+                partitions: held.partitions,
+                parcels: Vec::new(),
+            };
+            batches.insert(held.batch, batch);
+        }
+        for part in kept.parts.values() {
+            for Piece { kind, chunk } in part.pieces() {
+                let PieceKind::Records {
+                    batch: time,
+                    sequence,
+                    last,
+                } = kind
+                else {
+                    continue;
+                };
+                let Some(batch) = batches.get_mut(&time) else {
+                    continue;
+                };
+                if worker_of(part.partition, batch.partitions, worker.of) == worker.index {
+                    batch.parcels.push(Parcel {
+                        partition: part.partition,
+                        sequence,
+                        last,
+                        target: 0,
+                        chunk: owned(&chunk),
+                    });
+                }
+            }
+        }
+        self.held = Held::restored(batches);
     }
 }

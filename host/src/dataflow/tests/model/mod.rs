@@ -1,4 +1,5 @@
-//! The engine against a plain model of the algebra, over random topologies and random input.
+//! The engine against a plain model of the algebra, over random topologies, random input, aborted
+//! attempts and restarts into another number of workers.
 //!
 //! Start reading at [`algebra`], which is the model, then [`the_engine_gives_what_the_model_gives`].
 //! `DSHOST_TOPOLOGIES=10000 cargo test model` runs so many instead of [`TOPOLOGIES`].
@@ -9,16 +10,19 @@ mod state;
 mod topology;
 mod windows;
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use crate::batch::{BatchTime, Chunk};
-use crate::dataflow::engine::{Engine, Exchange};
+use crate::dataflow::engine::{Engine, EngineOptions, Exchange};
+use crate::dataflow::kept::Restored;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::testing::{Job, World, begin, chunk, records};
 
-use super::{PATIENCE, options};
+use super::{PATIENCE, options, saved};
 use algebra::{Batch, Partitions, Value, shown};
 use topology::{SOURCES, Topology, topologies};
 
@@ -36,6 +40,9 @@ struct Given {
     pairs: Vec<Vec<(String, i64)>>,
     /// Attempts that are aborted before the one that is committed; the flag: something traps.
     aborted: Vec<bool>,
+    /// After its commit what is held is frozen, saved and read, and an engine of so many workers
+    /// goes on with it.
+    restart: Option<usize>,
 }
 
 /// How a case runs.
@@ -55,12 +62,14 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::collection::vec(prop::collection::vec("[a-c]{1,3}", 0..5), 0..4),
         prop::collection::vec(prop::collection::vec(("[a-d]", 0..6i64), 0..5), 0..4),
         prop::collection::vec(any::<bool>(), 0..2),
+        prop::option::weighted(0.3, prop::sample::select(vec![1, 2, 3, 7])),
     );
-    let given = given.prop_map(|(later, texts, pairs, aborted)| Given {
+    let given = given.prop_map(|(later, texts, pairs, aborted, restart)| Given {
         later,
         texts,
         pairs,
         aborted,
+        restart,
     });
     let exchange = prop_oneof![Just(Exchange::Shared), Just(Exchange::Bytes)];
     let workers = prop::sample::select(vec![1, 2, 3, 7]);
@@ -113,7 +122,7 @@ fn chunks(source: usize, partitions: &Partitions, is_poisoned: bool) -> Vec<Chun
 /// A job of a topology at work.
 struct Bench {
     job: Job,
-    world: std::sync::Arc<World>,
+    world: Arc<World>,
     engine: Engine,
     chunk: usize,
     round: u64,
@@ -154,6 +163,18 @@ impl Bench {
 
     fn verdict(&mut self, verdict: Verdict) {
         self.engine.verdict(self.round, verdict);
+    }
+
+    /// Another engine goes on with what was saved of this one.
+    fn restart(&mut self, workers: usize, exchange: Exchange) {
+        let restored = saved(&self.engine.freeze(PATIENCE).expect("frozen in time"));
+        let types = Arc::new(self.job.types.clone());
+        let restored = Restored::new(restored, &self.job.plan, types).unwrap();
+        let options = EngineOptions {
+            restored: Some(Arc::new(restored)),
+            ..options(workers, exchange)
+        };
+        self.engine = Engine::start_with(&self.job.plan, &options, self.world.clone()).unwrap();
     }
 
     /// What each sink was given: per partition that has any, its records.
@@ -206,6 +227,9 @@ fn run(case: &Case) -> Result<(), TestCaseError> {
         }
         bench.verdict(Verdict::Commit);
         history.push(batch);
+        if let Some(workers) = given.restart {
+            bench.restart(workers, case.exchange);
+        }
     }
     Ok(())
 }

@@ -1,0 +1,58 @@
+//! All that an engine holds.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::batch::BatchTime;
+
+use super::form::StreamForm;
+use super::part::HeldPart;
+
+/// What an engine holds as of its last commit.
+#[derive(Clone, Debug, Default)]
+pub struct Frozen {
+    /// What is not of one partition.
+    pub job: FrozenJob,
+    /// What streams hold, by stream and partition.
+    pub parts: Vec<FrozenPart>,
+}
+
+/// What is not of one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrozenJob {
+    /// None before the first commit; then nothing else is held either.
+    pub last: Option<LastCommit>,
+    /// By the name of a `window`: the batches that it may hold, oldest first.
+    pub windows: BTreeMap<String, Vec<HeldBatch>>,
+    /// By the name of a stream: the partitions of which there is a part, so that a part that is lost
+    /// is missed.
+    pub parts: BTreeMap<String, Vec<u32>>,
+}
+
+/// The batch that was committed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastCommit {
+    /// Its label.
+    pub batch: BatchTime,
+    /// The job's zero time, from which slides are counted.
+    pub zero: BatchTime,
+}
+
+/// A batch that a `window` may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBatch {
+    /// Its label.
+    pub batch: BatchTime,
+    /// The partitions that the window read in it, on all workers.
+    pub partitions: u32,
+}
+
+/// What one stream holds in one partition, and what it must be to go on with it.
+#[derive(Clone, Debug)]
+pub struct FrozenPart {
+    /// The stream.
+    pub form: StreamForm,
+    /// What it holds.
+    pub held: HeldPart,
+}
