@@ -19,18 +19,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dataflow", &["batch", "observe", "topology"]),
     ("source", &["batch", "observe", "topology"]),
     ("sink", &["batch", "observe", "topology"]),
+    ("journal", &["batch", "observe", "topology"]),
     (
         "driver",
         &[
-            "batch", "observe", "topology", "plugin", "dataflow", "source", "sink",
+            "batch", "observe", "topology", "plugin", "dataflow", "source", "sink", "journal",
         ],
     ),
     ("control", &["batch", "observe", "topology", "driver"]),
     (
         "cli",
         &[
-            "batch", "observe", "topology", "plugin", "dataflow", "source", "sink", "driver",
-            "control",
+            "batch", "observe", "topology", "plugin", "dataflow", "source", "sink", "journal",
+            "driver", "control",
         ],
     ),
 ];
@@ -47,7 +48,9 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("tokio", &["source", "driver", "control", "cli"]),
     (
         "std::fs",
-        &["plugin", "source", "sink", "driver", "control", "cli"],
+        &[
+            "plugin", "source", "sink", "journal", "driver", "control", "cli",
+        ],
     ),
     ("std::net::TcpStream", &["source", "cli"]),
     ("std::net::TcpListener", &["source", "cli"]),

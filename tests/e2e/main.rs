@@ -17,3 +17,4 @@ mod secrets;
 mod sinks;
 mod state;
 mod support;
+mod versions;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use dshost::batch::function::{Change, Changes};
 use dshost::batch::source::{Partition, Records};
 use dshost::batch::{BatchTime, Chunk, Column, ColumnType};
-use dshost::dataflow::{Shape, Table, Timing};
+use dshost::dataflow::{StateShape, StateTable, Timing};
 use dshost::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
 use dshost::driver::run::commit::Committed;
 use dshost::topology::plan::Plan;
@@ -73,7 +73,7 @@ fn key(number: u32) -> String {
 /// Bytes that a table takes per key, and the time to freeze it.
 fn memory() {
     for timing in [Timing::Untimed, Timing::Timed] {
-        let mut table = Table::new(Shape {
+        let mut table = StateTable::new(StateShape {
             key: ColumnType::Text,
             state: ColumnType::Int64,
             timing,

@@ -150,7 +150,7 @@ fn ext<'a>(input: &mut &'a [u8], length: u32) -> Result<Token<'a>, Malformed> {
 }
 
 /// An array or map whose end has not come yet.
-struct Open {
+struct OpenContainer {
     /// Values in it still to come.
     left: u64,
     /// The map's number, from 0, in the order in which maps begin.
@@ -177,7 +177,7 @@ fn walk_to<'a>(
     mut each: impl FnMut(Token<'a>, Option<usize>),
 ) -> Result<(), Malformed> {
     let mut rest = value;
-    let mut open: Vec<Open> = Vec::new();
+    let mut open: Vec<OpenContainer> = Vec::new();
     let mut maps = 0;
     loop {
         let key_of = open.last_mut().and_then(|outer| {
@@ -188,12 +188,12 @@ fn walk_to<'a>(
         let token = Token::read(&mut rest)?;
         each(token, key_of);
         match token {
-            Token::Array(count) => open.push(Open {
+            Token::Array(count) => open.push(OpenContainer {
                 left: count.into(),
                 map: None,
             }),
             Token::Map(count) => {
-                open.push(Open {
+                open.push(OpenContainer {
                     left: 2 * u64::from(count),
                     map: Some(maps),
                 });

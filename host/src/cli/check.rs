@@ -25,7 +25,7 @@ pub(super) fn check(args: &TopologyArgs, teller: &Teller) -> Result<(), CliError
 /// The plan's plugins, bound to it.
 pub(super) fn standing(plan: &Plan) -> Result<Standing, PluginsError> {
     let engine = plugin_engine(plan, 1)?;
-    let deployment = Deployment::compose(plan, load_plugins(plan, &engine)?)?;
+    let deployment = Deployment::compose(plan, load_plugins(plan, &engine)?.components)?;
     Ok(Standing::first(plan, deployment)?)
 }
 

@@ -38,7 +38,7 @@ pub(super) fn describe(error: &JobError, topology: &Path) -> CliError {
 /// What is wrong with the plugins of a topology.
 pub(super) fn plugins(error: &PluginsError, topology: &Path) -> CliError {
     match error {
-        PluginsError::Engine(_) => CliError::job(error),
+        PluginsError::Engine(_) | PluginsError::Keep(_) => CliError::job(error),
         PluginsError::Load(errors) => load_errors(errors, topology),
         PluginsError::Compose(ComposeError(problems)) => {
             load::problems(&problems.clone().in_file(topology))

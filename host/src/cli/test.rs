@@ -14,7 +14,7 @@ use super::{expect, failure, load};
 use crate::driver::laws::inspector::Broken;
 use crate::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
 use crate::topology::plan::Plan;
-use crate::topology::scenario::{self, Batch, Expected, Scenario, Topology};
+use crate::topology::scenario::{self, Expected, Scenario, ScenarioBatch, Topology};
 use crate::topology::value::Value;
 use crate::topology::{self, Options};
 
@@ -230,7 +230,7 @@ fn compare(scenario: &Scenario, performances: &[Performance]) -> String {
     out
 }
 
-fn compare_batch(batch: &Batch, performance: &Performance) -> String {
+fn compare_batch(batch: &ScenarioBatch, performance: &Performance) -> String {
     let mut out = String::new();
     for expected in &batch.expect {
         let name = &expected.name;

@@ -65,4 +65,4 @@ pub use round::placement::Placement;
 pub use round::plan::{RoundPlan, fires};
 pub use round::report::{COUNTERS, Decided, NodeReport, RoundReport, SAMPLES};
 pub use round::skips::{Guilty, LeftOut, Skip, Skips};
-pub use state::{FrozenTable, MIGRATE_BYTES, Shape, Stretch, Table, Timing};
+pub use state::{FrozenTable, MIGRATE_BYTES, StateShape, StateStretch, StateTable, Timing};

@@ -27,11 +27,14 @@ use super::versions::deployment::{Deployment, Standing};
 use super::versions::load::{PluginsError, load_plugins, plugin_engine};
 use super::versions::reload::Reloader;
 use super::versions::shared::Versions;
+use super::versions::store::ComponentStore;
 use crate::batch::BatchTime;
 use crate::batch::sink::Incarnation;
+use crate::journal::{Directory, StorageError};
 use crate::observe::metrics::Metrics;
 use crate::observe::status::{Board, Status};
 use crate::plugin;
+use crate::plugin::ComponentFile;
 use crate::sink;
 use crate::sink::SinkConnectors;
 use crate::sink::lane::{LaneNews, LaneOptions, NamedSink, SinkLanes};
@@ -74,6 +77,7 @@ pub struct Job {
     runtime: tokio::runtime::Runtime,
     plugins: plugin::Engine,
     versions: Versions,
+    store: ComponentStore,
     lanes: SinkLanes,
     metrics: Metrics,
     /// The newest batch that a sink shows: labels lie after it.
@@ -92,10 +96,13 @@ impl Job {
     pub fn open(plan: Plan, options: JobOptions) -> Result<Self, JobError> {
         let plan = Arc::new(plan);
         let plugins = plugin_engine(&plan, options.workers)?;
-        let components = load_plugins(&plan, &plugins)?;
-        let deployment = Deployment::compose(&plan, components).map_err(PluginsError::from)?;
+        let loaded = load_plugins(&plan, &plugins)?;
+        let deployment =
+            Deployment::compose(&plan, loaded.components).map_err(PluginsError::from)?;
         let first = Standing::first(&plan, deployment).map_err(PluginsError::from)?;
         let directory = JobDirectory::lock(&job_directory(&plan, &options.folder))?;
+        let store = ComponentStore::new(Arc::new(Directory::open(directory.path())));
+        keep(&store, &loaded.files).map_err(PluginsError::from)?;
         let (mail, inbox) = Mail::new();
         let listener = {
             let mail = mail.clone();
@@ -134,6 +141,7 @@ impl Job {
             runtime,
             plugins,
             versions,
+            store,
             lanes,
             metrics,
             newest,
@@ -174,6 +182,7 @@ impl Job {
             runtime,
             plugins,
             versions,
+            store,
             lanes,
             metrics,
             newest,
@@ -196,7 +205,7 @@ impl Job {
         let reloader = match plan.plugins.used.is_empty() {
             true => None,
             false => Some(
-                Reloader::new(Arc::clone(&plan), plugins, versions)
+                Reloader::new(Arc::clone(&plan), plugins, versions, store)
                     .spawn()
                     .map_err(JobError::Threads)?,
             ),
@@ -212,6 +221,13 @@ impl Job {
         drop(directory);
         result
     }
+}
+
+/// Keeps the versions that a job starts with, and no others.
+fn keep(store: &ComponentStore, files: &[ComponentFile]) -> Result<(), StorageError> {
+    files.iter().try_for_each(|file| store.keep(file))?;
+    store.retain(&files.iter().map(ComponentFile::digest).collect());
+    Ok(())
 }
 
 /// Makes sinks ready; the newest batch that any of them shows.

@@ -12,7 +12,7 @@ use crate::topology::plan::Limits;
 use super::chain::{Chain, Link, Shape};
 use super::instance::{Instance, StartError, migrate};
 use super::lift::Promise;
-use super::lower::Keys;
+use super::lower::KeyCrossing;
 use super::voice::Voice;
 use crate::plugin::load::component::Component;
 
@@ -116,9 +116,9 @@ impl BindErrorKind {
 }
 
 /// A chain as the rest of the host sees it.
-struct Bound(Arc<Chain>);
+struct BoundChain(Arc<Chain>);
 
-impl Binding for Bound {
+impl Binding for BoundChain {
     fn instantiate(&self, first: &Context) -> Result<Box<dyn Function>, Trap> {
         Ok(Box::new(Instance::start(Arc::clone(&self.0), first)?))
     }
@@ -170,7 +170,7 @@ impl Component {
         let chain = Arc::new(Chain {
             component: Arc::clone(self),
             shape: self.shape(kinds[0])?,
-            keys: Keys::of(&kinds),
+            keys: KeyCrossing::of(&kinds),
             promise: Promise {
                 kinds,
                 gives,
@@ -183,7 +183,7 @@ impl Component {
             limits,
         });
         match Instance::open(&chain, None) {
-            Ok(_) => Ok(Arc::new(Bound(chain))),
+            Ok(_) => Ok(Arc::new(BoundChain(chain))),
             Err(StartError::Refused(reason)) => Err(BindErrorKind::Refused(reason)),
             Err(StartError::Export { function, detail }) => {
                 Err(BindErrorKind::Export { function, detail })

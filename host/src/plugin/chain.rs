@@ -9,7 +9,7 @@ use crate::topology::plan::Limits;
 
 use super::lift::Promise;
 use super::load::component::Component;
-use super::lower::Keys;
+use super::lower::KeyCrossing;
 use super::voice::Voice;
 
 /// One function of a chain.
@@ -39,7 +39,7 @@ pub(super) struct Chain {
     pub(super) links: Vec<Link>,
     pub(super) limits: Limits,
     pub(super) shape: Shape,
-    pub(super) keys: Keys,
+    pub(super) keys: KeyCrossing,
     pub(super) promise: Promise,
     pub(super) voice: Arc<Voice>,
 }
@@ -55,7 +55,7 @@ impl Chain {
         Self {
             component: Arc::clone(&self.component),
             links: vec![self.links[index].clone()],
-            keys: Keys::of(&[kind]),
+            keys: KeyCrossing::of(&[kind]),
             promise: Promise {
                 kinds: vec![kind],
                 gives,

@@ -10,19 +10,19 @@ use super::wire;
 pub(super) struct Input {
     key: Option<Column>,
     value: Column,
-    keys: Keys,
+    keys: KeyCrossing,
 }
 
 /// Whether a call gets to see the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keys {
+pub(super) enum KeyCrossing {
     /// They cross.
     Lowered,
     /// No function of the chain looks at them, so they stay here.
     Withheld,
 }
 
-impl Keys {
+impl KeyCrossing {
     /// What a chain of these kinds gets to see.
     pub(super) fn of(kinds: &[Kind]) -> Self {
         match kinds.iter().all(|kind| kind.values_only()) {
@@ -34,11 +34,11 @@ impl Keys {
 
 impl Input {
     /// Compacts what is not yet so; columns that are compact are shared.
-    pub(super) fn new(chunk: &Chunk, keys: Keys) -> Self {
+    pub(super) fn new(chunk: &Chunk, keys: KeyCrossing) -> Self {
         Self {
             key: chunk.key().map(|key| match keys {
-                Keys::Lowered => key.compact(),
-                Keys::Withheld => key.clone(),
+                KeyCrossing::Lowered => key.compact(),
+                KeyCrossing::Withheld => key.clone(),
             }),
             value: chunk.value().compact(),
             keys,
@@ -66,7 +66,7 @@ impl Input {
     /// The column that `side` names, if the guest has its bytes.
     pub(super) fn seen(&self, side: wire::Side) -> Option<&Column> {
         match (side, self.keys) {
-            (wire::Side::Key, Keys::Withheld) => None,
+            (wire::Side::Key, KeyCrossing::Withheld) => None,
             _ => self.column(side),
         }
     }
@@ -81,12 +81,12 @@ impl Input {
 }
 
 /// States in the layout in which they cross.
-pub(super) struct Held {
+pub(super) struct LoweredStates {
     present: Vec<u8>,
     values: Column,
 }
 
-impl Held {
+impl LoweredStates {
     /// Compacts what is not yet so.
     pub(super) fn new(states: &States) -> Self {
         Self {
@@ -143,7 +143,7 @@ mod tests {
             Column::int64([1, 2, 3]),
             Column::text(["one", "two", "three"]),
         );
-        let input = Input::new(&chunk.slice(1..2), Keys::Lowered);
+        let input = Input::new(&chunk.slice(1..2), KeyCrossing::Lowered);
         let lowered = input.lower();
         let wire::Column::Text(text) = lowered.value else {
             panic!("still text")
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn withheld_keys_stay_here() {
         let chunk = Chunk::pairs(Column::int64([1]), Column::int64([2]));
-        let input = Input::new(&chunk, Keys::Withheld);
+        let input = Input::new(&chunk, KeyCrossing::Withheld);
         assert!(input.lower().key.is_none());
         assert!(input.seen(wire::Side::Key).is_none());
         assert_eq!(input.column(wire::Side::Key), Some(&Column::int64([1])));

@@ -7,10 +7,10 @@ use crate::batch::source::EndNotice;
 
 /// Tells the end once, whichever comes first: the end, or who asks for it.
 #[derive(Default)]
-pub(super) struct Notice(Mutex<State>);
+pub(super) struct Notice(Mutex<NoticeState>);
 
 #[derive(Default)]
-enum State {
+enum NoticeState {
     #[default]
     Open,
     Asked(EndNotice),
@@ -23,9 +23,9 @@ impl Notice {
         let ended = {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match *state {
-                State::Ended => Some(notice),
-                State::Open | State::Asked(_) => {
-                    *state = State::Asked(notice);
+                NoticeState::Ended => Some(notice),
+                NoticeState::Open | NoticeState::Asked(_) => {
+                    *state = NoticeState::Asked(notice);
                     None
                 }
             }
@@ -38,9 +38,9 @@ impl Notice {
     /// Says that the end is there.
     pub(super) fn tell(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *state, State::Ended);
+        let before = std::mem::replace(&mut *state, NoticeState::Ended);
         drop(state);
-        if let State::Asked(notice) = before {
+        if let NoticeState::Asked(notice) = before {
             notice();
         }
     }

@@ -52,7 +52,7 @@ struct Graph {
 
 /// What a name stands for.
 #[derive(Clone, Copy)]
-enum Node {
+enum GraphNode {
     Source(usize),
     Stream(usize),
     Sink,
@@ -71,7 +71,7 @@ pub(super) fn plan(
     let observed: Vec<usize> = observe
         .iter()
         .filter_map(|name| match names.nodes.get(name.as_str()) {
-            Some(Node::Stream(stream)) => Some(*stream),
+            Some(GraphNode::Stream(stream)) => Some(*stream),
             _ => None,
         })
         .collect();
@@ -145,19 +145,19 @@ fn add_snapshots(spec: &mut Spec<'_>, observe: &[String]) {
 /// What every name stands for.
 struct Names<'s, 't> {
     spec: &'s Spec<'t>,
-    nodes: HashMap<&'s str, Node>,
+    nodes: HashMap<&'s str, GraphNode>,
 }
 
 impl<'s, 't> Names<'s, 't> {
     /// Every name once; a second use is told, and the first counts.
     fn new(spec: &'s Spec<'t>, reader: &mut Reader<'_>) -> Self {
         let sources = spec.sources.iter().enumerate();
-        let sources = sources.map(|(index, one)| (&one.name, one.at, Node::Source(index)));
+        let sources = sources.map(|(index, one)| (&one.name, one.at, GraphNode::Source(index)));
         let streams = spec.streams.iter().enumerate();
-        let streams = streams.map(|(index, one)| (&one.name, one.at, Node::Stream(index)));
+        let streams = streams.map(|(index, one)| (&one.name, one.at, GraphNode::Stream(index)));
         let sinks = spec.sinks.iter();
-        let sinks = sinks.map(|one| (&one.name, one.at, Node::Sink));
-        let mut nodes: HashMap<&str, Node> = HashMap::new();
+        let sinks = sinks.map(|one| (&one.name, one.at, GraphNode::Sink));
+        let mut nodes: HashMap<&str, GraphNode> = HashMap::new();
         for (name, at, node) in sources.chain(streams).chain(sinks) {
             if !units::is_name(name) && !is_snapshots(spec, node) {
                 bad_name(reader, at, name, node.what());
@@ -183,9 +183,9 @@ impl<'s, 't> Names<'s, 't> {
         let wanted = name.value.as_ref();
         let reading = format!("{} {}", whose.0, quoted(whose.1));
         match self.nodes.get(wanted) {
-            Some(Node::Source(source)) => return Some(Upstream::Source(*source)),
-            Some(Node::Stream(stream)) => return Some(Upstream::Stream(*stream)),
-            Some(Node::Sink) => {
+            Some(GraphNode::Source(source)) => return Some(Upstream::Source(*source)),
+            Some(GraphNode::Stream(stream)) => return Some(Upstream::Stream(*stream)),
+            Some(GraphNode::Sink) => {
                 let message = format!("{reading} reads from sink {}", quoted(name.raw));
                 reader.wrong_hint(
                     name.at,
@@ -197,7 +197,7 @@ impl<'s, 't> Names<'s, 't> {
             None => {}
         }
         let of_state = wanted.strip_suffix(SNAPSHOTS);
-        if let Some(Node::Stream(stream)) = of_state.and_then(|name| self.nodes.get(name)) {
+        if let Some(GraphNode::Stream(stream)) = of_state.and_then(|name| self.nodes.get(name)) {
             let stream = &self.spec.streams[*stream];
             // An unknown operator was told already.
             if let Some(operator) = stream.operator {
@@ -219,11 +219,11 @@ impl<'s, 't> Names<'s, 't> {
     }
 }
 
-fn is_snapshots(spec: &Spec<'_>, node: Node) -> bool {
-    matches!(node, Node::Stream(stream) if spec.streams[stream].op == Some(Op::Snapshots))
+fn is_snapshots(spec: &Spec<'_>, node: GraphNode) -> bool {
+    matches!(node, GraphNode::Stream(stream) if spec.streams[stream].op == Some(Op::Snapshots))
 }
 
-impl Node {
+impl GraphNode {
     const fn what(self) -> &'static str {
         match self {
             Self::Source(_) => "source",

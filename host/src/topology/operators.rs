@@ -7,7 +7,7 @@ use super::plan::{Join, Op, Sort, State, Window};
 
 /// One operator.
 #[derive(Debug)]
-pub(super) struct Operator {
+pub(super) struct OperatorEntry {
     /// As `op = "…"` names it.
     pub name: &'static str,
     /// How many streams it reads.
@@ -15,7 +15,7 @@ pub(super) struct Operator {
     /// Whether it binds a function.
     pub function: bool,
     /// The partitions of its result.
-    pub partitions: Partitions,
+    pub partitions: PartitionRule,
     /// The keys it has besides those of all operators.
     pub keys: &'static [&'static str],
     /// Whether it needs a checkpoint directory.
@@ -37,7 +37,7 @@ pub(super) enum Inputs {
 
 /// What an operator does to partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Partitions {
+pub(super) enum PartitionRule {
     /// They are those of what it reads.
     Kept,
     /// There is one.
@@ -71,51 +71,51 @@ const STATE: State = State {
 };
 
 /// A function on records where they are.
-const NARROW: Operator = Operator {
+const NARROW: OperatorEntry = OperatorEntry {
     name: "",
     inputs: Inputs::One,
     function: true,
-    partitions: Partitions::Kept,
+    partitions: PartitionRule::Kept,
     keys: &[],
     stateful: false,
     op: Op::Map,
 };
 
 /// Several streams, their partitions one after the other.
-const UNITED: Operator = Operator {
+const UNITED: OperatorEntry = OperatorEntry {
     inputs: Inputs::Many,
     function: false,
     ..NARROW
 };
 
 /// Partitions as many as wanted.
-const DEALT: Operator = Operator {
+const DEALT: OperatorEntry = OperatorEntry {
     function: false,
-    partitions: Partitions::Exact,
+    partitions: PartitionRule::Exact,
     ..NARROW
 };
 
 /// One partition of all.
-const SINGLE: Operator = Operator {
-    partitions: Partitions::Single,
+const SINGLE: OperatorEntry = OperatorEntry {
+    partitions: PartitionRule::Single,
     ..NARROW
 };
 
 /// By key, without a function.
-const KEYED: Operator = Operator {
+const KEYED: OperatorEntry = OperatorEntry {
     function: false,
-    partitions: Partitions::Many,
+    partitions: PartitionRule::Many,
     ..NARROW
 };
 
 /// Two keyed streams.
-const JOIN: Operator = Operator {
+const JOIN: OperatorEntry = OperatorEntry {
     inputs: Inputs::Two,
     ..KEYED
 };
 
 /// By key, with a function and state.
-const STATEFUL: Operator = Operator {
+const STATEFUL: OperatorEntry = OperatorEntry {
     function: true,
     stateful: true,
     ..KEYED
@@ -123,43 +123,43 @@ const STATEFUL: Operator = Operator {
 
 /// In the order of the reference.
 #[rustfmt::skip] // a table: a row per operator
-pub(super) static OPERATORS: &[Operator] = &[
-    Operator { name: "map", op: Op::Map, ..NARROW },
-    Operator { name: "flat_map", op: Op::FlatMap, ..NARROW },
-    Operator { name: "filter", op: Op::Filter, ..NARROW },
-    Operator { name: "map_partitions", op: Op::MapPartitions, ..NARROW },
-    Operator { name: "glom", op: Op::Glom, function: false, ..NARROW },
-    Operator { name: "map_values", op: Op::MapValues, ..NARROW },
-    Operator { name: "flat_map_values", op: Op::FlatMapValues, ..NARROW },
-    Operator { name: "repartition", op: Op::Repartition, ..DEALT },
-    Operator { name: "union", op: Op::Union, ..UNITED },
-    Operator { name: "count", function: false, op: Op::Count, ..SINGLE },
-    Operator { name: "count_by_value", op: Op::CountByValue, ..KEYED },
-    Operator { name: "reduce", op: Op::Reduce, ..SINGLE },
-    Operator { name: "reduce_by_key", function: true, op: Op::ReduceByKey, ..KEYED },
-    Operator { name: "group_by_key", op: Op::GroupByKey, ..KEYED },
-    Operator { name: "join", op: Op::Join(Join::Inner), ..JOIN },
-    Operator { name: "left_outer_join", op: Op::Join(Join::LeftOuter), ..JOIN },
-    Operator { name: "right_outer_join", op: Op::Join(Join::RightOuter), ..JOIN },
-    Operator { name: "full_outer_join", op: Op::Join(Join::FullOuter), ..JOIN },
-    Operator { name: "cogroup", op: Op::Cogroup, ..JOIN },
-    Operator { name: "sort", function: false, op: SORT, keys: SORTED, ..SINGLE },
-    Operator { name: "transform", op: Op::Transform, ..SINGLE },
-    Operator { name: "transform_with", op: Op::TransformWith, inputs: Inputs::Two, ..SINGLE },
-    Operator { name: "window", op: Op::Window(HELD), function: false, keys: WINDOW, ..NARROW },
-    Operator { name: "count_by_window", op: Op::CountByWindow(HELD), function: false, keys: WINDOW, ..SINGLE },
-    Operator { name: "reduce_by_window", op: Op::ReduceByWindow(HELD), keys: INVERTIBLE, ..SINGLE },
-    Operator { name: "reduce_by_key_and_window", op: Op::ReduceByKeyAndWindow(HELD), function: true, keys: KEEPING, ..KEYED },
-    Operator { name: "group_by_key_and_window", op: Op::GroupByKeyAndWindow(HELD), keys: WINDOW, ..KEYED },
-    Operator { name: "count_by_value_and_window", op: Op::CountByValueAndWindow(HELD), keys: WINDOW, ..KEYED },
-    Operator { name: "update_state_by_key", op: Op::UpdateStateByKey(STATE), keys: &["initial"], ..STATEFUL },
-    Operator { name: "map_with_state", op: Op::MapWithState(STATE), keys: &["timeout", "initial"], ..STATEFUL },
+pub(super) static OPERATORS: &[OperatorEntry] = &[
+    OperatorEntry { name: "map", op: Op::Map, ..NARROW },
+    OperatorEntry { name: "flat_map", op: Op::FlatMap, ..NARROW },
+    OperatorEntry { name: "filter", op: Op::Filter, ..NARROW },
+    OperatorEntry { name: "map_partitions", op: Op::MapPartitions, ..NARROW },
+    OperatorEntry { name: "glom", op: Op::Glom, function: false, ..NARROW },
+    OperatorEntry { name: "map_values", op: Op::MapValues, ..NARROW },
+    OperatorEntry { name: "flat_map_values", op: Op::FlatMapValues, ..NARROW },
+    OperatorEntry { name: "repartition", op: Op::Repartition, ..DEALT },
+    OperatorEntry { name: "union", op: Op::Union, ..UNITED },
+    OperatorEntry { name: "count", function: false, op: Op::Count, ..SINGLE },
+    OperatorEntry { name: "count_by_value", op: Op::CountByValue, ..KEYED },
+    OperatorEntry { name: "reduce", op: Op::Reduce, ..SINGLE },
+    OperatorEntry { name: "reduce_by_key", function: true, op: Op::ReduceByKey, ..KEYED },
+    OperatorEntry { name: "group_by_key", op: Op::GroupByKey, ..KEYED },
+    OperatorEntry { name: "join", op: Op::Join(Join::Inner), ..JOIN },
+    OperatorEntry { name: "left_outer_join", op: Op::Join(Join::LeftOuter), ..JOIN },
+    OperatorEntry { name: "right_outer_join", op: Op::Join(Join::RightOuter), ..JOIN },
+    OperatorEntry { name: "full_outer_join", op: Op::Join(Join::FullOuter), ..JOIN },
+    OperatorEntry { name: "cogroup", op: Op::Cogroup, ..JOIN },
+    OperatorEntry { name: "sort", function: false, op: SORT, keys: SORTED, ..SINGLE },
+    OperatorEntry { name: "transform", op: Op::Transform, ..SINGLE },
+    OperatorEntry { name: "transform_with", op: Op::TransformWith, inputs: Inputs::Two, ..SINGLE },
+    OperatorEntry { name: "window", op: Op::Window(HELD), function: false, keys: WINDOW, ..NARROW },
+    OperatorEntry { name: "count_by_window", op: Op::CountByWindow(HELD), function: false, keys: WINDOW, ..SINGLE },
+    OperatorEntry { name: "reduce_by_window", op: Op::ReduceByWindow(HELD), keys: INVERTIBLE, ..SINGLE },
+    OperatorEntry { name: "reduce_by_key_and_window", op: Op::ReduceByKeyAndWindow(HELD), function: true, keys: KEEPING, ..KEYED },
+    OperatorEntry { name: "group_by_key_and_window", op: Op::GroupByKeyAndWindow(HELD), keys: WINDOW, ..KEYED },
+    OperatorEntry { name: "count_by_value_and_window", op: Op::CountByValueAndWindow(HELD), keys: WINDOW, ..KEYED },
+    OperatorEntry { name: "update_state_by_key", op: Op::UpdateStateByKey(STATE), keys: &["initial"], ..STATEFUL },
+    OperatorEntry { name: "map_with_state", op: Op::MapWithState(STATE), keys: &["timeout", "initial"], ..STATEFUL },
 ];
 
 /// The stream of the whole state that `map_with_state` has besides its own: `NAME.snapshots`.
 pub(super) const SNAPSHOTS: &str = ".snapshots";
 
-impl Operator {
+impl OperatorEntry {
     /// The operator of that name.
     pub(super) fn named(name: &str) -> Option<&'static Self> {
         OPERATORS.iter().find(|operator| operator.name == name)

@@ -37,7 +37,7 @@ pub struct Scenario {
     /// Worker threads, which never change a result.
     pub workers: usize,
     /// In order; batch `i`, from 1, has the time `i × interval`.
-    pub batches: Vec<Batch>,
+    pub batches: Vec<ScenarioBatch>,
 }
 
 /// Where a scenario's topology stands.
@@ -51,7 +51,7 @@ pub enum Topology {
 
 /// One batch of a scenario.
 #[derive(Clone, Debug)]
-pub struct Batch {
+pub struct ScenarioBatch {
     /// Where it starts.
     pub place: Place,
     /// By plugin: the file that takes its place at this batch.
@@ -175,7 +175,7 @@ impl Scenario {
 
 // === Reading ===
 
-fn batches(reader: &mut Reader<'_>, root: &mut Table<'_>) -> Vec<Batch> {
+fn batches(reader: &mut Reader<'_>, root: &mut Table<'_>) -> Vec<ScenarioBatch> {
     let Some(item) = root.take("batch") else {
         let message = "the file has no `[[batch]]`, so nothing would be tested";
         reader.wrong(Offset::default(), message);
@@ -195,9 +195,9 @@ fn batches(reader: &mut Reader<'_>, root: &mut Table<'_>) -> Vec<Batch> {
         .collect()
 }
 
-fn batch(reader: &mut Reader<'_>, item: &Item<'_>, number: usize) -> Option<Batch> {
+fn batch(reader: &mut Reader<'_>, item: &Item<'_>, number: usize) -> Option<ScenarioBatch> {
     let mut table = Table::of(reader, item, format!("batch {number}"))?;
-    let batch = Batch {
+    let batch = ScenarioBatch {
         place: reader.place(item.at),
         swap: named(reader, &mut table, "swap", path),
         input: named(reader, &mut table, "input", partitions),
@@ -288,7 +288,7 @@ fn expected(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Expected> {
 
 // === Checking ===
 
-fn check(batches: &[Batch], plan: &Plan, problems: &mut Problems) {
+fn check(batches: &[ScenarioBatch], plan: &Plan, problems: &mut Problems) {
     for batch in batches {
         for input in &batch.input {
             check_input(input, plan, problems);

@@ -6,7 +6,7 @@
 use crate::batch::FunctionName;
 
 use super::item::{Item, Offset};
-use super::operators::{Inputs, Operator, SNAPSHOTS};
+use super::operators::{Inputs, OperatorEntry, SNAPSHOTS};
 use super::plan::Op;
 use super::plugins::RESERVED;
 use super::problem::quoted;
@@ -24,7 +24,7 @@ pub(super) struct StreamSpec<'t> {
     /// Where its function, or else its operator, stands.
     pub bound_at: Offset,
     /// None if it is unknown.
-    pub operator: Option<&'static Operator>,
+    pub operator: Option<&'static OperatorEntry>,
     /// What the dataflow runs; none if it is unknown.
     pub op: Option<Op>,
     /// The names of what it reads.
@@ -120,11 +120,11 @@ fn operator(
     reader: &mut Reader<'_>,
     table: &mut Table<'_>,
     bound_at: &mut Offset,
-) -> Option<&'static Operator> {
+) -> Option<&'static OperatorEntry> {
     let item = table.require(reader, "op", "an operator, such as `op = \"map\"`")?;
     *bound_at = item.at;
     let name = reader.text(&item)?;
-    let operator = Operator::named(&name.value);
+    let operator = OperatorEntry::named(&name.value);
     if operator.is_none() {
         let message = format!(
             "{} has an unknown operator {}",
@@ -141,7 +141,7 @@ fn operator(
 fn from<'t>(
     reader: &mut Reader<'_>,
     table: &mut Table<'t>,
-    operator: Option<&'static Operator>,
+    operator: Option<&'static OperatorEntry>,
 ) -> Vec<Text<'t>> {
     let Some(item) = table.require(reader, "from", "the source or stream that it reads") else {
         return Vec::new();

@@ -24,11 +24,11 @@ pub type Numbers = Vec<[u8; 4]>;
 #[derive(Debug)]
 pub struct Grouper {
     column_type: ColumnType,
-    table: Table,
+    table: GroupTable,
 }
 
 #[derive(Debug)]
-enum Table {
+enum GroupTable {
     Var(VarTable),
     Word(WordTable),
 }
@@ -38,8 +38,8 @@ impl Grouper {
     #[must_use]
     pub fn new(column_type: ColumnType) -> Self {
         let table = match column_type.width() {
-            None => Table::Var(VarTable::default()),
-            Some(_) => Table::Word(WordTable::default()),
+            None => GroupTable::Var(VarTable::default()),
+            Some(_) => GroupTable::Word(WordTable::default()),
         };
         Self { column_type, table }
     }
@@ -58,23 +58,23 @@ impl Grouper {
         );
         numbers.reserve(keys.len());
         match (&mut self.table, keys) {
-            (Table::Var(table), Column::Text(text)) => table.group(text.column(), numbers),
-            (Table::Var(table), Column::Bytes(column) | Column::Msgpack(column)) => {
+            (GroupTable::Var(table), Column::Text(text)) => table.group(text.column(), numbers),
+            (GroupTable::Var(table), Column::Bytes(column) | Column::Msgpack(column)) => {
                 table.group(column, numbers);
             }
-            (Table::Word(table), Column::Int64(fixed) | Column::Float64(fixed)) => {
+            (GroupTable::Word(table), Column::Int64(fixed) | Column::Float64(fixed)) => {
                 table.group(
                     fixed.elements().iter().map(|key| u64::from_le_bytes(*key)),
                     numbers,
                 );
             }
-            (Table::Word(table), Column::Bool(fixed)) => {
+            (GroupTable::Word(table), Column::Bool(fixed)) => {
                 table.group(
                     fixed.elements().iter().map(|[key]| u64::from(*key)),
                     numbers,
                 );
             }
-            (Table::Var(_), _) | (Table::Word(_), _) => {
+            (GroupTable::Var(_), _) | (GroupTable::Word(_), _) => {
                 unreachable!("the table was chosen by the column type")
             }
         }
@@ -84,8 +84,8 @@ impl Grouper {
     #[must_use]
     pub fn len(&self) -> usize {
         match &self.table {
-            Table::Var(table) => table.keys.len(),
-            Table::Word(table) => table.keys.len(),
+            GroupTable::Var(table) => table.keys.len(),
+            GroupTable::Word(table) => table.keys.len(),
         }
     }
 
@@ -99,8 +99,8 @@ impl Grouper {
     #[must_use]
     pub fn size(&self) -> usize {
         match &self.table {
-            Table::Var(table) => table.keys.data_len() + 4 * table.keys.len(),
-            Table::Word(table) => 8 * table.keys.len(),
+            GroupTable::Var(table) => table.keys.data_len() + 4 * table.keys.len(),
+            GroupTable::Word(table) => 8 * table.keys.len(),
         }
     }
 
@@ -108,7 +108,7 @@ impl Grouper {
     #[must_use]
     pub fn into_keys(self) -> Column {
         match self.table {
-            Table::Var(table) => {
+            GroupTable::Var(table) => {
                 let keys = table.keys.finish();
                 match self.column_type {
                     ColumnType::Text => Column::Text(
@@ -118,7 +118,7 @@ impl Grouper {
                     _ => Column::Bytes(keys),
                 }
             }
-            Table::Word(table) => match self.column_type {
+            GroupTable::Word(table) => match self.column_type {
                 ColumnType::Bool => Column::bool(table.keys.iter().map(|key| key[0] == 1)),
                 ColumnType::Float64 => Column::Float64(table.into_fixed()),
                 _ => Column::Int64(table.into_fixed()),

@@ -11,7 +11,7 @@ use crate::dataflow::ops::scatter::Scatter;
 use crate::dataflow::round::call_site::Half;
 use crate::dataflow::windows::{
     Aggregate, CountByWindow, Frame, Functions, GroupByKeyAndWindow, Ones, Partaking,
-    ReduceByKeyAndWindow, ReduceByWindow, Running, RunningTotal, Sliding, WindowOperator,
+    ReduceByKeyAndWindow, ReduceByWindow, RunningByKey, RunningTotal, Sliding, WindowOperator,
 };
 use crate::topology::plan::{DEFAULT_REFRESH, OnError, Op};
 
@@ -44,7 +44,7 @@ impl<'scope> Graph<'_, 'scope> {
             Op::CountByValueAndWindow(_) => {
                 let before = CountByValue::new(stream, plan.on_error, plan.partitions);
                 // Ones are never rejected.
-                let after = Running::new((stream, OnError::Fail), Ones, at.refresh());
+                let after = RunningByKey::new((stream, OnError::Fail), Ones, at.refresh());
                 self.sliding(at, at.partaking(before), after)
             }
             _ => self.narrow(stage, WindowOperator::new(stream, plan.from[0], frame)),
@@ -84,7 +84,11 @@ impl<'scope> Graph<'_, 'scope> {
             keep: keep.map(|_| self.caller(stage, Role::Keep, Half::After)),
         };
         let stream = (stage.first, plan.on_error);
-        self.sliding(at, before, Running::new(stream, functions, at.refresh()))
+        self.sliding(
+            at,
+            before,
+            RunningByKey::new(stream, functions, at.refresh()),
+        )
     }
 
     /// Adds the two halves of a window.

@@ -12,7 +12,7 @@ use crate::dataflow::machine::operator::Operator;
 use crate::dataflow::ops::targets::Targets;
 use crate::dataflow::round::call_site::Half;
 use crate::dataflow::round::failure::Node;
-use crate::dataflow::state::{Shared, Store, Timing};
+use crate::dataflow::state::{SharedStore, StateStore, Timing};
 use crate::topology::plan::{Op, StreamPlan, Upstream};
 
 /// What has been built so far.
@@ -22,7 +22,7 @@ pub(super) struct Graph<'a, 'scope> {
     /// Of a chain only the last stream has an outlet; nobody reads the others.
     pub(super) streams: Vec<Option<Outlet<'scope>>>,
     /// The tables of stateful streams.
-    stores: Vec<Option<Shared>>,
+    stores: Vec<Option<SharedStore>>,
 }
 
 /// A stage of the plan that is being added.
@@ -133,7 +133,7 @@ impl<'a, 'scope> Graph<'a, 'scope> {
     }
 
     /// The tables of a stateful stream.
-    pub(super) fn store(&self, stream: usize) -> Shared {
+    pub(super) fn store(&self, stream: usize) -> SharedStore {
         let store = self.stores[stream].as_ref();
         Rc::clone(store.expect("a stateful stream has tables"))
     }
@@ -184,7 +184,7 @@ fn targets(local: &Local, partitions: u32) -> Targets {
 }
 
 /// The tables of a stateful stream on this worker.
-fn store(local: &Local, index: usize, stream: &StreamPlan) -> Option<Shared> {
+fn store(local: &Local, index: usize, stream: &StreamPlan) -> Option<SharedStore> {
     let timing = match &stream.op {
         Op::MapWithState(state) if state.timeout.is_some() => Timing::Timed,
         Op::MapWithState(_) | Op::UpdateStateByKey(_) => Timing::Untimed,
@@ -192,5 +192,5 @@ fn store(local: &Local, index: usize, stream: &StreamPlan) -> Option<Shared> {
     };
     let environment = Arc::clone(&local.environment);
     let targets = targets(local, stream.partitions);
-    Some(Store::shared(index, targets, timing, environment))
+    Some(StateStore::shared(index, targets, timing, environment))
 }

@@ -33,7 +33,7 @@ pub(super) struct FixedCells {
 pub(super) struct VarCells {
     column_type: ColumnType,
     segments: Vec<Column>,
-    places: Vec<Place>,
+    places: Vec<CellPlace>,
     /// Bytes of all segments.
     held: usize,
     /// Bytes of the states.
@@ -42,12 +42,12 @@ pub(super) struct VarCells {
 
 /// Where a state lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct CellPlace {
     segment: u32,
     index: u32,
 }
 
-impl Place {
+impl CellPlace {
     /// There is no state.
     const NOWHERE: Self = Self {
         segment: u32::MAX,
@@ -80,7 +80,7 @@ impl Cells {
             None => Self::Var(VarCells {
                 column_type,
                 segments: Vec::new(),
-                places: vec![Place::NOWHERE; rows],
+                places: vec![CellPlace::NOWHERE; rows],
                 held: 0,
                 used: 0,
             }),
@@ -93,7 +93,9 @@ impl Cells {
             Self::Fixed(fixed) => fixed
                 .bytes
                 .resize(fixed.bytes.len() + rows * fixed.width(), 0),
-            Self::Var(var) => var.places.resize(var.places.len() + rows, Place::NOWHERE),
+            Self::Var(var) => var
+                .places
+                .resize(var.places.len() + rows, CellPlace::NOWHERE),
         }
     }
 
@@ -110,7 +112,7 @@ impl Cells {
     pub(super) fn clear(&mut self, at: &[u32]) {
         if let Self::Var(var) = self {
             for &row in at {
-                let place = std::mem::replace(&mut var.places[row as usize], Place::NOWHERE);
+                let place = std::mem::replace(&mut var.places[row as usize], CellPlace::NOWHERE);
                 var.used -= var.size_at(place);
             }
             var.tidy();
@@ -162,7 +164,7 @@ impl Cells {
             Self::Var(var) => {
                 var.held
                     + var.segments.len() * size_of::<Column>()
-                    + var.places.len() * size_of::<Place>()
+                    + var.places.len() * size_of::<CellPlace>()
             }
         }
     }
@@ -225,7 +227,7 @@ impl VarCells {
         let segment = states.compact();
         let number = self.segments.len() as u32;
         for (index, &row) in (0..).zip(at) {
-            self.places[row as usize] = Place {
+            self.places[row as usize] = CellPlace {
                 segment: number,
                 index,
             };
@@ -236,7 +238,7 @@ impl VarCells {
         self.tidy();
     }
 
-    fn size_at(&self, place: Place) -> usize {
+    fn size_at(&self, place: CellPlace) -> usize {
         if !place.exists() {
             return 0;
         }
@@ -256,7 +258,7 @@ impl VarCells {
         for (index, place) in (0..).zip(places) {
             let segment = &self.segments[place.segment as usize];
             builder.append_one(segment, place.index as usize);
-            *place = Place { segment: 0, index };
+            *place = CellPlace { segment: 0, index };
         }
         let only = builder.finish();
         self.held = only.size();

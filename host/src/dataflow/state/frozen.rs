@@ -9,7 +9,7 @@ use crate::batch::{Chunk, Column};
 use crate::dataflow::kept::{Piece, PieceKind, Pieces};
 
 use super::page::PAGE_ROWS;
-use super::rows::Rows;
+use super::rows::StateRows;
 
 /// Bytes of [`PAGE_ROWS`] pairs that are put together.
 const GROUP_BYTES: usize = 1024 * 1024 * 1024;
@@ -18,12 +18,12 @@ const GROUP_BYTES: usize = 1024 * 1024 * 1024;
 /// the table has changed since, and may be read by any thread.
 #[derive(Clone, Debug)]
 pub struct FrozenTable {
-    rows: Arc<Rows>,
+    rows: Arc<StateRows>,
 }
 
 /// Some neighbouring rows of a frozen table.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stretch {
+pub struct StateStretch {
     /// Keys and states.
     pub pairs: Chunk,
     /// By key: the label of the batch in which its last record came; only of a table that keeps it.
@@ -31,7 +31,7 @@ pub struct Stretch {
 }
 
 impl FrozenTable {
-    pub(super) const fn new(rows: Arc<Rows>) -> Self {
+    pub(super) const fn new(rows: Arc<StateRows>) -> Self {
         Self { rows }
     }
 
@@ -75,10 +75,10 @@ impl FrozenTable {
 
     /// The rows whose keys are in a range of slots, in the order in which the keys entered; no
     /// stretch is empty.
-    pub fn slots(&self, slots: Range<u32>) -> impl Iterator<Item = Stretch> + '_ {
+    pub fn slots(&self, slots: Range<u32>) -> impl Iterator<Item = StateStretch> + '_ {
         let pages = self.rows.pages().iter();
         let stretches = pages.map(move |page| {
-            let stretch = Stretch {
+            let stretch = StateStretch {
                 pairs: page.pairs(self.rows.shape.state),
                 times: page.times().map(Column::int64),
             };
@@ -110,7 +110,7 @@ impl Pieces for FrozenTable {
     }
 }
 
-impl Stretch {
+impl StateStretch {
     /// The stretches that a frozen table's pieces are.
     pub(super) fn of_pieces(pieces: impl Iterator<Item = Piece>) -> impl Iterator<Item = Self> {
         let mut pieces = pieces.peekable();

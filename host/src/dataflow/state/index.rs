@@ -128,8 +128,8 @@ impl Index {
                     0 => MISSING,
                     row if probe.is_of(probe.slot, &key_of) => row - 1,
                     _ => match self.place(probe, &key_of) {
-                        Place::Of(at) => self.slots[at].row - 1,
-                        Place::Free(_) => MISSING,
+                        SlotPlace::Of(at) => self.slots[at].row - 1,
+                        SlotPlace::Free(_) => MISSING,
                     },
                 };
                 rows.push(row);
@@ -147,8 +147,8 @@ impl Index {
         }
         let probe = self.probe(key);
         let at = match self.place(&probe, &key_of) {
-            Place::Of(at) => at,
-            Place::Free(at) => {
+            SlotPlace::Of(at) => at,
+            SlotPlace::Free(at) => {
                 self.filled += 1;
                 at
             }
@@ -187,16 +187,16 @@ impl Index {
     }
 
     /// Where a key is, or where it can be put; there is always a free slot.
-    fn place<'t>(&self, probe: &Probe<'_>, key_of: &impl Fn(u32) -> &'t [u8]) -> Place {
+    fn place<'t>(&self, probe: &Probe<'_>, key_of: &impl Fn(u32) -> &'t [u8]) -> SlotPlace {
         let mask = self.slots.len() - 1;
         let mut at = probe.hash as usize & mask;
         loop {
             let slot = self.slots[at];
             if slot.row == 0 {
-                return Place::Free(at);
+                return SlotPlace::Free(at);
             }
             if probe.is_of(slot, key_of) {
-                return Place::Of(at);
+                return SlotPlace::Of(at);
             }
             at = (at + 1) & mask;
         }
@@ -220,7 +220,7 @@ impl Index {
     }
 }
 
-enum Place {
+enum SlotPlace {
     /// The slot of the key.
     Of(usize),
     /// The empty slot in which a search for it ends.

@@ -28,8 +28,8 @@ use crate::dataflow::round::failure::{Failure, FailureKind};
 
 use super::grouped::concat;
 use super::rows::pieces;
-use super::store::Shared;
-use super::table::Table;
+use super::store::SharedStore;
+use super::table::StateTable;
 
 /// Records of a call.
 const CALL_RECORDS: usize = 16 * 1024;
@@ -44,7 +44,7 @@ const TIME_OUT_KEYS: usize = 4096;
 pub(in crate::dataflow) struct MapWithState {
     timeout: Option<Duration>,
     caller: Caller,
-    store: Shared,
+    store: SharedStore,
     attempt: Option<Arc<Attempt>>,
     /// Bytes that the function gave in the open round, for all partitions: nothing is handed on
     /// before the last is made.
@@ -53,7 +53,7 @@ pub(in crate::dataflow) struct MapWithState {
 
 /// One partition at work.
 struct Work<'a> {
-    table: &'a mut Table,
+    table: &'a mut StateTable,
     run: Run,
     batch: BatchTime,
     /// What the function gave so far.
@@ -65,7 +65,7 @@ struct Work<'a> {
 impl MapWithState {
     pub(in crate::dataflow) fn new(
         timeout: Option<Duration>,
-        store: Shared,
+        store: SharedStore,
         caller: Caller,
     ) -> Self {
         Self {
@@ -161,7 +161,7 @@ impl Work<'_> {
 
 /// Where the calls for some records end. That depends on what the keys, states and values are,
 /// never on how they are held, so that a replay cuts them the same.
-fn cuts(table: &Table, rows: &[u32], values: &Column) -> Vec<usize> {
+fn cuts(table: &StateTable, rows: &[u32], values: &Column) -> Vec<usize> {
     let small = table.size() + values.size() <= RECORDS_BYTES;
     let mut cuts = Vec::new();
     let mut seen = HashSet::with_hasher(FixedState::default());

@@ -1,7 +1,7 @@
 //! Keyed state: what stateful operators keep from batch to batch.
 //!
-//! A [`Table`] holds the state of one partition of the result, which is a range of slots; a worker
-//! has those of its partitions in a `Store`, which the operators that read it share. Everything is
+//! A [`StateTable`] holds the state of one partition of the result, which is a range of slots; a worker
+//! has those of its partitions in a `StateStore`, which the operators that read it share. Everything is
 //! in columns: a key costs its bytes, those of its state, and some thirty of the index.
 //!
 //! **Invariant:** what is committed is never written in place: a batch works on a version of its
@@ -33,10 +33,10 @@ mod update_state_by_key;
 mod tests;
 
 pub(super) use admit::Admit;
-pub use frozen::{FrozenTable, Stretch};
+pub use frozen::{FrozenTable, StateStretch};
 pub(super) use map_with_state::MapWithState;
 pub(super) use snapshots::Snapshots;
 pub use store::MIGRATE_BYTES;
-pub(super) use store::{Shared, Store};
-pub use table::{Shape, Table, Timing};
+pub(super) use store::{SharedStore, StateStore};
+pub use table::{StateShape, StateTable, Timing};
 pub(super) use update_state_by_key::UpdateStateByKey;

@@ -24,7 +24,7 @@ const PAGE_BYTES: usize = 1024 * 1024 * 1024;
 
 /// What a table holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct StateShape {
     /// The type of the keys.
     pub key: ColumnType,
     /// The type of the states.
@@ -35,8 +35,8 @@ pub struct Shape {
 
 /// One version of a table's rows.
 #[derive(Clone, Debug)]
-pub(super) struct Rows {
-    pub(super) shape: Shape,
+pub(super) struct StateRows {
+    pub(super) shape: StateShape,
     /// All full but the last.
     pages: Vec<Arc<Page>>,
     /// Rows with a state.
@@ -45,8 +45,8 @@ pub(super) struct Rows {
     size: usize,
 }
 
-impl Rows {
-    pub(super) const fn new(shape: Shape) -> Self {
+impl StateRows {
+    pub(super) const fn new(shape: StateShape) -> Self {
         Self {
             shape,
             pages: Vec::new(),

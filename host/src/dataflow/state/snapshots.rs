@@ -11,17 +11,17 @@ use crate::dataflow::machine::parcel::{Parcel, parcels};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
 
-use super::store::Shared;
+use super::store::SharedStore;
 
 /// Gives the tables of a store.
 pub(in crate::dataflow) struct Snapshots {
     stream: usize,
-    store: Shared,
+    store: SharedStore,
     attempt: Option<Arc<Attempt>>,
 }
 
 impl Snapshots {
-    pub(in crate::dataflow) const fn new(stream: usize, store: Shared) -> Self {
+    pub(in crate::dataflow) const fn new(stream: usize, store: SharedStore) -> Self {
         Self {
             stream,
             store,

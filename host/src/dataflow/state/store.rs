@@ -15,24 +15,24 @@ use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::failure::Failure;
 
-use super::frozen::{FrozenTable, Stretch};
-use super::table::{Shape, Table, Timing};
+use super::frozen::{FrozenTable, StateStretch};
+use super::table::{StateShape, StateTable, Timing};
 
 /// States that are brought to another version in one call, in bytes.
 pub const MIGRATE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The tables of a stateful stream on one worker.
-pub(in crate::dataflow) struct Store {
+pub(in crate::dataflow) struct StateStore {
     stream: usize,
     targets: Targets,
     timing: Timing,
     environment: Arc<dyn Environment>,
     /// By partition, from the first of this worker's.
-    tables: Vec<Table>,
+    tables: Vec<StateTable>,
     /// What the tables hold; none until the first batch has been committed.
-    committed: Option<Held>,
+    committed: Option<StateTypes>,
     /// What they hold under the open batch.
-    open: Option<Held>,
+    open: Option<StateTypes>,
     /// What the first batch will make the tables of, instead of what the job starts with.
     restored: Option<RestoredTables>,
 }
@@ -45,23 +45,23 @@ struct RestoredTables {
 }
 
 /// A store that several operators of one worker read.
-pub(in crate::dataflow) type Shared = Rc<RefCell<Store>>;
+pub(in crate::dataflow) type SharedStore = Rc<RefCell<StateStore>>;
 
 /// Keys and states of some version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Held {
+struct StateTypes {
     key: ColumnType,
     state: StateSignature,
 }
 
-impl Store {
+impl StateStore {
     /// The tables of `targets`, the partitions of `Plan::streams[stream]` on this worker.
     pub(in crate::dataflow) fn shared(
         stream: usize,
         targets: Targets,
         timing: Timing,
         environment: Arc<dyn Environment>,
-    ) -> Shared {
+    ) -> SharedStore {
         Rc::new(RefCell::new(Self {
             stream,
             targets,
@@ -94,7 +94,7 @@ impl Store {
         let Some(held) = self.committed else {
             return Vec::new();
         };
-        let part = |(partition, table): (u32, &Table)| HeldPart {
+        let part = |(partition, table): (u32, &StateTable)| HeldPart {
             state: Some(StateForm {
                 key: held.key,
                 state: held.state.column_type,
@@ -112,17 +112,17 @@ impl Store {
             return Ok(());
         };
         let form = restored.form;
-        let shape = Shape {
+        let shape = StateShape {
             key: form.key,
             state: form.state,
             timing: self.timing,
         };
         let tables = restored.parts.iter().map(|part| {
-            Table::restored(shape, Stretch::of_pieces(part.pieces()))
+            StateTable::restored(shape, StateStretch::of_pieces(part.pieces()))
                 .map_err(|kind| out.failed(part.partition, kind))
         });
         self.tables = tables.collect::<Result<_, _>>()?;
-        self.committed = Some(Held {
+        self.committed = Some(StateTypes {
             key: form.key,
             state: StateSignature {
                 column_type: form.state,
@@ -153,7 +153,7 @@ impl Store {
             let message = "it is bound to a stateful operator and has no keyed state".to_owned();
             return Err(out.failed(first, caller.broken(message)));
         };
-        let held = Held { key, state };
+        let held = StateTypes { key, state };
         self.thaw(out)?;
         self.open = Some(held);
         let Some(committed) = self.committed else {
@@ -182,10 +182,10 @@ impl Store {
     fn fill(
         &mut self,
         attempt: &Attempt,
-        (caller, held): (&Caller, Held),
+        (caller, held): (&Caller, StateTypes),
         out: &Output,
     ) -> Result<(), Failure> {
-        let shape = Shape {
+        let shape = StateShape {
             key: held.key,
             state: held.state.column_type,
             timing: self.timing,
@@ -196,8 +196,8 @@ impl Store {
             .as_deref()
             .and_then(|pairs| Some((pairs, pairs.key()?)));
         let Some((pairs, keys)) = initial else {
-            self.tables = mine.map(|_| Table::new(shape)).collect();
-            self.tables.iter_mut().for_each(Table::open);
+            self.tables = mine.map(|_| StateTable::new(shape)).collect();
+            self.tables.iter_mut().for_each(StateTable::open);
             return Ok(());
         };
         let found = (keys.column_type(), pairs.value().column_type());
@@ -213,7 +213,7 @@ impl Store {
         for partition in mine {
             let range = starts[partition as usize]..starts[partition as usize + 1];
             let part: Chunk = pairs.take(&records[range]).compact();
-            let mut table = Table::load(shape, &part, attempt.plan.batch)
+            let mut table = StateTable::load(shape, &part, attempt.plan.batch)
                 .map_err(|kind| out.failed(partition, kind))?;
             table.open();
             self.tables.push(table);
@@ -227,7 +227,7 @@ impl Store {
     }
 
     /// The table of a partition of this worker, once a batch is open.
-    pub(super) fn table(&mut self, partition: u32) -> &mut Table {
+    pub(super) fn table(&mut self, partition: u32) -> &mut StateTable {
         let first = self.targets.mine().start;
         &mut self.tables[(partition - first) as usize]
     }
@@ -246,21 +246,21 @@ impl Store {
     pub(super) fn check(&self, out: &Output) -> Result<(), Failure> {
         let bound = out.bounds().state;
         bound
-            .check(self.tables.iter().map(Table::size).sum())
+            .check(self.tables.iter().map(StateTable::size).sum())
             .map_err(|kind| out.failed(self.targets.mine().start, kind))
     }
 
     /// What a batch that did not come to its end has left is forgotten.
     pub(super) fn forget(&mut self) {
         self.open = None;
-        self.tables.iter_mut().for_each(Table::abort);
+        self.tables.iter_mut().for_each(StateTable::abort);
     }
 
     /// The open batch is decided.
     pub(super) fn verdict(&mut self, verdict: Verdict) {
         match (verdict, self.open) {
             (Verdict::Commit, Some(open)) => {
-                self.tables.iter_mut().for_each(Table::commit);
+                self.tables.iter_mut().for_each(StateTable::commit);
                 self.committed = Some(open);
                 self.open = None;
             }

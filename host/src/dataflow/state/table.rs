@@ -15,29 +15,29 @@ use crate::batch::group::{Grouper, Numbers};
 use crate::batch::{BatchTime, Chunk, Column, ColumnType};
 use crate::dataflow::round::failure::FailureKind;
 
-use super::frozen::{FrozenTable, Stretch};
+use super::frozen::{FrozenTable, StateStretch};
 use super::index::{Index, MISSING};
 use super::page::PAGE_ROWS;
 pub use super::page::Timing;
-use super::rows::Rows;
-pub use super::rows::Shape;
+use super::rows::StateRows;
+pub use super::rows::StateShape;
 
 /// A state per key.
 #[derive(Debug)]
-pub struct Table {
-    committed: Arc<Rows>,
+pub struct StateTable {
+    committed: Arc<StateRows>,
     /// The rows of `committed`. That of a key that is gone may still be found.
     index: Index,
     /// What the open batch made of it.
-    working: Option<Arc<Rows>>,
+    working: Option<Arc<StateRows>>,
 }
 
-impl Table {
+impl StateTable {
     /// Without keys.
     #[must_use]
-    pub fn new(shape: Shape) -> Self {
+    pub fn new(shape: StateShape) -> Self {
         Self {
-            committed: Arc::new(Rows::new(shape)),
+            committed: Arc::new(StateRows::new(shape)),
             index: Index::default(),
             working: None,
         }
@@ -49,7 +49,7 @@ impl Table {
     /// # Errors
     ///
     /// They are too large.
-    pub fn load(shape: Shape, pairs: &Chunk, time: BatchTime) -> Result<Self, FailureKind> {
+    pub fn load(shape: StateShape, pairs: &Chunk, time: BatchTime) -> Result<Self, FailureKind> {
         let mut table = Self::new(shape);
         table.open();
         if let Some(keys) = pairs.key() {
@@ -71,10 +71,10 @@ impl Table {
     ///
     /// They are too large.
     pub fn restored(
-        shape: Shape,
-        stretches: impl IntoIterator<Item = Stretch>,
+        shape: StateShape,
+        stretches: impl IntoIterator<Item = StateStretch>,
     ) -> Result<Self, FailureKind> {
-        let mut rows = Rows::new(shape);
+        let mut rows = StateRows::new(shape);
         for stretch in stretches {
             let times = match &stretch.times {
                 Some(Column::Int64(times)) => times.iter_i64().collect(),
@@ -93,7 +93,7 @@ impl Table {
 
     /// What it holds.
     #[must_use]
-    pub fn shape(&self) -> Shape {
+    pub fn shape(&self) -> StateShape {
         self.committed.shape
     }
 
@@ -267,12 +267,12 @@ impl Table {
         }
     }
 
-    fn working(&self) -> &Rows {
+    fn working(&self) -> &StateRows {
         self.working.as_ref().unwrap_or(&self.committed)
     }
 
     /// The open batch's version, with a list of pages of its own.
-    fn working_mut(&mut self) -> &mut Rows {
+    fn working_mut(&mut self) -> &mut StateRows {
         let committed = &self.committed;
         Arc::make_mut(self.working.get_or_insert_with(|| Arc::clone(committed)))
     }

@@ -11,9 +11,9 @@ use crate::batch::hash::{SLOTS, slot};
 use crate::batch::{BatchTime, Chunk, Column, ColumnType};
 use crate::dataflow::kept::Pieces;
 
-use super::frozen::{FrozenTable, Stretch};
+use super::frozen::{FrozenTable, StateStretch};
 use super::page::PAGE_ROWS;
-use super::table::{Shape, Table, Timing};
+use super::table::{StateShape, StateTable, Timing};
 
 /// What a model says of a key.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,7 +143,7 @@ fn rows(frozen: &FrozenTable) -> Vec<Row> {
 }
 
 /// Does to the table what [`Model::batch`] does to the model.
-fn batch(table: &mut Table, calls: &[Call], time: i64) {
+fn batch(table: &mut StateTable, calls: &[Call], time: i64) {
     let columns = calls.iter().map(|call| {
         let texts: Vec<String> = call.iter().map(|(key, ..)| text(*key)).collect();
         Column::text(texts.iter().map(String::as_str))
@@ -170,7 +170,7 @@ fn batch(table: &mut Table, calls: &[Call], time: i64) {
     }
 }
 
-fn time_out(table: &mut Table, deadline: i64) -> Vec<i64> {
+fn time_out(table: &mut StateTable, deadline: i64) -> Vec<i64> {
     let due = table.due(BatchTime(deadline));
     let (keys, states) = table.gather(&due);
     assert!(states.present.iter().all(|present| *present));
@@ -178,8 +178,8 @@ fn time_out(table: &mut Table, deadline: i64) -> Vec<i64> {
     numbers(&keys)
 }
 
-fn table(state: ColumnType) -> Table {
-    Table::new(Shape {
+fn table(state: ColumnType) -> StateTable {
+    StateTable::new(StateShape {
         key: ColumnType::Text,
         state,
         timing: Timing::Timed,
@@ -187,11 +187,11 @@ fn table(state: ColumnType) -> Table {
 }
 
 /// A table of what another is frozen to; what it gives is cut as before, whatever has gone.
-fn restored(table: &Table) -> Table {
+fn restored(table: &StateTable) -> StateTable {
     let frozen = table.freeze();
-    let stretches = Stretch::of_pieces(frozen.pieces());
-    let restored = Table::restored(table.shape(), stretches).unwrap();
-    let given = |table: &Table| table.view().chunks().collect::<Vec<_>>();
+    let stretches = StateStretch::of_pieces(frozen.pieces());
+    let restored = StateTable::restored(table.shape(), stretches).unwrap();
+    let given = |table: &StateTable| table.view().chunks().collect::<Vec<_>>();
     assert_eq!(given(&restored), given(table));
     restored
 }
@@ -366,7 +366,7 @@ fn states_of_another_version_are_those_of_the_batch_until_it_commits() {
     );
     table.commit();
     let expected = rows(&table.freeze());
-    let halve = |table: &mut Table| {
+    let halve = |table: &mut StateTable| {
         let convert = |states: &Column| {
             let old = numbers(states);
             assert!(old.len() <= 100, "pieces are bounded");
@@ -399,7 +399,7 @@ fn states_of_another_version_are_those_of_the_batch_until_it_commits() {
 
 #[test]
 fn a_small_key_takes_at_most_a_hundred_bytes() {
-    let mut table = Table::new(Shape {
+    let mut table = StateTable::new(StateShape {
         key: ColumnType::Text,
         state: ColumnType::Int64,
         timing: Timing::Timed,

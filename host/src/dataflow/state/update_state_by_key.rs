@@ -19,8 +19,8 @@ use crate::dataflow::round::failure::{Failure, Node};
 use super::grouped::Grouped;
 use super::page::PAGE_ROWS;
 use super::rows::pieces;
-use super::store::Shared;
-use super::table::Table;
+use super::store::SharedStore;
+use super::table::StateTable;
 
 /// Keys of a call. The rows of a page cross without being copied before, as long as no row before
 /// them has gone.
@@ -33,7 +33,7 @@ const UPDATE_BYTES: usize = 16 * 1024 * 1024;
 pub(in crate::dataflow) struct UpdateStateByKey {
     stream: usize,
     caller: Caller,
-    store: Shared,
+    store: SharedStore,
     called: Called,
     attempt: Option<Arc<Attempt>>,
 }
@@ -48,7 +48,7 @@ enum Called {
 }
 
 impl UpdateStateByKey {
-    pub(in crate::dataflow) fn new(stream: usize, store: Shared, caller: Caller) -> Self {
+    pub(in crate::dataflow) fn new(stream: usize, store: SharedStore, caller: Caller) -> Self {
         Self {
             stream,
             caller,
@@ -61,7 +61,7 @@ impl UpdateStateByKey {
     /// Brings one partition up to date.
     fn update(
         &self,
-        (partition, table): (u32, &mut Table),
+        (partition, table): (u32, &mut StateTable),
         chunks: Vec<Chunk>,
         out: &mut Output,
     ) -> Result<(), Failure> {

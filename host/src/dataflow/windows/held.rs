@@ -9,13 +9,13 @@ use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::FailureKind;
 
 /// What is kept of a batch.
-pub(super) trait Kept {
+pub(super) trait HeldItem {
     /// The memory it takes, in bytes.
     fn size(&self) -> usize;
 }
 
 /// By partition.
-impl Kept for Vec<Chunk> {
+impl HeldItem for Vec<Chunk> {
     fn size(&self) -> usize {
         // Empty partitions are kept too.
         self.iter()
@@ -24,7 +24,7 @@ impl Kept for Vec<Chunk> {
     }
 }
 
-impl Kept for Parcel {
+impl HeldItem for Parcel {
     fn size(&self) -> usize {
         // Empty partitions are kept too.
         self.chunk.size() + size_of::<Self>()
@@ -36,12 +36,12 @@ impl Kept for Parcel {
 pub(super) struct Held<T> {
     batches: VecDeque<(BatchTime, T)>,
     bytes: usize,
-    change: Option<Change<T>>,
+    change: Option<HeldChange<T>>,
 }
 
 /// What a commit of the open attempt changes.
 #[derive(Debug)]
-struct Change<T> {
+struct HeldChange<T> {
     /// How many of the oldest batches go.
     leaving: usize,
     entering: Option<(BatchTime, T)>,
@@ -59,7 +59,7 @@ impl<T> Default for Held<T> {
     }
 }
 
-impl<T: Kept> Held<T> {
+impl<T: HeldItem> Held<T> {
     /// The batches after `opens`.
     pub(super) fn after(
         &self,
@@ -109,7 +109,7 @@ impl<T: Kept> Held<T> {
         let come = entering.as_ref().map_or(0, |(_, kept)| kept.size());
         let bytes = self.bytes - gone.sum::<usize>() + come;
         bound.check(bytes)?;
-        self.change = Some(Change {
+        self.change = Some(HeldChange {
             leaving,
             entering,
             bytes,

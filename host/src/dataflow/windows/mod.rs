@@ -50,7 +50,7 @@ pub(super) use partaking::Partaking;
 pub(super) use reduce_by_key_and_window::ReduceByKeyAndWindow;
 pub(super) use reduce_by_window::ReduceByWindow;
 pub(super) use reducer::{Functions, Ones};
-pub(super) use running::Running;
+pub(super) use running::RunningByKey;
 pub(super) use sliding::{Aggregate, Sliding};
 pub(super) use total::RunningTotal;
 pub(super) use window::WindowOperator;

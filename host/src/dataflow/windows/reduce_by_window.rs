@@ -9,7 +9,7 @@ use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::Failure;
 
-use super::side::Side;
+use super::side::FoldSide;
 use super::sliding::{Aggregate, Batches, Runs, Slid};
 
 /// What reduces after the exchange.
@@ -65,7 +65,7 @@ pub(super) fn to_one<'a>(
     run: &mut Run,
     out: &mut Output,
 ) -> Result<Chunk, Failure> {
-    let mut side = Side::default();
+    let mut side = FoldSide::default();
     for chunk in records {
         side.push_all(chunk.clone());
     }

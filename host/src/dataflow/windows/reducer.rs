@@ -7,7 +7,7 @@ use crate::dataflow::calls::Caller;
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::failure::Failure;
 
-use super::side::Side;
+use super::side::FoldSide;
 use super::sliding::Runs;
 
 /// The arithmetic of a window with an inverse.
@@ -20,14 +20,19 @@ pub(in crate::dataflow) trait Reducer {
     /// # Errors
     ///
     /// The attempt fails.
-    fn reduce(&self, side: Side, runs: &mut Runs, out: &mut Output) -> Result<Column, Failure>;
+    fn reduce(&self, side: FoldSide, runs: &mut Runs, out: &mut Output) -> Result<Column, Failure>;
 
     /// Each group's first value without those that follow it.
     ///
     /// # Errors
     ///
     /// The attempt fails.
-    fn take_out(&self, side: Side, runs: &mut Runs, out: &mut Output) -> Result<Column, Failure>;
+    fn take_out(
+        &self,
+        side: FoldSide,
+        runs: &mut Runs,
+        out: &mut Output,
+    ) -> Result<Column, Failure>;
 
     /// Which of `pairs` stay; none: all.
     ///
@@ -65,12 +70,17 @@ impl Reducer for Functions {
         self.keep.iter_mut().for_each(|keep| keep.begin(attempt));
     }
 
-    fn reduce(&self, side: Side, runs: &mut Runs, out: &mut Output) -> Result<Column, Failure> {
+    fn reduce(&self, side: FoldSide, runs: &mut Runs, out: &mut Output) -> Result<Column, Failure> {
         let folded = side.fold(self.value_type(), &self.reduce, &mut runs.main, out)?;
         Ok(folded.into_columns().1)
     }
 
-    fn take_out(&self, side: Side, runs: &mut Runs, out: &mut Output) -> Result<Column, Failure> {
+    fn take_out(
+        &self,
+        side: FoldSide,
+        runs: &mut Runs,
+        out: &mut Output,
+    ) -> Result<Column, Failure> {
         let folded = side.fold(self.value_type(), &self.inverse, &mut runs.inverse, out)?;
         Ok(folded.into_columns().1)
     }
@@ -101,11 +111,11 @@ pub(in crate::dataflow) struct Ones;
 impl Reducer for Ones {
     fn begin(&mut self, _: &Arc<Attempt>) {}
 
-    fn reduce(&self, side: Side, _: &mut Runs, _: &mut Output) -> Result<Column, Failure> {
+    fn reduce(&self, side: FoldSide, _: &mut Runs, _: &mut Output) -> Result<Column, Failure> {
         Ok(counted(&side, |count, more| count + more))
     }
 
-    fn take_out(&self, side: Side, _: &mut Runs, _: &mut Output) -> Result<Column, Failure> {
+    fn take_out(&self, side: FoldSide, _: &mut Runs, _: &mut Output) -> Result<Column, Failure> {
         Ok(counted(&side, |count, less| count - less))
     }
 
@@ -124,7 +134,7 @@ impl Reducer for Ones {
     fn end(&mut self) {}
 }
 
-fn counted(side: &Side, change: impl Fn(i64, i64) -> i64) -> Column {
+fn counted(side: &FoldSide, change: impl Fn(i64, i64) -> i64) -> Column {
     let mut counts: Vec<Option<i64>> = vec![None; side.groups()];
     for piece in side.pieces() {
         let Column::Int64(values) = piece.records.value() else {

@@ -27,13 +27,13 @@ use crate::topology::plan::OnError;
 
 use super::dense::{Dense, NONE};
 use super::reducer::Reducer;
-use super::side::{Side, by_key};
+use super::side::{FoldSide, by_key};
 use super::slide::{Pairs, Slide};
 use super::sliding::{Aggregate, Batches, Runs, Slid, Totals};
-use super::table::{Rows, Table, Update};
+use super::table::{TotalsRows, TotalsTable, TotalsUpdate};
 
 /// What reduces after the exchange.
-pub(in crate::dataflow) struct Running<R> {
+pub(in crate::dataflow) struct RunningByKey<R> {
     stream: usize,
     on_error: OnError,
     reducer: R,
@@ -41,7 +41,7 @@ pub(in crate::dataflow) struct Running<R> {
     refresh: u32,
     record_type: Option<RecordType>,
     /// By partition of this worker.
-    tables: Vec<Table>,
+    tables: Vec<TotalsTable>,
 }
 
 /// A value for each of some keys of a slide.
@@ -57,7 +57,7 @@ struct PutIn {
     refused: Vec<(BatchTime, u32)>,
 }
 
-impl<R: Reducer> Running<R> {
+impl<R: Reducer> RunningByKey<R> {
     pub(in crate::dataflow) const fn new(
         (stream, on_error): (usize, OnError),
         reducer: R,
@@ -87,7 +87,7 @@ impl<R: Reducer> Running<R> {
     fn left(
         &self,
         slide: &Slide<'_>,
-        rows: &Rows,
+        rows: &TotalsRows,
         runs: &mut Runs,
         out: &mut Output,
     ) -> Result<Values, Failure> {
@@ -95,7 +95,7 @@ impl<R: Reducer> Running<R> {
         let leaving = self.reducer.reduce(leaving, runs, out)?;
         let at = keys.order().iter().map(|&key| slide.rows[key as usize]);
         let old = rows.values.take(&at.collect::<Vec<_>>());
-        let mut side = Side::of_keys(&slide.keys, keys.order());
+        let mut side = FoldSide::of_keys(&slide.keys, keys.order());
         side.push_each(Chunk::single(old));
         side.push_each(Chunk::single(leaving));
         let column = self.reducer.take_out(side, runs, out)?;
@@ -105,7 +105,7 @@ impl<R: Reducer> Running<R> {
     /// The new values of keys that have entering ones.
     fn entered(
         &self,
-        (slide, rows): (&Slide<'_>, &Rows),
+        (slide, rows): (&Slide<'_>, &TotalsRows),
         left: &Values,
         runs: &mut Runs,
         out: &mut Output,
@@ -182,7 +182,7 @@ impl<R: Reducer> Running<R> {
         let order = values.keys.order().iter();
         let numbers = order.map(|key| total.keys.meet(*key).to_le_bytes());
         let numbers: Numbers = numbers.collect();
-        let mut side = Side::of_keys(&slide.keys, total.keys.order());
+        let mut side = FoldSide::of_keys(&slide.keys, total.keys.order());
         side.push_each(Chunk::single(total.column));
         let records = Chunk::single(values.column.clone());
         side.push(numbers, records, total.keys.order().len());
@@ -215,7 +215,7 @@ impl<R: Reducer> Running<R> {
         (new, left): (&Values, &Values),
         runs: &mut Runs,
         out: &mut Output,
-    ) -> Result<Update, Failure> {
+    ) -> Result<TotalsUpdate, Failure> {
         let mut changed: Vec<u32> = new.keys.order().to_vec();
         let mut places: Vec<u32> = (0..changed.len() as u32).collect();
         for (number, &key) in (changed.len() as u32..).zip(left.keys.order()) {
@@ -239,22 +239,22 @@ impl<R: Reducer> Running<R> {
                 kept[*number as usize] = answer;
             }
         }
-        Ok(Update {
+        Ok(TotalsUpdate {
             at: changed
                 .iter()
                 .map(|&key| slide.rows[key as usize])
                 .collect(),
-            rows: Rows::new(keys, values, changed.iter().map(|&key| slide.since(key))),
+            rows: TotalsRows::new(keys, values, changed.iter().map(|&key| slide.since(key))),
             kept,
         })
     }
 }
 
-impl<R: Reducer> Aggregate for Running<R> {
+impl<R: Reducer> Aggregate for RunningByKey<R> {
     const TAKES_OUT: bool = true;
 
     fn begin(&mut self, attempt: &Arc<Attempt>) {
-        self.tables.iter_mut().for_each(Table::begin);
+        self.tables.iter_mut().for_each(TotalsTable::begin);
         self.reducer.begin(attempt);
         self.record_type = Some(attempt.types.streams[self.stream]);
     }
@@ -283,7 +283,8 @@ impl<R: Reducer> Aggregate for Running<R> {
         out: &mut Output,
     ) -> Result<Slid, Failure> {
         if self.tables.len() <= runs.index {
-            self.tables.resize_with(runs.index + 1, Table::default);
+            self.tables
+                .resize_with(runs.index + 1, TotalsTable::default);
         }
         let record_type = self.record_type();
         let failed = |kind| Failure {
@@ -309,7 +310,7 @@ impl<R: Reducer> Aggregate for Running<R> {
         let rows = self.tables[runs.index].change(record_type, &update);
         let bound = out.bounds().window;
         bound
-            .check(self.tables.iter().map(Table::size).sum())
+            .check(self.tables.iter().map(TotalsTable::size).sum())
             .map_err(|kind| out.failed(runs.partition, kind))?;
         Ok(Slid {
             result: rows.pairs(),
@@ -326,15 +327,18 @@ impl<R: Reducer> Aggregate for Running<R> {
 
     fn freeze(&self, index: usize) -> Totals {
         Totals {
-            pieces: self.tables.get(index).map_or(Vec::new(), Table::freeze),
+            pieces: self
+                .tables
+                .get(index)
+                .map_or(Vec::new(), TotalsTable::freeze),
             seen: false,
         }
     }
 
     fn restore(&mut self, index: usize, held: &HeldPart) {
         if self.tables.len() <= index {
-            self.tables.resize_with(index + 1, Table::default);
+            self.tables.resize_with(index + 1, TotalsTable::default);
         }
-        self.tables[index] = Table::restored(held.pieces());
+        self.tables[index] = TotalsTable::restored(held.pieces());
     }
 }

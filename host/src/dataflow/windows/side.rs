@@ -10,15 +10,15 @@ use crate::dataflow::round::failure::{Failure, FailureKind};
 
 /// Records to be folded, in order, piece by piece.
 #[derive(Debug, Default)]
-pub(in crate::dataflow) struct Side {
-    pieces: Vec<Piece>,
+pub(in crate::dataflow) struct FoldSide {
+    pieces: Vec<SidePiece>,
     /// Where the groups have keys: these, and which of them each group has.
     keys: Option<(Column, Vec<u32>)>,
 }
 
 /// Records that lie in one chunk.
 #[derive(Debug)]
-pub(super) struct Piece {
+pub(super) struct SidePiece {
     /// The group of each.
     pub(super) numbers: Numbers,
     /// The records.
@@ -28,7 +28,7 @@ pub(super) struct Piece {
     groups: usize,
 }
 
-impl Side {
+impl FoldSide {
     /// Records of groups that have keys: group `g` has that at `order[g]` of `keys`.
     pub(super) fn of_keys(keys: &Column, order: &[u32]) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl Side {
     /// Adds records; `groups` there are with them.
     pub(super) fn push(&mut self, numbers: Numbers, records: Chunk, groups: usize) {
         if !records.is_empty() {
-            self.pieces.push(Piece {
+            self.pieces.push(SidePiece {
                 numbers,
                 records,
                 groups,
@@ -74,7 +74,7 @@ impl Side {
         self.pieces.last().map_or(0, |piece| piece.groups)
     }
 
-    pub(super) fn pieces(&self) -> &[Piece] {
+    pub(super) fn pieces(&self) -> &[SidePiece] {
         &self.pieces
     }
 
@@ -126,9 +126,9 @@ impl Side {
 pub(super) fn by_key<'a>(
     key_type: ColumnType,
     pairs: impl IntoIterator<Item = &'a Chunk>,
-) -> Result<(Column, Side), FailureKind> {
+) -> Result<(Column, FoldSide), FailureKind> {
     let mut keys = Grouper::new(key_type);
-    let mut side = Side::default();
+    let mut side = FoldSide::default();
     for chunk in pairs {
         let numbers = group(&mut keys, chunk)?;
         let values = Chunk::single(chunk.value().clone());

@@ -5,9 +5,9 @@ use crate::batch::{BatchTime, Chunk, Column, RecordType};
 use crate::dataflow::round::failure::FailureKind;
 
 use super::dense::{Dense, NONE};
-use super::side::{Side, group};
+use super::side::{FoldSide, group};
 use super::sliding::Batches;
-use super::table::{Rows, Table};
+use super::table::{TotalsRows, TotalsTable};
 
 /// The keys of a slide, numbered, and their values.
 pub(super) struct Slide<'a> {
@@ -41,7 +41,7 @@ impl<'a> Slide<'a> {
     ///
     /// [`FailureKind::TooLarge`].
     pub(super) fn new(
-        (table, rows): (&Table, &Rows),
+        (table, rows): (&TotalsTable, &TotalsRows),
         batches: &Batches<'a>,
         record_type: RecordType,
         staying: bool,
@@ -88,9 +88,9 @@ impl<'a> Slide<'a> {
     pub(super) fn side<'b>(
         &self,
         batches: impl IntoIterator<Item = &'b Pairs<'b>>,
-    ) -> (Dense, Side) {
+    ) -> (Dense, FoldSide) {
         let mut keys = Dense::new(self.keys.len());
-        let mut side = Side::default();
+        let mut side = FoldSide::default();
         for pairs in batches {
             let mut live = Vec::with_capacity(pairs.numbers.len());
             let mut numbers = Numbers::with_capacity(pairs.numbers.len());

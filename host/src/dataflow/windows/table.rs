@@ -19,18 +19,18 @@ use super::owned;
 
 /// Keys and their values, in the order in which the keys last entered.
 #[derive(Debug, Default)]
-pub(super) struct Table {
-    rows: Option<Rows>,
+pub(super) struct TotalsTable {
+    rows: Option<TotalsRows>,
     /// The row of each key.
     index: HashTable<u32>,
     /// Keys come from the network, so the seed is random; no result depends on it.
     hash: RandomState,
-    change: Option<Change>,
+    change: Option<TotalsChange>,
 }
 
 /// Columns of one length.
 #[derive(Clone, Debug)]
-pub(super) struct Rows {
+pub(super) struct TotalsRows {
     pub(super) keys: Column,
     pub(super) values: Column,
     /// The label of the batch with which each key last entered, an int64.
@@ -39,8 +39,8 @@ pub(super) struct Rows {
 
 /// What the open attempt changes.
 #[derive(Debug)]
-struct Change {
-    rows: Rows,
+struct TotalsChange {
+    rows: TotalsRows,
     /// Old rows that go, ascending.
     removed: Vec<u32>,
     /// New rows, at the end.
@@ -49,16 +49,16 @@ struct Change {
 
 /// New values of some keys.
 #[derive(Debug)]
-pub(super) struct Update {
+pub(super) struct TotalsUpdate {
     /// The keys, their new values and since when they are there.
-    pub(super) rows: Rows,
+    pub(super) rows: TotalsRows,
     /// The row of each in the table, or [`NONE`]: it enters.
     pub(super) at: Vec<u32>,
     /// Whether each stays.
     pub(super) kept: Vec<bool>,
 }
 
-impl Rows {
+impl TotalsRows {
     pub(super) fn new(keys: Column, values: Column, since: impl Iterator<Item = i64>) -> Self {
         Self {
             keys,
@@ -104,12 +104,12 @@ impl Rows {
     }
 }
 
-impl Table {
+impl TotalsTable {
     /// The rows, of pairs of `record_type`.
-    pub(super) fn rows(&self, record_type: RecordType) -> Rows {
+    pub(super) fn rows(&self, record_type: RecordType) -> TotalsRows {
         self.rows
             .clone()
-            .unwrap_or_else(|| Rows::empty(record_type))
+            .unwrap_or_else(|| TotalsRows::empty(record_type))
     }
 
     /// The committed rows, which share their columns.
@@ -130,7 +130,7 @@ impl Table {
             match (kind, key, pairs.take()) {
                 (PieceKind::Pairs, Some(keys), _) => pairs = Some((keys, value)),
                 (PieceKind::Times, _, Some((keys, values))) => {
-                    table.rows = Some(Rows {
+                    table.rows = Some(TotalsRows {
                         keys,
                         values,
                         since: value,
@@ -159,7 +159,7 @@ impl Table {
     }
 
     /// Makes the rows with an update, which a commit will put in place.
-    pub(super) fn change(&mut self, record_type: RecordType, update: &Update) -> Rows {
+    pub(super) fn change(&mut self, record_type: RecordType, update: &TotalsUpdate) -> TotalsRows {
         let old = self.rows(record_type);
         // Rows are numbered by `u32`.
         let count = old.len() as u32;
@@ -186,14 +186,14 @@ impl Table {
         let added = entering.len();
         places.append(&mut entering);
         let rows = if removed.is_empty() && added == 0 {
-            Rows {
+            TotalsRows {
                 values: old.values.choose(&update.rows.values, &places),
                 ..old
             }
         } else {
             old.choose(&update.rows, &places)
         };
-        self.change = Some(Change {
+        self.change = Some(TotalsChange {
             rows: rows.clone(),
             removed,
             added,
@@ -218,7 +218,7 @@ impl Table {
     /// The memory that its columns will take after a commit, in bytes.
     pub(super) fn size(&self) -> usize {
         let rows = self.change.as_ref().map(|change| &change.rows);
-        rows.or(self.rows.as_ref()).map_or(0, Rows::size)
+        rows.or(self.rows.as_ref()).map_or(0, TotalsRows::size)
     }
 
     /// Takes rows out of the index and numbers those after them anew.
@@ -262,13 +262,13 @@ mod tests {
     use crate::dataflow::testing::{PAIR, records};
     use proptest::prelude::*;
 
-    fn update(table: &Table, changes: &[(u8, i64, bool)]) -> Update {
+    fn update(table: &TotalsTable, changes: &[(u8, i64, bool)]) -> TotalsUpdate {
         let keys: Vec<String> = changes.iter().map(|(key, ..)| key.to_string()).collect();
         let keys = Column::text(keys.iter().map(String::as_str));
         let at = table.find(&keys);
         let values = Column::int64(changes.iter().map(|(_, value, _)| *value));
-        Update {
-            rows: Rows::new(keys, values, changes.iter().map(|(_, value, _)| *value)),
+        TotalsUpdate {
+            rows: TotalsRows::new(keys, values, changes.iter().map(|(_, value, _)| *value)),
             at,
             kept: changes.iter().map(|(.., kept)| *kept).collect(),
         }
@@ -282,7 +282,7 @@ mod tests {
                 0..12,
             ),
         ) {
-            let mut table = Table::default();
+            let mut table = TotalsTable::default();
             let mut list: Vec<(u8, i64)> = Vec::new();
             for (changes, commits) in slides {
                 let changes: Vec<(u8, i64, bool)> = changes

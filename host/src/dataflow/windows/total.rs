@@ -74,15 +74,15 @@ impl RunningTotal {
         batches: impl Iterator<Item = (BatchTime, &'a Chunk)>,
         run: &mut Run,
         out: &mut Output,
-    ) -> Result<PutIn, Failure> {
+    ) -> Result<TotalPutIn, Failure> {
         if self.on_error == OnError::Fail {
             let records = batches.map(|(_, partial)| partial);
-            return Ok(PutIn {
+            return Ok(TotalPutIn {
                 total: to_one(records, &self.reduce, run, out)?,
                 refused: Vec::new(),
             });
         }
-        let mut sum = PutIn {
+        let mut sum = TotalPutIn {
             total: Chunk::empty(self.reduce.takes()),
             refused: Vec::new(),
         };
@@ -122,7 +122,7 @@ fn changed(
 }
 
 /// What batches come to.
-struct PutIn {
+struct TotalPutIn {
     total: Chunk,
     /// The batches that were rejected.
     refused: Vec<BatchTime>,

@@ -18,7 +18,7 @@ use crate::dataflow::round::failure::{Failure, Node};
 use crate::topology::plan::Upstream;
 
 use super::frame::{Frame, Moment};
-use super::held::{Held, Kept};
+use super::held::{Held, HeldItem};
 use super::owned;
 
 /// The operator of one `window` on one worker.
@@ -26,34 +26,34 @@ pub(in crate::dataflow) struct WindowOperator {
     stream: usize,
     from: Upstream,
     frame: Frame,
-    held: Held<Batch>,
-    open: Option<Open>,
+    held: Held<WindowBatch>,
+    open: Option<OpenWindow>,
 }
 
 /// A batch of the parent's.
 #[derive(Debug)]
-struct Batch {
+struct WindowBatch {
     /// The number of its partitions, on all workers.
     partitions: u32,
     /// Those of this worker.
     parcels: Vec<Parcel>,
 }
 
-impl Kept for Batch {
+impl HeldItem for WindowBatch {
     fn size(&self) -> usize {
-        self.parcels.iter().map(Kept::size).sum()
+        self.parcels.iter().map(HeldItem::size).sum()
     }
 }
 
 /// An attempt.
-struct Open {
+struct OpenWindow {
     moment: Moment,
     /// The parcels of older batches that are still to be given, the next one last.
     older: Vec<Parcel>,
     /// The number of this batch's first partition in the window.
     first: u32,
     /// This batch, if a later window holds it.
-    entering: Option<Batch>,
+    entering: Option<WindowBatch>,
 }
 
 impl WindowOperator {
@@ -68,8 +68,8 @@ impl WindowOperator {
     }
 }
 
-impl Open {
-    fn new(moment: Moment, partitions: u32, held: &Held<Batch>) -> Self {
+impl OpenWindow {
+    fn new(moment: Moment, partitions: u32, held: &Held<WindowBatch>) -> Self {
         let mut first = 0;
         let mut older = Vec::new();
         for (_, batch) in held.after(moment.opens).filter(|_| moment.fires) {
@@ -85,7 +85,7 @@ impl Open {
             moment,
             older,
             first,
-            entering: stays.then(|| Batch {
+            entering: stays.then(|| WindowBatch {
                 partitions,
                 parcels: Vec::new(),
             }),
@@ -98,7 +98,7 @@ impl Operator for WindowOperator {
         self.held.begin();
         let moment = self.frame.moment(&attempt.plan);
         let partitions = attempt.partitions.of(self.from);
-        self.open = Some(Open::new(moment, partitions, &self.held));
+        self.open = Some(OpenWindow::new(moment, partitions, &self.held));
     }
 
     fn pull(&mut self, out: &mut Output) -> Result<More, Failure> {
@@ -167,9 +167,9 @@ impl Operator for WindowOperator {
 
     /// Whichever worker holds a partition of a batch gives the same; they are dealt by range.
     fn restore(&mut self, kept: &KeptStream, worker: WorkerNumber) {
-        let mut batches: BTreeMap<BatchTime, Batch> = BTreeMap::new();
+        let mut batches: BTreeMap<BatchTime, WindowBatch> = BTreeMap::new();
         for held in &kept.batches {
-            let batch = Batch {
+            let batch = WindowBatch {
                 partitions: held.partitions,
                 parcels: Vec::new(),
             };

@@ -104,7 +104,7 @@ pub struct Search<'a> {
 }
 
 /// The budget is used up.
-struct Spent;
+struct BudgetSpent;
 
 impl<'a> Search<'a> {
     /// A search that has not begun.
@@ -145,7 +145,7 @@ impl<'a> Search<'a> {
         find
     }
 
-    fn search(&mut self) -> Result<Option<Find>, Spent> {
+    fn search(&mut self) -> Result<Option<Find>, BudgetSpent> {
         while self.link < self.links.len() {
             if self.hunted.is_some() {
                 if self.hunt()? {
@@ -194,7 +194,7 @@ impl<'a> Search<'a> {
     }
 
     /// Goes on to where the next trap is: the unit behind those that pass. False if there is none.
-    fn hunt(&mut self) -> Result<bool, Spent> {
+    fn hunt(&mut self) -> Result<bool, BudgetSpent> {
         let mut step = FIRST_STRETCH;
         let mut traps = loop {
             if self.passed == self.kept.len() {
@@ -224,7 +224,7 @@ impl<'a> Search<'a> {
     }
 
     /// Whether the units that end before `end` pass, those being known that pass.
-    fn passes(&mut self, end: usize) -> Result<bool, Spent> {
+    fn passes(&mut self, end: usize) -> Result<bool, BudgetSpent> {
         let begin = match &self.request {
             // A value adds to those of its group, a record finds the state that others left.
             Request::Fold(..) | Request::Records(_) => 0,
@@ -242,7 +242,7 @@ impl<'a> Search<'a> {
     }
 
     /// Blames the unit behind those that pass, if it is at fault itself.
-    fn convict(&mut self) -> Result<Option<Find>, Spent> {
+    fn convict(&mut self) -> Result<Option<Find>, BudgetSpent> {
         if self.passed == 0 && !self.starts() {
             return Ok(None);
         }
@@ -302,9 +302,9 @@ impl<'a> Search<'a> {
     }
 
     /// Calls the link with some units of its input, in a fresh instance.
-    fn probe(&mut self, units: &[u32]) -> Result<Result<Outcome, Trap>, Spent> {
+    fn probe(&mut self, units: &[u32]) -> Result<Result<Outcome, Trap>, BudgetSpent> {
         if !self.budget.spend() {
-            return Err(Spent);
+            return Err(BudgetSpent);
         }
         let request = self.request.only(units);
         let context = &self.call.context;

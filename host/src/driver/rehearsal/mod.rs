@@ -82,7 +82,7 @@ impl Rehearsal {
         redirect_files(&mut plan, folder.path());
         let plan = Arc::new(plan);
         let engine = plugin_engine(&plan, options.workers)?;
-        let components = load_plugins(&plan, &engine)?;
+        let components = load_plugins(&plan, &engine)?.components;
         let deployment = compose(&plan, components, options)?;
         let first = Standing::first(&plan, deployment).map_err(PluginsError::from)?;
         let versions = Versions::new(

@@ -32,7 +32,7 @@ pub struct Cutter {
     sources: Vec<CutSource>,
     cadence: Cadence,
     /// What was cut and is not published, oldest first.
-    unpublished: VecDeque<Unpublished>,
+    unpublished: VecDeque<AwaitedBatch>,
     /// What cannot be had by now will not be waited for.
     stopped: bool,
 }
@@ -46,7 +46,7 @@ struct CutSource {
 }
 
 /// What is acknowledged once a batch is published.
-struct Unpublished {
+struct AwaitedBatch {
     batch: BatchTime,
     /// By source, what the batch holds of its lanes.
     upto: Vec<Vec<(LaneName, Position)>>,
@@ -97,7 +97,7 @@ impl Cutter {
             batch.bytes += cut.bytes;
             ended &= cut.ended;
         }
-        let unpublished = Unpublished {
+        let unpublished = AwaitedBatch {
             batch: batch.time,
             upto,
         };
@@ -122,7 +122,7 @@ impl Cutter {
     /// All batches up to `batch` are published. Firings between two cuts
     /// ([`super::missed`]) are published too, and mean nothing to the sources.
     pub fn acknowledge(&mut self, batch: BatchTime) {
-        while let Some(Unpublished { upto, .. }) =
+        while let Some(AwaitedBatch { upto, .. }) =
             (self.unpublished).pop_front_if(|oldest| oldest.batch <= batch)
         {
             for (CutSource { source, .. }, upto) in self.sources.iter_mut().zip(upto) {

@@ -48,7 +48,7 @@ impl Runner {
         metrics: Metrics,
     ) -> std::io::Result<Self> {
         let (queue, batches) = channel();
-        let running = Running {
+        let running = RunnerThread {
             plan,
             executor,
             lanes: Arc::clone(&lanes),
@@ -67,7 +67,7 @@ impl Runner {
 }
 
 /// The thread's state.
-struct Running {
+struct RunnerThread {
     plan: Arc<Plan>,
     executor: Executor,
     lanes: Arc<SinkLanes>,
@@ -86,7 +86,7 @@ impl Drop for Farewell {
     }
 }
 
-impl Running {
+impl RunnerThread {
     fn run_to_the_end(mut self, batches: &Receiver<Batch>) {
         let farewell = Farewell(self.mail.clone());
         let result = self.all(batches);

@@ -12,7 +12,7 @@ use crate::batch::{Chunk, ColumnType, Digest, RecordType};
 use crate::dataflow::MIGRATE_BYTES;
 use crate::driver::versions::continuity::{self, Breaks};
 use crate::driver::versions::initial::{Initial, InitialError};
-use crate::driver::versions::instances::{Fresh, Kept};
+use crate::driver::versions::instances::{FreshInstances, KeptInstances};
 use crate::plugin::bind::BindErrorKind;
 use crate::plugin::{BindError, ChainRequest, Component, Link};
 use crate::topology::plan::{Instances, Op, Plan, StreamPlan};
@@ -254,7 +254,7 @@ impl Deployment {
     #[must_use]
     pub fn with_fresh_instances(mut self) -> Self {
         for segment in self.programs.values_mut().flatten() {
-            segment.binding = Arc::new(Fresh::new(Arc::clone(&segment.binding)));
+            segment.binding = Arc::new(FreshInstances::new(Arc::clone(&segment.binding)));
         }
         self
     }
@@ -317,7 +317,7 @@ impl Composer<'_> {
             .map_err(|error| unbound(first, role, &error))?;
         let binding = match settings.instances {
             Instances::Partition => binding,
-            Instances::Job => Arc::new(Kept::new(binding)),
+            Instances::Job => Arc::new(KeptInstances::new(binding)),
         };
         let takes = self.takes(role, links[0]);
         let gives = match role {

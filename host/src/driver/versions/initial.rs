@@ -150,8 +150,8 @@ fn read(path: &Path, wanted: RecordType) -> Result<Chunk, InitialErrorKind> {
 fn parse(path: &Path, bytes: &[u8], wanted: RecordType) -> Result<Chunk, Problems> {
     let mut problems = Problems::new(path);
     let key_type = wanted.key.expect("a stateful stream has keys");
-    let mut keys = Elements::new(Part::Key, key_type);
-    let mut states = Elements::new(Part::State, wanted.value);
+    let mut keys = Elements::new(PairPart::Key, key_type);
+    let mut states = Elements::new(PairPart::State, wanted.value);
     // By pair.
     let mut lines = Vec::new();
     for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
@@ -250,20 +250,20 @@ fn what(value: &Value) -> &'static str {
 
 /// Of a pair.
 #[derive(Clone, Copy)]
-enum Part {
+enum PairPart {
     Key,
     State,
 }
 
 /// The keys or the states, as they come.
 struct Elements {
-    part: Part,
+    part: PairPart,
     column_type: ColumnType,
     bytes: VarBuilder,
 }
 
 impl Elements {
-    fn new(part: Part, column_type: ColumnType) -> Self {
+    fn new(part: PairPart, column_type: ColumnType) -> Self {
         Self {
             part,
             column_type,
@@ -274,8 +274,8 @@ impl Elements {
     /// The bytes of `value` in a column of this type, or what is wrong with it.
     fn bytes_of(&self, value: &Value) -> Result<Vec<u8>, String> {
         let name = match self.part {
-            Part::Key => "key",
-            Part::State => "state",
+            PairPart::Key => "key",
+            PairPart::State => "state",
         };
         let bytes = match (self.column_type, value) {
             (ColumnType::Text, Value::String(text)) => Some(text.clone().into_bytes()),
@@ -298,11 +298,11 @@ impl Elements {
             }
             (ColumnType::Bool, Value::Bool(value)) => Some(vec![u8::from(*value)]),
             (ColumnType::Msgpack, value) => match self.part {
-                Part::Key => {
+                PairPart::Key => {
                     let key = canonical_key(value);
                     return key.map_err(|error| format!("the {name} is none: {error}"));
                 }
-                Part::State => Some(packed(value)),
+                PairPart::State => Some(packed(value)),
             },
             _ => None,
         };

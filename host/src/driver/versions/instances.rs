@@ -1,7 +1,7 @@
 //! How long an instance lives, where that is not one partition of one attempt.
 //!
-//! [`Kept`] is `instances = "job"`: an instance that has served a partition serves the next one.
-//! [`Fresh`] is the other end, for tests: an instance for every call.
+//! [`KeptInstances`] is `instances = "job"`: an instance that has served a partition serves the next one.
+//! [`FreshInstances`] is the other end, for tests: an instance for every call.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,12 +16,12 @@ const MAX_IDLE: usize = 64;
 type Pool = Arc<Mutex<Vec<Box<dyn Function>>>>;
 
 /// A binding whose instances are used again.
-pub struct Kept {
+pub struct KeptInstances {
     binding: Arc<dyn Binding>,
     idle: Pool,
 }
 
-impl Kept {
+impl KeptInstances {
     /// Keeps the instances of `binding`.
     #[must_use]
     pub fn new(binding: Arc<dyn Binding>) -> Self {
@@ -32,7 +32,7 @@ impl Kept {
     }
 }
 
-impl Binding for Kept {
+impl Binding for KeptInstances {
     fn instantiate(&self, first: &Context) -> Result<Box<dyn Function>, Trap> {
         let idle = self
             .idle
@@ -98,11 +98,11 @@ impl Function for Lent {
 }
 
 /// A binding that makes an instance for every call.
-pub struct Fresh {
+pub struct FreshInstances {
     binding: Arc<dyn Binding>,
 }
 
-impl Fresh {
+impl FreshInstances {
     /// Instances of `binding` serve one call each.
     #[must_use]
     pub fn new(binding: Arc<dyn Binding>) -> Self {
@@ -110,7 +110,7 @@ impl Fresh {
     }
 }
 
-impl Binding for Fresh {
+impl Binding for FreshInstances {
     fn instantiate(&self, _: &Context) -> Result<Box<dyn Function>, Trap> {
         Ok(Box::new(PerCall(Arc::clone(&self.binding))))
     }
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_kept_instance_serves_one_partition_after_the_other_until_it_traps() {
         let counting = Arc::new(Counting::default());
-        let kept = Kept::new(Arc::clone(&counting) as _);
+        let kept = KeptInstances::new(Arc::clone(&counting) as _);
         assert_eq!(call(&mut *kept.instantiate(&CONTEXT).unwrap(), 1), calls(1));
         assert_eq!(call(&mut *kept.instantiate(&CONTEXT).unwrap(), 1), calls(2));
         let mut trapped = kept.instantiate(&CONTEXT).unwrap();
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_fresh_instance_serves_one_call() {
         let counting = Arc::new(Counting::default());
-        let fresh = Fresh::new(Arc::clone(&counting) as _);
+        let fresh = FreshInstances::new(Arc::clone(&counting) as _);
         let mut instance = fresh.instantiate(&CONTEXT).unwrap();
         assert_eq!(call(&mut *instance, 1), calls(1));
         assert_eq!(call(&mut *instance, 1), calls(1));

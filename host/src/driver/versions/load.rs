@@ -1,12 +1,18 @@
 //! Loads the plugins that a topology binds, all at once, before the first batch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 
+use crate::batch::Digest;
 use crate::driver::versions::deployment::{Components, ComposeError};
 use crate::driver::versions::initial::InitialError;
 use crate::driver::versions::shared::SwapError;
-use crate::plugin::{Component, ComponentFile, Engine, EngineConfig, EngineError, LoadError};
+use crate::driver::versions::store::ComponentStore;
+use crate::journal::StorageError;
+use crate::plugin::{
+    Component, ComponentFile, Engine, EngineConfig, EngineError, LoadError, LoadErrorKind,
+};
 use crate::topology::plan::{Op, Plan, PluginPlan, Upstream};
 
 /// Plugins that cannot be used: the job is not started.
@@ -24,6 +30,9 @@ pub enum PluginsError {
     /// The states that a stream starts with do not fit its function.
     #[error(transparent)]
     Initial(#[from] InitialError),
+    /// They cannot be kept for a restart.
+    #[error("the plugins cannot be kept in the job's directory")]
+    Keep(#[from] StorageError),
     /// They cannot take over from those that run.
     #[error("the new versions cannot take over from the old ones")]
     Swap(#[from] SwapError),
@@ -85,15 +94,55 @@ fn open_functions(plan: &Plan) -> usize {
     functions
 }
 
-/// Reads, compiles and describes every plugin of the plan, in parallel.
+/// The plugins of a plan, ready to be bound.
+pub struct Loaded {
+    /// The versions.
+    pub components: Components,
+    /// What they were made from.
+    pub files: Vec<ComponentFile>,
+}
+
+/// Reads, compiles and describes every plugin of the plan, in parallel, from the plugin directory.
 ///
 /// # Errors
 ///
 /// Every plugin that cannot be loaded, and why.
-pub fn load_plugins(plan: &Plan, engine: &Engine) -> Result<Components, PluginsError> {
-    let load = |plugin: &PluginPlan| -> Result<Arc<Component>, LoadError> {
-        let file = ComponentFile::read(&plan.plugins.dir, &plugin.name, &plugin.limits)?;
-        engine.load(&file, &plugin.limits)
+pub fn load_plugins(plan: &Plan, engine: &Engine) -> Result<Loaded, PluginsError> {
+    load(plan, engine, |plugin| {
+        ComponentFile::read(&plan.plugins.dir, &plugin.name, &plugin.limits)
+    })
+}
+
+/// The same of the versions that a batch ran, by plugin, which are kept in `store`: whatever lies in
+/// the plugin directory now.
+///
+/// # Errors
+///
+/// As [`load_plugins`]; also a plugin of which no version is named.
+pub fn load_kept(
+    plan: &Plan,
+    engine: &Engine,
+    store: &ComponentStore,
+    programs: &BTreeMap<String, Digest>,
+) -> Result<Loaded, PluginsError> {
+    load(plan, engine, |plugin| match programs.get(&plugin.name) {
+        Some(digest) => store.get(&plugin.name, *digest),
+        None => Err(LoadError {
+            plugin: plugin.name.clone(),
+            path: ComponentFile::path(&plan.plugins.dir, &plugin.name),
+            kind: Box::new(LoadErrorKind::NotKept("no batch ran it")),
+        }),
+    })
+}
+
+fn load(
+    plan: &Plan,
+    engine: &Engine,
+    read: impl Fn(&PluginPlan) -> Result<ComponentFile, LoadError> + Sync,
+) -> Result<Loaded, PluginsError> {
+    let load = |plugin: &PluginPlan| -> Result<(Arc<Component>, ComponentFile), LoadError> {
+        let file = read(plugin)?;
+        Ok((engine.load(&file, &plugin.limits)?, file))
     };
     let loaded: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = plan
@@ -106,21 +155,24 @@ pub fn load_plugins(plan: &Plan, engine: &Engine) -> Result<Components, PluginsE
             .into_iter()
             .map(|(plugin, thread)| (plugin, thread.join()))
             .map(|(plugin, result)| match result {
-                Ok(result) => result.map(|component| (plugin.name.clone(), component)),
+                Ok(result) => result.map(|loaded| (plugin.name.clone(), loaded)),
                 Err(panic) => std::panic::resume_unwind(panic),
             })
             .collect()
     });
-    let mut components = Components::new();
+    let (mut components, mut files) = (Components::new(), Vec::new());
     let mut errors = Vec::new();
     for result in loaded {
         match result {
-            Ok((name, component)) => drop(components.insert(name, component)),
+            Ok((name, (component, file))) => {
+                components.insert(name, component);
+                files.push(file);
+            }
             Err(error) => errors.push(error),
         }
     }
     if errors.is_empty() {
-        Ok(components)
+        Ok(Loaded { components, files })
     } else {
         Err(PluginsError::Load(errors))
     }

@@ -8,6 +8,7 @@
 //! Start reading at [`Reloader::run`].
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -19,6 +20,7 @@ use tracing::{debug, warn};
 use crate::batch::Digest;
 use crate::driver::versions::deployment::{Components, Deployment, PluginVersion};
 use crate::driver::versions::shared::Versions;
+use crate::driver::versions::store::ComponentStore;
 use crate::driver::versions::succession::VersionEvent;
 use crate::plugin::{ComponentFile, Engine, LoadError};
 use crate::topology::plan::{Plan, PluginPlan};
@@ -42,6 +44,7 @@ pub struct Reloader {
     plan: Arc<Plan>,
     engine: Engine,
     versions: Versions,
+    store: ComponentStore,
     seen: BTreeMap<String, Seen>,
     held: Components,
     dropped: u64,
@@ -82,9 +85,9 @@ impl Drop for ReloaderHandle {
 }
 
 impl Reloader {
-    /// Starts from the versions in use.
+    /// Starts from the versions in use; what it proposes is in `store` before.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, engine: Engine, versions: Versions) -> Self {
+    pub fn new(plan: Arc<Plan>, engine: Engine, versions: Versions, store: ComponentStore) -> Self {
         let seen = versions
             .latest()
             .iter()
@@ -103,6 +106,7 @@ impl Reloader {
             plan,
             engine,
             versions,
+            store,
             seen,
             held: Components::new(),
             dropped: 0,
@@ -193,7 +197,7 @@ impl Reloader {
             if stable {
                 seen.stamp = Some(stamp);
                 // After trouble its note is to be replaced, even if the content is the old one.
-                let told = seen.trouble.take().is_some();
+                let told = seen.trouble.is_some();
                 let known = seen.digest.replace(file.digest()) == Some(file.digest());
                 return Ok((told || !known).then_some(file));
             }
@@ -208,6 +212,7 @@ impl Reloader {
     /// Compiles and checks a changed file; whether there is something to compose.
     fn load(&mut self, plugin: &PluginPlan, file: &ComponentFile) -> bool {
         let name = &plugin.name;
+        let told = self.seen.get_mut(name).and_then(|seen| seen.trouble.take());
         self.held.remove(name);
         self.versions.tell(VersionEvent::WaitsNoMore {
             plugin: name.clone(),
@@ -220,22 +225,41 @@ impl Reloader {
             return false;
         }
         match self.engine.load(file, &plugin.limits) {
-            Ok(component) => {
-                self.held.insert(name.clone(), component);
-                true
-            }
-            Err(error) if error.is_passing() => {
-                // Its own fault is not shown yet: the next look tries again.
-                self.seen.remove(name);
-                self.tell_trouble(plugin, &error);
-                false
-            }
+            Ok(component) => match self.store.keep(file) {
+                Ok(()) => {
+                    self.held.insert(name.clone(), component);
+                    self.let_go();
+                    true
+                }
+                // A disk may have room again.
+                Err(error) => self.try_again(plugin, told, &error),
+            },
+            // Its own fault is not shown yet.
+            Err(error) if error.is_passing() => self.try_again(plugin, told, &error),
             Err(error) => {
                 self.versions
                     .refuse(name, file.digest(), &with_causes(&error));
                 false
             }
         }
+    }
+
+    /// The next look is to load the file again; `told` is the trouble that was told before.
+    fn try_again(&mut self, plugin: &PluginPlan, told: Option<String>, error: &dyn Error) -> bool {
+        let seen = Seen {
+            trouble: told,
+            ..Seen::default()
+        };
+        self.seen.insert(plugin.name.clone(), seen);
+        self.tell_trouble(plugin, error);
+        false
+    }
+
+    /// Lets go of components that nothing names any more.
+    fn let_go(&self) {
+        let mut named = self.versions.named();
+        named.extend(self.held.values().map(|version| version.digest()));
+        self.store.retain(&named);
     }
 
     /// Proposes what is held: as many versions together as fit, else whatever fits alone.
@@ -288,7 +312,7 @@ impl Reloader {
 
     /// A file that cannot be read has no digest to refuse; it is told once, until something
     /// changes.
-    fn tell_trouble(&mut self, plugin: &PluginPlan, error: &LoadError) {
+    fn tell_trouble(&mut self, plugin: &PluginPlan, error: &dyn Error) {
         let reason = with_causes(error);
         let seen = self.seen.entry(plugin.name.clone()).or_default();
         if seen.trouble.as_ref() != Some(&reason) {

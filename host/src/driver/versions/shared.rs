@@ -3,6 +3,7 @@
 //! The reloader proposes and refuses, whoever runs batches takes and gives its verdict. What is
 //! decided stands in [`Succession`]; here is only a lock, and what is told of every change.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::continuity::Breaks;
@@ -52,6 +53,12 @@ impl Versions {
     #[must_use]
     pub fn latest(&self) -> Components {
         self.with(|succession| succession.latest().clone())
+    }
+
+    /// As [`Succession::named`].
+    #[must_use]
+    pub fn named(&self) -> BTreeSet<Digest> {
+        self.with(|succession| succession.named())
     }
 
     /// What is in use.

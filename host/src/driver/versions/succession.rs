@@ -79,7 +79,7 @@ pub struct Succession {
     /// What `current` replaced, while `current` is on probation.
     proven: Option<Standing>,
     probation: u32,
-    migration: Migration,
+    migration: StateMove,
     /// The streams that hold something since a batch that was committed.
     holding: BTreeSet<usize>,
     /// What the states are that streams hold. Those of one that slides may be older than what
@@ -92,7 +92,7 @@ pub struct Succession {
 }
 
 /// What becomes of the states that the current set found.
-enum Migration {
+enum StateMove {
     /// They stay as they are.
     None,
     /// Those of these streams are brought to another version, when they next fire.
@@ -119,7 +119,7 @@ impl Succession {
             current: first,
             proven: None,
             probation: 0,
-            migration: Migration::None,
+            migration: StateMove::None,
             holding: BTreeSet::new(),
             states: BTreeMap::new(),
             proposed: None,
@@ -146,11 +146,26 @@ impl Succession {
         &self.current
     }
 
+    /// The versions that may still run: of the set in use, of what it can fall back to, of what waits.
+    #[must_use]
+    pub fn named(&self) -> BTreeSet<Digest> {
+        let sets = [
+            Some(&self.current),
+            self.proven.as_ref(),
+            self.proposed.as_ref(),
+        ];
+        let digests = sets
+            .into_iter()
+            .flatten()
+            .map(|set| set.deployment.digests());
+        digests.flat_map(BTreeMap::into_values).collect()
+    }
+
     /// The set that left what operators hold.
     #[must_use]
     pub fn held(&self) -> &Standing {
         match (&self.migration, &self.proven) {
-            (Migration::Ahead(_), Some(proven)) => proven,
+            (StateMove::Ahead(_), Some(proven)) => proven,
             _ => &self.current,
         }
     }
@@ -230,8 +245,8 @@ impl Succession {
         let mut migrating = migrating(&self.held_types(), &next.deployment.types);
         migrating.retain(|stream| self.holding.contains(stream));
         (self.migration, self.probation) = match migrating.is_empty() {
-            true => (Migration::None, PROBATION_BATCHES),
-            false => (Migration::Ahead(migrating), 1),
+            true => (StateMove::None, PROBATION_BATCHES),
+            false => (StateMove::Ahead(migrating), 1),
         };
         next.forget(|stream| self.holding.contains(&stream));
         let replaced = std::mem::replace(&mut self.current, next);
@@ -270,10 +285,10 @@ impl Succession {
         if let Some(proven) = &mut self.proven {
             proven.forget(&fired);
         }
-        if let Migration::Ahead(streams) = &self.migration
+        if let StateMove::Ahead(streams) = &self.migration
             && streams.iter().any(|stream| fired(*stream))
         {
-            self.migration = Migration::Done;
+            self.migration = StateMove::Done;
         }
         self.check_proposed();
     }
@@ -281,15 +296,15 @@ impl Succession {
     /// The current set committed a batch, with input or without.
     pub fn passed(&mut self, has_input: bool) {
         let counts = match &self.migration {
-            Migration::None => has_input,
+            StateMove::None => has_input,
             // The batch that it is all about is still to come.
-            Migration::Ahead(_) => false,
-            Migration::Done => true,
+            StateMove::Ahead(_) => false,
+            StateMove::Done => true,
         };
         if self.probation == 0 || !counts {
             return;
         }
-        self.migration = Migration::None;
+        self.migration = StateMove::None;
         self.probation -= 1;
         let left = self.probation;
         if let Some(proven) = &self.proven {
@@ -318,7 +333,7 @@ impl Succession {
         };
         let failed = std::mem::replace(&mut self.current, proven);
         self.probation = 0;
-        self.migration = Migration::None;
+        self.migration = StateMove::None;
         // What was proposed meanwhile may build on the version that failed.
         self.proposed = None;
         self.dropped += 1;

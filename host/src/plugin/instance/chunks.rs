@@ -5,7 +5,7 @@ use crate::batch::function::{Context, Groups, Outcome, RecordRef, Trap};
 
 use super::Instance;
 use super::call::{Call, wire_context};
-use crate::plugin::lower::{Input, Keys};
+use crate::plugin::lower::{Input, KeyCrossing};
 use crate::plugin::wire;
 
 impl Instance {
@@ -40,8 +40,8 @@ impl Instance {
         right: &Chunk,
     ) -> Result<Outcome, Trap> {
         let (left, right) = (
-            Input::new(left, Keys::Lowered),
-            Input::new(right, Keys::Lowered),
+            Input::new(left, KeyCrossing::Lowered),
+            Input::new(right, KeyCrossing::Lowered),
         );
         let mut open = self.begin(context)?;
         let Call::BatchPairs(process) = open.call else {
@@ -68,7 +68,7 @@ impl Instance {
         values: &Chunk,
         skip: &[RecordRef],
     ) -> Result<Outcome, Trap> {
-        let values = Input::new(values, Keys::Lowered);
+        let values = Input::new(values, KeyCrossing::Lowered);
         let mut open = self.begin(context)?;
         let Call::Folds(fold) = open.call else {
             return Err(Trap::broken_promise("the function does not fold"));

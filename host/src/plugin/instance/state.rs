@@ -5,13 +5,13 @@ use crate::batch::function::{Context, Outcome, Records, TimeOut, Trap, Update};
 
 use super::Instance;
 use super::call::{Call, wire_context};
-use crate::plugin::lower::{Held, column};
+use crate::plugin::lower::{LoweredStates, column};
 
 impl Instance {
     /// Brings the states of some keys up to date.
     pub(super) fn update(&mut self, context: &Context, update: &Update) -> Result<Outcome, Trap> {
         let [keys, values] = [&update.keys, &update.values].map(Column::compact);
-        let old = Held::new(&update.old);
+        let old = LoweredStates::new(&update.old);
         let mut open = self.begin(context)?;
         let Call::Updates(call) = open.call else {
             return Err(Trap::broken_promise("the function does not update states"));
@@ -37,7 +37,7 @@ impl Instance {
         records: &Records,
     ) -> Result<Outcome, Trap> {
         let [keys, values] = [&records.keys, &records.values].map(Column::compact);
-        let old = Held::new(&records.old);
+        let old = LoweredStates::new(&records.old);
         let mut open = self.begin(context)?;
         let Call::Records { process, .. } = open.call else {
             return Err(takes_no_records());

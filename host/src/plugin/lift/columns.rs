@@ -264,7 +264,7 @@ mod tests {
     use crate::batch::{Chunk, RecordType};
 
     use super::*;
-    use crate::plugin::lower::Keys;
+    use crate::plugin::lower::KeyCrossing;
 
     const RETURNED: usize = 1000;
 
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn text_and_bytes_may_be_cut_from_each_other() {
         let column = |base: Column, gives, starts: &[u32], ends: &[u32]| {
-            let input = Input::new(&Chunk::single(base), Keys::Lowered);
+            let input = Input::new(&Chunk::single(base), KeyCrossing::Lowered);
             let slices = wire::OutputColumn::Slices(wire::Slices {
                 side: wire::Side::Value,
                 starts: u32s(starts),
@@ -391,7 +391,7 @@ mod tests {
                 false => Chunk::single(column),
             };
             let promise = promise(gives);
-            let input = Input::new(&chunk, Keys::Lowered);
+            let input = Input::new(&chunk, KeyCrossing::Lowered);
             if let Ok(column) = promise.column("value", gives, &input, output) {
                 prop_assert_eq!(column.column_type(), gives);
                 prop_assert!(column.size() <= RETURNED * 8);

@@ -20,7 +20,7 @@ use crate::batch::{Chunk, ColumnType, RecordType};
 
 use self::columns::{Repeats, ascending};
 use self::counts::{Records, report};
-use crate::plugin::lower::{Input, Keys};
+use crate::plugin::lower::{Input, KeyCrossing};
 use crate::plugin::wire;
 
 /// What the functions of a binding must answer.
@@ -120,7 +120,7 @@ impl Promise {
         }
         let nothing = Input::new(
             &Chunk::empty(RecordType::single(ColumnType::Bytes)),
-            Keys::Lowered,
+            KeyCrossing::Lowered,
         );
         self.chunk(&nothing, output)
     }
@@ -171,7 +171,7 @@ mod tests {
     fn words() -> Input {
         Input::new(
             &Chunk::single(Column::text(["one", "zwölf", "three"])),
-            Keys::Lowered,
+            KeyCrossing::Lowered,
         )
     }
 

@@ -43,6 +43,9 @@ pub enum LoadErrorKind {
     /// The file cannot be opened or read.
     #[error("it cannot be read")]
     Unreadable(#[source] io::Error),
+    /// A version that a batch ran is wanted, and it is not kept.
+    #[error("it is not kept: {0}")]
+    NotKept(&'static str),
     /// A directory, a pipe, a device.
     #[error("it is {0}, not a file")]
     NotAFile(&'static str),
@@ -182,7 +185,11 @@ impl LoadErrorKind {
             Self::Version { .. } | Self::Export { .. } | Self::Description(_) => {
                 "rebuild it with the SDK of this dshost"
             }
-            Self::TooNeedy(_) | Self::Compiler | Self::Engine(_) | Self::Describe(_) => {
+            Self::NotKept(_)
+            | Self::TooNeedy(_)
+            | Self::Compiler
+            | Self::Engine(_)
+            | Self::Describe(_) => {
                 return None;
             }
         };

@@ -50,18 +50,30 @@ impl ComponentFile {
     pub fn open(plugin: &str, path: &Path, limits: &Limits) -> Result<Self, LoadError> {
         let (plugin, path) = (plugin.to_owned(), path.to_owned());
         match read(&path, limits.component) {
-            Ok(bytes) => Ok(Self {
-                digest: Digest::of(&bytes),
-                plugin,
-                path,
-                bytes,
-            }),
+            Ok(bytes) => Ok(Self::of(&plugin, &path, bytes)),
             Err(kind) => Err(LoadError {
                 plugin,
                 path,
                 kind: Box::new(kind),
             }),
         }
+    }
+
+    /// What was read as the plugin `plugin`; `path` is where it comes from.
+    #[must_use]
+    pub fn of(plugin: &str, path: &Path, bytes: Vec<u8>) -> Self {
+        Self {
+            plugin: plugin.to_owned(),
+            path: path.to_owned(),
+            digest: Digest::of(&bytes),
+            bytes,
+        }
+    }
+
+    /// Its content.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The digest of its content.

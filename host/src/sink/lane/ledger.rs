@@ -111,7 +111,7 @@ pub(super) struct Ledger {
 struct Book {
     /// Committed batches that some queue has not published, oldest first.
     open: VecDeque<OpenBatch>,
-    queues: Vec<Progress>,
+    queues: Vec<QueueProgress>,
     /// Staging threads that still run.
     staging: usize,
     /// When the job was told to stop.
@@ -127,7 +127,7 @@ struct OpenBatch {
 }
 
 /// How a queue gets on.
-struct Progress {
+struct QueueProgress {
     /// What it was given and has not published, oldest first.
     waiting: VecDeque<BatchTime>,
     /// When it last published something, or was given something while it had nothing.
@@ -172,7 +172,7 @@ impl Ledger {
         patience: Duration,
         tell: Box<dyn Fn(LaneNews) + Send + Sync>,
     ) -> Self {
-        let progress = || Progress {
+        let progress = || QueueProgress {
             waiting: VecDeque::new(),
             moved: Instant::now(),
             trying: String::new(),
@@ -265,7 +265,7 @@ impl Ledger {
     /// What is not published, by queue.
     pub(super) fn unpublished(&self) -> Vec<PublishError> {
         let state = self.lock();
-        let failed = |queue: &Progress| {
+        let failed = |queue: &QueueProgress| {
             let (sink, error) = (queue.trying.clone(), queue.error.clone());
             match error {
                 Some(error) if queue.lost => Some(LostSink { sink, error }.into()),

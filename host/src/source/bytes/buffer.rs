@@ -22,7 +22,7 @@ pub(crate) const MAX_BLOCK_BYTES: usize = 256 * 1024;
 const STRAND_COST: usize = 192;
 
 /// Room in a source's buffer, free again when it is dropped.
-pub(crate) type Held = OwnedSemaphorePermit;
+pub(crate) type BufferRoom = OwnedSemaphorePermit;
 
 /// The room that a rope takes.
 #[must_use]
@@ -32,7 +32,7 @@ pub(crate) fn room_of(rope: &Rope) -> usize {
 
 /// Splits at most `room` off what is held.
 #[must_use]
-pub(crate) fn split_off(held: &mut Held, room: usize) -> Option<Held> {
+pub(crate) fn split_off(held: &mut BufferRoom, room: usize) -> Option<BufferRoom> {
     held.split(room.min(held.num_permits()))
 }
 
@@ -112,7 +112,7 @@ pub(crate) struct Block {
     pub data: Vec<u8>,
     /// The most bytes that may be in it.
     size: usize,
-    held: Held,
+    held: BufferRoom,
 }
 
 impl Block {
@@ -129,7 +129,7 @@ impl Block {
     }
 
     /// Its bytes, and the room they take.
-    pub(crate) fn freeze(mut self) -> (Bytes, Held) {
+    pub(crate) fn freeze(mut self) -> (Bytes, BufferRoom) {
         let unused = self.size.saturating_sub(self.data.len());
         if unused > 0 {
             self.data.shrink_to_fit();

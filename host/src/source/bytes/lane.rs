@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 use super::assembly::Assembly;
-use super::buffer::{self, Block, Held, Stopped};
+use super::buffer::{self, Block, BufferRoom, Stopped};
 use super::facts::Facts;
 use super::piece::Piece;
 use super::rope::{Reason, Rope, Strand};
@@ -29,7 +29,7 @@ pub(crate) struct Share {
 
 /// What a lane gave to a batch.
 #[derive(Default)]
-pub(crate) struct Taken {
+pub(crate) struct LaneCut {
     /// In order.
     pub parts: Vec<Part>,
     /// Bytes that came for them.
@@ -49,7 +49,7 @@ pub(crate) struct Lane {
     block: Option<Block>,
     assembly: Assembly,
     /// The room that the bytes of `assembly` take.
-    held: Option<Held>,
+    held: Option<BufferRoom>,
     /// The number of its first bytes that are not cut yet.
     arrival: Option<u64>,
     /// Whether nothing was cut yet.
@@ -119,7 +119,7 @@ impl Lane {
     #[must_use]
     pub(crate) fn held(&self) -> usize {
         let block = self.block.as_ref().map_or(0, Block::held);
-        block + self.held.as_ref().map_or(0, Held::num_permits)
+        block + self.held.as_ref().map_or(0, BufferRoom::num_permits)
     }
 
     /// Takes a block to fill.
@@ -232,7 +232,7 @@ impl Lane {
 
     /// Takes whole records, at most the share, and cuts them.
     #[must_use]
-    pub(crate) fn take(&mut self, share: Share, partitions: u32) -> Taken {
+    pub(crate) fn take(&mut self, share: Share, partitions: u32) -> LaneCut {
         self.take_header();
         let whole = self.assembly.whole();
         let by_records = match share.records {
@@ -246,7 +246,7 @@ impl Lane {
         if end == whole {
             self.arrival = None;
         }
-        let mut taken = Taken {
+        let mut taken = LaneCut {
             bytes: end,
             records: share.records.map_or(0, |_| stretch.records()),
             parts: Vec::new(),

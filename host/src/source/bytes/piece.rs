@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::assembly::Assembly;
-use super::buffer::Held;
+use super::buffer::BufferRoom;
 use super::rope::{Reason, Rope, Strand};
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::source::{Decoded, Partition, SourceError};
@@ -20,7 +20,7 @@ pub(crate) struct Piece {
     /// Whether it begins its connection.
     opening: bool,
     /// Its place in the source's buffer.
-    _held: Option<Held>,
+    _held: Option<BufferRoom>,
 }
 
 impl Piece {
@@ -31,7 +31,7 @@ impl Piece {
         rope: Rope,
         decoder: Arc<Decoder>,
         opening: bool,
-        held: Option<Held>,
+        held: Option<BufferRoom>,
     ) -> Self {
         Self {
             rope,

@@ -49,8 +49,8 @@ use listing::Listing;
 use names::NamedFile;
 use shared::Shared;
 use snapshot::Snapshot;
-use spans::{Backlog, Settings};
-use watcher::{Progress, Watcher};
+use spans::{Backlog, SpanSettings};
+use watcher::{ScanProgress, Watcher};
 
 /// Opens `type = "files"`.
 pub(super) struct FilesConnector;
@@ -129,7 +129,7 @@ fn open(
         }
     }
     let decoder = Decoder::new(Framing::of(plan));
-    let settings = Settings {
+    let settings = SpanSettings {
         dir: watched.dir.as_path().into(),
         partitions: plan.partitions,
         decompress: watched.decompress,
@@ -148,7 +148,7 @@ fn open(
         max_bytes: plan.max_bytes_per_batch as u64,
         pace: plan.rate.map(Pace::new),
         after: watched.after.clone(),
-        progress: Progress::default(),
+        progress: ScanProgress::default(),
         shared: Arc::clone(&shared),
     };
     let thread = thread::Builder::new()

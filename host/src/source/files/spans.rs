@@ -70,12 +70,12 @@ pub(crate) struct Backlog {
     unreadable: BTreeMap<(PathBuf, u64), Unread>,
     pushed: u64,
     decoder: Arc<Decoder>,
-    settings: Settings,
+    settings: SpanSettings,
 }
 
 /// How files are read.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct SpanSettings {
     /// The directory that is watched.
     pub dir: Arc<Path>,
     /// The most partitions of one span.
@@ -87,7 +87,7 @@ pub(crate) struct Settings {
 impl Backlog {
     /// No file.
     #[must_use]
-    pub(crate) fn new(decoder: Decoder, settings: Settings) -> Self {
+    pub(crate) fn new(decoder: Decoder, settings: SpanSettings) -> Self {
         Self {
             files: BTreeMap::new(),
             unreadable: BTreeMap::new(),
@@ -166,7 +166,7 @@ impl Unread {
     }
 
     /// Its next span; none if it has no room.
-    fn next(&mut self, settings: &Settings, room: Room) -> Result<Option<Span>, SourceError> {
+    fn next(&mut self, settings: &SpanSettings, room: Room) -> Result<Option<Span>, SourceError> {
         let (content, size) = self.open(settings)?;
         // What a compressed file holds may be more than it looked like.
         if size - self.at > room.bytes && !room.empty {
@@ -190,7 +190,7 @@ impl Unread {
     }
 
     /// What it holds, and how many bytes that is.
-    fn open(&mut self, settings: &Settings) -> Result<(Content, u64), SourceError> {
+    fn open(&mut self, settings: &SpanSettings) -> Result<(Content, u64), SourceError> {
         if let Some(content) = &self.content {
             return Ok(content.clone());
         }

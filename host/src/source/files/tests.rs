@@ -464,7 +464,7 @@ fn a_file_that_cannot_be_read_for_now_holds_up_no_other_and_is_read_later() {
     place.put("b", "b\n");
     let mut backlog = Backlog::new(
         Decoder::new(Framing::of(&plan(Format::Text))),
-        Settings {
+        SpanSettings {
             dir: place.path("").into(),
             partitions: 1,
             decompress: true,

@@ -46,14 +46,14 @@ pub(crate) struct Watcher {
     /// What becomes of a file once all of it is durable.
     pub after: After,
     /// How it gets on.
-    pub progress: Progress,
+    pub progress: ScanProgress,
     /// What the cuts pick up.
     pub shared: Arc<Shared>,
 }
 
 /// How a watcher gets on.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+pub(crate) struct ScanProgress {
     /// Why the directory cannot be listed for the moment, as it was told.
     unlisted: Option<String>,
     /// Why files cannot be read for the moment, as it was told.
@@ -154,7 +154,7 @@ impl Watcher {
 
     fn tell_state(&self) {
         let state = format!("watching {}", self.dir.display());
-        let Progress {
+        let ScanProgress {
             unlisted,
             unread,
             changed,

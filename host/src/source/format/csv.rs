@@ -26,8 +26,8 @@ const MAX_NAMES_BYTES: usize = MAX_DECODED_BYTES;
 
 /// Finds the ends of rows.
 #[derive(Clone, Debug)]
-pub(crate) struct Scanner {
-    state: State,
+pub(crate) struct CsvScanner {
+    state: CsvState,
     /// Bytes of the row so far.
     seen: u64,
     /// The most bytes of a row with its end; behind them quotes mean nothing.
@@ -38,7 +38,7 @@ pub(crate) struct Scanner {
 
 /// Where the scanner is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum CsvState {
     /// At the first byte of a row, or behind so many bytes of a byte order mark before it.
     Row(usize),
     /// At the first byte of a field.
@@ -53,12 +53,12 @@ enum State {
     Lost,
 }
 
-impl Scanner {
+impl CsvScanner {
     /// A scanner at the start of a row.
     #[must_use]
     pub(crate) const fn new(framing: Framing) -> Self {
         Self {
-            state: State::Row(0),
+            state: CsvState::Row(0),
             seen: 0,
             longest: framing.longest(),
             delimiter: framing.delimiter,
@@ -68,15 +68,15 @@ impl Scanner {
     /// As [`super::Scanner::next_end`].
     pub(crate) fn next_end(&mut self, bytes: &[u8]) -> Option<usize> {
         let window = (bytes.len() as u64).min(self.longest.saturating_sub(self.seen)) as usize;
-        if self.state != State::Lost {
+        if self.state != CsvState::Lost {
             if let Some(end) = self.end_within(&bytes[..window]) {
                 return Some(self.ended(end));
             }
             if self.seen + window as u64 == self.longest {
-                self.state = State::Lost;
+                self.state = CsvState::Lost;
             }
         }
-        if self.state == State::Lost
+        if self.state == CsvState::Lost
             && let Some(feed) = memchr(b'\n', &bytes[window..])
         {
             return Some(self.ended(window + feed + 1));
@@ -89,13 +89,17 @@ impl Scanner {
     #[must_use]
     pub(crate) const fn unfinished(&self) -> Option<&'static str> {
         match self.state {
-            State::Quoted => Some("a quote is never closed"),
-            State::Row(_) | State::Start | State::Plain | State::Quote | State::Lost => None,
+            CsvState::Quoted => Some("a quote is never closed"),
+            CsvState::Row(_)
+            | CsvState::Start
+            | CsvState::Plain
+            | CsvState::Quote
+            | CsvState::Lost => None,
         }
     }
 
     fn ended(&mut self, end: usize) -> usize {
-        self.state = State::Row(0);
+        self.state = CsvState::Row(0);
         self.seen = 0;
         end
     }
@@ -104,28 +108,28 @@ impl Scanner {
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
             self.state = match (self.state, byte) {
-                (State::Quoted, _) => match memchr(b'"', &bytes[at..]) {
+                (CsvState::Quoted, _) => match memchr(b'"', &bytes[at..]) {
                     Some(quote) => {
                         at += quote;
-                        State::Quote
+                        CsvState::Quote
                     }
                     None => return None,
                 },
-                (State::Plain, _) => match memchr2(self.delimiter, b'\n', &bytes[at..]) {
+                (CsvState::Plain, _) => match memchr2(self.delimiter, b'\n', &bytes[at..]) {
                     Some(end) if bytes[at + end] == b'\n' => return Some(at + end + 1),
                     Some(end) => {
                         at += end;
-                        State::Start
+                        CsvState::Start
                     }
                     None => return None,
                 },
                 (_, b'\n') => return Some(at + 1),
-                (State::Row(marked), byte) if BYTE_ORDER_MARK.get(marked) == Some(byte) => {
-                    State::Row(marked + 1)
+                (CsvState::Row(marked), byte) if BYTE_ORDER_MARK.get(marked) == Some(byte) => {
+                    CsvState::Row(marked + 1)
                 }
-                (_, b'"') => State::Quoted,
-                (_, byte) if *byte == self.delimiter => State::Start,
-                _ => State::Plain,
+                (_, b'"') => CsvState::Quoted,
+                (_, byte) if *byte == self.delimiter => CsvState::Start,
+                _ => CsvState::Plain,
             };
             at += 1;
         }
@@ -231,7 +235,7 @@ pub(crate) fn decode(
     let max_record = framing.max_record;
     let mut values = VarBuilder::with_capacity(0, bytes.len());
     let mut fields = Fields::new(framing.delimiter);
-    let mut scanner = Scanner::new(framing);
+    let mut scanner = CsvScanner::new(framing);
     let mut rest = bytes;
     while !rest.is_empty() && values.data_mut().len() < MAX_DECODED_BYTES {
         // The last row of a connection or file may have no line end.

@@ -90,9 +90,9 @@ pub(super) enum Scanner {
     /// A record ends with this byte.
     Lines(u8),
     /// A record ends with a line feed outside quotes.
-    Csv(csv::Scanner),
+    Csv(csv::CsvScanner),
     /// A record ends with its value.
-    Msgpack(msgpack::Scanner),
+    Msgpack(msgpack::MsgpackScanner),
 }
 
 impl Scanner {
@@ -101,8 +101,8 @@ impl Scanner {
     pub(super) fn new(framing: Framing) -> Self {
         match framing.format {
             Format::Text | Format::Bytes | Format::Json => Self::Lines(framing.delimiter),
-            Format::Csv { .. } => Self::Csv(csv::Scanner::new(framing)),
-            Format::Msgpack => Self::Msgpack(msgpack::Scanner::default()),
+            Format::Csv { .. } => Self::Csv(csv::CsvScanner::new(framing)),
+            Format::Msgpack => Self::Msgpack(msgpack::MsgpackScanner::default()),
         }
     }
 

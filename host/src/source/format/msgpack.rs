@@ -14,7 +14,7 @@ use crate::batch::msgpack::{MAX_DEPTH, check};
 /// Finds the ends of values. No stack is needed for that: how many values are still to come is a
 /// number.
 #[derive(Clone, Debug)]
-pub(crate) struct Scanner {
+pub(crate) struct MsgpackScanner {
     /// Values still to come until the record is whole.
     values: u64,
     /// Bytes to pass over before the next value begins.
@@ -41,7 +41,7 @@ enum Of {
     Values(u8),
 }
 
-impl Default for Scanner {
+impl Default for MsgpackScanner {
     fn default() -> Self {
         Self {
             values: 1,
@@ -51,7 +51,7 @@ impl Default for Scanner {
     }
 }
 
-impl Scanner {
+impl MsgpackScanner {
     /// As [`super::Scanner::next_end`].
     pub(crate) fn next_end(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
@@ -136,7 +136,7 @@ impl Scanner {
 pub(crate) fn decode(bytes: Bytes, max_record: usize, rejected: &mut Rejections) -> VarColumn {
     let mut starts = Vec::new();
     let mut ends = Vec::new();
-    let mut scanner = Scanner::default();
+    let mut scanner = MsgpackScanner::default();
     let mut start = 0;
     while let Some(length) = scanner.next_end(&bytes[start..]) {
         let end = start + length;
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     fn ends(bytes: &[u8], step: usize) -> Vec<usize> {
-        let mut scanner = Scanner::default();
+        let mut scanner = MsgpackScanner::default();
         let mut ends = Vec::new();
         for (index, mut piece) in bytes.chunks(step).enumerate() {
             let mut at = index * step;
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn bombs_only_wait_for_what_they_claim() {
-        let mut scanner = Scanner::default();
+        let mut scanner = MsgpackScanner::default();
         assert_eq!(scanner.next_end(&[0x91; 100_000]), None);
         assert_eq!(scanner.next_end(&[0xc0]), Some(1));
         assert_eq!(scanner.next_end(b"\xdd\xff\xff\xff\xff"), None);

@@ -8,7 +8,7 @@ use crate::topology::reader::{Reader, Text};
 use crate::topology::table::Table;
 
 /// The keys of a sink, as its plan carries them.
-pub(in crate::topology) type Keys = Arc<dyn Target>;
+pub(in crate::topology) type SinkKeys = Arc<dyn Target>;
 
 /// A `type` of sink: its keys, and what is read from them. One file each.
 pub(super) struct SinkType {
@@ -17,7 +17,7 @@ pub(super) struct SinkType {
     /// Its own keys.
     pub(super) keys: &'static [&'static str],
     /// Reads them. What is wrong is told, and then there is nothing.
-    pub(super) read: fn(&mut Reader<'_>, &mut Table<'_>) -> Option<Keys>,
+    pub(super) read: fn(&mut Reader<'_>, &mut Table<'_>) -> Option<SinkKeys>,
     /// Tells of sinks of this type that get into each other's way.
     pub(super) check: fn(&mut Reader<'_>, &[SinkSpec<'_>]),
 }
@@ -31,5 +31,5 @@ pub(in crate::topology) struct SinkSpec<'t> {
     /// The name of what it reads.
     pub from: Option<Text<'t>>,
     /// None if something is wrong with it, which was told.
-    pub target: Option<Keys>,
+    pub target: Option<SinkKeys>,
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::spec::{Keys, SourceSpec, SourceType};
+use super::spec::{SourceKeys, SourceSpec, SourceType};
 use crate::topology::item::Item;
 use crate::topology::plan::Transport;
 use crate::topology::problem::quoted;
@@ -50,7 +50,7 @@ pub(super) const TYPE: SourceType = SourceType {
     check: |_, _| {},
 };
 
-fn read(reader: &mut Reader<'_>, table: &mut Table<'_>, _: &mut SourceSpec) -> Option<Keys> {
+fn read(reader: &mut Reader<'_>, table: &mut Table<'_>, _: &mut SourceSpec) -> Option<SourceKeys> {
     let pattern = table.text(reader, "pattern");
     if let Some(pattern) = &pattern {
         check_pattern(reader, table, pattern);

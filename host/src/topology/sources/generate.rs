@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::spec::{Keys, SourceSpec, SourceType};
+use super::spec::{SourceKeys, SourceSpec, SourceType};
 use crate::topology::plan::{Endless, Transport};
 use crate::topology::reader::Reader;
 use crate::topology::table::Table;
@@ -47,7 +47,7 @@ pub(super) const TYPE: SourceType = SourceType {
     check: |_, _| {},
 };
 
-fn read(reader: &mut Reader<'_>, table: &mut Table<'_>, _: &mut SourceSpec) -> Option<Keys> {
+fn read(reader: &mut Reader<'_>, table: &mut Table<'_>, _: &mut SourceSpec) -> Option<SourceKeys> {
     let count = table.integer(reader, "count", 1..=u64::MAX);
     let seed = table.integer(reader, "seed", 0..=u64::MAX);
     let lines = table.take("lines");

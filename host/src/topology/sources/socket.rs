@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::spec::{Keys, SourceSpec, SourceType};
+use super::spec::{SourceKeys, SourceSpec, SourceType};
 use crate::topology::plan::{Endless, Transport};
 use crate::topology::problem::{listed, quoted};
 use crate::topology::reader::Reader;
@@ -57,7 +57,11 @@ pub(super) const TYPE: SourceType = SourceType {
     check,
 };
 
-fn read(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut SourceSpec) -> Option<Keys> {
+fn read(
+    reader: &mut Reader<'_>,
+    table: &mut Table<'_>,
+    spec: &mut SourceSpec,
+) -> Option<SourceKeys> {
     let choices = [
         ("connect", SocketMode::Connect),
         ("listen", SocketMode::Listen),

@@ -8,7 +8,7 @@ use crate::topology::reader::Reader;
 use crate::topology::table::Table;
 
 /// The keys of a source, as its plan carries them.
-pub(super) type Keys = Arc<dyn Transport>;
+pub(super) type SourceKeys = Arc<dyn Transport>;
 
 /// A `type` of source: its keys, and what is read from them. One file each.
 pub(super) struct SourceType {
@@ -17,7 +17,7 @@ pub(super) struct SourceType {
     /// Its own keys.
     pub(super) keys: &'static [&'static str],
     /// Reads them. What is wrong is told, and then there is nothing.
-    pub(super) read: fn(&mut Reader<'_>, &mut Table<'_>, &mut SourceSpec) -> Option<Keys>,
+    pub(super) read: fn(&mut Reader<'_>, &mut Table<'_>, &mut SourceSpec) -> Option<SourceKeys>,
     /// Tells of sources of this type that get into each other's way.
     pub(super) check: fn(&mut Reader<'_>, &[SourceSpec]),
 }

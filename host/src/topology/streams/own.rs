@@ -1,7 +1,7 @@
 //! The keys that only some operators have.
 
 use crate::topology::item::Item;
-use crate::topology::operators::{OPERATORS, Operator, Partitions};
+use crate::topology::operators::{OPERATORS, OperatorEntry, PartitionRule};
 use crate::topology::plan::{Op, Sort, SortBy};
 use crate::topology::problem::{listed, quoted};
 use crate::topology::reader::Reader;
@@ -23,7 +23,7 @@ pub(super) fn partitions(
 ) {
     let of_operator = spec.operator.map(|operator| operator.partitions);
     let item = match of_operator {
-        Some(Partitions::Exact) => {
+        Some(PartitionRule::Exact) => {
             table.require(reader, "partitions", "say how many: `partitions = 4`")
         }
         _ => table.take("partitions"),
@@ -35,9 +35,9 @@ pub(super) fn partitions(
         spec.partitions = given;
     }
     let gives = match of_operator {
-        Some(Partitions::Kept) => "keeps the partitions of what it reads",
-        Some(Partitions::Single) => "gives one partition",
-        Some(Partitions::Many | Partitions::Exact) | None => return,
+        Some(PartitionRule::Kept) => "keeps the partitions of what it reads",
+        Some(PartitionRule::Single) => "gives one partition",
+        Some(PartitionRule::Many | PartitionRule::Exact) | None => return,
     };
     let name = quoted(spec.operator.map_or("", |operator| operator.name));
     let message = format!("{} cannot have `partitions`", table.label);
@@ -47,7 +47,7 @@ pub(super) fn partitions(
 pub(super) fn keys(
     reader: &mut Reader<'_>,
     table: &mut Table<'_>,
-    operator: &Operator,
+    operator: &OperatorEntry,
     spec: &mut StreamSpec<'_>,
 ) {
     let mut has_inverse = false;
@@ -121,7 +121,7 @@ fn sort_key(reader: &mut Reader<'_>, item: &Item<'_>, op: &mut Option<Op>) {
 pub(super) fn refuse_foreign_keys(
     reader: &mut Reader<'_>,
     table: &mut Table<'_>,
-    operator: Option<&'static Operator>,
+    operator: Option<&'static OperatorEntry>,
 ) {
     let own = operator.map_or(&[][..], |operator| operator.keys);
     let foreign = OPERATORS.iter().flat_map(|operator| operator.keys);
@@ -136,7 +136,7 @@ pub(super) fn refuse_foreign_keys(
                 table.label,
                 quoted(key)
             );
-            let hint = format!("it belongs to {}", listed(Operator::with_key(key)));
+            let hint = format!("it belongs to {}", listed(OperatorEntry::with_key(key)));
             reader.wrong_hint(item.key_at, &message, &hint);
         }
     }
@@ -144,7 +144,7 @@ pub(super) fn refuse_foreign_keys(
 
 pub(super) fn check_state(
     reader: &mut Reader<'_>,
-    operator: &Operator,
+    operator: &OperatorEntry,
     spec: &StreamSpec<'_>,
     topology: &TopologySpec,
 ) {

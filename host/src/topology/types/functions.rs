@@ -5,17 +5,19 @@ use crate::batch::{ColumnType, FunctionName, RecordType};
 use crate::topology::plan::{Op, StreamPlan};
 use crate::topology::problem::{Problem, quoted};
 
-use super::{CONVERSIONS, Fallible, Given, Signatures, Typed, accepts, converts, key_of, problem};
+use super::{
+    CONVERSIONS, Fallible, Given, Signatures, TypedStream, accepts, converts, key_of, problem,
+};
 
 /// All functions of a stream.
 pub(super) struct Functions<'p> {
-    main: Bound<'p>,
-    inverse: Option<Bound<'p>>,
-    keep: Option<Bound<'p>>,
+    main: BoundFunction<'p>,
+    inverse: Option<BoundFunction<'p>>,
+    keep: Option<BoundFunction<'p>>,
 }
 
 /// A function, as a stream binds it.
-struct Bound<'p> {
+struct BoundFunction<'p> {
     stream: &'p StreamPlan,
     name: &'p FunctionName,
     signature: &'p Signature,
@@ -31,7 +33,7 @@ impl<'p> Functions<'p> {
     ) -> Fallible<Option<Self>> {
         let find = |role| {
             let name = stream.function_as(role);
-            name.map(|name| Bound::find((stream, role), name, signatures))
+            name.map(|name| BoundFunction::find((stream, role), name, signatures))
                 .transpose()
         };
         let Some(main) = find(Role::Main)? else {
@@ -65,7 +67,7 @@ impl<'p> Functions<'p> {
     }
 
     /// The types of the stream that reads `given`.
-    pub(super) fn typed(&self, given: &[Given<'_>]) -> Fallible<Typed> {
+    pub(super) fn typed(&self, given: &[Given<'_>]) -> Fallible<TypedStream> {
         let takes = self.main.takes(given)?;
         let state = self.main.state()?;
         let gives = self.main.gives(given[0].1, &takes, state)?;
@@ -78,7 +80,7 @@ impl<'p> Functions<'p> {
             .as_ref()
             .map(|keep| keep.keeps(gives))
             .transpose()?;
-        Ok(Typed {
+        Ok(TypedStream {
             gives: Some(gives),
             takes,
             keeps,
@@ -102,7 +104,7 @@ impl<'p> Functions<'p> {
     }
 }
 
-impl<'p> Bound<'p> {
+impl<'p> BoundFunction<'p> {
     /// The function `name`, if it exists and is of the right kind.
     fn find(
         (stream, role): (&'p StreamPlan, Role),

@@ -57,7 +57,7 @@ pub fn infer(plan: &Plan, signatures: &Signatures) -> Result<Types, Problems> {
     let sources = plan.sources.iter().map(|source| source_type(source.format));
     let sources: Vec<RecordType> = sources.collect();
     let mut problems = Problems::default();
-    let mut streams: Vec<Typed> = Vec::with_capacity(plan.streams.len());
+    let mut streams: Vec<TypedStream> = Vec::with_capacity(plan.streams.len());
     for stream in &plan.streams {
         let inputs = stream.from.iter().map(|upstream| Input {
             name: plan.name_of(*upstream),
@@ -73,7 +73,7 @@ pub fn infer(plan: &Plan, signatures: &Signatures) -> Result<Types, Problems> {
         };
         streams.push(typed.unwrap_or_else(|problem| {
             problems.add(*problem);
-            Typed::default()
+            TypedStream::default()
         }));
     }
     problems.into_result()?;
@@ -118,14 +118,14 @@ struct Input<'p> {
 
 /// A stream's own part of [`Types`]; its type is none if that of its input is not known.
 #[derive(Default)]
-struct Typed {
+struct TypedStream {
     gives: Option<RecordType>,
     takes: Vec<RecordType>,
     keeps: Option<RecordType>,
     state: Option<StateSignature>,
 }
 
-impl Typed {
+impl TypedStream {
     fn of(gives: RecordType) -> Self {
         Self {
             gives: Some(gives),
@@ -140,7 +140,11 @@ type Fallible<T> = Result<T, Box<Problem>>;
 /// A stream that an input gives, and its records.
 type Given<'p> = (&'p str, RecordType);
 
-fn typed(stream: &StreamPlan, inputs: &[Input<'_>], signatures: &Signatures) -> Fallible<Typed> {
+fn typed(
+    stream: &StreamPlan,
+    inputs: &[Input<'_>],
+    signatures: &Signatures,
+) -> Fallible<TypedStream> {
     // Functions are looked up even where an input is unknown: that one is missing is no
     // consequence.
     let functions = Functions::find(stream, signatures)?;
@@ -149,23 +153,23 @@ fn typed(stream: &StreamPlan, inputs: &[Input<'_>], signatures: &Signatures) -> 
         .map(|input| Some((input.name, input.gives?)))
         .collect();
     let Some(given) = given else {
-        return Ok(Typed::default());
+        return Ok(TypedStream::default());
     };
     match functions {
         Some(functions) => functions.typed(&given),
-        None => without_function(stream, &given).map(Typed::of),
+        None => without_function(stream, &given).map(TypedStream::of),
     }
 }
 
 /// The whole state of a stream.
-fn snapshots(of: &Typed) -> Typed {
+fn snapshots(of: &TypedStream) -> TypedStream {
     let key = of.takes.first().and_then(|takes| takes.key);
     let state = of.state.map(|state| state.column_type);
-    Typed {
+    TypedStream {
         gives: key
             .zip(state)
             .map(|(key, state)| RecordType::pair(key, state)),
-        ..Typed::default()
+        ..TypedStream::default()
     }
 }
 

@@ -196,7 +196,10 @@ fn where_both_versions_trap_the_record_is_at_fault_and_the_new_one_stays() {
     let Some(LeftOut::Units(units)) = left_out else {
         panic!("{left_out:?}")
     };
-    assert_eq!(units.iter().map(|unit| &unit.record).collect::<Vec<_>>(), ["3"]);
+    assert_eq!(
+        units.iter().map(|unit| &unit.record).collect::<Vec<_>>(),
+        ["3"]
+    );
     // Whatever fails later in the batch, the proven version had its try.
     bench.failed_with(traps(), vec![trapping(&[5])]).unwrap();
     assert_eq!(bench.runs(), [2, 1]);

@@ -88,7 +88,7 @@ fn feed(lane: &mut Lane, bytes: &[u8], most: u64, seed: u64, mut between: impl F
 }
 
 /// Per partition and chunk: how many records, and how many rejected.
-fn shape(taken: &Taken) -> Vec<Vec<(usize, u64)>> {
+fn shape(taken: &LaneCut) -> Vec<Vec<(usize, u64)>> {
     let chunks = |partition: &Arc<dyn Partition>| {
         let chunks = decoded(&**partition).into_iter();
         chunks

@@ -11,7 +11,7 @@ fn rows(csv: &[u8], max_record: usize, header: bool) -> (Vec<String>, Rejections
 fn framed_rows(csv: &[u8], framing: Framing, header: bool) -> (Vec<String>, Rejections) {
     let mut rejected = Rejections::default();
     let (header, rows) = if header {
-        let end = Scanner::new(framing).next_end(csv).unwrap();
+        let end = CsvScanner::new(framing).next_end(csv).unwrap();
         (Some(Header::parse(&csv[..end], framing)), &csv[end..])
     } else {
         (None, csv)
@@ -157,7 +157,7 @@ fn a_quote_that_is_never_closed_costs_one_row_and_what_it_hides() {
 fn ends_are_found_however_the_bytes_come() {
     let csv = b"1,\"a\nb\"\"\n\",2\r\n\n\"x\",\"\n01234567890123456789\n,\"y\n\",3\n4";
     let ends = |step: usize| {
-        let mut scanner = Scanner::new(Framing::new(Format::Csv { header: false }, 16));
+        let mut scanner = CsvScanner::new(Framing::new(Format::Csv { header: false }, 16));
         let mut ends = Vec::new();
         for (index, mut piece) in csv.chunks(step).enumerate() {
             let mut at = index * step;
