@@ -105,7 +105,12 @@ fn counted(out: &Path) -> u64 {
     let mut sum = 0;
     for directory in fs::read_dir(out).expect("there is output") {
         for part in fs::read_dir(directory.expect("readable").path()).expect("readable") {
-            let text = fs::read_to_string(part.expect("readable").path()).expect("text");
+            let part = part.expect("readable");
+            if !part.file_name().as_encoded_bytes().starts_with(b"part-") {
+                // The receipt.
+                continue;
+            }
+            let text = fs::read_to_string(part.path()).expect("text");
             for line in text.lines() {
                 let count = line
                     .trim_end_matches(')')
