@@ -229,7 +229,7 @@ impl Engine {
     ///
     /// If the round before has no verdict yet, if `plan.round` is not larger than it, or if
     /// `placement` does not give each part to one of the workers.
-    pub fn begin(&mut self, plan: RoundPlan, placement: Placement) {
+    pub fn begin(&mut self, plan: Arc<RoundPlan>, placement: Placement) {
         if let Some((last, phase)) = self.last {
             assert_eq!(phase, Phase::Over, "round {last} has a verdict");
             assert!(plan.round > last, "round {} is used again", plan.round);
@@ -238,7 +238,6 @@ impl Engine {
         assert!(fits, "each part is one of the workers'");
         self.last = Some((plan.round, Phase::Running));
         let partitions = Partitions::new(&self.plan, &plan, &self.history);
-        let plan = Arc::new(plan);
         self.open = Some(OpenAttempt {
             plan: Arc::clone(&plan),
             partitions: partitions.clone(),

@@ -106,7 +106,7 @@ pub(super) fn cut(record_type: RecordType, partitions: &[&[&str]], length: usize
 /// Begins a round whose parts are dealt to the workers in turn.
 pub(super) fn begin(engine: &mut Engine, plan: RoundPlan) {
     let placement = Placement::in_turn(&plan, engine.workers());
-    engine.begin(plan, placement);
+    engine.begin(Arc::new(plan), placement);
 }
 
 /// Where an operator's results go, that may hold what it does by default.

@@ -32,7 +32,7 @@ use crate::topology::plan::{Op, Plan};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitRecord {
     /// What it ran on: inputs, plugin versions, what was left out.
-    pub plan: RoundPlan,
+    pub plan: Arc<RoundPlan>,
     /// By the name of the sink that fires: its receipt.
     pub receipts: BTreeMap<String, Prepared>,
     /// By the name of the source or stream: records that were rejected; those without any are
@@ -67,7 +67,7 @@ impl Recorder for Unrecorded {
 #[derive(Debug)]
 pub struct RanRound {
     /// What it ran on.
-    pub plan: RoundPlan,
+    pub plan: Arc<RoundPlan>,
     /// What went through the operators.
     pub report: RoundReport,
 }
@@ -175,7 +175,7 @@ impl Committer {
             .chain(&report.streams)
             .chain(&report.sinks);
         CommitRecord {
-            plan: plan.clone(),
+            plan: Arc::clone(plan),
             receipts: receipts.iter().map(sink).collect(),
             rejected: rejected
                 .map(|(name, node)| (name.clone(), node.rejected))

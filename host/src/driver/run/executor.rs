@@ -189,7 +189,7 @@ impl Executor {
         course: &Course,
     ) -> Result<RanRound, Trouble> {
         self.round += 1;
-        let plan = RoundPlan {
+        let plan = Arc::new(RoundPlan {
             round: self.round,
             batch: batch.time,
             zero: self.zero.unwrap_or(batch.time),
@@ -198,13 +198,13 @@ impl Executor {
             parts: parts.names().clone(),
             programs: course.standing.deployment.digests(),
             skip: course.skips.clone(),
-        };
+        });
         self.environment.bind(RoundBinding {
             parts: Arc::clone(parts),
             standing: course.standing.clone(),
         });
         let placement = Placement::in_turn(&plan, self.engine.workers());
-        self.engine.begin(plan.clone(), placement);
+        self.engine.begin(Arc::clone(&plan), placement);
         let decided = self.decided();
         debug!(batch = %batch.time, attempt = course.attempt, round = self.round, "round decided");
         if let Some(trouble) = self.judge.trouble(decided.failures) {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::batch::position::PartName;
 use crate::batch::source::SourceError;
 use crate::source::format::{Decoder, csv};
 
@@ -59,6 +60,18 @@ impl Facts {
         };
         Ok(decoder.with_header(header.into()))
     }
+}
+
+/// The bytes of a lane that a part's name says.
+///
+/// # Errors
+///
+/// Its positions are none of bytes, or lie the wrong way round.
+pub(crate) fn byte_range(part: &PartName) -> Result<Range<u64>, SourceError> {
+    let range = part.from.as_number().zip(part.upto.as_number());
+    let range = range.filter(|(from, upto)| from <= upto);
+    let (from, upto) = range.ok_or_else(no_facts)?;
+    Ok(from..upto)
 }
 
 /// A part's name that this source did not give.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::facts::{Facts, no_facts};
+use super::facts::{Facts, byte_range};
 use super::piece::Piece;
 use super::rope::{Rope, Strand};
 use crate::batch::position::PartName;
@@ -23,20 +23,18 @@ pub(crate) fn open(
     name: &PartName,
     lane: impl Fn() -> Result<Box<dyn Iterator<Item = Bytes>>, SourceError>,
 ) -> Result<Piece, SourceError> {
-    let (Some(from), Some(upto)) = (name.from.as_number(), name.upto.as_number()) else {
-        return Err(no_facts());
-    };
+    let part = byte_range(name)?;
     let read = |range: Range<u64>| {
         read(lane()?, range).ok_or_else(|| {
-            let (lane, upto) = (&name.lane, name.upto.as_number().unwrap_or_default());
+            let (lane, upto) = (&name.lane, part.end);
             SourceError::changed(format!("`{lane}` ends before its byte {upto}"))
                 .hint("the source was given other keys than when the batch was cut")
         })
     };
     let facts = Facts::decode(&name.facts)?;
     let decoder = facts.decoder(decoder, |range| read(range).map(Rope::into_contiguous))?;
-    let rope = read(from..upto)?;
-    Ok(Piece::new(rope, Arc::new(decoder), from == 0, None))
+    let rope = read(part.clone())?;
+    Ok(Piece::new(rope, Arc::new(decoder), part.start == 0, None))
 }
 
 /// The bytes of `range`; none if the lane ends before.

@@ -5,8 +5,10 @@
 //! was while device, inode and time of birth are the same; where a file system keeps no time of
 //! birth, while size and time of modification are, too.
 
-use std::fs::Metadata;
+use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,19 @@ impl Identity {
             born: metadata.created().ok(),
             size: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+
+    /// That of the file that stands at `path` now; none: there is no file.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be told.
+    pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(Self::of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

@@ -21,7 +21,7 @@ use std::thread::{self, JoinHandle};
 use globset::GlobBuilder;
 use tracing::info;
 
-use super::bytes::facts::no_facts;
+use super::bytes::facts::{byte_range, no_facts};
 use super::connector::{SourceConnector, keys};
 use super::format::{Decoder, Framing};
 use super::pace::Pace;
@@ -238,16 +238,14 @@ impl Source for Files {
         let name = NamedFile::of(part)?;
         let (content, size) = self.find(&name, &part.lane)?;
         let file = content.open()?;
-        let (Some(from), Some(upto)) = (part.from.as_number(), part.upto.as_number()) else {
-            return Err(no_facts());
-        };
-        if from > upto || upto > size {
+        let range = byte_range(part)?;
+        if range.end > size {
             return Err(no_facts());
         }
         let decoder = name.facts.decoder(&self.decoder, |row| file.read(row))?;
         Ok(Arc::new(FilePiece {
             content,
-            range: from..upto,
+            range,
             decoder: Arc::new(decoder),
         }))
     }

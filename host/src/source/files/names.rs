@@ -90,10 +90,8 @@ impl NamedFile {
 
     /// The file that is at `path`, if it is this one, written to or not.
     fn look_at(&self, path: &Path) -> std::io::Result<Option<Snapshot>> {
-        let now = match std::fs::metadata(path) {
-            Ok(metadata) => Identity::of(&metadata),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+        let Some(now) = Identity::at(path)? else {
+            return Ok(None);
         };
         // The number of a device may be another after a restart of the machine.
         let then = self.identity.clone().on_device_of(&now);

@@ -4,7 +4,7 @@
 //! after its last one, and one that changed ends the job, because nobody can say which of its
 //! lines are old.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -87,10 +87,8 @@ impl Snapshot {
     ///
     /// That cannot be found out for now.
     pub(crate) fn fate(&self) -> io::Result<Fate> {
-        let now = match fs::metadata(&self.path) {
-            Ok(metadata) => Identity::of(&metadata),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Fate::Gone),
-            Err(error) => return Err(error),
+        let Some(now) = Identity::at(&self.path)? else {
+            return Ok(Fate::Gone);
         };
         Ok(match now == self.identity {
             true => Fate::Same,

@@ -118,7 +118,7 @@ fn commit(sink_works: bool, log_works: bool) -> (Result<Vec<Receipt>, Trouble>, 
     let log = Box::new(double(log_works));
     let mut committer = Committer::new(plan, Arc::clone(&lanes), log);
     let ran = RanRound {
-        plan: RoundPlan {
+        plan: Arc::new(RoundPlan {
             round: 7,
             batch: BatchTime(1000),
             zero: BatchTime(0),
@@ -127,7 +127,7 @@ fn commit(sink_works: bool, log_works: bool) -> (Result<Vec<Receipt>, Trouble>, 
             parts: BTreeMap::new(),
             programs: BTreeMap::new(),
             skip: Default::default(),
-        },
+        }),
         report: RoundReport::default(),
     };
     let result = committer.commit(&mut double(true), &ran);
