@@ -21,8 +21,9 @@ use crate::batch::Round;
 use crate::dataflow::graph;
 use crate::dataflow::kept::Restored;
 use crate::dataflow::machine::drive::{ControlStream, Site};
-use crate::dataflow::machine::local::{Local, ProcessShared, WorkerNumber};
+use crate::dataflow::machine::local::{Local, ProcessShared};
 use crate::dataflow::round::control::{Begin, Control, Verdict};
+use crate::dataflow::round::placement::WorkerNumber;
 use crate::dataflow::round::report::{Decided, RoundReport, WorkerReport};
 
 /// What the engine tells worker 0.

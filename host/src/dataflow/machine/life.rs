@@ -230,9 +230,10 @@ impl<C> Machine<C> {
 mod tests {
     use super::*;
     use crate::batch::flow::Flow;
-    use crate::dataflow::machine::local::{ProcessShared, WorkerNumber};
+    use crate::dataflow::machine::local::ProcessShared;
     use crate::dataflow::round::bounds::Bound;
     use crate::dataflow::round::observer::Unobserved;
+    use crate::dataflow::round::placement::WorkerNumber;
     use crate::dataflow::testing::{INT, Job, chunk, parcel};
     use std::cell::{Cell, RefCell};
 

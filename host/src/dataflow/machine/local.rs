@@ -17,6 +17,7 @@ use crate::dataflow::round::control::Begin;
 use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::failure::{Failure, Node};
 use crate::dataflow::round::observer::{CallObserver, RoundWatch};
+use crate::dataflow::round::placement::WorkerNumber;
 use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::report::{RoundReport, Tally, WorkerReport};
 use crate::topology::plan::Plan;
@@ -79,15 +80,6 @@ pub(in crate::dataflow) struct WorkerHeld {
     pub(in crate::dataflow) number: u64,
     /// By stream, in any order.
     pub(in crate::dataflow) parts: Vec<(usize, HeldPart)>,
-}
-
-/// One of the workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dataflow) struct WorkerNumber {
-    /// Its number, from 0.
-    pub(in crate::dataflow) index: usize,
-    /// How many workers there are.
-    pub(in crate::dataflow) of: usize,
 }
 
 /// What the operators of one worker share.

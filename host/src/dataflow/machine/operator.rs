@@ -19,8 +19,8 @@ use crate::dataflow::round::report::Tally;
 use crate::topology::plan::Upstream;
 use crate::topology::types::Types;
 
-use super::local::WorkerNumber;
 use super::parcel::Parcel;
+use crate::dataflow::round::placement::WorkerNumber;
 
 /// One half or the whole of a stream's operator, of a source or of a sink, on one worker.
 ///

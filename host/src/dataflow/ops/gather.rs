@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::batch::{Chunk, RecordType};
 use crate::dataflow::kept::{HeldPart, KeptStream};
-use crate::dataflow::machine::local::WorkerNumber;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::{Parcel, parcels};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
+use crate::dataflow::round::placement::WorkerNumber;
 
 use super::shelf::Shelf;
 use super::targets::Targets;

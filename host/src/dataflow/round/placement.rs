@@ -16,6 +16,15 @@ pub struct Placement {
     workers: BTreeMap<String, Vec<usize>>,
 }
 
+/// One of the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dataflow) struct WorkerNumber {
+    /// Its number, from 0.
+    pub(in crate::dataflow) index: usize,
+    /// How many workers there are.
+    pub(in crate::dataflow) of: usize,
+}
+
 impl Placement {
     /// Deals the parts of each source to so many workers, in turn.
     ///

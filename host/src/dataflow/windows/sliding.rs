@@ -8,13 +8,13 @@ use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::{BatchTime, Chunk, RecordType};
 use crate::dataflow::calls::Run;
 use crate::dataflow::kept::{HeldPart, KeptStream, Piece, PieceKind};
-use crate::dataflow::machine::local::WorkerNumber;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::{Parcel, parcels};
 use crate::dataflow::ops::shelf::Shelf;
 use crate::dataflow::ops::targets::Targets;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
+use crate::dataflow::round::placement::WorkerNumber;
 
 use super::frame::{Frame, Moment};
 use super::held::Held;

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use crate::batch::BatchTime;
 use crate::batch::hash::worker_of;
 use crate::dataflow::kept::{HeldPart, KeptStream, Piece, PieceKind};
-use crate::dataflow::machine::local::WorkerNumber;
 use crate::dataflow::machine::operator::{Attempt, More, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
+use crate::dataflow::round::placement::WorkerNumber;
 use crate::topology::plan::Upstream;
 
 use super::frame::{Frame, Moment};
