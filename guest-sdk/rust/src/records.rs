@@ -27,7 +27,8 @@ struct Keeping<K, V, S, G, P, F, T> {
 /// `map_with_state`: a closure that is called per record, appends what the function gives, and says
 /// whether it gave anything.
 pub fn map_with_state<K, V, S, G, P, F, T>(
-    (meta, state): (Meta, StateMeta),
+    meta: Meta,
+    state: StateMeta,
     _: (Unkeyed<K>, Unkeyed<V>, Unkeyed<S>, G, P),
     _: Probe<T>,
     each: F,

@@ -109,7 +109,8 @@ struct Updating<K, V, S, P, F> {
 
 /// `update_state`: a closure that reads all values and calls `Updates::each`.
 pub fn update_state<K: Keys, V: Column, S: Column, P: Parameters, F>(
-    (meta, state): (Meta, StateMeta),
+    meta: Meta,
+    state: StateMeta,
     _: (K, Unkeyed<V>, Unkeyed<S>, P),
     run: F,
 ) -> Definition

@@ -26,7 +26,7 @@ pub fn nearly(column_type: ColumnType, left: &[u8], right: &[u8], operands: &[&[
         ColumnType::Float64 => {
             let operands = operands.iter().copied().filter_map(float64);
             let floats = float64(left).zip(float64(right));
-            floats.is_some_and(|(left, right)| close(FLOAT64, (left, right), operands))
+            floats.is_some_and(|(left, right)| close(FLOAT64, left, right, operands))
         }
         ColumnType::Msgpack => {
             let operands: Vec<Tree<'_>> = operands.iter().filter_map(|one| Tree::of(one)).collect();
@@ -52,11 +52,7 @@ fn float64(element: &[u8]) -> Option<f64> {
     element.try_into().ok().map(f64::from_le_bytes)
 }
 
-fn close(
-    tolerance: f64,
-    (left, right): (f64, f64),
-    operands: impl IntoIterator<Item = f64>,
-) -> bool {
+fn close(tolerance: f64, left: f64, right: f64, operands: impl IntoIterator<Item = f64>) -> bool {
     if left.is_nan() || right.is_nan() {
         return left.is_nan() && right.is_nan();
     }
@@ -128,7 +124,7 @@ impl<'a> Tree<'a> {
                     Self::Float(value, _) => Some(*value),
                     _ => None,
                 });
-                close(tolerance.max(*other), (*left, *right), operands)
+                close(tolerance.max(*other), *left, *right, operands)
             }
             (Self::Integer(left), Self::Integer(right)) => left == right,
             (Self::Other(left), Self::Other(right)) => left == right,

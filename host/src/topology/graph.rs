@@ -81,17 +81,17 @@ pub(super) fn plan(
     let streams = spec.streams.iter();
     let from: Vec<Vec<Upstream>> = streams
         .map(|stream| {
-            let resolve = |name| names.resolve(reader, ("stream", &stream.name), name);
+            let resolve = |name| names.resolve(reader, "stream", &stream.name, name);
             stream.from.iter().filter_map(resolve).collect()
         })
         .collect();
     let sinks = spec.sinks.iter();
     let sinks: Vec<Option<Upstream>> = sinks
-        .map(|sink| names.resolve(reader, ("sink", &sink.name), sink.from.as_ref()?))
+        .map(|sink| names.resolve(reader, "sink", &sink.name, sink.from.as_ref()?))
         .collect();
     let order = order(reader, &spec, &from);
-    let read = (spec.topology.batch.as_ref(), &spec.streams[..]);
-    let slides = slides(reader, read, &from, &order);
+    let batch = spec.topology.batch.as_ref();
+    let slides = slides(reader, batch, &spec.streams, &from, &order);
     let graph = Graph {
         from,
         sinks,
@@ -173,15 +173,17 @@ impl<'s, 't> Names<'s, 't> {
         Self { spec, nodes }
     }
 
-    /// What a name in the `from` of `whose` (a stream or sink, and its name) stands for.
+    /// What a name in the `from` of `whose` (the name of a stream or sink, as `what` says) stands
+    /// for.
     fn resolve(
         &self,
         reader: &mut Reader<'_>,
-        whose: (&str, &str),
+        what: &str,
+        whose: &str,
         name: &Text<'_>,
     ) -> Option<Upstream> {
         let wanted = name.value.as_ref();
-        let reading = format!("{} {}", whose.0, quoted(whose.1));
+        let reading = format!("{what} {}", quoted(whose));
         match self.nodes.get(wanted) {
             Some(GraphNode::Source(source)) => return Some(Upstream::Source(*source)),
             Some(GraphNode::Stream(stream)) => return Some(Upstream::Stream(*stream)),
@@ -212,7 +214,7 @@ impl<'s, 't> Names<'s, 't> {
             let message = format!("{reading} reads from {raw}, which does not exist");
             let sources = self.spec.sources.iter().map(|one| one.name.as_str());
             let streams = self.spec.streams.iter().map(|one| one.name.as_str());
-            let known = sources.chain(streams).filter(|known| *known != whose.1);
+            let known = sources.chain(streams).filter(|known| *known != whose);
             reader.unknown(name.at, &message, name.raw, known);
         }
         None

@@ -9,7 +9,8 @@ use super::streams::StreamSpec;
 /// Time between two firings of each stream, where those of all it reads are known.
 pub(super) fn slides(
     reader: &mut Reader<'_>,
-    (batch, streams): (Option<&Located>, &[StreamSpec<'_>]),
+    batch: Option<&Located>,
+    streams: &[StreamSpec<'_>],
     from: &[Vec<Upstream>],
     order: &[usize],
 ) -> Vec<Option<Located>> {

@@ -106,7 +106,8 @@ pub fn update(signature: &Signature, options: &Options) -> TokenStream {
         let take = #take;
         let states = #states;
         ::dshost_guest::glue::Item::Function(::dshost_guest::glue::update_state(
-            (#meta, #meta_of_state),
+            #meta,
+            #meta_of_state,
             (keys, take, states, #params),
             move |updates, _aside| {
                 let held: #values_ty = updates.values();
@@ -178,7 +179,8 @@ pub fn records(signature: &Signature, options: &Options) -> TokenStream {
         let states = #states;
         let give = #give;
         ::dshost_guest::glue::Item::Function(::dshost_guest::glue::map_with_state(
-            (#meta, #meta_of_state),
+            #meta,
+            #meta_of_state,
             (keys, values, states, give, #params),
             state,
             move |(key, value), state, builder, _aside| {

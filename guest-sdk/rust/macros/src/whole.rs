@@ -6,20 +6,32 @@ use quote::quote_spanned;
 use crate::parts::{Parameter, Parts, layout};
 use crate::signature::Signature;
 
+/// How a function is given its whole batches.
+struct WholeCall {
+    /// What makes the definition.
+    constructor: TokenStream,
+    /// The layouts that the function takes.
+    take: TokenStream,
+    /// The batches, as parameters of a closure.
+    batches: TokenStream,
+    /// Reads them.
+    read: TokenStream,
+    /// What the function is given of them.
+    arguments: TokenStream,
+}
+
 /// `map_partitions`, `transform`.
 pub fn one(signature: &Signature) -> TokenStream {
     let records = Parameter::of(&signature.data[0], "held");
-    let take = records_layout(&records);
-    let read = read(&records, "records");
-    let argument = &records.argument;
     let site = Span::mixed_site();
-    definition(
-        signature,
-        &quote_spanned!(site=> whole),
-        &take,
-        &quote_spanned!(site=> records),
-        (&read, argument),
-    )
+    let call = WholeCall {
+        constructor: quote_spanned!(site=> whole),
+        take: records_layout(&records),
+        batches: quote_spanned!(site=> records),
+        read: read(&records, "records"),
+        arguments: records.argument,
+    };
+    definition(signature, &call)
 }
 
 /// `transform_with`.
@@ -32,16 +44,14 @@ pub fn two(signature: &Signature) -> TokenStream {
     let [read_left, read_right] = &reads;
     let (first, second) = (&left.argument, &right.argument);
     let site = Span::mixed_site();
-    definition(
-        signature,
-        &quote_spanned!(site=> two),
-        &quote_spanned!(site=> (#take_left, #take_right)),
-        &quote_spanned!(site=> (lefts, rights)),
-        (
-            &quote_spanned!(site=> #read_left #read_right),
-            &quote_spanned!(site=> #first, #second),
-        ),
-    )
+    let call = WholeCall {
+        constructor: quote_spanned!(site=> two),
+        take: quote_spanned!(site=> (#take_left, #take_right)),
+        batches: quote_spanned!(site=> (lefts, rights)),
+        read: quote_spanned!(site=> #read_left #read_right),
+        arguments: quote_spanned!(site=> #first, #second),
+    };
+    definition(signature, &call)
 }
 
 fn records_layout(records: &Parameter) -> TokenStream {
@@ -58,15 +68,16 @@ fn read(records: &Parameter, batch: &str) -> TokenStream {
     quote_spanned!(records.span=> let #variable: #ty = #batch.read();)
 }
 
-/// The call of `constructor` with the layouts `take` and a closure of the `batches`, which it reads
-/// and hands over.
-fn definition(
-    signature: &Signature,
-    constructor: &TokenStream,
-    take: &TokenStream,
-    batches: &TokenStream,
-    (read, arguments): (&TokenStream, &TokenStream),
-) -> TokenStream {
+/// The call of the constructor with the layouts and a closure of the batches, which it reads and
+/// hands over.
+fn definition(signature: &Signature, call: &WholeCall) -> TokenStream {
+    let WholeCall {
+        constructor,
+        take,
+        batches,
+        read,
+        arguments,
+    } = call;
     let Parts {
         name,
         meta,

@@ -66,6 +66,15 @@ enum Slot<I, V> {
     Total(V),
 }
 
+/// A record, as it came.
+#[derive(Clone, Copy)]
+struct NumberedItem<I> {
+    /// Its number in the input.
+    index: u32,
+    /// What it holds, not decoded yet.
+    item: I,
+}
+
 /// The items of a fold that gathers in an `A`.
 type ItemOf<'a, A> = <<A as Totals>::Record as Record>::Item<'a>;
 
@@ -95,15 +104,16 @@ impl<A: Totals, P, F> Folding<A, P, F>
 where
     F: for<'a> Fn(A::Of<'a>, ItemOf<'a, A>, &Aside<'a, P>) -> Result<A::Of<'a>, Refused<A::Of<'a>>>,
 {
-    /// Adds record `index` to a group.
+    /// Adds a record to a group.
     #[inline(always)]
     fn add<'a>(
         &self,
         slot: &mut SlotOf<'a, A>,
-        (index, item): (u32, ItemOf<'a, A>),
+        numbered: NumberedItem<ItemOf<'a, A>>,
         aside: &Aside<'a, P>,
         entry: &mut Entry<'_>,
     ) {
+        let NumberedItem { index, item } = numbered;
         let total = match mem::replace(slot, Slot::Empty) {
             Slot::Total(total) => Ok(total),
             Slot::First(first, start) => A::read(start).map_err(|refusal| (first, refusal)),
@@ -159,7 +169,7 @@ where
                 continue;
             }
             let slot = &mut slots[number(*group)];
-            self.add(slot, (index, item), &aside, &mut entry);
+            self.add(slot, NumberedItem { index, item }, &aside, &mut entry);
         }
         let mut builder = A::Record::builder(Sources::of(values), slots.len());
         for slot in slots {

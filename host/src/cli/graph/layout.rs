@@ -81,7 +81,7 @@ pub(super) fn layout(sizes: &[(f64, f64)], arrows: &[(usize, usize)]) -> Layout 
     }
     order(&mut layers, &items);
     let across = place(&layers, &items);
-    finish(sizes, (&layers, &layer_of), &across, &paths)
+    finish(sizes, &layers, &layer_of, &across, &paths)
 }
 
 /// The layer of each box: one below the lowest that it reads; what reads nothing stands right above
@@ -269,7 +269,8 @@ fn settle(layer: &[usize], items: &[Item], wanted: &[f64], at: &mut [f64]) {
 /// Brings everything to the right of and below the origin.
 fn finish(
     sizes: &[(f64, f64)],
-    (layers, layer_of): (&[Vec<usize>], &[usize]),
+    layers: &[Vec<usize>],
+    layer_of: &[usize],
     across: &[f64],
     paths: &[Vec<usize>],
 ) -> Layout {

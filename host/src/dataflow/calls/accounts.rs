@@ -7,23 +7,23 @@ use crate::dataflow::machine::operator::Output;
 use crate::dataflow::round::failure::{Failure, Rejected};
 use crate::dataflow::round::skips::LeftOut;
 
-use super::caller::{Caller, ProgramPart, Run};
+use super::caller::{ProgramPart, Run};
 use super::rejects::NO_REASON;
 
-impl Caller {
+impl ProgramPart<'_> {
     /// Tallies what a call told beside its output.
     pub(super) fn account(
-        &self,
-        part: ProgramPart<'_>,
+        self,
         run: &Run,
-        (input, report): (&Chunk, &Report),
+        input: &Chunk,
+        report: &Report,
         out: &mut Output,
     ) -> Result<(), Failure> {
-        let left_out = self.left_out(part, run);
+        let left_out = self.caller.left_out(self, run);
         for (name, amount) in &report.counters {
-            out.tally().node(part.node()).count(name, *amount);
+            out.tally().node(self.node()).count(name, *amount);
         }
-        for (number, (link, count)) in (0..).zip(part.links.iter().zip(&report.links)) {
+        for (number, (link, count)) in (0..).zip(self.links.iter().zip(&report.links)) {
             let mut told = report
                 .rejections
                 .iter()

@@ -103,6 +103,8 @@ impl Run {
 /// A segment of the program, and the links it covers.
 #[derive(Clone, Copy)]
 pub(super) struct ProgramPart<'a> {
+    /// Whose program it is.
+    pub(super) caller: &'a Caller,
     index: usize,
     pub(super) segment: &'a Segment,
     pub(super) links: &'a [StageLink],
@@ -111,6 +113,22 @@ pub(super) struct ProgramPart<'a> {
 impl ProgramPart<'_> {
     pub(super) fn node(&self) -> Node {
         Node::Stream(self.links[0].stream)
+    }
+
+    /// A call that ended with `trap`.
+    fn failed(self, site: CallSite, context: Context, request: &Request, trap: Trap) -> FailedCall {
+        let link = |link: &StageLink| Some((link.stream, link.function.clone()?));
+        FailedCall {
+            left_out: self.caller.attempt().plan.skip.get(&site).cloned(),
+            site,
+            context,
+            binding: Arc::clone(&self.segment.binding),
+            request: request.clone(),
+            links: self.links.iter().filter_map(link).collect(),
+            grain: self.links[0].grain,
+            keys: None,
+            trap,
+        }
     }
 }
 
@@ -198,12 +216,13 @@ impl Caller {
             let links = &self.links[first..first + segment.links];
             first += segment.links;
             let part = ProgramPart {
+                caller: self,
                 index,
                 segment,
                 links,
             };
             let given = chunk.len();
-            chunk = self.convert_to(part, run, (&chunk, segment.takes[0]), out)?;
+            chunk = part.convert_to(run, &chunk, segment.takes[0], out)?;
             // The function counts those that reach it.
             out.tally().node(part.node()).records_in += (given - chunk.len()) as u64;
             if chunk.is_empty() && self.empty == Empty::Skip {
@@ -218,7 +237,7 @@ impl Caller {
             for (link, count) in links.iter().zip(outcome.report.links.iter().skip(1)) {
                 out.tally().node(Node::Stream(link.stream)).records_out += count.records;
             }
-            self.account(part, run, (&chunk, &outcome.report), out)?;
+            part.account(run, &chunk, &outcome.report, out)?;
             chunk = self.canonical(part, run, outcome.chunk, out)?;
             if first < self.links.len() {
                 let last = Node::Stream(links[links.len() - 1].stream);
@@ -237,18 +256,19 @@ impl Caller {
     pub(in crate::dataflow) fn process_batch_pair(
         &self,
         run: &mut Run,
-        (left, right): (&Chunk, &Chunk),
+        left: &Chunk,
+        right: &Chunk,
         out: &mut Output,
     ) -> Result<Chunk, Failure> {
         let part = self.only();
         let takes = part.segment.takes.clone();
-        let left = self.convert_to(part, run, (left, takes[0]), out)?;
-        let right = self.convert_to(part, run, (right, takes[1]), out)?;
+        let left = part.convert_to(run, left, takes[0], out)?;
+        let right = part.convert_to(run, right, takes[1], out)?;
         let records = (left.len() + right.len()) as u64;
         out.tally().node(part.node()).records_in += records;
         let request = Request::BatchPair(left.clone(), right);
         let outcome = self.call(part, run, &request, out)?;
-        self.account(part, run, (&left, &outcome.report), out)?;
+        part.account(run, &left, &outcome.report, out)?;
         let chunk = self.canonical(part, run, outcome.chunk, out)?;
         run.calls += 1;
         Ok(chunk)
@@ -270,7 +290,7 @@ impl Caller {
         let part = self.only();
         let request = Request::Fold(groups, values.clone());
         let outcome = self.call(part, run, &request, out)?;
-        self.account(part, run, (values, &outcome.report), out)?;
+        part.account(run, values, &outcome.report, out)?;
         let (watch, stream) = (&self.attempt().watch, part.links[0].stream);
         if self.role == Role::Main && watch.wants_folds(stream) {
             let context = context(&self.attempt().plan, &self.site(part, run));
@@ -286,6 +306,7 @@ impl Caller {
 
     pub(super) fn only(&self) -> ProgramPart<'_> {
         ProgramPart {
+            caller: self,
             index: 0,
             segment: &self.program()[0],
             links: &self.links,
@@ -352,7 +373,7 @@ impl Caller {
                 limit: Limit::Fixed,
             },
             Err(trap) => {
-                let call = self.failed(part, (site.clone(), context), (request, trap));
+                let call = part.failed(site.clone(), context, request, trap);
                 let kind = FailureKind::Trap(Box::new(Trapped {
                     trap: call.trap.clone(),
                     plugin: binding.digest(),
@@ -368,27 +389,6 @@ impl Caller {
             partition: run.partition,
             kind,
         })
-    }
-
-    /// A call that ended with `trap`.
-    fn failed(
-        &self,
-        part: ProgramPart<'_>,
-        (site, context): (CallSite, Context),
-        (request, trap): (&Request, Trap),
-    ) -> FailedCall {
-        let link = |link: &StageLink| Some((link.stream, link.function.clone()?));
-        FailedCall {
-            left_out: self.attempt().plan.skip.get(&site).cloned(),
-            site,
-            context,
-            binding: Arc::clone(&part.segment.binding),
-            request: request.clone(),
-            links: part.links.iter().filter_map(link).collect(),
-            grain: part.links[0].grain,
-            keys: None,
-            trap,
-        }
     }
 }
 

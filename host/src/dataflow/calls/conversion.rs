@@ -18,10 +18,11 @@ impl Caller {
     pub(in crate::dataflow) fn convert(
         &self,
         run: &Run,
-        (input, to): (&Chunk, RecordType),
+        input: &Chunk,
+        to: RecordType,
         out: &mut Output,
     ) -> Result<Chunk, Failure> {
-        self.convert_to(self.only(), run, (input, to), out)
+        self.only().convert_to(run, input, to, out)
     }
 
     /// Brings the keys that the one function of the stage made to their canonical form.
@@ -36,36 +37,6 @@ impl Caller {
         out: &mut Output,
     ) -> Result<Chunk, Failure> {
         self.canonical(self.only(), run, chunk, out)
-    }
-
-    /// Brings records to what a function takes.
-    pub(super) fn convert_to(
-        &self,
-        part: ProgramPart<'_>,
-        run: &Run,
-        (input, to): (&Chunk, RecordType),
-        out: &mut Output,
-    ) -> Result<Chunk, Failure> {
-        if input.record_type() == to {
-            return Ok(input.clone());
-        }
-        Ok(self.converted(part, run, (input, to), out)?.chunk)
-    }
-
-    /// The same, and which records were rejected.
-    pub(super) fn converted(
-        &self,
-        part: ProgramPart<'_>,
-        run: &Run,
-        (input, to): (&Chunk, RecordType),
-        out: &mut Output,
-    ) -> Result<Converted, Failure> {
-        let converted = convert(input, to);
-        let rejects = part.links[0].rejects(run);
-        let rejected = converted.rejected.iter();
-        let rejected = rejected.map(|index| (*index, || NOT_EXACT.to_owned()));
-        rejects.reject(input, rejected, out)?;
-        Ok(converted)
     }
 
     /// Brings msgpack keys that functions of `part` may have made to their canonical form.
@@ -91,5 +62,37 @@ impl Caller {
         let rejected: Vec<u32> = canonical.rejected.iter().map(|(index, _)| *index).collect();
         let (_, value) = without(&chunk, &rejected).into_columns();
         Ok(Chunk::pairs(Column::Msgpack(canonical.values), value))
+    }
+}
+
+impl ProgramPart<'_> {
+    /// Brings records to what a function takes.
+    pub(super) fn convert_to(
+        self,
+        run: &Run,
+        input: &Chunk,
+        to: RecordType,
+        out: &mut Output,
+    ) -> Result<Chunk, Failure> {
+        if input.record_type() == to {
+            return Ok(input.clone());
+        }
+        Ok(self.converted(run, input, to, out)?.chunk)
+    }
+
+    /// The same, and which records were rejected.
+    pub(super) fn converted(
+        self,
+        run: &Run,
+        input: &Chunk,
+        to: RecordType,
+        out: &mut Output,
+    ) -> Result<Converted, Failure> {
+        let converted = convert(input, to);
+        let rejects = self.links[0].rejects(run);
+        let rejected = converted.rejected.iter();
+        let rejected = rejected.map(|index| (*index, || NOT_EXACT.to_owned()));
+        rejects.reject(input, rejected, out)?;
+        Ok(converted)
     }
 }

@@ -36,13 +36,13 @@ impl Caller {
         out: &mut Output,
     ) -> Result<Vec<bool>, Failure> {
         let part = self.only();
-        let converted = self.converted(part, run, (pairs, part.segment.takes[0]), out)?;
+        let converted = part.converted(run, pairs, part.segment.takes[0], out)?;
         if converted.chunk.is_empty() {
             return Ok(vec![false; pairs.len()]);
         }
         let request = Request::Chunk(converted.chunk.clone());
         let outcome = self.call(part, run, &request, out)?;
-        self.account(part, run, (&converted.chunk, &outcome.report), out)?;
+        part.account(run, &converted.chunk, &outcome.report, out)?;
         run.calls += 1;
         // What comes back is some of the records, in order, and no two have the same key.
         let mut rejected = converted.rejected.iter().peekable();

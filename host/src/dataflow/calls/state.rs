@@ -24,7 +24,7 @@ impl Caller {
         let outcome = self.call(part, run, &request, out)?;
         if let Request::Update(update) = &request {
             let keys = Chunk::single(update.keys.clone());
-            self.account(part, run, (&keys, &outcome.report), out)?;
+            part.account(run, &keys, &outcome.report, out)?;
         }
         let (_, changes) = self.changes(run, outcome)?;
         run.calls += 1;
@@ -53,7 +53,7 @@ impl Caller {
             }
             _ => Chunk::single(Column::empty(ColumnType::Bool)),
         };
-        self.account(part, run, (&pairs, &outcome.report), out)?;
+        part.account(run, &pairs, &outcome.report, out)?;
         let (chunk, changes) = self.changes(run, outcome)?;
         let chunk = self.canonical(part, run, chunk, out)?;
         run.calls += 1;
@@ -74,7 +74,7 @@ impl Caller {
         let part = self.only();
         let pairs = Chunk::pairs(time_out.keys.clone(), time_out.states.clone());
         let outcome = self.call(part, run, &Request::TimeOut(time_out), out)?;
-        self.account(part, run, (&pairs, &outcome.report), out)?;
+        part.account(run, &pairs, &outcome.report, out)?;
         let chunk = self.canonical(part, run, outcome.chunk, out)?;
         run.calls += 1;
         Ok(chunk)

@@ -44,7 +44,7 @@ impl<'scope> Graph<'_, 'scope> {
             Op::CountByValueAndWindow(_) => {
                 let before = CountByValue::new(stream, plan.on_error, plan.partitions);
                 // Ones are never rejected.
-                let after = RunningByKey::new((stream, OnError::Fail), Ones, at.refresh());
+                let after = RunningByKey::new(stream, OnError::Fail, Ones, at.refresh());
                 self.sliding(at, at.partaking(before), after)
             }
             _ => self.narrow(stage, WindowOperator::new(stream, plan.from[0], frame)),
@@ -61,8 +61,10 @@ impl<'scope> Graph<'_, 'scope> {
         }
         let inverse = self.caller(stage, Role::Inverse, Half::After);
         let total = RunningTotal::new(
-            (stage.first, stage.plan.on_error),
-            (reduce, inverse),
+            stage.first,
+            stage.plan.on_error,
+            reduce,
+            inverse,
             at.refresh(),
         );
         self.sliding(at, before, total)
@@ -83,12 +85,8 @@ impl<'scope> Graph<'_, 'scope> {
             inverse: self.caller(stage, Role::Inverse, Half::After),
             keep: keep.map(|_| self.caller(stage, Role::Keep, Half::After)),
         };
-        let stream = (stage.first, plan.on_error);
-        self.sliding(
-            at,
-            before,
-            RunningByKey::new(stream, functions, at.refresh()),
-        )
+        let after = RunningByKey::new(stage.first, plan.on_error, functions, at.refresh());
+        self.sliding(at, before, after)
     }
 
     /// Adds the two halves of a window.

@@ -81,7 +81,8 @@ impl Folding {
         &mut self,
         values: &Chunk,
         group: impl FnOnce(&mut Numbers) -> usize,
-        (caller, out): (&Caller, &mut Output),
+        caller: &Caller,
+        out: &mut Output,
     ) -> Result<(), Failure> {
         let bound = out.bounds().operator.of_call();
         bound
@@ -94,7 +95,7 @@ impl Folding {
         if pending >= FOLD_VALUES.max(self.folded)
             || pending_bytes >= FOLD_BYTES.max(self.folded_bytes)
         {
-            let folded = self.fold(groups, (caller, out))?;
+            let folded = self.fold(groups, caller, out)?;
             self.values.append(&folded);
             self.numbers
                 .extend((0..groups as u32).map(u32::to_le_bytes));
@@ -108,17 +109,14 @@ impl Folding {
     pub(in crate::dataflow) fn finish(
         &mut self,
         groups: usize,
-        calls: (&Caller, &mut Output),
+        caller: &Caller,
+        out: &mut Output,
     ) -> Result<Chunk, Failure> {
-        self.fold(groups, calls)
+        self.fold(groups, caller, out)
     }
 
     /// Takes all values and folds them.
-    fn fold(
-        &mut self,
-        groups: usize,
-        (caller, out): (&Caller, &mut Output),
-    ) -> Result<Chunk, Failure> {
+    fn fold(&mut self, groups: usize, caller: &Caller, out: &mut Output) -> Result<Chunk, Failure> {
         let empty = ChunkBuilder::new(self.record_type);
         let values = std::mem::replace(&mut self.values, empty).finish();
         let numbers = std::mem::take(&mut self.numbers);
@@ -248,9 +246,9 @@ mod tests {
                     .fold(groups, |most, number| most.max(*number as usize + 1));
                 groups
             };
-            folding.add(&piece, group, (&caller, &mut out)).unwrap();
+            folding.add(&piece, group, &caller, &mut out).unwrap();
         }
-        let folded = folding.finish(groups, (&caller, &mut out)).unwrap();
+        let folded = folding.finish(groups, &caller, &mut out).unwrap();
         (records(&folded), list)
     }
 

@@ -71,7 +71,7 @@ fn joined(
         Kind::RightOuter => (false, true),
         Kind::FullOuter => (true, true),
     };
-    let mut product = Product::new(&keys, made);
+    let mut product = Product::new(&keys, &sides, made);
     for group in 0..keys.len() {
         let (of_first, of_second) = (first.members.of(group), second.members.of(group));
         let lacks =
@@ -81,7 +81,7 @@ fn joined(
         }
         for v in values(of_first) {
             for w in values(of_second) {
-                product.add(group as u32, (first, v), (second, w))?;
+                product.add(group as u32, v, w)?;
             }
         }
     }
@@ -99,6 +99,8 @@ fn values(members: &[u32]) -> impl Iterator<Item = Option<u32>> + '_ {
 struct Product<'a> {
     /// By group.
     keys: &'a Column,
+    /// The values of both streams.
+    sides: &'a [JoinSide; 2],
     made: MadeBytes<'a>,
     chunks: Vec<Chunk>,
     /// The keys of the chunk that is being made, by group, and their bytes: a long key that is
@@ -109,9 +111,10 @@ struct Product<'a> {
 }
 
 impl<'a> Product<'a> {
-    fn new(keys: &'a Column, made: MadeBytes<'a>) -> Self {
+    fn new(keys: &'a Column, sides: &'a [JoinSide; 2], made: MadeBytes<'a>) -> Self {
         Self {
             keys,
+            sides,
             made,
             chunks: Vec::new(),
             groups: Vec::new(),
@@ -120,16 +123,12 @@ impl<'a> Product<'a> {
         }
     }
 
-    fn add(
-        &mut self,
-        group: u32,
-        (first, v): (&JoinSide, Option<u32>),
-        (second, w): (&JoinSide, Option<u32>),
-    ) -> Result<(), FailureKind> {
+    /// Adds `[v, w]` to a group: values of the first and the second side, or nulls.
+    fn add(&mut self, group: u32, v: Option<u32>, w: Option<u32>) -> Result<(), FailureKind> {
         self.groups.push(group);
         self.key_bytes += self.keys.element(group as usize).len();
         self.lists.begin(2);
-        for (side, value) in [(first, v), (second, w)] {
+        for (side, value) in self.sides.iter().zip([v, w]) {
             match value {
                 Some(value) => self.lists.element(&side.values, value as usize),
                 None => self.lists.null(),

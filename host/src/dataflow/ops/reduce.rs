@@ -25,19 +25,19 @@ impl Folded {
     }
 
     fn add(&mut self, chunk: &Chunk, caller: &Caller, out: &mut Output) -> Result<(), Failure> {
-        let chunk = caller.convert(self.0.run(), (chunk, caller.takes()), out)?;
+        let chunk = caller.convert(self.0.run(), chunk, caller.takes(), out)?;
         let records = chunk.len();
         let group = |numbers: &mut Vec<[u8; 4]>| {
             numbers.resize(numbers.len() + records, [0; 4]);
             usize::from(!numbers.is_empty())
         };
-        self.0.add(&chunk, group, (caller, out))
+        self.0.add(&chunk, group, caller, out)
     }
 
     /// One record, or none.
     fn finish(mut self, caller: &Caller, out: &mut Output) -> Result<Chunk, Failure> {
         let groups = usize::from(!self.0.is_empty());
-        let folded = self.0.finish(groups, (caller, out))?;
+        let folded = self.0.finish(groups, caller, out)?;
         caller.canonical_keys(self.0.run(), folded, out)
     }
 }

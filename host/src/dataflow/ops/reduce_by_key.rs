@@ -41,7 +41,7 @@ impl KeyedValues {
 
     fn add(&mut self, chunk: &Chunk, caller: &Caller, out: &mut Output) -> Result<(), Failure> {
         let run = self.values.run();
-        let chunk = caller.convert(run, (chunk, self.pair), out)?;
+        let chunk = caller.convert(run, chunk, self.pair, out)?;
         let (Some(keys), value) = chunk.into_columns() else {
             unreachable!("`pair` has keys")
         };
@@ -54,7 +54,7 @@ impl KeyedValues {
             grouper.group(&keys, numbers);
             grouper.len()
         };
-        let added = self.values.add(&Chunk::single(value), group, (caller, out));
+        let added = self.values.add(&Chunk::single(value), group, caller, out);
         added.inspect_err(|_| self.name_groups(out))
     }
 
@@ -71,7 +71,7 @@ impl KeyedValues {
 
     /// A pair for each key.
     fn finish(mut self, caller: &Caller, out: &mut Output) -> Result<Chunk, Failure> {
-        let finished = self.values.finish(self.keys.len(), (caller, out));
+        let finished = self.values.finish(self.keys.len(), caller, out);
         let (_, values) = finished
             .inspect_err(|_| self.name_groups(out))?
             .into_columns();

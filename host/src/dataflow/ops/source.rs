@@ -88,7 +88,8 @@ impl SourceOperator {
     /// Counts what was no record, and stops where that is not allowed.
     fn rejected(
         &self,
-        (partition, sequence): (u32, u32),
+        partition: u32,
+        sequence: u32,
         decoded: &Decoded,
         out: &mut Output,
     ) -> Result<(), Failure> {
@@ -135,7 +136,7 @@ impl Operator for SourceOperator {
         let (partition, sequence) = (open.partition, open.sequence);
         let chunk = match open.chunks.next() {
             Some(Ok(decoded)) => {
-                self.rejected((partition, sequence), &decoded, out)?;
+                self.rejected(partition, sequence, &decoded, out)?;
                 decoded.chunk
             }
             Some(Err(error)) => return Err(self.failed(partition, FailureKind::Source(error))),

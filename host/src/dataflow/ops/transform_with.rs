@@ -63,7 +63,7 @@ impl Make for TransformWith {
         let run = &mut Run::new(partition);
         let made = self
             .caller
-            .process_batch_pair(run, (&wholes[0], &wholes[1]), out)?;
+            .process_batch_pair(run, &wholes[0], &wholes[1], out)?;
         Ok(made.pieces(CHUNK_BYTES).collect())
     }
 

@@ -37,7 +37,7 @@ impl Operator for Admit {
         out.tally().node(Node::Stream(self.stream)).records_in += parcel.chunk.len() as u64;
         let run = Run::at(parcel.partition, parcel.sequence);
         let takes = self.caller.takes();
-        let pairs = self.caller.convert(&run, (&parcel.chunk, takes), out)?;
+        let pairs = self.caller.convert(&run, &parcel.chunk, takes, out)?;
         for (target, chunk) in scattered(&pairs, self.partitions) {
             // A chunk gives a target at most one parcel, so its number serves again.
             out.send(Parcel {

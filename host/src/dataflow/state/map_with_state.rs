@@ -95,7 +95,7 @@ impl MapWithState {
         let values = concat(self.caller.takes().value, &values);
         let mut from = 0;
         for to in cuts(work.table, &rows, &values) {
-            self.call(work, (&rows[from..to], values.slice(from..to)), out)?;
+            self.call(work, &rows[from..to], values.slice(from..to), out)?;
             from = to;
         }
         Ok(())
@@ -105,7 +105,8 @@ impl MapWithState {
     fn call(
         &self,
         work: &mut Work<'_>,
-        (of, values): (&[u32], Column),
+        of: &[u32],
+        values: Column,
         out: &mut Output,
     ) -> Result<(), Failure> {
         let partition = work.run.partition();

@@ -157,7 +157,7 @@ impl StateStore {
         self.thaw(out)?;
         self.open = Some(held);
         let Some(committed) = self.committed else {
-            return self.fill(attempt, (caller, held), out);
+            return self.fill(attempt, caller, held, out);
         };
         if committed.key != key {
             let message = format!("its state has keys of {}, not of {key}", committed.key);
@@ -182,7 +182,8 @@ impl StateStore {
     fn fill(
         &mut self,
         attempt: &Attempt,
-        (caller, held): (&Caller, StateTypes),
+        caller: &Caller,
+        held: StateTypes,
         out: &Output,
     ) -> Result<(), Failure> {
         let shape = StateShape {

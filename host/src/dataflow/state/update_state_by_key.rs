@@ -61,7 +61,8 @@ impl UpdateStateByKey {
     /// Brings one partition up to date.
     fn update(
         &self,
-        (partition, table): (u32, &mut StateTable),
+        partition: u32,
+        table: &mut StateTable,
         chunks: Vec<Chunk>,
         out: &mut Output,
     ) -> Result<(), Failure> {
@@ -138,7 +139,7 @@ impl Make for UpdateStateByKey {
     ) -> Result<Vec<Chunk>, Failure> {
         let mut store = self.store.borrow_mut();
         let table = store.table(partition);
-        self.update((partition, table), inputs.concat(), out)?;
+        self.update(partition, table, inputs.concat(), out)?;
         let view = table.view();
         Ok(view.chunks().collect())
     }

@@ -50,6 +50,23 @@ struct Values {
     column: Column,
 }
 
+/// Totals, and what is to be put into them.
+struct Addition<'a> {
+    /// The totals so far.
+    total: Values,
+    /// The values that come in.
+    values: &'a Values,
+}
+
+/// The values of the keys that a slide changes.
+#[derive(Clone, Copy)]
+struct SlideValues<'a> {
+    /// Of those into which some enter, or that are reduced anew.
+    new: &'a Values,
+    /// What is left of those that some leave.
+    left: &'a Values,
+}
+
 /// Values that were put in.
 struct PutIn {
     values: Values,
@@ -59,7 +76,8 @@ struct PutIn {
 
 impl<R: Reducer> RunningByKey<R> {
     pub(in crate::dataflow) const fn new(
-        (stream, on_error): (usize, OnError),
+        stream: usize,
+        on_error: OnError,
         reducer: R,
         refresh: u32,
     ) -> Self {
@@ -87,14 +105,13 @@ impl<R: Reducer> RunningByKey<R> {
     fn left(
         &self,
         slide: &Slide<'_>,
-        rows: &TotalsRows,
         runs: &mut Runs,
         out: &mut Output,
     ) -> Result<Values, Failure> {
         let (keys, leaving) = slide.side(&slide.leaving);
         let leaving = self.reducer.reduce(leaving, runs, out)?;
         let at = keys.order().iter().map(|&key| slide.rows[key as usize]);
-        let old = rows.values.take(&at.collect::<Vec<_>>());
+        let old = slide.old.values.take(&at.collect::<Vec<_>>());
         let mut side = FoldSide::of_keys(&slide.keys, keys.order());
         side.push_each(Chunk::single(old));
         side.push_each(Chunk::single(leaving));
@@ -105,7 +122,7 @@ impl<R: Reducer> RunningByKey<R> {
     /// The new values of keys that have entering ones.
     fn entered(
         &self,
-        (slide, rows): (&Slide<'_>, &TotalsRows),
+        slide: &Slide<'_>,
         left: &Values,
         runs: &mut Runs,
         out: &mut Output,
@@ -121,9 +138,12 @@ impl<R: Reducer> RunningByKey<R> {
                 starts.push(left.keys.get(key).unwrap_or(left_count + row));
             }
         }
-        let column = left.column.choose(&rows.values, &starts);
-        let total = Values { keys, column };
-        let (values, refused) = self.put_in(slide, (total, &entering.values), runs, out)?;
+        let column = left.column.choose(&slide.old.values, &starts);
+        let addition = Addition {
+            total: Values { keys, column },
+            values: &entering.values,
+        };
+        let (values, refused) = self.put_in(slide, addition, runs, out)?;
         for pairs in slide.entering.iter().filter(|_| !refused.is_empty()) {
             let keys = refused.iter().map(|key| (pairs.batch, *key));
             entering.refused.extend(keys);
@@ -159,8 +179,8 @@ impl<R: Reducer> RunningByKey<R> {
         for pairs in batches {
             let (keys, side) = slide.side([pairs]);
             let column = self.reducer.reduce(side, runs, out)?;
-            let values = Values { keys, column };
-            let (next, keys) = self.put_in(slide, (total, &values), runs, out)?;
+            let values = &Values { keys, column };
+            let (next, keys) = self.put_in(slide, Addition { total, values }, runs, out)?;
             refused.extend(keys.into_iter().map(|key| (pairs.batch, key)));
             total = next;
         }
@@ -174,10 +194,11 @@ impl<R: Reducer> RunningByKey<R> {
     fn put_in(
         &self,
         slide: &Slide<'_>,
-        (mut total, values): (Values, &Values),
+        addition: Addition<'_>,
         runs: &mut Runs,
         out: &mut Output,
     ) -> Result<(Values, Vec<u32>), Failure> {
+        let Addition { mut total, values } = addition;
         let before = total.column.clone();
         let order = values.keys.order().iter();
         let numbers = order.map(|key| total.keys.meet(*key).to_le_bytes());
@@ -212,10 +233,11 @@ impl<R: Reducer> RunningByKey<R> {
     fn update(
         &self,
         slide: &Slide<'_>,
-        (new, left): (&Values, &Values),
+        values: SlideValues<'_>,
         runs: &mut Runs,
         out: &mut Output,
     ) -> Result<TotalsUpdate, Failure> {
+        let SlideValues { new, left } = values;
         let mut changed: Vec<u32> = new.keys.order().to_vec();
         let mut places: Vec<u32> = (0..changed.len() as u32).collect();
         for (number, &key) in (changed.len() as u32..).zip(left.keys.order()) {
@@ -294,19 +316,23 @@ impl<R: Reducer> Aggregate for RunningByKey<R> {
         let refreshes = self.refreshes(batches.slides());
         let table = &self.tables[runs.index];
         let rows = table.rows(record_type);
-        let slide = Slide::new((table, &rows), batches, record_type, refreshes).map_err(failed)?;
+        let slide = Slide::new(table, &rows, batches, record_type, refreshes).map_err(failed)?;
         if slide.keys.is_empty() {
             return Ok(Slid::new(rows.pairs()));
         }
-        let left = self.left(&slide, &rows, runs, out)?;
+        let left = self.left(&slide, runs, out)?;
         let new = if refreshes {
             let window = slide.staying.iter().chain(&slide.entering);
             let window: Vec<_> = window.collect();
             self.reduced(&slide, window.into_iter(), runs, out)?
         } else {
-            self.entered((&slide, &rows), &left, runs, out)?
+            self.entered(&slide, &left, runs, out)?
         };
-        let update = self.update(&slide, (&new.values, &left), runs, out)?;
+        let values = SlideValues {
+            new: &new.values,
+            left: &left,
+        };
+        let update = self.update(&slide, values, runs, out)?;
         let rows = self.tables[runs.index].change(record_type, &update);
         let bound = out.bounds().window;
         bound

@@ -91,13 +91,11 @@ impl FoldSide {
         out: &mut Output,
     ) -> Result<Chunk, Failure> {
         let mut folding = Folding::within(std::mem::take(run), record_type);
-        let folded = self
-            .fold_into(&mut folding, (caller, out))
-            .inspect_err(|_| {
-                if let Some((keys, order)) = &self.keys {
-                    folding.name_groups(|| keys.take(order), out);
-                }
-            })?;
+        let folded = self.fold_into(&mut folding, caller, out).inspect_err(|_| {
+            if let Some((keys, order)) = &self.keys {
+                folding.name_groups(|| keys.take(order), out);
+            }
+        })?;
         *run = folding.into_run();
         Ok(folded)
     }
@@ -105,16 +103,17 @@ impl FoldSide {
     fn fold_into(
         &self,
         folding: &mut Folding,
-        (caller, out): (&Caller, &mut Output),
+        caller: &Caller,
+        out: &mut Output,
     ) -> Result<Chunk, Failure> {
         for piece in &self.pieces {
             let number = |numbers: &mut Numbers| {
                 numbers.extend_from_slice(&piece.numbers);
                 piece.groups
             };
-            folding.add(&piece.records, number, (caller, &mut *out))?;
+            folding.add(&piece.records, number, caller, out)?;
         }
-        folding.finish(self.groups(), (caller, out))
+        folding.finish(self.groups(), caller, out)
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Slide<'a> {
     pub(super) touched: usize,
     /// The row of each key in the table, or [`NONE`].
     pub(super) rows: Vec<u32>,
+    /// What the table holds before the slide.
+    pub(super) old: &'a TotalsRows,
     /// The label of the batch with which each key last entered the table, or enters it now. Values
     /// of batches before it are not in the table.
     since: Vec<i64>,
@@ -35,13 +37,15 @@ pub(super) struct Pairs<'a> {
 }
 
 impl<'a> Slide<'a> {
-    /// Looks at what `table` must be told of; with `staying` also at the batches that stay.
+    /// Looks at what `table`, whose rows are `old`, must be told of; with `staying` also at the
+    /// batches that stay.
     ///
     /// # Errors
     ///
     /// [`FailureKind::TooLarge`].
     pub(super) fn new(
-        (table, rows): (&TotalsTable, &TotalsRows),
+        table: &TotalsTable,
+        old: &'a TotalsRows,
         batches: &Batches<'a>,
         record_type: RecordType,
         staying: bool,
@@ -59,7 +63,7 @@ impl<'a> Slide<'a> {
         let at = table.find(&keys);
         let since = at.iter().map(|&row| match row {
             NONE => i64::MAX,
-            row => rows.since(row),
+            row => old.since(row),
         });
         let mut since: Vec<i64> = since.collect();
         for pairs in &entering {
@@ -72,6 +76,7 @@ impl<'a> Slide<'a> {
             keys,
             touched,
             rows: at,
+            old,
             since,
             leaving,
             staying,

@@ -183,7 +183,16 @@ pub(in crate::dataflow) struct Sliding<A> {
     corrections: Vec<(BatchTime, usize, Chunk)>,
     /// The last batch at which the window fired and that was committed.
     fired: Option<BatchTime>,
-    open: Option<(Moment, RecordType)>,
+    open: Option<OpenMoment>,
+}
+
+/// The open attempt, as a window sees it.
+#[derive(Clone, Copy)]
+struct OpenMoment {
+    /// What its batch is to the window.
+    moment: Moment,
+    /// Of the window's result.
+    record_type: RecordType,
 }
 
 impl<A: Aggregate> Sliding<A> {
@@ -210,11 +219,12 @@ impl<A: Aggregate> Sliding<A> {
     /// and may be corrected.
     fn slide(
         &mut self,
-        (moment, record_type): (Moment, RecordType),
+        open: OpenMoment,
         runs: &mut Runs,
         now: &mut Chunk,
         out: &mut Output,
     ) -> Result<(), Failure> {
+        let moment = open.moment;
         let batches = Batches {
             held: &self.held,
             index: runs.index,
@@ -232,7 +242,7 @@ impl<A: Aggregate> Sliding<A> {
         }
         out.tally().node(Node::Stream(self.stream)).records_out += result.len() as u64;
         let pieces: Vec<Chunk> = result.pieces(CHUNK_BYTES).collect();
-        parcels(runs.partition, record_type, pieces).for_each(|parcel| out.send(parcel));
+        parcels(runs.partition, open.record_type, pieces).for_each(|parcel| out.send(parcel));
         Ok(())
     }
 
@@ -261,8 +271,10 @@ impl<A: Aggregate> Operator for Sliding<A> {
         self.held.begin();
         self.corrections.clear();
         self.aggregate.begin(attempt);
-        let moment = self.frame.moment(&attempt.plan);
-        self.open = Some((moment, attempt.types.streams[self.stream]));
+        self.open = Some(OpenMoment {
+            moment: self.frame.moment(&attempt.plan),
+            record_type: attempt.types.streams[self.stream],
+        });
     }
 
     fn chunk(&mut self, _: usize, parcel: Parcel, out: &mut Output) -> Result<(), Failure> {
@@ -286,12 +298,12 @@ impl<A: Aggregate> Operator for Sliding<A> {
             let mine: Vec<Chunk> = mine.map(|parcel| parcel.chunk).collect();
             let partial = self.aggregate.reduce(&mut runs, &mine, out)?;
             let mut partial = partial.compact();
-            if open.0.fires {
+            if open.moment.fires {
                 self.slide(open, &mut runs, &mut partial, out)?;
             }
             partials.push(partial);
         }
-        self.keep(open.0, partials, out)
+        self.keep(open.moment, partials, out)
     }
 
     fn verdict(&mut self, verdict: Verdict) {
@@ -299,7 +311,7 @@ impl<A: Aggregate> Operator for Sliding<A> {
         self.held.verdict(verdict);
         self.aggregate.verdict(verdict);
         let corrections = std::mem::take(&mut self.corrections);
-        if let (Some((moment, _)), Verdict::Commit) = (self.open.take(), verdict)
+        if let (Some(OpenMoment { moment, .. }), Verdict::Commit) = (self.open.take(), verdict)
             && moment.fires
         {
             self.fired = Some(moment.batch);

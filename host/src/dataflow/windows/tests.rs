@@ -469,7 +469,7 @@ fn an_attempt_that_failed_leaves_nothing_for_the_next() {
         inverse: job.caller_as(sums, (Role::Inverse, Half::After)),
         keep: None,
     };
-    let running = super::RunningByKey::new((0, OnError::Fail), functions, 100);
+    let running = super::RunningByKey::new(0, OnError::Fail, functions, 100);
     let mut sliding = Sliding::new(0, all(1), frame, running);
     let attempt = job.attempt_at(job.round_of(1, 1), &[1], 1);
     let mut out = output();

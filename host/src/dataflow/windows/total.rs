@@ -32,8 +32,10 @@ pub(in crate::dataflow) struct RunningTotal {
 
 impl RunningTotal {
     pub(in crate::dataflow) fn new(
-        (stream, on_error): (usize, OnError),
-        (reduce, inverse): (Caller, Caller),
+        stream: usize,
+        on_error: OnError,
+        reduce: Caller,
+        inverse: Caller,
         refresh: u32,
     ) -> Self {
         Self {
@@ -63,7 +65,7 @@ impl RunningTotal {
         };
         let leaving = batches.leaving().map(|(_, partial)| partial);
         let leaving = to_one(leaving, &self.reduce, &mut runs.main, out)?;
-        let left = changed((total, &leaving), &self.inverse, &mut runs.inverse, out)?;
+        let left = changed(total, &leaving, &self.inverse, &mut runs.inverse, out)?;
         Ok(Some(left))
     }
 
@@ -103,7 +105,7 @@ impl RunningTotal {
         out: &mut Output,
     ) -> Result<(Chunk, bool), Failure> {
         let rejected = out.tally().node(Node::Stream(self.stream)).rejected;
-        let next = changed((total, record), &self.reduce, run, out)?;
+        let next = changed(total, record, &self.reduce, run, out)?;
         let is_refused = out.tally().node(Node::Stream(self.stream)).rejected > rejected;
         Ok((next, is_refused))
     }
@@ -112,7 +114,8 @@ impl RunningTotal {
 /// A total into which a record is put, or from which it is taken. What comes without canonical key
 /// is rejected, and the total stays.
 fn changed(
-    (total, record): (&Chunk, &Chunk),
+    total: &Chunk,
+    record: &Chunk,
     caller: &Caller,
     run: &mut Run,
     out: &mut Output,

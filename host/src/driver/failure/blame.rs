@@ -26,7 +26,8 @@ impl Blame {
     /// The job must end: something guilty may not be rejected, or there is too much of it.
     pub fn search(
         &mut self,
-        (plan, batch): (&Plan, BatchTime),
+        plan: &Plan,
+        batch: BatchTime,
         mut calls: Vec<FailedCall>,
         skips: &mut Skips,
     ) -> Result<usize, Trouble> {
@@ -34,14 +35,15 @@ impl Blame {
         // They come in the order in which workers were done.
         calls.sort_by(|one, other| one.site.cmp(&other.site));
         for call in calls {
-            self.search_call((plan, batch), &call, skips)?;
+            self.search_call(plan, batch, &call, skips)?;
         }
         Ok(self.finds - before)
     }
 
     fn search_call(
         &mut self,
-        (plan, batch): (&Plan, BatchTime),
+        plan: &Plan,
+        batch: BatchTime,
         call: &FailedCall,
         skips: &mut Skips,
     ) -> Result<(), Trouble> {

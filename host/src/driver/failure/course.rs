@@ -196,8 +196,8 @@ impl Judge {
             course.skips = trial.skips;
             calls = trial.calls;
         }
-        let of = (&*self.plan, course.batch);
-        let found = course.blame.search(of, calls, &mut course.skips)?;
+        let (plan, batch) = (&self.plan, course.batch);
+        let found = course.blame.search(plan, batch, calls, &mut course.skips)?;
         if found > 0 {
             warn!(
                 batch = %course.batch,

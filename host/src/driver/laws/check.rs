@@ -101,7 +101,8 @@ impl fmt::Display for CounterExample {
 /// Tries the laws on `values`; the smallest counter-example to each that does not hold.
 #[must_use]
 pub fn check(
-    (reduce, inverse): (&dyn Binding, Option<&dyn Binding>),
+    reduce: &dyn Binding,
+    inverse: Option<&dyn Binding>,
     values: &Chunk,
     context: &Context,
 ) -> Vec<CounterExample> {

@@ -44,8 +44,8 @@ pub fn inspect(plan: &Plan, sample: &FoldSample) -> Vec<Broken> {
     let Some(function) = &stream.function else {
         return Vec::new();
     };
-    let functions = (&*sample.pair.reduce, sample.pair.inverse.as_deref());
-    let broken = check(functions, &sample.values, &sample.context);
+    let (reduce, inverse) = (&*sample.pair.reduce, sample.pair.inverse.as_deref());
+    let broken = check(reduce, inverse, &sample.values, &sample.context);
     let broken = broken.into_iter().map(|example| Broken {
         stream: stream.name.clone(),
         function: function.clone(),

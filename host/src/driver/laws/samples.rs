@@ -106,7 +106,7 @@ impl Samples {
     }
 
     /// Looks at values that are folded.
-    pub fn look(&self, stream: usize, pair: FoldPair, (context, values): (&Context, &Chunk)) {
+    pub fn look(&self, stream: usize, pair: FoldPair, context: &Context, values: &Chunk) {
         let version = pair.version();
         let mut all = self.lock();
         if self.keep == Keep::First {
@@ -229,7 +229,7 @@ mod tests {
             let samples = Samples::new(Keep::All);
             for piece in pieces {
                 let values = chunk(piece.iter().copied());
-                samples.look(0, pair.clone(), (&context, &values));
+                samples.look(0, pair.clone(), &context, &values);
             }
             values(&samples.all()[0])
         };
@@ -251,7 +251,7 @@ mod tests {
         for number in 0..6 {
             wanted.push(samples.wants(7, &pair));
             if number != 1 {
-                samples.look(7, pair.clone(), (&context, &chunk([number])));
+                samples.look(7, pair.clone(), &context, &chunk([number]));
             }
             found.push(samples.batch().iter().map(values).collect::<Vec<_>>());
         }
@@ -275,7 +275,7 @@ mod tests {
         let samples = Samples::new(Keep::All);
         let large = "x".repeat(MAX_VALUE_BYTES + 1);
         let texts = crate::batch::Column::text(["small", large.as_str()]);
-        samples.look(0, pair.clone(), (&context, &Chunk::single(texts)));
+        samples.look(0, pair.clone(), &context, &Chunk::single(texts));
         assert_eq!(samples.all()[0].values.len(), 1);
     }
 }

@@ -167,7 +167,7 @@ impl CallObserver for JobEnvironment {
 
     fn folded(&self, stream: usize, context: &Context, values: &Chunk) {
         if let Some(pair) = self.bound().fold(self.stages[stream]) {
-            self.samples.look(stream, pair, (context, values));
+            self.samples.look(stream, pair, context, values);
         }
     }
 }

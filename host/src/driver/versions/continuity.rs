@@ -110,13 +110,14 @@ fn joined(breaks: &[Break]) -> String {
 /// a version takes, if there is one.
 pub fn breaks(
     plan: &Plan,
-    (held, next): (&Types, &Types),
+    held: &Types,
+    next: &Types,
     migration: impl Fn(&FunctionName, u32) -> Option<ColumnType>,
 ) -> Vec<(usize, Break)> {
     let mut breaks = Vec::new();
     for (index, stream) in plan.streams.iter().enumerate() {
         if let (Some(old), Some(new)) = (held.states[index], next.states[index]) {
-            let state = state_break(stream, (old, new), &migration);
+            let state = state_break(stream, old, new, &migration);
             breaks.extend(state.map(|state| (index, state)));
         }
         let (old, new) = (holds(stream, index, held), holds(stream, index, next));
@@ -148,7 +149,8 @@ pub fn migrating(held: &Types, next: &Types) -> Vec<usize> {
 
 fn state_break(
     stream: &StreamPlan,
-    (held, next): (StateSignature, StateSignature),
+    held: StateSignature,
+    next: StateSignature,
     migration: impl Fn(&FunctionName, u32) -> Option<ColumnType>,
 ) -> Option<Break> {
     let (name, function) = (stream.name.clone(), stream.function.clone()?);
@@ -289,7 +291,7 @@ mod tests {
             assert_eq!((function.to_string().as_str(), from), ("p/running", 1));
             migration
         };
-        let breaks = breaks(&plan(), (&held, next), takes).into_iter();
+        let breaks = breaks(&plan(), &held, next, takes).into_iter();
         let told = Breaks::of(breaks.map(|(_, one)| one).collect()).map_or_else(
             |breaks| breaks.to_string().replace("; ", "\n"),
             |()| "taken".to_owned(),

@@ -196,7 +196,7 @@ impl Deployment {
             let Some(from) = from.filter(|from| to != Some(*from)) else {
                 return Ok((stream, states));
             };
-            let migrated = self.migrate(plan, (stream, from), &states);
+            let migrated = self.migrate(plan, stream, from, &states);
             let migrated = migrated.map_err(|trap| InheritError {
                 stream: plan.streams[stream].name.clone(),
                 trap,
@@ -207,12 +207,7 @@ impl Deployment {
     }
 
     /// Pairs of a key and a state of version `from`, brought to today's version.
-    fn migrate(
-        &self,
-        plan: &Plan,
-        (stream, from): (usize, u32),
-        pairs: &Chunk,
-    ) -> Result<Chunk, Trap> {
+    fn migrate(&self, plan: &Plan, stream: usize, from: u32, pairs: &Chunk) -> Result<Chunk, Trap> {
         let stage = plan.stages().iter().position(|stage| stage == &[stream]);
         let program = stage.and_then(|stage| self.programs.get(&(stage, Role::Main)));
         let segment = program.and_then(|program| program.first());
@@ -243,7 +238,7 @@ impl Deployment {
         held: &Types,
         streams: impl Fn(usize) -> bool,
     ) -> Result<(), Breaks> {
-        let breaks = continuity::breaks(plan, (held, &self.types), |function, from| {
+        let breaks = continuity::breaks(plan, held, &self.types, |function, from| {
             self.components[&function.plugin].migrates(&function.function, from)
         });
         let breaks = breaks.into_iter().filter(|(stream, _)| streams(*stream));

@@ -85,7 +85,7 @@ pub(super) fn report(
         due = Records::after(*kind, passed);
         links.push(count);
     }
-    let rejections = rejections((kinds, &links), skip, report.rejections)?;
+    let rejections = rejections(kinds, &links, skip, report.rejections)?;
     let report = Report {
         links,
         rejections,
@@ -96,7 +96,8 @@ pub(super) fn report(
 
 /// The first rejections, checked against the counts, their reasons cut and made printable.
 fn rejections(
-    (kinds, links): (&[Kind], &[LinkCount]),
+    kinds: &[Kind],
+    links: &[LinkCount],
     skip: &[RecordRef],
     rejections: Vec<wire::Rejection>,
 ) -> Result<Vec<Rejection>, Trap> {
@@ -152,7 +153,7 @@ mod tests {
             at: wire::RecordRef { link: 0, index },
             reason: "x".repeat(10_000),
         });
-        let kept = rejections((&[Kind::Map], &links), &[], rejected.collect()).unwrap();
+        let kept = rejections(&[Kind::Map], &links, &[], rejected.collect()).unwrap();
         assert_eq!(kept.len(), MAX_REASONS);
         assert_eq!(kept[0].reason.chars().count(), MAX_REASON_CHARACTERS + 1);
     }

@@ -80,7 +80,7 @@ impl Promise {
             states,
             report,
         } = outcome;
-        let mut outcome = self.emitted(count, (output, &emitted), report)?;
+        let mut outcome = self.emitted(count, output, &emitted, report)?;
         outcome.changes = Some(self.changes(present, &verdicts, states)?);
         Ok(outcome)
     }
@@ -96,8 +96,7 @@ impl Promise {
         count: usize,
         outcome: wire::RecordsOutcome,
     ) -> Result<Outcome, Trap> {
-        let output = (outcome.output, outcome.emitted.as_slice());
-        self.emitted(count, output, outcome.report)
+        self.emitted(count, outcome.output, &outcome.emitted, outcome.report)
     }
 
     /// Checks what a migration made of `count` states.
@@ -122,7 +121,8 @@ impl Promise {
     fn emitted(
         &self,
         count: usize,
-        (output, emitted): (wire::OutputChunk, &[u8]),
+        output: wire::OutputChunk,
+        emitted: &[u8],
         counts: wire::Report,
     ) -> Result<Outcome, Trap> {
         let (report, _) = report(&self.kinds, count, &[], counts)?;

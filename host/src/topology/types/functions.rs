@@ -33,7 +33,7 @@ impl<'p> Functions<'p> {
     ) -> Fallible<Option<Self>> {
         let find = |role| {
             let name = stream.function_as(role);
-            name.map(|name| BoundFunction::find((stream, role), name, signatures))
+            name.map(|name| BoundFunction::find(stream, role, name, signatures))
                 .transpose()
         };
         let Some(main) = find(Role::Main)? else {
@@ -107,7 +107,8 @@ impl<'p> Functions<'p> {
 impl<'p> BoundFunction<'p> {
     /// The function `name`, if it exists and is of the right kind.
     fn find(
-        (stream, role): (&'p StreamPlan, Role),
+        stream: &'p StreamPlan,
+        role: Role,
         name: &'p FunctionName,
         signatures: &'p Signatures,
     ) -> Fallible<Self> {
@@ -125,7 +126,7 @@ impl<'p> BoundFunction<'p> {
             return Err(Box::new(error(message).suggest(&name.function, names)));
         };
         if stream.op.kind_as(role) != Some(signature.kind) {
-            return Err(wrong_kind((stream, role), &what, signature.kind));
+            return Err(wrong_kind(stream, role, &what, signature.kind));
         }
         // The guest says how many inputs its function has.
         let inputs = stream.from.len();
@@ -308,7 +309,7 @@ impl<'p> BoundFunction<'p> {
     }
 }
 
-fn wrong_kind((stream, role): (&StreamPlan, Role), what: &str, kind: Kind) -> Box<Problem> {
+fn wrong_kind(stream: &StreamPlan, role: Role, what: &str, kind: Kind) -> Box<Problem> {
     let a = |kind: &str| match kind.starts_with(['a', 'e', 'i', 'o', 'u']) {
         true => format!("an `{kind}` function"),
         false => format!("a `{kind}` function"),

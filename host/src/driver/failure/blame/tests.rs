@@ -42,7 +42,7 @@ type = "print"
 fn search(plan: &Plan, call: FailedCall) -> Result<(usize, Skips), String> {
     let mut skips = Skips::default();
     Blame::default()
-        .search((plan, BatchTime(1000)), vec![call], &mut skips)
+        .search(plan, BatchTime(1000), vec![call], &mut skips)
         .map(|found| (found, skips))
         .map_err(|trouble| trouble.to_string())
 }

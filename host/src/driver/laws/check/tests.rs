@@ -128,7 +128,8 @@ fn tries<T: Element>(
     };
     let inverse = inverse.as_ref().map(|inverse| inverse as &dyn Binding);
     let found = check(
-        (&reduce, inverse),
+        &reduce,
+        inverse,
         &Chunk::single(T::column(values)),
         &context,
     );
