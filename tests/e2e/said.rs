@@ -175,7 +175,17 @@ fn started(command: &mut Command) -> Running {
 fn a_terminal_that_goes_away_ends_a_job_like_sigterm() {
     let folder = Folder::new();
     let topology = folder.topology(ECHO);
-    let running = started(dshost().arg("run").arg(&topology));
+    let mut command = dshost();
+    command.arg("run").arg(&topology);
+    // SAFETY: `signal` may be called between fork and exec; the tests themselves may run under
+    // `nohup`.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGHUP, libc::SIG_DFL);
+            Ok(())
+        });
+    }
+    let running = started(&mut command);
     running.signal(libc::SIGHUP);
     let ended = finish(running);
     assert_eq!(ended.status.code(), Some(0), "{}", stderr(&ended));

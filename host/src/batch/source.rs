@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::chunk::Chunk;
@@ -33,13 +34,17 @@ pub trait Source: Send {
 
     /// A part that a plan names, again: after a crash, or in another process. It decodes to the same
     /// chunks as the part of that name that was cut. May read as much as is needed to say whether
-    /// that is so.
+    /// that is so. `kept` is what was kept of it, if anything was ([`Part::kept`]).
     ///
     /// # Errors
     ///
     /// It cannot be had again: the source keeps nothing (lasting), what it kept is gone or another
     /// (changed), or it cannot be read for the moment (passing).
-    fn open(&mut self, part: &PartName) -> Result<Arc<dyn Partition>, SourceError>;
+    fn open(
+        &mut self,
+        part: &PartName,
+        kept: Option<Bytes>,
+    ) -> Result<Arc<dyn Partition>, SourceError>;
 
     /// Says that everything up to these positions is durable here, so that the source may forget
     /// it, or put it away. Idempotent; a lane may be missing, or be unknown to the source.
@@ -101,7 +106,15 @@ pub struct Part {
     pub name: PartName,
     /// What it holds.
     pub data: Arc<dyn Partition>,
+    /// What must be kept of it, so that it can be opened again; none: the source has its input
+    /// again.
+    pub kept: Option<KeptBytes>,
 }
+
+/// A part of a source's input that nobody can send again, in the source's own form: bytes, in
+/// pieces, which share the source's buffer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptBytes(pub Vec<Bytes>);
 
 impl Part {
     /// Parts of input that no source received (a scenario's, a measurement's), named by number.
@@ -115,6 +128,7 @@ impl Part {
                 facts: Vec::new(),
             },
             data,
+            kept: None,
         };
         (0..).zip(partitions).map(part).collect()
     }
@@ -258,6 +272,7 @@ mod tests {
                 facts: Vec::new(),
             },
             data: Arc::clone(&nothing),
+            kept: None,
         };
         let cut = Cut {
             parts: vec![part("a", 0, 3), part("a", 3, 9), part("b", 5, 6)],

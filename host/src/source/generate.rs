@@ -90,6 +90,10 @@ impl Receiver for Making {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
+    fn has_again(&self) -> bool {
+        true
+    }
+
     fn again(&self, _: &LaneName) -> Option<Box<dyn Iterator<Item = Bytes>>> {
         let GenerateKeys { unit, count, seed } = self.made;
         let mut words = Words::new(seed);
@@ -303,9 +307,9 @@ mod tests {
         assert!(parts.len() > 4);
         drop(first);
         let mut second = open(&plan, made, &context).unwrap();
-        for Part { name, data } in parts.iter().rev() {
+        for Part { name, data, .. } in parts.iter().rev() {
             let saved = serde_json::from_str(&serde_json::to_string(name).unwrap()).unwrap();
-            let again = second.open(&saved).unwrap();
+            let again = second.open(&saved, None).unwrap();
             assert_eq!(testing::records(&*again), testing::records(&**data));
         }
         let less = GenerateKeys {
@@ -313,7 +317,7 @@ mod tests {
             ..LINES
         };
         let mut other = open(&plan, less, &context).unwrap();
-        let error = other.open(&parts[3].name).err().unwrap();
+        let error = other.open(&parts[3].name, None).err().unwrap();
         assert_eq!(error.kind, SourceErrorKind::Changed);
     }
 }

@@ -145,7 +145,7 @@ mod tests {
             names.extend(cut.parts.iter().map(|part| part.name.clone()));
             cut.ended
         });
-        let error = source.open(&names[0]).err().unwrap();
+        let error = source.open(&names[0], None).err().unwrap();
         assert_eq!(error.kind, SourceErrorKind::Lasting);
         assert_eq!(
             error.message,

@@ -197,7 +197,11 @@ mod tests {
             self.cuts.pop_front().unwrap()
         }
 
-        fn open(&mut self, _: &PartName) -> Result<Arc<dyn Partition>, SourceError> {
+        fn open(
+            &mut self,
+            _: &PartName,
+            _: Option<bytes::Bytes>,
+        ) -> Result<Arc<dyn Partition>, SourceError> {
             Err(SourceError::lasting("it keeps nothing"))
         }
 

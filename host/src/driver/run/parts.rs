@@ -26,7 +26,7 @@ impl NamedParts {
             let named = input
                 .iter()
                 .cloned()
-                .map(|Part { name, data }| (name, data));
+                .map(|Part { name, data, .. }| (name, data));
             parts.by_name.push(named.collect());
             let names = input.iter().map(|part| part.name.clone());
             parts.names.insert(source.name.clone(), names.collect());

@@ -2,44 +2,57 @@
 //!
 //! An object is written to a temporary file beside its place, synced, and linked to its name, which
 //! fails where the name is taken; then the directory is synced. So a crash leaves a temporary file at
-//! most, whose name begins with a point; those that are old go when the directory is opened again.
+//! most, whose name begins with a point; those that are old go when their folder is written to again.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::warn;
-use walkdir::{DirEntry, WalkDir};
 
 use super::{Creation, Storage, StorageError, is_name};
+use crate::journal::disk::Disk;
+use crate::journal::disk::real::RealDisk;
 
 /// How the names of files begin that are being written.
 const UNFINISHED: &str = ".new-";
 
-/// Nobody writes a file for so long.
-const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
+/// Nobody writes a file for so long, in seconds.
+const ABANDONED_AFTER_S: u64 = 3600;
 
 /// A directory that holds objects.
 #[derive(Clone, Debug)]
 pub struct Directory {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
+    writes: Arc<Writes>,
+}
+
+/// What the clones of a directory share.
+#[derive(Debug, Default)]
+struct Writes {
+    /// Objects begun so far; names of temporary files hold it.
+    begun: AtomicU64,
+    /// Folders that are there, and in which nothing old is left half written.
+    ready: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl Directory {
-    /// The directory at `path`, which is made with its first object. What crashes have left in it is
-    /// removed, as far as it can be.
+    /// The directory at `path`, which is made with its first object.
     #[must_use]
     pub fn open(path: &Path) -> Self {
-        let is_ours = |entry: &DirEntry| !entry.file_type().is_symlink();
-        let entries = WalkDir::new(path).into_iter().filter_entry(is_ours);
-        for entry in entries.filter_map(Result::ok).filter(is_abandoned) {
-            if let Err(error) = fs::remove_file(entry.path()) {
-                warn!(path = %entry.path().display(), %error, "half a file stays");
-            }
-        }
+        Self::on(Arc::new(RealDisk), path)
+    }
+
+    /// The same on any disk.
+    #[must_use]
+    pub fn on(disk: Arc<dyn Disk>, path: &Path) -> Self {
         Self {
+            disk,
             path: path.to_owned(),
+            writes: Arc::default(),
         }
     }
 
@@ -65,39 +78,68 @@ impl Directory {
     fn put(&self, name: &str, bytes: &[u8]) -> io::Result<Creation> {
         let place = self.place(name)?;
         let folder = place.parent().unwrap_or(&self.path);
-        make_durable(folder)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        let creation = match file.persist_noclobber(&place) {
-            Ok(_) => Creation::New,
-            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Creation::Exists,
-            Err(error) => return Err(error.error),
+        self.make_ready(folder)?;
+        let number = self.writes.begun.fetch_add(1, Ordering::Relaxed);
+        let process = std::process::id();
+        let unfinished = folder.join(format!("{UNFINISHED}{process}-{number}"));
+        match self.disk.remove(&unfinished) {
+            // Left by a process that had the same number once.
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let written = self.write(&unfinished, bytes);
+        let linked = written.and_then(|()| self.disk.link(&unfinished, &place));
+        let removed = self.disk.remove(&unfinished);
+        let creation = match linked {
+            Ok(()) => Creation::New,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Creation::Exists,
+            Err(error) => return Err(error),
         };
+        removed?;
         // Also where another has created it and may have crashed before it did this.
-        File::open(folder)?.sync_all()?;
+        self.disk.sync_dir(folder)?;
         Ok(creation)
     }
 
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.disk.create(path)?;
+        file.append(bytes)?;
+        file.sync()
+    }
+
+    /// Makes a folder, and removes what crashes have left in it, as far as it can be.
+    fn make_ready(&self, folder: &Path) -> io::Result<()> {
+        let ready = || {
+            self.writes
+                .ready
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if ready().contains(folder) {
+            return Ok(());
+        }
+        self.disk.make_dir(folder)?;
+        for file in self.disk.list(folder)? {
+            if file.name.starts_with(UNFINISHED) && file.age_s > ABANDONED_AFTER_S {
+                let path = folder.join(&file.name);
+                if let Err(error) = self.disk.remove(&path) {
+                    warn!(path = %path.display(), %error, "half a file stays");
+                }
+            }
+        }
+        ready().insert(folder.to_owned());
+        Ok(())
+    }
+
     fn names(&self, folder: &str) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.place(folder)?) {
-            Ok(entries) => entries,
+        let found = match self.disk.list(&self.place(folder)?) {
+            Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name().into_string();
-            if let Ok(name) = name
-                && is_name(&name)
-                && entry.file_type()?.is_file()
-            {
-                names.push(name);
-            }
-        }
+        let names = found.into_iter().map(|file| file.name);
+        let mut names: Vec<String> = names.filter(|name| is_name(name)).collect();
         names.sort_unstable();
         Ok(names)
     }
@@ -109,7 +151,7 @@ impl Storage for Directory {
     }
 
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
-        match self.place(name).and_then(fs::read) {
+        match self.place(name).and_then(|place| self.disk.read(&place)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.failed("read", name)(error)),
@@ -121,7 +163,7 @@ impl Storage for Directory {
     }
 
     fn delete(&self, name: &str) -> Result<(), StorageError> {
-        match self.place(name).and_then(fs::remove_file) {
+        match self.place(name).and_then(|place| self.disk.remove(&place)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(self.failed("delete", name)(error))
             }
@@ -130,38 +172,13 @@ impl Storage for Directory {
     }
 }
 
-/// Makes a directory that is still there after a crash.
-fn make_durable(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let Some(parent) = dir.parent() else {
-        return Ok(());
-    };
-    make_durable(parent)?;
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    match parent.as_os_str().is_empty() {
-        true => File::open(".")?.sync_all(),
-        false => File::open(parent)?.sync_all(),
-    }
-}
-
-/// Whether a file was left half written.
-fn is_abandoned(entry: &DirEntry) -> bool {
-    let is_old = || {
-        let modified = entry.metadata().ok()?.modified().ok()?;
-        Some(modified.elapsed().ok()? > ABANDONED_AFTER)
-    };
-    let name = entry.file_name().to_str();
-    name.is_some_and(|name| name.starts_with(UNFINISHED)) && is_old().unwrap_or(false)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+    use std::time::{Duration, SystemTime};
+
     use super::*;
+    use crate::journal::disk::simulated::{Fault, SimulatedDisk};
 
     #[test]
     fn an_object_is_what_its_first_creator_made_it() {
@@ -227,13 +244,15 @@ mod tests {
         for path in [&old, &new, &folder.join("object")] {
             File::create(path).unwrap();
         }
-        let long_ago = std::time::SystemTime::now() - 2 * ABANDONED_AFTER;
+        let long_ago = SystemTime::now() - Duration::from_secs(2 * ABANDONED_AFTER_S);
         for path in [&old, &folder.join("object")] {
             File::open(path).unwrap().set_modified(long_ago).unwrap();
         }
         let root = Directory::open(dir.path());
-        assert!(!old.exists() && new.exists());
         assert_eq!(root.list("a").unwrap(), ["object"]);
+        root.create("a/more", b"").unwrap();
+        assert!(!old.exists() && new.exists());
+        assert_eq!(root.list("a").unwrap(), ["more", "object"]);
     }
 
     #[test]
@@ -248,5 +267,38 @@ mod tests {
             format!("cannot create `{}`", place.display())
         );
         root.get("a").unwrap_err();
+    }
+
+    #[test]
+    fn an_object_is_whole_or_not_there_wherever_a_crash_comes() {
+        let path = Path::new("/root");
+        for seed in 0..50 {
+            for stage in 0..10 {
+                let disk = SimulatedDisk::new(seed);
+                let root = Directory::on(Arc::new(disk.clone()), path);
+                root.create("a/before", b"before").unwrap();
+                disk.fail_after(stage, Fault::Death);
+                let created = root.create("a/object", b"object");
+                disk.crash();
+                let root = Directory::on(Arc::new(disk), path);
+                let found = root.get("a/object").unwrap();
+                assert!(found.is_none() || found.as_deref() == Some(b"object"));
+                assert!(created.is_err() || found.is_some(), "{seed}, {stage}");
+                assert_eq!(root.get("a/before").unwrap().unwrap(), b"before");
+                let again = root.create("a/object", b"other").unwrap();
+                assert_eq!(again == Creation::Exists, found.is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_disk_leaves_nothing_behind() {
+        let disk = SimulatedDisk::new(0);
+        let root = Directory::on(Arc::new(disk.clone()), Path::new("/root"));
+        disk.fail_after(2, Fault::Error(ErrorKind::StorageFull));
+        let error = root.create("object", b"object").unwrap_err();
+        assert_eq!(error.source.kind(), ErrorKind::StorageFull);
+        assert!(disk.list(Path::new("/root")).unwrap().is_empty());
+        assert_eq!(root.create("object", b"object").unwrap(), Creation::New);
     }
 }

@@ -67,13 +67,12 @@ impl Assembly {
     }
 
     fn push_bytes(&mut self, mut bytes: Bytes) {
-        if let Some((before, reason)) = self.dropping {
+        if let Some((before, reason)) = self.dropping.take() {
             let Some(end) = self.scanner.next_end(&bytes) else {
                 self.dropping = Some((before + bytes.len() as u64, reason));
                 return;
             };
             drop(bytes.split_to(end));
-            self.dropping = None;
             let bytes = before + end as u64;
             self.push(Strand::Dropped { bytes, reason });
         }
@@ -121,7 +120,7 @@ impl Assembly {
         let unfinished = self.unfinished();
         let dropped = self.dropping.take().or_else(|| {
             let reason = self.scanner.unfinished().filter(|_| unfinished > 0)?;
-            Some((unfinished, Reason::Unfinished(reason)))
+            Some((unfinished, Reason::Unfinished(reason.into())))
         });
         if let Some((bytes, reason)) = dropped {
             self.stretch.truncate(self.whole);

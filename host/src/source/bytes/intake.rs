@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::buffer::{Buffer, MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, Stopped};
+use super::kept;
 use super::lane::{Lane, Share};
 use super::replay;
 use crate::batch::position::{LaneName, PartName};
@@ -215,6 +216,11 @@ pub(crate) trait Receiver: Send {
     /// Receives nothing more.
     fn stop(&mut self);
 
+    /// Whether it can give the bytes of its lanes again.
+    fn has_again(&self) -> bool {
+        false
+    }
+
     /// The bytes of a lane again, from the first one on; none if they are not to be had.
     fn again(&self, lane: &LaneName) -> Option<Box<dyn Iterator<Item = Bytes>>> {
         let _ = lane;
@@ -297,7 +303,11 @@ impl Source for Received {
             };
             let taken = locked(lane).take(share, self.partitions);
             cut.bytes += taken.bytes;
-            cut.parts.extend(taken.parts);
+            let mut parts = taken.parts;
+            if self.receiver.has_again() {
+                parts.iter_mut().for_each(|part| part.kept = None);
+            }
+            cut.parts.extend(parts);
             if let Some(records) = &mut records {
                 *records = records.saturating_sub(taken.records);
             }
@@ -319,7 +329,14 @@ impl Source for Received {
         Ok(cut)
     }
 
-    fn open(&mut self, part: &PartName) -> Result<Arc<dyn Partition>, SourceError> {
+    fn open(
+        &mut self,
+        part: &PartName,
+        kept: Option<Bytes>,
+    ) -> Result<Arc<dyn Partition>, SourceError> {
+        if let Some(kept) = kept {
+            return Ok(Arc::new(kept::open(&self.intake.decoder, part, kept)?));
+        }
         let lane = &part.lane;
         let again = || {
             self.receiver

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::assembly::Assembly;
 use super::buffer::{self, Block, BufferRoom, Stopped};
 use super::facts::Facts;
+use super::kept;
 use super::piece::Piece;
 use super::rope::{Reason, Rope, Strand};
 use crate::batch::position::{LaneName, PartName, Position};
@@ -44,6 +45,8 @@ pub(crate) struct Lane {
     name: LaneName,
     /// What its parts are named by, beside their ranges.
     facts: Facts,
+    /// The row that names the columns.
+    header: Option<Bytes>,
     decoder: Arc<Decoder>,
     /// The block that is being filled; its bytes come behind those of `assembly`.
     block: Option<Block>,
@@ -67,6 +70,7 @@ impl Lane {
         Self {
             name,
             facts: Facts::default(),
+            header: None,
             decoder: Arc::clone(decoder),
             block: None,
             assembly: Assembly::new(decoder),
@@ -257,6 +261,7 @@ impl Lane {
                 let upto = from + rope.len();
                 taken.parts.push(Part {
                     name: self.named(from, upto),
+                    kept: Some(kept::keep(self.header.as_ref(), &rope)),
                     data: Arc::new(self.piece(rope)),
                 });
                 from = upto;
@@ -304,9 +309,11 @@ impl Lane {
                 if csv::is_of_lone_returns(&row) {
                     // It is the last row, because it has no line feed.
                     let bytes = row.len() as u64;
-                    let reason = Reason::Unfinished(csv::LONE_RETURNS);
+                    let reason = Reason::Unfinished(csv::LONE_RETURNS.into());
                     self.assembly.push(Strand::Dropped { bytes, reason });
                 }
+                // A copy: it stays as long as the lane does.
+                self.header = Some(Bytes::copy_from_slice(&row));
                 csv::Header::parse(&row, self.decoder.framing())
             };
             self.decoder = Arc::new(self.decoder.with_header(Arc::new(header)));

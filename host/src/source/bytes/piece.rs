@@ -87,7 +87,7 @@ impl<I: Iterator<Item = Result<Strand, SourceError>>> Chunks<I> {
         let mut rejected = Rejections::default();
         for part in rope.strands() {
             if let Strand::Dropped { bytes, reason } = part {
-                self.reject(*bytes, *reason, &mut rejected);
+                self.reject(*bytes, reason, &mut rejected);
             }
         }
         let opening = std::mem::take(&mut self.opening);
@@ -97,7 +97,7 @@ impl<I: Iterator<Item = Result<Strand, SourceError>>> Chunks<I> {
         decoded
     }
 
-    fn reject(&self, bytes: u64, reason: Reason, rejected: &mut Rejections) {
+    fn reject(&self, bytes: u64, reason: &Reason, rejected: &mut Rejections) {
         match reason {
             Reason::Oversized => rejected.add_oversized(bytes, self.decoder.framing().max_record),
             Reason::NoRoom => rejected.add(|| {

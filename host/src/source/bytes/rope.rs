@@ -1,8 +1,10 @@
 //! Bytes in the order in which they came, in as many pieces as they came in.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// A piece of a [`Rope`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,14 +21,14 @@ pub(crate) enum Strand {
 }
 
 /// Why a record was not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Reason {
     /// It is larger than `max_record`.
     Oversized,
     /// Unfinished records filled the buffer, and it was the largest.
     NoRoom,
     /// The input ended within it, and what there is of it is no record.
-    Unfinished(&'static str),
+    Unfinished(Cow<'static, str>),
 }
 
 impl Strand {

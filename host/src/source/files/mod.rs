@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use bytes::Bytes;
 use globset::GlobBuilder;
 use tracing::info;
 
@@ -234,7 +235,11 @@ impl Source for Files {
         Ok(cut)
     }
 
-    fn open(&mut self, part: &PartName) -> Result<Arc<dyn Partition>, SourceError> {
+    fn open(
+        &mut self,
+        part: &PartName,
+        _: Option<Bytes>,
+    ) -> Result<Arc<dyn Partition>, SourceError> {
         let name = NamedFile::of(part)?;
         let (content, size) = self.find(&name, &part.lane)?;
         let file = content.open()?;

@@ -285,6 +285,7 @@ impl Unread {
                 parts.push(Part {
                     name: self.name.part(from, end),
                     data: Arc::new(piece),
+                    kept: None,
                 });
             }
             from = end;

@@ -73,7 +73,7 @@ fn a_part_that_is_opened_by_its_name_gives_the_same_chunks() {
         let mut second = place.open(&plan);
         assert!(name == "a.lone" || parts.len() > 2, "{name}");
         for part in parts.iter().rev() {
-            let again = second.open(&saved(&part.name)).unwrap();
+            let again = second.open(&saved(&part.name), None).unwrap();
             assert_eq!(given(&*again), given(&*part.data), "{:?}", part.name);
         }
     }
@@ -95,7 +95,7 @@ fn what_was_opened_again_is_put_away_once_it_is_acknowledged_to_its_end() {
         ..place
     };
     let mut second = place.open(&plan(Format::Text));
-    second.open(&cut.parts[0].name).unwrap();
+    second.open(&cut.parts[0].name, None).unwrap();
     let upto = |part: &PartName| [(part.lane.clone(), part.upto.clone())];
     second.acknowledge(&upto(&cut.parts[0].name));
     second.acknowledge(&[(LaneName("unknown".to_owned()), Position::number(1))]);
@@ -116,12 +116,12 @@ fn a_part_of_a_file_that_is_another_now_cannot_be_opened_again() {
     let name = saved(&cut.parts[0].name);
     place.put("a", "b\n");
     let mut second = place.open(&plan(Format::Text));
-    let error = second.open(&name).err().unwrap();
+    let error = second.open(&name, None).err().unwrap();
     assert_eq!(error.kind, SourceErrorKind::Changed, "{error}");
     let foreign = PartName {
         facts: b"?".to_vec(),
         ..name
     };
-    let error = second.open(&foreign).err().unwrap();
+    let error = second.open(&foreign, None).err().unwrap();
     assert_eq!(error.kind, SourceErrorKind::Lasting, "{error}");
 }

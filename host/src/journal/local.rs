@@ -1,0 +1,579 @@
+//! The logs of one process, in segments of one directory: what its sources received (*blocks*), and
+//! what the job decided (*groups* of entries).
+//!
+//! Both lie in one file in the order in which they were written, so that one sync makes both durable.
+//! Nothing is written to a file that an earlier incarnation has begun: what a crash has torn off its
+//! end is cut away, and a new segment goes on from there.
+//!
+//! **Invariant:** what [`LocalLog::sync`] returned from is found again by every later open, or the
+//! open fails and says where it is damaged; nothing in the middle is passed over.
+//! **Invariant:** after an error of a write or a sync nothing is written any more.
+//!
+//! Start reading at [`LocalLog::open`].
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::disk::{Disk, DiskFile};
+use super::frame::{self, FrameHead, FrameKind};
+use super::segment::{self, FORMAT, Scan, SegmentInfo, Tail, Unreadable};
+use crate::batch::position::PartName;
+use crate::batch::sink::{Incarnation, JobId};
+
+/// A segment is closed when it is longer, in bytes.
+const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Written at once when there are more bytes to write.
+const WRITE_BYTES: usize = 1024 * 1024;
+
+/// The place of a group in the log: 1 for the first of a job, one more for each.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct LogPosition(pub u64);
+
+/// Names what a source received and cannot have again: a part of its input.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BlockName {
+    /// The source's name.
+    pub source: String,
+    /// The part, as plans name it.
+    pub part: PartName,
+}
+
+/// A log that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The disk does not do what it was asked.
+    #[error("cannot {act} `{}`", path.display())]
+    Disk {
+        /// What was attempted.
+        act: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What was durable is not there any more.
+    #[error("the journal is damaged: `{}` {what}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// It was written by another version.
+    #[error("`{}` has version {found} of the journal's format, and this dshost reads {FORMAT}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// It belongs to another job.
+    #[error("`{}` belongs to another job", path.display())]
+    Stranger {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A group of entries, as it was appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogGroup {
+    /// Where it stands in the log.
+    pub position: LogPosition,
+    /// The start of the job that appended it.
+    pub incarnation: u64,
+    /// The entries, as whoever appended them wrote them.
+    pub entries: Vec<u8>,
+}
+
+/// The logs of one process.
+#[derive(Debug)]
+pub struct LocalLog {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    incarnation: Incarnation,
+    /// Oldest first; the last one is being written.
+    segments: VecDeque<Segment>,
+    file: Box<dyn DiskFile>,
+    /// Frames that are not in the file yet.
+    unwritten: Vec<u8>,
+    /// Whether all that is in the file is durable.
+    synced: bool,
+    next_group: u64,
+    next_block: u64,
+    blocks: HashMap<BlockName, BlockPlace>,
+    failed: bool,
+}
+
+/// A file of the log.
+#[derive(Debug)]
+struct Segment {
+    number: u64,
+    /// With what is not written yet.
+    length: u64,
+    /// The last group in it.
+    last_group: Option<LogPosition>,
+}
+
+/// Where the bytes of a block lie.
+#[derive(Clone, Debug)]
+struct BlockPlace {
+    segment: u64,
+    payload: Range<u64>,
+}
+
+/// What stands before the bytes of a block.
+#[derive(Serialize, Deserialize)]
+struct BlockHead {
+    name: BlockName,
+}
+
+impl LocalLog {
+    /// Opens the log in `dir`, which is made where it is missing, for a new start of its job. All
+    /// groups that are still in it, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read or written, or what was durable is damaged.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        incarnation: Incarnation,
+    ) -> Result<(Self, Vec<LogGroup>), JournalError> {
+        let failed = at("use", dir);
+        disk.make_dir(dir).map_err(&failed)?;
+        let files = disk.list(dir).map_err(&failed)?;
+        let numbers = files
+            .iter()
+            .filter_map(|file| segment::number_of(&file.name));
+        let mut numbers: Vec<u64> = numbers.collect();
+        numbers.sort_unstable();
+        let mut found = Found::new(&*disk, dir, incarnation.job);
+        for (index, number) in numbers.iter().enumerate() {
+            let is_last = index + 1 == numbers.len();
+            found.add(*number, is_last)?;
+        }
+        let Found {
+            mut segments,
+            groups,
+            blocks,
+            next_group,
+            next_block,
+            ..
+        } = found;
+        let first = SegmentInfo {
+            format: FORMAT,
+            job: incarnation.job,
+            number: segments.back().map_or(1, |last| last.number + 1),
+            before: segments.back().map(|last| last.length),
+            next_group: next_group.max(1),
+            next_block,
+        };
+        let (file, segment) = begin(&*disk, dir, &first, incarnation)?;
+        segments.push_back(segment);
+        let log = Self {
+            disk,
+            dir: dir.to_owned(),
+            incarnation,
+            segments,
+            file,
+            unwritten: Vec::new(),
+            synced: true,
+            next_group: first.next_group,
+            next_block,
+            blocks,
+            failed: false,
+        };
+        Ok((log, groups))
+    }
+
+    /// Appends a group of entries. It is durable after the next [`LocalLog::sync`].
+    pub fn append(&mut self, entries: &[u8]) -> LogPosition {
+        let position = LogPosition(self.next_group);
+        self.next_group += 1;
+        self.write_frame(FrameKind::Group, position.0, &[entries]);
+        self.last().last_group = Some(position);
+        position
+    }
+
+    /// Keeps what a source received, so that it can be had again. It is durable after the next
+    /// [`LocalLog::sync`].
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    ///
+    /// # Panics
+    ///
+    /// If it is larger than 1 GiB; what sources buffer is bounded below.
+    pub fn keep(&mut self, name: &BlockName, bytes: &[&[u8]]) -> Result<(), JournalError> {
+        let head = BlockHead { name: name.clone() };
+        let head = rmp_serde::to_vec(&head).expect("names can be encoded");
+        let length = (head.len() as u32).to_le_bytes();
+        let mut payload: Vec<&[u8]> = vec![&length, &head];
+        payload.extend_from_slice(bytes);
+        let number = self.next_block;
+        self.next_block += 1;
+        let start = self.write_frame(FrameKind::Block, number, &payload);
+        let size: usize = bytes.iter().map(|bytes| bytes.len()).sum();
+        let first = start + (length.len() + head.len()) as u64;
+        let place = BlockPlace {
+            segment: self.last().number,
+            payload: first..first + size as u64,
+        };
+        self.blocks.insert(name.clone(), place);
+        match self.unwritten.len() > WRITE_BYTES {
+            true => self.write(),
+            false => Ok(()),
+        }
+    }
+
+    /// The bytes of a block; none: it is not kept.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn read(&mut self, name: &BlockName) -> Result<Option<Vec<u8>>, JournalError> {
+        self.write()?;
+        let Some(place) = self.blocks.get(name) else {
+            return Ok(None);
+        };
+        let path = self.path(place.segment);
+        let bytes = self.disk.read_range(&path, place.payload.clone());
+        bytes.map(Some).map_err(at("read", &path))
+    }
+
+    /// Hands all that was appended to the system: it survives the end of this process, and not yet
+    /// that of the machine.
+    ///
+    /// # Errors
+    ///
+    /// Some of it may be written; nothing more can be.
+    pub fn write(&mut self) -> Result<(), JournalError> {
+        self.check()?;
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        self.synced = false;
+        let written = self.file.append(&self.unwritten);
+        self.unwritten.clear();
+        self.or_fail("write", written)
+    }
+
+    /// Makes all that was appended durable.
+    ///
+    /// # Errors
+    ///
+    /// It may be durable or not; nothing more can be written: a second sync would succeed and mean
+    /// nothing.
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        self.write()?;
+        if !self.synced {
+            let synced = self.file.sync();
+            self.or_fail("sync", synced)?;
+            self.synced = true;
+        }
+        match self.last().length > SEGMENT_BYTES {
+            true => self.roll(),
+            false => Ok(()),
+        }
+    }
+
+    /// Removes what nobody needs any more: groups before `position`, and blocks that are not
+    /// `needed`. Only whole segments go, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Some may be removed.
+    pub fn trim(
+        &mut self,
+        position: LogPosition,
+        needed: impl Fn(&BlockName) -> bool,
+    ) -> Result<(), JournalError> {
+        self.blocks.retain(|name, _| needed(name));
+        let oldest_block = self.blocks.values().map(|place| place.segment).min();
+        let mut gone = false;
+        while self.segments.len() > 1 {
+            let oldest = &self.segments[0];
+            let is_needed = oldest.last_group.is_some_and(|last| last >= position)
+                || oldest_block.is_some_and(|segment| segment <= oldest.number);
+            if is_needed {
+                break;
+            }
+            let path = self.path(oldest.number);
+            self.disk.remove(&path).map_err(at("remove", &path))?;
+            self.segments.pop_front();
+            gone = true;
+        }
+        match gone {
+            true => self.disk.sync_dir(&self.dir).map_err(at("sync", &self.dir)),
+            false => Ok(()),
+        }
+    }
+
+    /// Bytes of all segments.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.length).sum()
+    }
+
+    /// Where the payload begins.
+    fn write_frame(&mut self, kind: FrameKind, number: u64, payload: &[&[u8]]) -> u64 {
+        let head = FrameHead {
+            kind,
+            incarnation: self.incarnation.number,
+            number,
+        };
+        let before = self.unwritten.len();
+        frame::write(head, payload, &mut self.unwritten);
+        let written = (self.unwritten.len() - before) as u64;
+        let last = self.last();
+        let start = last.length;
+        last.length += written;
+        start + frame::HEADER as u64
+    }
+
+    fn last(&mut self) -> &mut Segment {
+        self.segments.back_mut().expect("one is being written")
+    }
+
+    fn path(&self, segment: u64) -> PathBuf {
+        self.dir.join(segment::file_name(segment))
+    }
+
+    /// Closes the segment, all of which is durable, and begins the next one.
+    fn roll(&mut self) -> Result<(), JournalError> {
+        let last = self.segments.back().expect("one is being written");
+        let info = SegmentInfo {
+            format: FORMAT,
+            job: self.incarnation.job,
+            number: last.number + 1,
+            before: Some(last.length),
+            next_group: self.next_group,
+            next_block: self.next_block,
+        };
+        match begin(&*self.disk, &self.dir, &info, self.incarnation) {
+            Ok((file, segment)) => {
+                self.file = file;
+                self.segments.push_back(segment);
+                Ok(())
+            }
+            Err(error) => {
+                self.failed = true;
+                Err(error)
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), JournalError> {
+        match self.failed {
+            true => Err(at("write", &self.dir)(io::Error::other(
+                "a write has failed before",
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    fn or_fail(&mut self, act: &'static str, done: io::Result<()>) -> Result<(), JournalError> {
+        self.failed |= done.is_err();
+        let number = self.last().number;
+        let path = self.path(number);
+        done.map_err(at(act, &path))
+    }
+}
+
+/// Begins a segment, durably.
+fn begin(
+    disk: &dyn Disk,
+    dir: &Path,
+    info: &SegmentInfo,
+    incarnation: Incarnation,
+) -> Result<(Box<dyn DiskFile>, Segment), JournalError> {
+    let path = dir.join(segment::file_name(info.number));
+    let head = FrameHead {
+        kind: FrameKind::Segment,
+        incarnation: incarnation.number,
+        number: info.number,
+    };
+    let payload = rmp_serde::to_vec(info).expect("numbers can be encoded");
+    let mut bytes = Vec::new();
+    frame::write(head, &[&payload], &mut bytes);
+    let mut file = disk.create(&path).map_err(at("create", &path))?;
+    file.append(&bytes).map_err(at("write", &path))?;
+    file.sync().map_err(at("sync", &path))?;
+    disk.sync_dir(dir).map_err(at("sync", dir))?;
+    let segment = Segment {
+        number: info.number,
+        length: bytes.len() as u64,
+        last_group: None,
+    };
+    Ok((file, segment))
+}
+
+/// What the segments of a directory hold, one after the other.
+struct Found<'a> {
+    disk: &'a dyn Disk,
+    dir: &'a Path,
+    job: JobId,
+    segments: VecDeque<Segment>,
+    groups: Vec<LogGroup>,
+    blocks: HashMap<BlockName, BlockPlace>,
+    next_group: u64,
+    next_block: u64,
+}
+
+impl<'a> Found<'a> {
+    fn new(disk: &'a dyn Disk, dir: &'a Path, job: JobId) -> Self {
+        Self {
+            disk,
+            dir,
+            job,
+            segments: VecDeque::new(),
+            groups: Vec::new(),
+            blocks: HashMap::new(),
+            next_group: 0,
+            next_block: 0,
+        }
+    }
+
+    /// Adds the next segment. Of the last one, what a crash has torn off is cut away.
+    fn add(&mut self, number: u64, is_last: bool) -> Result<(), JournalError> {
+        let (disk, dir) = (self.disk, self.dir);
+        let path = dir.join(segment::file_name(number));
+        let damaged = |what: String| JournalError::Damaged {
+            path: path.clone(),
+            what,
+        };
+        let bytes = disk.read(&path).map_err(at("read", &path))?;
+        let scan = match segment::scan(&bytes) {
+            Ok(scan) => scan,
+            Err(Unreadable::Format(found)) => return Err(JournalError::Format { path, found }),
+            Err(Unreadable::NoInfo { frames: false }) if is_last => {
+                // A crash came while it was begun.
+                disk.remove(&path).map_err(at("remove", &path))?;
+                return disk.sync_dir(dir).map_err(at("sync", dir));
+            }
+            Err(Unreadable::NoInfo { .. }) => {
+                return Err(damaged("does not begin as a segment does".to_owned()));
+            }
+        };
+        if scan.info.job != self.job {
+            return Err(JournalError::Stranger { path });
+        }
+        self.check_order(&scan, number).map_err(damaged)?;
+        match scan.tail {
+            Tail::Damaged { next } => {
+                let (from, upto) = (scan.end, next);
+                return Err(damaged(format!(
+                    "holds no record at bytes {from} to {upto}"
+                )));
+            }
+            Tail::Torn if is_last => {
+                let end = scan.end as u64;
+                disk.truncate(&path, end).map_err(at("cut", &path))?;
+            }
+            Tail::Torn | Tail::Clean => {}
+        }
+        self.take(&bytes, &scan, number).map_err(damaged)
+    }
+
+    /// Whether a segment follows the one before it, which is whole.
+    fn check_order(&self, scan: &Scan, number: u64) -> Result<(), String> {
+        if scan.info.number != number {
+            return Err(format!("is segment {}", scan.info.number));
+        }
+        let Some(last) = self.segments.back() else {
+            return Ok(());
+        };
+        if last.number + 1 != number {
+            return Err(format!("follows segment {}, which is missing", number - 1));
+        }
+        match scan.info.before {
+            Some(length) if length == last.length => Ok(()),
+            Some(length) => Err(format!(
+                "follows a segment of {length} bytes, and that has {} whole ones",
+                last.length
+            )),
+            None => Err("is the first, and another lies before it".to_owned()),
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], scan: &Scan, number: u64) -> Result<(), String> {
+        let mut last_group = None;
+        if !self.segments.is_empty() && scan.info.next_group != self.next_group {
+            let next = scan.info.next_group;
+            return Err(format!(
+                "goes on at group {next}, and not at {}",
+                self.next_group
+            ));
+        }
+        (self.next_group, self.next_block) = (scan.info.next_group, scan.info.next_block);
+        for frame in &scan.frames {
+            let payload = &bytes[frame.payload.clone()];
+            match frame.head.kind {
+                FrameKind::Segment => return Err("begins a second time".to_owned()),
+                FrameKind::Group => {
+                    let position = LogPosition(frame.head.number);
+                    if position.0 != self.next_group {
+                        return Err(format!("lacks groups before {}", position.0));
+                    }
+                    self.next_group += 1;
+                    self.groups.push(LogGroup {
+                        position,
+                        incarnation: frame.head.incarnation,
+                        entries: payload.to_vec(),
+                    });
+                    last_group = Some(position);
+                }
+                FrameKind::Block => {
+                    let first = frame.payload.start as u64;
+                    let (name, at) = block_head(payload)
+                        .ok_or_else(|| format!("has an unnamed block at byte {first}"))?;
+                    let place = BlockPlace {
+                        segment: number,
+                        payload: first + at..frame.payload.end as u64,
+                    };
+                    self.blocks.insert(name, place);
+                    self.next_block = frame.head.number + 1;
+                }
+            }
+        }
+        self.segments.push_back(Segment {
+            number,
+            length: scan.end as u64,
+            last_group,
+        });
+        Ok(())
+    }
+}
+
+/// The name of a block, and where its bytes begin in the payload.
+fn block_head(payload: &[u8]) -> Option<(BlockName, u64)> {
+    let (length, rest) = payload.split_first_chunk::<4>()?;
+    let length = u32::from_le_bytes(*length) as usize;
+    let head = rmp_serde::from_slice::<BlockHead>(rest.get(..length)?).ok()?;
+    Some((head.name, (4 + length) as u64))
+}
+
+/// Something that a disk did not do.
+fn at(act: &'static str, path: &Path) -> impl Fn(io::Error) -> JournalError + use<> {
+    let path = path.to_owned();
+    move |source| JournalError::Disk {
+        act,
+        path: path.clone(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests;
