@@ -23,22 +23,18 @@ pub const MAX_RECEIPT_BYTES: usize = 4096;
 /// One sink of a running job.
 pub trait Sink: Send + Sync {
     /// Called once, before anything else is asked. Makes the place ready that the sink writes to;
-    /// makes `last`, the batch that was committed last and is not known to be published, visible
-    /// if it is not; and removes what earlier starts of the same job have left behind. What other
-    /// jobs staged stays.
-    ///
-    /// Gives the newest batch of this job that is visible, where the sink can tell: the labels of
-    /// the batches to come lie after it.
+    /// makes the batches that are `waiting`, the oldest first, visible as far as they are not and
+    /// what was staged for them is still there; and removes what else earlier starts of the same job
+    /// have left behind. What other jobs staged stays.
     ///
     /// # Errors
     ///
-    /// The place cannot be used, or `last` cannot be completed from what was staged: the job does
-    /// not start.
+    /// The place cannot be used, or something stands in the way: the job does not start.
     fn recover(
         &self,
-        last: Option<(BatchTime, &Prepared)>,
+        waiting: &[WaitingBatch],
         incarnation: Incarnation,
-    ) -> Result<Option<BatchTime>, SinkError>;
+    ) -> Result<Recovered, SinkError>;
 
     /// Keeps a chunk, invisible to the world. Chunks of one partition come in order; those of
     /// different partitions mixed. An empty partition gives no chunk.
@@ -70,6 +66,26 @@ pub trait Sink: Send + Sync {
 
     /// What a reader of its output may count on; `dshost check` shows it.
     fn guarantee(&self) -> Guarantee;
+}
+
+/// A batch that was committed and is not known to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingBatch {
+    /// Its label.
+    pub batch: BatchTime,
+    /// The sink's receipt for it.
+    pub what: Prepared,
+}
+
+/// What a sink found when it recovered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The newest batch of this job that is visible, where the sink can tell: the labels of the
+    /// batches to come lie after it.
+    pub newest: Option<BatchTime>,
+    /// Waiting batches that are not visible and cannot be made so now, because what was staged for
+    /// them is gone, or because one before them is lost: they must be run again for this sink.
+    pub lost: Vec<BatchTime>,
 }
 
 /// Where a chunk belongs that is staged.

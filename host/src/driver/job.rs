@@ -236,11 +236,13 @@ pub(super) fn recover(
     incarnation: Incarnation,
 ) -> Result<Option<BatchTime>, JobError> {
     let mut newest = sinks.iter().map(|NamedSink { name, sink, .. }| {
-        let newest = sink.recover(None, incarnation);
-        newest.map_err(|error| JobError::OpenSink {
-            sink: name.clone(),
-            error,
-        })
+        let recovered = sink.recover(&[], incarnation);
+        recovered
+            .map(|recovered| recovered.newest)
+            .map_err(|error| JobError::OpenSink {
+                sink: name.clone(),
+                error,
+            })
     });
     let newest: Option<BatchTime> = newest.try_fold(None, |newest, other| {
         other.map(|other| std::cmp::max(newest, other))

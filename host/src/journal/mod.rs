@@ -10,9 +10,11 @@
 //! | `storage` | the root of a job |
 //! | `frame`, `segment` | a record in a file, and a file of them |
 //! | `local` | what sources received and what the job decided, in the files of one directory |
+//! | `checkpoint` | what the job held at a place of its log, in its root |
 //!
 //! Start reading at [`storage::Storage`], then [`local::LocalLog`].
 
+pub mod checkpoint;
 pub mod disk;
 pub mod local;
 pub mod storage;
@@ -20,6 +22,9 @@ pub mod storage;
 mod frame;
 mod segment;
 
+pub use checkpoint::{
+    CheckpointError, CheckpointFile, CheckpointPart, Checkpoints, Manifest, Newest,
+};
 pub use local::{BlockName, JournalError, LocalLog, LogGroup, LogPosition};
 pub use storage::directory::Directory;
 pub use storage::{Creation, Storage, StorageError};

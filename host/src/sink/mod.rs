@@ -72,7 +72,7 @@ mod tests {
         let (job, number, batch) = (JobId(1), 1, BatchTime(5));
         files
             .sink
-            .recover(None, Incarnation { job, number })
+            .recover(&[], Incarnation { job, number })
             .unwrap();
         let prepared = files.sink.prepare(batch, 1).unwrap();
         files.sink.publish(batch, &prepared).unwrap();

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::OpenContext;
 use super::connector::SinkConnector;
-use crate::batch::sink::{Delivery, Guarantee, Incarnation, Prepared, Sink, SinkError, Staged};
+use crate::batch::sink::{
+    Delivery, Guarantee, Incarnation, Prepared, Recovered, Sink, SinkError, Staged, WaitingBatch,
+};
 use crate::batch::{BatchTime, Chunk, Round};
 use crate::topology::plan::SinkPlan;
 
@@ -58,12 +60,12 @@ impl Observer {
 }
 
 impl Sink for Observer {
-    fn recover(
-        &self,
-        _: Option<(BatchTime, &Prepared)>,
-        _: Incarnation,
-    ) -> Result<Option<BatchTime>, SinkError> {
-        Ok(None)
+    fn recover(&self, waiting: &[WaitingBatch], _: Incarnation) -> Result<Recovered, SinkError> {
+        // It was observed by a process that is gone.
+        Ok(Recovered {
+            newest: None,
+            lost: waiting.iter().map(|one| one.batch).collect(),
+        })
     }
 
     fn stage(&self, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::OpenContext;
 use super::connector::{SinkConnector, keys};
 use super::lane::PublishQueue;
-use crate::batch::sink::{Delivery, Guarantee, Incarnation, Prepared, Sink, SinkError, Staged};
+use crate::batch::sink::{
+    Delivery, Guarantee, Incarnation, Prepared, Recovered, Sink, SinkError, Staged, WaitingBatch,
+};
 use crate::batch::{BatchTime, Chunk, Round, text};
 use crate::topology::plan::SinkPlan;
 use crate::topology::sinks::PrintKeys;
@@ -103,13 +105,12 @@ impl Print {
 }
 
 impl Sink for Print {
-    fn recover(
-        &self,
-        _: Option<(BatchTime, &Prepared)>,
-        _: Incarnation,
-    ) -> Result<Option<BatchTime>, SinkError> {
-        // What was shown cannot be seen from here.
-        Ok(None)
+    fn recover(&self, waiting: &[WaitingBatch], _: Incarnation) -> Result<Recovered, SinkError> {
+        // What was shown cannot be seen from here, so it is shown again.
+        Ok(Recovered {
+            newest: None,
+            lost: waiting.iter().map(|one| one.batch).collect(),
+        })
     }
 
     fn stage(&self, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {

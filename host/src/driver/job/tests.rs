@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::*;
-use crate::batch::sink::{Delivery, Guarantee, Prepared, Sink, SinkError, Staged};
+use crate::batch::sink::{
+    Delivery, Guarantee, Prepared, Recovered, Sink, SinkError, Staged, WaitingBatch,
+};
 use crate::batch::source::{Source, SourceError};
 use crate::batch::{Chunk, Round};
 use crate::driver::testing;
@@ -69,12 +71,8 @@ impl SinkConnector for Counter {
 }
 
 impl Sink for Counter {
-    fn recover(
-        &self,
-        _: Option<(BatchTime, &Prepared)>,
-        _: Incarnation,
-    ) -> Result<Option<BatchTime>, SinkError> {
-        Ok(None)
+    fn recover(&self, _: &[WaitingBatch], _: Incarnation) -> Result<Recovered, SinkError> {
+        Ok(Recovered::default())
     }
 
     fn stage(&self, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {

@@ -5,7 +5,9 @@ use std::sync::{Barrier, Condvar, Mutex};
 
 use super::*;
 use crate::batch::Column;
-use crate::batch::sink::{Delivery, Guarantee, Incarnation, Prepared, Sink};
+use crate::batch::sink::{
+    Delivery, Guarantee, Incarnation, Prepared, Recovered, Sink, WaitingBatch,
+};
 
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(60);
@@ -88,12 +90,8 @@ impl Double {
 }
 
 impl Sink for Double {
-    fn recover(
-        &self,
-        _: Option<(BatchTime, &Prepared)>,
-        _: Incarnation,
-    ) -> Result<Option<BatchTime>, SinkError> {
-        Ok(None)
+    fn recover(&self, _: &[WaitingBatch], _: Incarnation) -> Result<Recovered, SinkError> {
+        Ok(Recovered::default())
     }
 
     fn stage(&self, at: Staged, _: &Chunk) -> Result<(), SinkError> {

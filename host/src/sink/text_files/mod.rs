@@ -22,7 +22,8 @@ use tracing::{info, warn};
 use super::OpenContext;
 use super::connector::{SinkConnector, keys};
 use crate::batch::sink::{
-    Delivery, Guarantee, Incarnation, MAX_RECEIPT_BYTES, Prepared, Sink, SinkError, Staged,
+    Delivery, Guarantee, Incarnation, MAX_RECEIPT_BYTES, Prepared, Recovered, Sink, SinkError,
+    Staged, WaitingBatch,
 };
 use crate::batch::{BatchTime, Chunk, Round, text};
 use crate::topology::plan::SinkPlan;
@@ -153,22 +154,22 @@ impl TextFiles {
         })
     }
 
-    /// Makes visible what was committed last, if it is not.
-    fn complete(&self, batch: BatchTime, last: &Prepared) -> Result<(), SinkError> {
-        let lost = |what: &str| SinkError {
-            message: format!("cannot complete batch {batch}, which is committed: {what}"),
-            hint: None,
-            lasting: true,
-        };
-        let mark = parse(last.bytes()).filter(|mark| mark.batch == batch);
-        let mark = mark.ok_or_else(|| lost("its receipt is not from this sink"))?;
-        let (staged, published) = (self.names.staged(&mark), self.names.published(batch));
-        let is_whole = |dir: &Path| success(dir).is_ok_and(|line| line == last.bytes());
-        if !is_whole(&published) && !is_whole(&staged) {
-            let what = format!("`{}` is gone", staged.display());
-            return Err(lost(&what));
+    /// Makes a batch visible that was committed, if it is not, may be, and what was staged for it is
+    /// still there; whether it is visible then.
+    fn complete(&self, waiting: &WaitingBatch, may_show: bool) -> Result<bool, SinkError> {
+        let WaitingBatch { batch, what } = waiting;
+        let mark = parse(what.bytes()).filter(|mark| mark.batch == *batch);
+        let mark = mark.ok_or_else(|| not_ours(*batch))?;
+        let (staged, published) = (self.names.staged(&mark), self.names.published(*batch));
+        let is_whole = |dir: &Path| success(dir).is_ok_and(|line| line == what.bytes());
+        let can_be = is_whole(&published) || (may_show && is_whole(&staged));
+        if !can_be {
+            let staged = staged.display();
+            warn!(%batch, "the batch is run again, it cannot be completed from `{staged}`");
+            return Ok(false);
         }
-        self.show(&mark, last.bytes())
+        self.show(&mark, what.bytes())?;
+        Ok(true)
     }
 
     /// Removes what earlier starts of the job have staged; the batches that are published.
@@ -262,17 +263,25 @@ impl TextFiles {
 impl Sink for TextFiles {
     fn recover(
         &self,
-        last: Option<(BatchTime, &Prepared)>,
+        waiting: &[WaitingBatch],
         incarnation: Incarnation,
-    ) -> Result<Option<BatchTime>, SinkError> {
+    ) -> Result<Recovered, SinkError> {
         let parent = self.names.parent();
         fs::create_dir_all(parent).map_err(|error| failed("make directory", parent, &error))?;
         self.incarnation.get_or_init(|| incarnation);
-        if let Some((batch, what)) = last {
-            self.complete(batch, what)?;
+        let mut lost = Vec::new();
+        for one in waiting {
+            // They become visible in their order.
+            let may_show = lost.is_empty();
+            if !self.complete(one, may_show)? {
+                lost.push(one.batch);
+            }
         }
         let published = self.sweep(incarnation)?;
-        Ok(self.newest(published, incarnation))
+        Ok(Recovered {
+            newest: self.newest(published, incarnation),
+            lost,
+        })
     }
 
     fn stage(&self, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {
@@ -322,11 +331,7 @@ impl Sink for TextFiles {
     }
 
     fn publish(&self, batch: BatchTime, what: &Prepared) -> Result<(), SinkError> {
-        let mark = parse(what.bytes()).ok_or_else(|| SinkError {
-            message: format!("cannot publish batch {batch}: its receipt is not from this sink"),
-            hint: None,
-            lasting: true,
-        })?;
+        let mark = parse(what.bytes()).ok_or_else(|| not_ours(batch))?;
         self.show(&mark, what.bytes())?;
         self.staging().staged.remove(&(batch, mark.round));
         Ok(())
@@ -364,6 +369,15 @@ fn receipt(mark: &Mark) -> Result<Prepared, SinkError> {
         hint: None,
         lasting: true,
     })
+}
+
+/// A receipt that another sink gave.
+fn not_ours(batch: BatchTime) -> SinkError {
+    SinkError {
+        message: format!("cannot publish batch {batch}: its receipt is not from this sink"),
+        hint: None,
+        lasting: true,
+    }
 }
 
 /// The mark in a receipt.

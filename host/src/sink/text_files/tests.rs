@@ -32,8 +32,8 @@ fn started(dir: &Path, incarnation: Incarnation) -> (TextFiles, Option<BatchTime
         Some(dir.join("out/counts")),
         Some("txt"),
     ));
-    let newest = sink.recover(None, incarnation).unwrap();
-    (sink, newest)
+    let recovered = sink.recover(&[], incarnation).unwrap();
+    (sink, recovered.newest)
 }
 
 fn sink(dir: &Path) -> TextFiles {
@@ -113,7 +113,7 @@ fn a_batch_is_a_directory_that_appears_whole() {
 fn an_empty_batch_has_a_directory_too() {
     let dir = tempfile::tempdir().unwrap();
     let sink = TextFiles::new(DirectoryNames::new(dir.path(), None, None));
-    sink.recover(None, job(1)).unwrap();
+    sink.recover(&[], job(1)).unwrap();
     let prepared = sink.prepare(BATCH, 1).unwrap();
     sink.publish(BATCH, &prepared).unwrap();
     assert_eq!(
@@ -282,7 +282,7 @@ fn only_leftovers_of_the_same_job_are_removed_and_only_when_it_recovers() {
     let names = DirectoryNames::new(dir.path(), Some(out.join("counts")), Some("txt"));
     let sink = TextFiles::new(names);
     assert!(out.join(mine).exists());
-    sink.recover(None, job(2)).unwrap();
+    sink.recover(&[], job(2)).unwrap();
     assert_eq!(tree(&out), owned(&others.map(|name| (name, "directory"))));
 }
 
@@ -290,32 +290,75 @@ fn only_leftovers_of_the_same_job_are_removed_and_only_when_it_recovers() {
 fn what_was_committed_is_completed_by_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let first = sink(dir.path());
-    first.stage(at(1, 0), &words(&["kept"])).unwrap();
-    let prepared = first.prepare(BATCH, 1).unwrap();
-    first.stage(at(2, 0), &words(&["left behind"])).unwrap();
-    let recover = |number| {
+    let waiting: Vec<WaitingBatch> = (1..=3)
+        .map(|round| {
+            let batch = BatchTime(1000 * round as i64);
+            let at = Staged {
+                batch,
+                ..at(round, 0)
+            };
+            first.stage(at, &words(&["kept"])).unwrap();
+            let what = first.prepare(batch, round).unwrap();
+            WaitingBatch { batch, what }
+        })
+        .collect();
+    first.stage(at(9, 0), &words(&["left behind"])).unwrap();
+    let recover = |waiting: &[WaitingBatch], number| {
         let names =
             DirectoryNames::new(dir.path(), Some(dir.path().join("out/counts")), Some("txt"));
-        TextFiles::new(names).recover(Some((BATCH, &prepared)), job(number))
+        TextFiles::new(names).recover(waiting, job(number)).unwrap()
     };
-    let expected = owned(&[
-        ("counts-1000.txt", "directory"),
-        ("counts-1000.txt/_SUCCESS", &(mark(1) + "\n")),
-        ("counts-1000.txt/part-00000", "kept\n"),
-    ]);
-    // The second of them finds it published.
+    let all = |count: i64| {
+        let mut names: Vec<String> = (1..=count)
+            .map(|batch| format!("counts-{batch}000.txt"))
+            .collect();
+        names.sort();
+        names
+    };
+    let there = || {
+        let entries = fs::read_dir(dir.path().join("out")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    // The second of them finds all published.
     for number in [2, 3] {
-        assert_eq!(recover(number), Ok(Some(BATCH)));
-        assert_eq!(tree(&dir.path().join("out")), expected);
+        let recovered = recover(&waiting, number);
+        let newest = Some(BatchTime(3000));
+        let lost = Vec::new();
+        assert_eq!(recovered, Recovered { newest, lost });
+        assert_eq!(there(), all(3));
     }
-    fs::remove_dir_all(dir.path().join("out/counts-1000.txt")).unwrap();
-    let error = recover(4).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("cannot complete batch 1000, which is committed: `"),
-        "{error}"
-    );
+    let kept = fs::read_to_string(dir.path().join("out/counts-2000.txt/part-00000"));
+    assert_eq!(kept.unwrap(), "kept\n");
+    // Somebody took one away.
+    fs::remove_dir_all(dir.path().join("out/counts-2000.txt")).unwrap();
+    let recovered = recover(&waiting, 4);
+    assert_eq!(recovered.lost, [BatchTime(2000)]);
+}
+
+#[test]
+fn what_comes_after_a_lost_batch_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = sink(dir.path());
+    let staged = |round: Round| {
+        let batch = BatchTime(1000 * round as i64);
+        let what = first.prepare(batch, round).unwrap();
+        WaitingBatch { batch, what }
+    };
+    let waiting = [staged(1), staged(2), staged(3)];
+    let names = DirectoryNames::new(dir.path(), Some(dir.path().join("out/counts")), Some("txt"));
+    let lost = parse(waiting[1].what.bytes()).unwrap();
+    fs::remove_dir_all(names.staged(&lost)).unwrap();
+    let recovered = TextFiles::new(names).recover(&waiting, job(2)).unwrap();
+    let expected = Recovered {
+        newest: Some(BatchTime(1000)),
+        lost: vec![BatchTime(2000), BatchTime(3000)],
+    };
+    assert_eq!(recovered, expected);
+    let entries = fs::read_dir(dir.path().join("out")).unwrap();
+    assert_eq!(entries.count(), 1, "the third is staged again");
 }
 
 #[test]
@@ -324,7 +367,7 @@ fn a_place_that_cannot_be_made_is_told_with_a_hint() {
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
     let names = DirectoryNames::new(dir.path(), Some(file.join("counts")), None);
-    let error = TextFiles::new(names).recover(None, job(1)).unwrap_err();
+    let error = TextFiles::new(names).recover(&[], job(1)).unwrap_err();
     assert!(error.to_string().contains("file`"), "{error}");
     assert_eq!(
         error.hint.as_deref(),

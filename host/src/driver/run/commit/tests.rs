@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::batch::Chunk;
-use crate::batch::sink::{Delivery, Guarantee, Incarnation, Sink, SinkError, Staged};
+use crate::batch::sink::{
+    Delivery, Guarantee, Incarnation, Recovered, Sink, SinkError, Staged, WaitingBatch,
+};
 use crate::driver::testing::plan;
 use crate::sink::lane::{LaneOptions, NamedSink, PublishQueue};
 
@@ -28,12 +30,8 @@ impl Double {
 }
 
 impl Sink for Double {
-    fn recover(
-        &self,
-        _: Option<(BatchTime, &Prepared)>,
-        _: Incarnation,
-    ) -> Result<Option<BatchTime>, SinkError> {
-        Ok(None)
+    fn recover(&self, _: &[WaitingBatch], _: Incarnation) -> Result<Recovered, SinkError> {
+        Ok(Recovered::default())
     }
 
     fn stage(&self, _: Staged, _: &Chunk) -> Result<(), SinkError> {

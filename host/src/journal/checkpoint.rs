@@ -1,0 +1,456 @@
+//! Checkpoints in a job's root: what the job held at one place of its log.
+//!
+//! A checkpoint is a manifest, which is created last and names everything else: files by their
+//! digests. So a file that has not changed since an earlier checkpoint is there already, and what a
+//! partition holds may be in several files, such as a base and changes. Neither names a worker, or
+//! how many there are.
+//!
+//! | object | what |
+//! |---|---|
+//! | `checkpoints/POSITION-INCARNATION.json` | a manifest, named by the place in the log that it covers |
+//! | `parts/DIGEST` | a file |
+//!
+//! **Invariant:** a manifest is created when everything that it names is durable.
+//! **Invariant:** a file that a kept manifest names is not deleted.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::local::LogPosition;
+use super::storage::{Creation, Storage, StorageError};
+use crate::batch::Digest;
+use crate::batch::sink::{Incarnation, JobId};
+
+/// The version of the format; raised when a reader of the old one would go wrong.
+const FORMAT: u32 = 1;
+
+/// Checkpoints that are kept, so that damage of the newest costs a longer replay and no more.
+pub const KEPT: usize = 3;
+
+const MANIFESTS: &str = "checkpoints";
+const FILES: &str = "parts";
+
+/// What a checkpoint names; `T` is what else whoever makes it has to say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest<T> {
+    /// The start of the job that made it.
+    pub incarnation: Incarnation,
+    /// It holds what all groups of the log up to this one came to.
+    pub position: LogPosition,
+    /// What it holds of streams.
+    pub parts: Vec<CheckpointPart>,
+    /// What else there is to know.
+    pub job: T,
+}
+
+/// What one stream held in one partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointPart {
+    /// The stream's name.
+    pub stream: String,
+    /// The partition.
+    pub partition: u32,
+    /// In order: a base, then what changed.
+    pub files: Vec<CheckpointFile>,
+}
+
+/// A file of a checkpoint, by its content.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CheckpointFile {
+    /// The digest of its content.
+    pub digest: HexDigest,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// A digest as text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HexDigest(String);
+
+impl From<Digest> for HexDigest {
+    fn from(digest: Digest) -> Self {
+        Self(digest.to_string())
+    }
+}
+
+/// A manifest as it is written: the version first, so that it can be read whatever follows.
+#[derive(Serialize, Deserialize)]
+struct Written<M> {
+    format: u32,
+    manifest: M,
+}
+
+/// A checkpoint, or a file of one, that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The root does not do what it was asked.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// What it names is not there.
+    #[error("`{0}` is missing")]
+    Missing(String),
+    /// It is not what was written.
+    #[error("`{name}` is damaged: {what}")]
+    Damaged {
+        /// The object.
+        name: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// It was written by another version.
+    #[error(
+        "`{name}` has version {found} of the checkpoints' format, and this dshost reads {FORMAT}"
+    )]
+    Format {
+        /// The object.
+        name: String,
+        /// Its version.
+        found: u32,
+    },
+    /// It belongs to another job.
+    #[error("`{0}` belongs to another job")]
+    Stranger(String),
+}
+
+/// The checkpoints of a job.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    root: Arc<dyn Storage>,
+    job: JobId,
+}
+
+/// The newest checkpoint that can be read.
+#[derive(Debug)]
+pub struct Newest<T> {
+    /// None: there is none that can.
+    pub manifest: Option<Manifest<T>>,
+    /// Newer ones that cannot, and why, the newest first.
+    pub passed_over: Vec<CheckpointError>,
+}
+
+impl Checkpoints {
+    /// Those of `job` in its root.
+    #[must_use]
+    pub fn new(root: Arc<dyn Storage>, job: JobId) -> Self {
+        Self { root, job }
+    }
+
+    /// Makes a file of a checkpoint to come durable, unless there is one of the same content.
+    ///
+    /// # Errors
+    ///
+    /// The storage's.
+    pub fn put(&self, bytes: &[u8]) -> Result<CheckpointFile, StorageError> {
+        let file = CheckpointFile {
+            digest: Digest::of(bytes).into(),
+            bytes: bytes.len() as u64,
+        };
+        self.root.create(&file.name(), bytes)?;
+        Ok(file)
+    }
+
+    /// The content of a file.
+    ///
+    /// # Errors
+    ///
+    /// It is missing or damaged, or cannot be read.
+    pub fn get(&self, file: &CheckpointFile) -> Result<Vec<u8>, CheckpointError> {
+        let name = file.name();
+        let bytes = self.root.get(&name)?;
+        let bytes = bytes.ok_or_else(|| CheckpointError::Missing(name.clone()))?;
+        match file.digest == Digest::of(&bytes).into() {
+            true => Ok(bytes),
+            false => Err(CheckpointError::Damaged {
+                name,
+                what: format!("its {} bytes have another digest", bytes.len()),
+            }),
+        }
+    }
+
+    /// Makes a checkpoint count. All its files are durable.
+    ///
+    /// # Errors
+    ///
+    /// The storage's; another start of the job may have taken its name.
+    pub fn commit<T: Serialize>(&self, manifest: &Manifest<T>) -> Result<(), CheckpointError> {
+        let name = manifest_name(manifest.position, manifest.incarnation.number);
+        let written = Written {
+            format: FORMAT,
+            manifest,
+        };
+        let text = serde_json::to_vec_pretty(&written).expect("a manifest can be written");
+        match self.root.create(&name, &text)? {
+            Creation::New => Ok(()),
+            Creation::Exists => Err(CheckpointError::Damaged {
+                name,
+                what: "it is there already".to_owned(),
+            }),
+        }
+    }
+
+    /// The newest checkpoint whose manifest can be read and whose files are all there; `check` may
+    /// look further.
+    ///
+    /// # Errors
+    ///
+    /// The storage's.
+    pub fn newest<T: DeserializeOwned>(
+        &self,
+        check: impl Fn(&Manifest<T>) -> Result<(), CheckpointError>,
+    ) -> Result<Newest<T>, StorageError> {
+        let mut passed_over = Vec::new();
+        for name in self.names()?.into_iter().rev() {
+            let manifest = self.read::<T>(&name);
+            match manifest.and_then(|manifest| check(&manifest).map(|()| manifest)) {
+                Ok(manifest) => {
+                    return Ok(Newest {
+                        manifest: Some(manifest),
+                        passed_over,
+                    });
+                }
+                Err(CheckpointError::Storage(error)) => return Err(error),
+                Err(error) => passed_over.push(error),
+            }
+        }
+        Ok(Newest {
+            manifest: None,
+            passed_over,
+        })
+    }
+
+    /// Deletes all but the newest [`KEPT`] checkpoints, and files that none of those names. The
+    /// place up to which the log is not needed any more: that of the oldest one kept.
+    ///
+    /// # Errors
+    ///
+    /// The storage's; and one that is kept cannot be read, so that nobody knows what it needs.
+    pub fn retain(&self) -> Result<Option<LogPosition>, CheckpointError> {
+        let names = self.names()?;
+        let (old, kept) = names.split_at(names.len().saturating_sub(KEPT));
+        let mut needed = BTreeSet::new();
+        let mut oldest = None;
+        for name in kept {
+            // What a manifest says for others does not matter here.
+            let manifest = self.read::<serde::de::IgnoredAny>(name)?;
+            oldest = oldest.or(Some(manifest.position));
+            let files = manifest.parts.into_iter().flat_map(|part| part.files);
+            needed.extend(files.map(|file| file.digest.0));
+        }
+        for name in old {
+            self.root.delete(name)?;
+        }
+        for file in self.root.list(FILES)? {
+            if !needed.contains(&file) {
+                self.root.delete(&format!("{FILES}/{file}"))?;
+            }
+        }
+        Ok(oldest)
+    }
+
+    /// The names of all manifests, the oldest first.
+    fn names(&self) -> Result<Vec<String>, StorageError> {
+        // Numbers have their zeros, so the order of names is theirs.
+        let names = self.root.list(MANIFESTS)?.into_iter();
+        let names = names.filter(|name| name.ends_with(".json"));
+        Ok(names.map(|name| format!("{MANIFESTS}/{name}")).collect())
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Manifest<T>, CheckpointError> {
+        #[derive(Deserialize)]
+        struct OfFormat {
+            format: u32,
+        }
+        let bytes = self.root.get(name)?;
+        let bytes = bytes.ok_or_else(|| CheckpointError::Missing(name.to_owned()))?;
+        let damaged = |error: serde_json::Error| CheckpointError::Damaged {
+            name: name.to_owned(),
+            what: error.to_string(),
+        };
+        let OfFormat { format } = serde_json::from_slice(&bytes).map_err(damaged)?;
+        if format != FORMAT {
+            return Err(CheckpointError::Format {
+                name: name.to_owned(),
+                found: format,
+            });
+        }
+        let written: Written<Manifest<T>> = serde_json::from_slice(&bytes).map_err(damaged)?;
+        match written.manifest.incarnation.job == self.job {
+            true => Ok(written.manifest),
+            false => Err(CheckpointError::Stranger(name.to_owned())),
+        }
+    }
+}
+
+impl CheckpointFile {
+    fn name(&self) -> String {
+        format!("{FILES}/{}", self.digest.0)
+    }
+}
+
+fn manifest_name(position: LogPosition, incarnation: u64) -> String {
+    format!("{MANIFESTS}/{:020}-{incarnation:010}.json", position.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::journal::Directory;
+    use crate::journal::disk::Disk;
+    use crate::journal::disk::simulated::{Fault, SimulatedDisk};
+
+    fn checkpoints(disk: &SimulatedDisk) -> Checkpoints {
+        let root = Directory::on(Arc::new(disk.clone()), Path::new("/root"));
+        Checkpoints::new(Arc::new(root), JobId(1))
+    }
+
+    /// Makes the checkpoint `number`: one partition in a file that is always the same and one of its
+    /// own.
+    fn make(checkpoints: &Checkpoints, number: u64) -> Result<(), CheckpointError> {
+        let files = [b"base".to_vec(), number.to_le_bytes().to_vec()];
+        let files = files.iter().map(|bytes| checkpoints.put(bytes));
+        let files = files.collect::<Result<_, _>>()?;
+        checkpoints.commit(&manifest(number, files))
+    }
+
+    fn manifest(number: u64, files: Vec<CheckpointFile>) -> Manifest<String> {
+        Manifest {
+            incarnation: Incarnation {
+                job: JobId(1),
+                number: 7,
+            },
+            position: LogPosition(number),
+            parts: vec![CheckpointPart {
+                stream: "totals".to_owned(),
+                partition: 3,
+                files,
+            }],
+            job: format!("number {number}"),
+        }
+    }
+
+    fn newest(checkpoints: &Checkpoints) -> Newest<String> {
+        let readable = |manifest: &Manifest<String>| {
+            let mut files = manifest.parts.iter().flat_map(|part| &part.files);
+            files.try_for_each(|file| checkpoints.get(file).map(drop))
+        };
+        checkpoints.newest(readable).unwrap()
+    }
+
+    fn count(disk: &SimulatedDisk, folder: &str) -> usize {
+        disk.list(&Path::new("/root").join(folder)).unwrap().len()
+    }
+
+    #[test]
+    fn the_newest_comes_back_and_old_ones_go_with_what_only_they_need() {
+        let disk = SimulatedDisk::new(0);
+        let checkpoints = checkpoints(&disk);
+        assert!(newest(&checkpoints).manifest.is_none());
+        assert_eq!(checkpoints.retain().unwrap(), None);
+        for number in 1..=12 {
+            make(&checkpoints, number).unwrap();
+            let found = newest(&checkpoints);
+            assert_eq!(found.manifest.unwrap().position, LogPosition(number));
+            assert!(found.passed_over.is_empty());
+            let oldest = checkpoints.retain().unwrap();
+            assert_eq!(oldest, Some(LogPosition(number.saturating_sub(2).max(1))));
+        }
+        assert_eq!((count(&disk, MANIFESTS), count(&disk, FILES)), (3, 4));
+    }
+
+    #[test]
+    fn a_damaged_one_is_passed_over_with_the_reason() {
+        let disk = SimulatedDisk::new(0);
+        let checkpoints = checkpoints(&disk);
+        (1..=3).for_each(|number| make(&checkpoints, number).unwrap());
+        let path = |name: String| PathBuf::from("/root").join(name);
+        disk.truncate(&path(manifest_name(LogPosition(3), 7)), 40)
+            .unwrap();
+        let file = CheckpointFile {
+            digest: Digest::of(&2u64.to_le_bytes()).into(),
+            bytes: 8,
+        };
+        disk.flip(&path(file.name()), 2);
+        let found = newest(&checkpoints);
+        assert_eq!(found.manifest.unwrap().job, "number 1");
+        let told: Vec<String> = found.passed_over.iter().map(ToString::to_string).collect();
+        assert!(
+            told[0].contains("000003-0000000007.json` is damaged"),
+            "{told:?}"
+        );
+        assert!(told[1].contains("have another digest"), "{told:?}");
+        // Nobody knows which files it needs.
+        checkpoints.retain().unwrap_err();
+        disk.remove(&path(file.name())).unwrap();
+        let told = newest(&checkpoints).passed_over[1].to_string();
+        assert!(told.contains("is missing"), "{told}");
+    }
+
+    #[test]
+    fn one_of_another_version_or_job_says_so() {
+        let disk = SimulatedDisk::new(0);
+        let checkpoints = checkpoints(&disk);
+        let root = &checkpoints.root;
+        root.create(
+            &manifest_name(LogPosition(1), 1),
+            br#"{"format":9,"new":1}"#,
+        )
+        .unwrap();
+        let found = newest(&checkpoints);
+        let told = found.passed_over[0].to_string();
+        assert!(told.contains("has version 9"), "{told}");
+        let other = Checkpoints::new(Arc::clone(root), JobId(2));
+        other.commit(&manifest(2, Vec::new())).unwrap();
+        let told = newest(&other).passed_over[0].to_string();
+        assert!(told.contains("belongs to another job"), "{told}");
+    }
+
+    #[test]
+    fn wherever_a_crash_comes_a_whole_checkpoint_is_the_newest() {
+        for seed in 0..60 {
+            for stage in 0..40 {
+                let disk = SimulatedDisk::new(seed);
+                let before = checkpoints(&disk);
+                for number in 1..=3 {
+                    make(&before, number).unwrap();
+                    before.retain().unwrap();
+                }
+                disk.fail_after(stage, Fault::Death);
+                let made = make(&before, 4);
+                let trimmed = made.is_ok().then(|| before.retain());
+                disk.crash();
+                let after = checkpoints(&disk);
+                let found = newest(&after);
+                let position = found.manifest.expect("one is whole").position.0;
+                assert!(
+                    found.passed_over.is_empty(),
+                    "{seed}, {stage}: {:?}",
+                    found.passed_over
+                );
+                match made {
+                    Ok(()) => assert_eq!(position, 4, "{seed}, {stage}"),
+                    Err(_) => assert!(position >= 3, "{seed}, {stage}"),
+                }
+                if let Some(Ok(oldest)) = trimmed {
+                    assert_eq!(oldest, Some(LogPosition(2)));
+                }
+                // And the next one can be made, by the next start.
+                let next = Manifest {
+                    incarnation: Incarnation {
+                        job: JobId(1),
+                        number: 8,
+                    },
+                    ..manifest(5, vec![after.put(b"base").unwrap()])
+                };
+                after.commit(&next).unwrap();
+                after.retain().unwrap();
+                assert_eq!(newest(&after).manifest.unwrap().position, LogPosition(5));
+            }
+        }
+    }
+}
