@@ -7,6 +7,7 @@
 //! | `run/` | one batch, from its cut to its publication |
 //! | `failure/` | what follows from a failed attempt: another one, blame, the end |
 //! | `versions/` | plugin versions: bound to the plan, loaded, watched, proposed, rolled back |
+//! | `recovery/` | what the log of a job says, and what it comes to |
 //! | `laws/` | whether functions keep the laws that reducing asks of them |
 //! | `report` | how what happens shows in the status and in the log |
 //! | `rehearsal/` | a topology run batch by batch on a virtual clock, for tests |
@@ -25,6 +26,7 @@ pub mod event;
 pub mod failure;
 pub mod job;
 pub mod laws;
+pub mod recovery;
 pub mod rehearsal;
 pub mod report;
 pub mod run;

@@ -16,6 +16,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::continuity::{Breaks, migrating};
 use super::deployment::{Components, Deployment, Standing};
 use crate::batch::function::StateSignature;
@@ -27,7 +29,8 @@ use crate::topology::types::Types;
 pub const PROBATION_BATCHES: u32 = 3;
 
 /// What changed, for the log, the status and the journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum VersionEvent {
     /// A version is in use from a batch on; none: from the start.
     Live {

@@ -1,0 +1,83 @@
+//! What a job's log says. Everything is named, so that it means the same under another binary and
+//! another topology.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::batch::position::{LaneName, PartName};
+use crate::batch::{BatchTime, Round};
+use crate::driver::run::commit::CommitRecord;
+use crate::driver::versions::succession::VersionEvent;
+
+/// One thing that was decided or has happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogEntry {
+    /// The job began, and sources pass over what lay there before. Only in the first group.
+    Began {
+        /// By the name of a source: the ends of lanes that it will not read.
+        passed_over: BTreeMap<String, Vec<PartName>>,
+    },
+    /// A batch is going to be attempted. It need not be durable: it counts attempts that end the
+    /// process.
+    Attempt {
+        /// The batch.
+        batch: BatchTime,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// The round, which is never used again.
+        round: Round,
+    },
+    /// A batch was committed.
+    Commit(Box<CommitRecord>),
+    /// All sinks show this batch and all before it.
+    Published {
+        /// The batch.
+        batch: BatchTime,
+    },
+    /// Lanes of a source have ended, and all of them is published: nobody will ask for them again.
+    Closed {
+        /// The source's name.
+        source: String,
+        /// The lanes.
+        lanes: Vec<LaneName>,
+    },
+    /// Something became of a plugin's version.
+    Version(VersionEvent),
+    /// A plugin's file has changed: a version that was refused may be tried again.
+    RefusalForgotten {
+        /// The plugin.
+        plugin: String,
+    },
+}
+
+/// Entries that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("group {position} of the log cannot be read")]
+pub struct EntryError {
+    /// The group.
+    pub position: u64,
+    /// Why.
+    #[source]
+    pub source: rmp_serde::decode::Error,
+}
+
+/// A group of entries as the log holds it.
+///
+/// # Panics
+///
+/// Never: entries can be written.
+#[must_use]
+pub fn encode(entries: &[LogEntry]) -> Vec<u8> {
+    rmp_serde::to_vec_named(entries).expect("entries can be written")
+}
+
+/// The entries of a group.
+///
+/// # Errors
+///
+/// They were written by another version, or by nobody.
+pub fn decode(position: u64, group: &[u8]) -> Result<Vec<LogEntry>, EntryError> {
+    rmp_serde::from_slice(group).map_err(|source| EntryError { position, source })
+}

@@ -1,0 +1,359 @@
+//! What the entries of a log come to.
+//!
+//! **Invariant:** a history is what its entries are applied to in their order, wherever a checkpoint
+//! of it lay between.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::LogEntry;
+use crate::batch::position::{LaneName, PartName};
+use crate::batch::sink::Prepared;
+use crate::batch::{BatchTime, Digest, Round};
+use crate::driver::run::commit::CommitRecord;
+use crate::driver::versions::succession::VersionEvent;
+
+/// Where a job stands, by its log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// The label from which slides are counted; none before the first commit.
+    pub zero: Option<BatchTime>,
+    /// The batch that was committed last.
+    pub last: Option<BatchTime>,
+    /// The largest round that was used.
+    pub round: Round,
+    /// The batch that was attempted and not committed, and how often.
+    pub open: Option<AttemptedBatch>,
+    /// Batches that were committed and are not known to be published, the oldest first.
+    pub waiting: Vec<UnpublishedBatch>,
+    /// By source and lane: the last part that a committed batch holds of it. Behind that the source
+    /// goes on.
+    pub lanes: BTreeMap<String, BTreeMap<LaneName, PartName>>,
+    /// By plugin: the version that the last committed batch ran.
+    pub programs: BTreeMap<String, Digest>,
+    /// What is on probation.
+    pub probation: BTreeMap<String, Probation>,
+    /// By plugin: the version that is refused until its file changes.
+    pub refused: BTreeMap<String, RefusedVersion>,
+}
+
+/// A batch that is attempted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptedBatch {
+    /// Its label.
+    pub batch: BatchTime,
+    /// The number of the last attempt.
+    pub attempt: u32,
+    /// How often an attempt of this number was begun: more than once where the process has died, or
+    /// where records were found to leave out.
+    pub begun: u32,
+}
+
+/// A batch that was committed and may not be visible everywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnpublishedBatch {
+    /// Its label.
+    pub batch: BatchTime,
+    /// By the name of the sink: its receipt.
+    pub receipts: BTreeMap<String, Prepared>,
+}
+
+/// A version that has not passed its probation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probation {
+    /// What ran before it.
+    pub before: Option<Digest>,
+    /// Batches that it still has to pass.
+    pub left: u32,
+}
+
+/// A version that is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedVersion {
+    /// The version.
+    pub digest: Digest,
+    /// Why.
+    pub reason: String,
+}
+
+impl History {
+    /// What follows from an entry.
+    pub fn apply(&mut self, entry: &LogEntry) {
+        match entry {
+            LogEntry::Began { passed_over } => {
+                for (source, parts) in passed_over {
+                    parts.iter().for_each(|part| self.read_to(source, part));
+                }
+            }
+            LogEntry::Attempt {
+                batch,
+                attempt,
+                round,
+            } => self.attempt(*batch, *attempt, *round),
+            LogEntry::Commit(record) => self.commit(record),
+            LogEntry::Published { batch } => {
+                self.waiting.retain(|waiting| waiting.batch > *batch);
+            }
+            LogEntry::Closed { source, lanes } => {
+                if let Some(known) = self.lanes.get_mut(source) {
+                    known.retain(|lane, _| !lanes.contains(lane));
+                }
+            }
+            LogEntry::Version(event) => self.version(event),
+            LogEntry::RefusalForgotten { plugin } => {
+                self.refused.remove(plugin);
+            }
+        }
+    }
+
+    fn attempt(&mut self, batch: BatchTime, attempt: u32, round: Round) {
+        self.round = self.round.max(round);
+        let again = |open: &AttemptedBatch| (open.batch, open.attempt) == (batch, attempt);
+        let begun = self.open.filter(again).map_or(0, |open| open.begun) + 1;
+        self.open = Some(AttemptedBatch {
+            batch,
+            attempt,
+            begun,
+        });
+    }
+
+    fn commit(&mut self, record: &CommitRecord) {
+        let plan = &record.plan;
+        self.zero = Some(plan.zero);
+        self.last = Some(plan.batch);
+        self.round = self.round.max(plan.round);
+        self.open = None;
+        self.programs.clone_from(&plan.programs);
+        for (source, parts) in &plan.parts {
+            parts.iter().for_each(|part| self.read_to(source, part));
+        }
+        self.waiting.push(UnpublishedBatch {
+            batch: plan.batch,
+            receipts: record.receipts.clone(),
+        });
+    }
+
+    /// Parts of a lane come in the order of their positions.
+    fn read_to(&mut self, source: &str, part: &PartName) {
+        let lanes = self.lanes.entry(source.to_owned()).or_default();
+        lanes.insert(part.lane.clone(), part.clone());
+    }
+
+    fn version(&mut self, event: &VersionEvent) {
+        match event {
+            VersionEvent::Live {
+                plugin, probation, ..
+            } => match probation {
+                0 => drop(self.probation.remove(plugin)),
+                left => {
+                    let before = self.probation.get(plugin).map(|probation| probation.before);
+                    // What ran before a second swap on probation stays the fallback.
+                    let before = before.unwrap_or_else(|| self.programs.get(plugin).copied());
+                    let left = *left;
+                    self.probation
+                        .insert(plugin.clone(), Probation { before, left });
+                }
+            },
+            VersionEvent::Passed { plugin, left } => match left {
+                0 => drop(self.probation.remove(plugin)),
+                left => {
+                    if let Some(probation) = self.probation.get_mut(plugin) {
+                        probation.left = *left;
+                    }
+                }
+            },
+            VersionEvent::Refused {
+                plugin,
+                digest,
+                reason,
+            } => {
+                let refused = RefusedVersion {
+                    digest: *digest,
+                    reason: reason.clone(),
+                };
+                self.refused.insert(plugin.clone(), refused);
+            }
+            // What waits is found again in the plugin directory.
+            VersionEvent::Waits { .. } | VersionEvent::WaitsNoMore { .. } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::batch::position::Position;
+    use crate::dataflow::RoundPlan;
+    use crate::driver::recovery::entry::{decode, encode};
+
+    fn part(lane: &str, upto: u64) -> PartName {
+        PartName {
+            lane: LaneName(lane.to_owned()),
+            from: Position::number(0),
+            upto: Position::number(upto),
+            facts: vec![7],
+        }
+    }
+
+    fn digest(number: u8) -> Digest {
+        Digest([number; 32])
+    }
+
+    fn commit(time: i64, lane: &str, program: u8) -> LogEntry {
+        let plan = RoundPlan {
+            round: time.cast_unsigned(),
+            batch: BatchTime(time),
+            zero: BatchTime(0),
+            attempt: 1,
+            seed: 3,
+            parts: BTreeMap::from([(
+                "lines".to_owned(),
+                vec![part(lane, 1), part(lane, time.cast_unsigned())],
+            )]),
+            programs: BTreeMap::from([("p".to_owned(), digest(program))]),
+            skip: Default::default(),
+        };
+        let receipt = Prepared::new(vec![time as u8]).unwrap();
+        LogEntry::Commit(Box::new(CommitRecord {
+            plan: Arc::new(plan),
+            receipts: BTreeMap::from([("out".to_owned(), receipt)]),
+            rejected: BTreeMap::new(),
+            matters: true,
+        }))
+    }
+
+    fn live(program: u8, probation: u32) -> LogEntry {
+        LogEntry::Version(VersionEvent::Live {
+            plugin: "p".to_owned(),
+            digest: digest(program),
+            batch: None,
+            probation,
+        })
+    }
+
+    fn attempt(batch: i64, attempt: u32, round: Round) -> LogEntry {
+        let batch = BatchTime(batch);
+        LogEntry::Attempt {
+            batch,
+            attempt,
+            round,
+        }
+    }
+
+    /// A job's life.
+    fn entries() -> Vec<LogEntry> {
+        let plugin = || "p".to_owned();
+        vec![
+            LogEntry::Began {
+                passed_over: BTreeMap::from([("lines".to_owned(), vec![part("old", 9)])]),
+            },
+            live(1, 0),
+            attempt(1, 1, 1),
+            commit(1, "a", 1),
+            attempt(2, 1, 2),
+            attempt(2, 1, 3),
+            attempt(2, 2, 4),
+            commit(2, "b", 1),
+            LogEntry::Published {
+                batch: BatchTime(1),
+            },
+            live(2, 3),
+            commit(3, "a", 2),
+            LogEntry::Version(VersionEvent::Passed {
+                plugin: plugin(),
+                left: 2,
+            }),
+            live(3, 3),
+            attempt(4, 1, 9),
+            LogEntry::Version(VersionEvent::Refused {
+                plugin: plugin(),
+                digest: digest(3),
+                reason: "it trapped".to_owned(),
+            }),
+            LogEntry::Closed {
+                source: "lines".to_owned(),
+                lanes: vec![LaneName("b".to_owned())],
+            },
+            attempt(4, 1, 10),
+        ]
+    }
+
+    fn history(entries: &[LogEntry]) -> History {
+        let mut history = History::default();
+        entries.iter().for_each(|entry| history.apply(entry));
+        history
+    }
+
+    #[test]
+    fn a_history_says_where_a_job_stands() {
+        let found = history(&entries());
+        let before = Some(digest(1));
+        let expected = History {
+            zero: Some(BatchTime(0)),
+            last: Some(BatchTime(3)),
+            round: 10,
+            open: Some(AttemptedBatch {
+                batch: BatchTime(4),
+                attempt: 1,
+                begun: 2,
+            }),
+            waiting: [2, 3]
+                .map(|time: i64| UnpublishedBatch {
+                    batch: BatchTime(time),
+                    receipts: BTreeMap::from([(
+                        "out".to_owned(),
+                        Prepared::new(vec![time as u8]).unwrap(),
+                    )]),
+                })
+                .into(),
+            lanes: BTreeMap::from([(
+                "lines".to_owned(),
+                [part("old", 9), part("a", 3)]
+                    .map(|part| (part.lane.clone(), part))
+                    .into(),
+            )]),
+            programs: BTreeMap::from([("p".to_owned(), digest(2))]),
+            probation: BTreeMap::from([("p".to_owned(), Probation { before, left: 3 })]),
+            refused: BTreeMap::from([(
+                "p".to_owned(),
+                RefusedVersion {
+                    digest: digest(3),
+                    reason: "it trapped".to_owned(),
+                },
+            )]),
+        };
+        assert_eq!(found, expected);
+        let mut later = found;
+        later.apply(&LogEntry::RefusalForgotten {
+            plugin: "p".to_owned(),
+        });
+        later.apply(&live(2, 0));
+        assert!(later.refused.is_empty() && later.probation.is_empty());
+    }
+
+    #[test]
+    fn wherever_a_checkpoint_lies_and_however_entries_are_grouped_it_is_the_same() {
+        let entries = entries();
+        let whole = history(&entries);
+        for at in 0..=entries.len() {
+            let checkpoint = history(&entries[..at]);
+            let text = serde_json::to_string(&checkpoint).unwrap();
+            let mut restored: History = serde_json::from_str(&text).unwrap();
+            assert_eq!(restored, checkpoint);
+            for group in entries[at..].chunks(3) {
+                let group = decode(1, &encode(group)).unwrap();
+                group.iter().for_each(|entry| restored.apply(entry));
+            }
+            assert_eq!(restored, whole, "a checkpoint after {at} entries");
+        }
+    }
+
+    #[test]
+    fn what_is_no_group_says_its_place() {
+        let error = decode(12, b"\x93none").unwrap_err();
+        assert_eq!(error.to_string(), "group 12 of the log cannot be read");
+    }
+}

@@ -1,0 +1,11 @@
+//! How a job goes on after its process has ended, however that was.
+//!
+//! What the job decides it says in entries of its log ([`entry`]), and what they come to is a
+//! [`history::History`]: the running job keeps one by applying each entry that it appends, a
+//! checkpoint holds it as of its place in the log, and a start applies the entries behind that. All
+//! three are the same code over values, so they cannot differ.
+//!
+//! Start reading at [`history`].
+
+pub mod entry;
+pub mod history;
