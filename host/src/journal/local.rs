@@ -321,6 +321,12 @@ impl LocalLog {
         }
     }
 
+    /// Where the next group will stand.
+    #[must_use]
+    pub const fn next_position(&self) -> LogPosition {
+        LogPosition(self.next_group)
+    }
+
     /// Bytes of all segments.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -5,7 +5,11 @@
 //! checkpoint holds it as of its place in the log, and a start applies the entries behind that. All
 //! three are the same code over values, so they cannot differ.
 //!
-//! Start reading at [`history`].
+//! [`log::JobLog`] is the log of the running job: it writes entries, with what sources received, and
+//! gives a start the batches that were committed behind its checkpoint.
+//!
+//! Start reading at [`history`], then [`log`].
 
 pub mod entry;
 pub mod history;
+pub mod log;

@@ -1,0 +1,485 @@
+//! The log of a running job: what is said of it, what its sources received, and what both come to.
+//!
+//! Saying something, or keeping what a source received, never waits: it lies in front of the log
+//! until the next commit, which writes all of it, with the batch's own record, and makes it durable
+//! with one sync. So who cuts the sources is not held up by a disk.
+//!
+//! **Invariant:** what is behind a commit that returned is found again by the next start; of what
+//! was said since, a beginning.
+//! **Invariant:** the history is that of all entries that were written, in their order.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::entry::{EntryError, LogEntry, decode, encode};
+use super::history::History;
+use crate::batch::sink::Incarnation;
+use crate::batch::source::KeptBytes;
+use crate::driver::failure::trouble::RecordError;
+use crate::driver::run::commit::{CommitRecord, Recorder};
+use crate::journal::disk::Disk;
+use crate::journal::{BlockName, JournalError, LocalLog, LogPosition};
+
+/// The log of a job; clones are the same.
+#[derive(Clone, Debug)]
+pub struct JobLog(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Held for moments only.
+    front: Mutex<Front>,
+    /// Held while the disk works.
+    written: Mutex<Written>,
+}
+
+/// What is not written yet.
+#[derive(Debug, Default)]
+struct Front {
+    entries: Vec<LogEntry>,
+    blocks: Vec<(BlockName, KeptBytes)>,
+}
+
+#[derive(Debug)]
+struct Written {
+    log: LocalLog,
+    history: History,
+    position: LogPosition,
+}
+
+/// A place of the log, and what all entries up to it come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standpoint {
+    /// The last group.
+    pub position: LogPosition,
+    /// Where the job stands.
+    pub history: History,
+}
+
+/// A batch that was committed behind a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedCommit {
+    /// Where its record stands.
+    pub position: LogPosition,
+    /// All that the batch was.
+    pub record: CommitRecord,
+}
+
+/// A log that a job cannot go on with.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// It cannot be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What it says cannot be understood.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    /// What was durable is gone, though a checkpoint holds it.
+    #[error("the log ends before group {ends}, and the checkpoint holds group {held}")]
+    Lost {
+        /// The group that would be the next one.
+        ends: u64,
+        /// The last one that the checkpoint holds.
+        held: u64,
+    },
+    /// What is behind the checkpoint is gone.
+    #[error(
+        "the log begins at group {begins}, and the checkpoint holds what was before group {wanted}"
+    )]
+    Gap {
+        /// The first group that is there.
+        begins: u64,
+        /// The first one that is needed.
+        wanted: u64,
+    },
+}
+
+impl JobLog {
+    /// Opens the log in `dir` for a new start of its job, which goes on from a `checkpoint` where
+    /// there is one. Gives the batches that were committed behind it, in their order.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read or written, is damaged, or lacks what is behind the checkpoint.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        incarnation: Incarnation,
+        checkpoint: Option<Standpoint>,
+    ) -> Result<(Self, Vec<LoggedCommit>), LogError> {
+        let (log, groups) = LocalLog::open(disk, dir, incarnation)?;
+        let Standpoint {
+            mut position,
+            mut history,
+        } = checkpoint.unwrap_or_default();
+        let wanted = position.0 + 1;
+        // The next group of a log that holds none says where it goes on.
+        let begins = groups
+            .first()
+            .map_or(log.next_position(), |first| first.position);
+        if begins.0 > wanted {
+            let begins = begins.0;
+            return Err(LogError::Gap { begins, wanted });
+        }
+        let ends = log.next_position().0;
+        if ends < wanted {
+            // Its next groups would be taken for those that the checkpoint holds.
+            let held = position.0;
+            return Err(LogError::Lost { ends, held });
+        }
+        let mut commits = Vec::new();
+        for group in groups.iter().filter(|group| group.position > position) {
+            for entry in decode(group.position.0, &group.entries)? {
+                history.apply(&entry);
+                if let LogEntry::Commit(record) = entry {
+                    commits.push(LoggedCommit {
+                        position: group.position,
+                        record: *record,
+                    });
+                }
+            }
+        }
+        position = groups.last().map_or(position, |last| last.position);
+        let written = Written {
+            log,
+            history,
+            position,
+        };
+        let shared = Shared {
+            front: Mutex::default(),
+            written: Mutex::new(written),
+        };
+        Ok((Self(Arc::new(shared)), commits))
+    }
+
+    /// Says something that need not be durable before the next commit. Never waits.
+    pub fn say(&self, entry: LogEntry) {
+        self.front().entries.push(entry);
+    }
+
+    /// Keeps what a source received, before it is part of a batch that is committed. Never waits.
+    pub fn keep(&self, name: BlockName, bytes: KeptBytes) {
+        self.front().blocks.push((name, bytes));
+    }
+
+    /// Writes what was said, so that it survives the end of this process, though not that of the
+    /// machine.
+    ///
+    /// # Errors
+    ///
+    /// Nothing can be written any more.
+    pub fn write(&self) -> Result<(), JournalError> {
+        let mut written = self.written();
+        let front = std::mem::take(&mut *self.front());
+        written.take(front)?;
+        written.log.write()
+    }
+
+    /// Makes durable all that was said and kept, and `record` with it: the batch is committed.
+    ///
+    /// # Errors
+    ///
+    /// It may be durable or not. Nothing can be written any more.
+    pub fn commit(&self, record: CommitRecord) -> Result<(), JournalError> {
+        let matters = record.matters;
+        let mut written = self.written();
+        let mut front = std::mem::take(&mut *self.front());
+        front.entries.push(LogEntry::Commit(Box::new(record)));
+        written.take(front)?;
+        match matters {
+            true => written.log.sync(),
+            // Nothing is lost with a batch of nothing.
+            false => written.log.write(),
+        }
+    }
+
+    /// Makes durable all that was said and kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`JobLog::commit`].
+    pub fn sync(&self) -> Result<(), JournalError> {
+        let mut written = self.written();
+        let front = std::mem::take(&mut *self.front());
+        written.take(front)?;
+        written.log.sync()
+    }
+
+    /// Where the job stands, for a checkpoint: all that was said is durable by then, so that no
+    /// checkpoint holds what the log may lose.
+    ///
+    /// # Errors
+    ///
+    /// As [`JobLog::commit`].
+    pub fn standpoint(&self) -> Result<Standpoint, JournalError> {
+        self.sync()?;
+        let written = self.written();
+        Ok(Standpoint {
+            position: written.position,
+            history: written.history.clone(),
+        })
+    }
+
+    /// What was kept of a part; none: nothing.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn block(&self, name: &BlockName) -> Result<Option<Vec<u8>>, JournalError> {
+        self.written().log.read(name)
+    }
+
+    /// Lets go of what no start will ask for: groups up to `position`, which a checkpoint holds, and
+    /// what was kept of parts that are not `needed`.
+    ///
+    /// # Errors
+    ///
+    /// Some of it may stay.
+    pub fn trim(
+        &self,
+        position: LogPosition,
+        needed: impl Fn(&BlockName) -> bool,
+    ) -> Result<(), JournalError> {
+        let next = LogPosition(position.0 + 1);
+        self.written().log.trim(next, needed)
+    }
+
+    fn front(&self) -> MutexGuard<'_, Front> {
+        // Everything is pushed whole.
+        self.0.front.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        // A log that failed says so itself.
+        self.0
+            .written
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Written {
+    /// Writes the blocks, then the entries as one group.
+    fn take(&mut self, front: Front) -> Result<(), JournalError> {
+        for (name, KeptBytes(bytes)) in front.blocks {
+            let bytes: Vec<&[u8]> = bytes.iter().map(AsRef::as_ref).collect();
+            self.log.keep(&name, &bytes)?;
+        }
+        if !front.entries.is_empty() {
+            self.position = self.log.append(&encode(&front.entries));
+            front
+                .entries
+                .iter()
+                .for_each(|entry| self.history.apply(entry));
+        }
+        Ok(())
+    }
+}
+
+impl Recorder for JobLog {
+    fn append(&mut self, record: CommitRecord) -> Result<(), RecordError> {
+        let batch = record.plan.batch;
+        self.commit(record).map_err(|source| RecordError {
+            batch,
+            source: std::io::Error::other(source),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rand::rngs::SmallRng;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+    use crate::batch::BatchTime;
+    use crate::batch::position::{LaneName, PartName, Position};
+    use crate::batch::sink::JobId;
+    use crate::dataflow::RoundPlan;
+    use crate::journal::disk::simulated::{Fault, SimulatedDisk};
+
+    const DIR: &str = "/job/journal";
+
+    fn open(
+        disk: &SimulatedDisk,
+        number: u64,
+        checkpoint: Option<Standpoint>,
+    ) -> Result<(JobLog, Vec<LoggedCommit>), LogError> {
+        let job = JobId(1);
+        let incarnation = Incarnation { job, number };
+        JobLog::open(
+            Arc::new(disk.clone()),
+            Path::new(DIR),
+            incarnation,
+            checkpoint,
+        )
+    }
+
+    fn part(number: i64) -> PartName {
+        PartName {
+            lane: LaneName("1.1".to_owned()),
+            from: Position::number(number.cast_unsigned()),
+            upto: Position::number(number.cast_unsigned() + 1),
+            facts: Vec::new(),
+        }
+    }
+
+    fn block(number: i64) -> BlockName {
+        BlockName {
+            source: "lines".to_owned(),
+            part: part(number),
+        }
+    }
+
+    fn record(time: i64, matters: bool) -> CommitRecord {
+        CommitRecord {
+            plan: Arc::new(RoundPlan {
+                round: time.cast_unsigned(),
+                batch: BatchTime(time),
+                zero: BatchTime(0),
+                attempt: 1,
+                seed: 0,
+                parts: BTreeMap::from([("lines".to_owned(), vec![part(time)])]),
+                programs: BTreeMap::new(),
+                skip: Default::default(),
+            }),
+            receipts: BTreeMap::new(),
+            rejected: BTreeMap::new(),
+            matters,
+        }
+    }
+
+    fn attempt(time: i64) -> LogEntry {
+        LogEntry::Attempt {
+            batch: BatchTime(time),
+            attempt: 1,
+            round: time.cast_unsigned(),
+        }
+    }
+
+    /// A batch, from its cut to its commit.
+    fn batch(log: &JobLog, time: i64) -> Result<(), JournalError> {
+        let bytes = time.to_string().into_bytes();
+        log.keep(block(time), KeptBytes(vec![bytes.into()]));
+        log.say(attempt(time));
+        log.write()?;
+        log.commit(record(time, true))?;
+        log.say(LogEntry::Published {
+            batch: BatchTime(time),
+        });
+        Ok(())
+    }
+
+    fn times(commits: &[LoggedCommit]) -> Vec<i64> {
+        let commits = commits.iter();
+        commits.map(|commit| commit.record.plan.batch.0).collect()
+    }
+
+    #[test]
+    fn a_start_goes_on_where_the_log_ends_from_any_checkpoint() {
+        let disk = SimulatedDisk::new(0);
+        let (log, commits) = open(&disk, 1, None).unwrap();
+        assert!(commits.is_empty());
+        let mut standpoints = vec![log.standpoint().unwrap()];
+        for time in 1..=5 {
+            batch(&log, time).unwrap();
+            standpoints.push(log.standpoint().unwrap());
+        }
+        log.say(attempt(6));
+        log.sync().unwrap();
+        let whole = log.standpoint().unwrap();
+        assert_eq!(whole.history.waiting.len(), 0, "all are published");
+        assert_eq!(whole.history.open.unwrap().begun, 1);
+        for (checkpoint, number) in standpoints.into_iter().zip(2..) {
+            let behind = checkpoint.history.last.map_or(0, |last| last.0) + 1..6;
+            let (log, commits) = open(&disk, number, Some(checkpoint)).unwrap();
+            assert_eq!(log.standpoint().unwrap(), whole);
+            assert_eq!(times(&commits), behind.collect::<Vec<_>>());
+            assert_eq!(log.block(&block(3)).unwrap().unwrap(), b"3");
+        }
+        let (_, commits) = open(&disk, 99, None).unwrap();
+        assert_eq!(times(&commits), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn what_a_checkpoint_holds_may_go_and_without_it_the_log_is_none() {
+        let disk = SimulatedDisk::new(0);
+        for start in 1..=3 {
+            let (log, _) = open(&disk, start, None).unwrap();
+            batch(&log, start as i64).unwrap();
+        }
+        let (log, _) = open(&disk, 4, None).unwrap();
+        let checkpoint = log.standpoint().unwrap();
+        log.trim(checkpoint.position, |_| false).unwrap();
+        drop(log);
+        let (log, commits) = open(&disk, 5, Some(checkpoint.clone())).unwrap();
+        assert_eq!(
+            (commits, log.standpoint().unwrap()),
+            (Vec::new(), checkpoint.clone())
+        );
+        batch(&log, 9).unwrap();
+        let later = log.standpoint().unwrap();
+        let (_, commits) = open(&disk, 6, Some(checkpoint)).unwrap();
+        assert_eq!(times(&commits), [9]);
+        let error = open(&disk, 7, None).unwrap_err().to_string();
+        assert!(error.starts_with("the log begins at group 7"), "{error}");
+        let empty = SimulatedDisk::new(0);
+        let error = open(&empty, 8, Some(later)).unwrap_err().to_string();
+        assert!(error.starts_with("the log ends before group 1,"), "{error}");
+    }
+
+    #[test]
+    fn wherever_the_machine_goes_down_no_committed_batch_is_lost_or_doubled() {
+        for seed in 0..400 {
+            let mut random = SmallRng::seed_from_u64(seed);
+            let disk = SimulatedDisk::new(seed);
+            let (mut committed, mut time, mut checkpoint) = (Vec::new(), 0, None);
+            for start in 1..6 {
+                let (log, commits) = open(&disk, start, checkpoint.clone()).unwrap();
+                let known = checkpoint
+                    .as_ref()
+                    .and_then(|at: &Standpoint| at.history.last);
+                let known = known.map_or(0, |last| last.0);
+                let found = times(&commits);
+                let expected = |time: &&i64| **time > known;
+                let expected: Vec<i64> = committed.iter().filter(expected).copied().collect();
+                assert!(
+                    found.starts_with(&expected),
+                    "seed {seed}: {found:?}, {expected:?}"
+                );
+                // One that was under way may have come through, whole.
+                assert!(found.len() <= expected.len() + 1, "seed {seed}");
+                committed.truncate(committed.len() - expected.len());
+                committed.extend(&found);
+                for time in &found {
+                    let bytes = log.block(&block(*time)).unwrap().unwrap();
+                    assert_eq!(bytes, time.to_string().as_bytes(), "seed {seed}");
+                }
+                disk.fail_after(random.random_range(0..25), Fault::Death);
+                loop {
+                    time += 1;
+                    if batch(&log, time).is_err() {
+                        break;
+                    }
+                    committed.push(time);
+                    if random.random_range(0..4) == 0 {
+                        let Ok(at) = log.standpoint() else { break };
+                        checkpoint = Some(at);
+                    }
+                }
+                disk.crash();
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_of_nothing_waits_for_no_disk() {
+        let disk = SimulatedDisk::new(0);
+        let (log, _) = open(&disk, 1, None).unwrap();
+        log.commit(record(1, true)).unwrap();
+        let before = disk.operations();
+        log.commit(record(2, false)).unwrap();
+        assert_eq!(disk.operations(), before + 1, "written and not synced");
+    }
+}
