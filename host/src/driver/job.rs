@@ -121,12 +121,15 @@ impl Job {
             observed: Observed::default(),
         };
         let sinks = open_sinks(&plan, &options.connectors.sinks, &context)?;
+        let incarnation = directory.incarnation()?;
         let from = OpenContext {
             runtime: runtime.handle().clone(),
             once: options.once,
+            incarnation: incarnation.number,
+            behind: None,
         };
         let sources = open_sources(&plan, &options.connectors.sources, &from, &mail)?;
-        let newest = recover(&sinks, directory.incarnation()?)?;
+        let newest = recover(&sinks, incarnation)?;
         let metrics = Metrics::default();
         let lane_options = LaneOptions {
             metrics: metrics.clone(),

@@ -1,4 +1,4 @@
-//! GenerateKeys-up text at a steady rate: to try things without anything.
+//! Made-up text at a steady rate: to try things without anything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use super::bytes::facts::{Facts, byte_range};
 use super::bytes::intake::{Inlet, Intake, Received, Receiver};
+use super::bytes::replay;
 use super::connector::{SourceConnector, keys};
 use super::pace::Pace;
 use super::{OpenContext, no_thread};
@@ -62,14 +64,22 @@ fn open(
     let intake = Intake::new(plan);
     intake.set_state("generating");
     let stopped = Arc::new(AtomicBool::new(false));
-    let maker = Maker {
+    let mut maker = Maker {
         words: Words::new(made.seed),
         unit: made.unit,
         left: made.count,
         pace: plan.rate.map(Pace::new),
         stopped: Arc::clone(&stopped),
     };
-    let inlet = intake.open(LANE);
+    let inlet = match context.behind(&plan.name, LANE) {
+        None => intake.open(LANE),
+        Some(part) => {
+            maker.skip(byte_range(part)?.end)?;
+            let header = Facts::decode(&part.facts)?.header;
+            let header = header.map(|header| replay::bytes(text(made), header).ok_or_else(changed));
+            intake.open_behind(part, header.transpose()?)?
+        }
+    };
     let runtime = context.runtime.clone();
     thread::Builder::new()
         .name(format!("source {}", plan.name))
@@ -95,17 +105,28 @@ impl Receiver for Making {
     }
 
     fn again(&self, _: &LaneName) -> Option<Box<dyn Iterator<Item = Bytes>>> {
-        let GenerateKeys { unit, count, seed } = self.made;
-        let mut words = Words::new(seed);
-        let mut left = count.unwrap_or(u64::MAX);
-        Some(Box::new(std::iter::from_fn(move || {
-            let next = left.min(HELPING);
-            left -= next;
-            let mut text = String::new();
-            words.units(unit, next, &mut text);
-            (next > 0).then(|| text.into())
-        })))
+        Some(Box::new(text(self.made)))
     }
+}
+
+/// All that a source with these keys ever makes.
+fn text(made: GenerateKeys) -> impl Iterator<Item = Bytes> {
+    let GenerateKeys { unit, count, seed } = made;
+    let mut words = Words::new(seed);
+    let mut left = count.unwrap_or(u64::MAX);
+    std::iter::from_fn(move || {
+        let next = left.min(HELPING);
+        left -= next;
+        let mut text = String::new();
+        words.units(unit, next, &mut text);
+        (next > 0).then(|| text.into())
+    })
+}
+
+/// What was made before is not what these keys make.
+fn changed() -> SourceError {
+    SourceError::changed("what was generated before is not what would be generated now")
+        .hint("the source was given other keys than before")
 }
 
 struct Maker {
@@ -139,6 +160,21 @@ impl Maker {
 }
 
 impl Maker {
+    /// Makes the first `bytes` again, for nobody.
+    fn skip(&mut self, bytes: u64) -> Result<(), SourceError> {
+        let (mut passed, mut text) = (0, String::new());
+        while passed < bytes && self.left != Some(0) {
+            text.clear();
+            self.words.units(self.unit, 1, &mut text);
+            self.left = self.left.map(|left| left - 1);
+            passed += text.len() as u64;
+        }
+        match passed == bytes {
+            true => Ok(()),
+            false => Err(changed()),
+        }
+    }
+
     /// The units of the next helping; a smaller one than [`HELPING`] is all that is due now.
     fn due(&mut self) -> u64 {
         let due = match &mut self.pace {
@@ -211,9 +247,12 @@ const VOCABULARY: [&str; 96] = [
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use expect_test::expect;
 
     use super::*;
+    use crate::batch::position::{PartName, Position};
     use crate::batch::source::{Part, SourceErrorKind};
     use crate::source::testing::{self, context, cut_until, eventually};
     use crate::topology::plan::Format;
@@ -319,5 +358,55 @@ mod tests {
         let mut other = open(&plan, less, &context).unwrap();
         let error = other.open(&parts[3].name, None).err().unwrap();
         assert_eq!(error.kind, SourceErrorKind::Changed);
+    }
+
+    #[test]
+    fn a_start_goes_on_behind_the_last_part() {
+        for format in [Format::Text, Format::Csv { header: true }] {
+            let (_runtime, first_start) = context(true);
+            let made = GenerateKeys {
+                count: Some(20_000),
+                ..LINES
+            };
+            let plan = SourcePlan {
+                max_bytes_per_batch: 300_000,
+                ..testing::plan(format)
+            };
+            let all = |context: &OpenContext| {
+                let mut source = open(&plan, made, context).unwrap();
+                let mut parts = Vec::new();
+                eventually(|| {
+                    let cut = source.cut().unwrap();
+                    parts.extend(cut.parts);
+                    cut.ended.then_some(())
+                });
+                parts
+            };
+            let whole = all(&first_start);
+            let at = whole.len() / 2;
+            let going_on = |part: &PartName| {
+                let behind = BTreeMap::from([(plan.name.clone(), vec![part.clone()])]);
+                OpenContext {
+                    behind: Some(Arc::new(behind)),
+                    incarnation: 2,
+                    ..first_start.clone()
+                }
+            };
+            let records = |parts: &[Part]| -> Vec<Vec<u8>> {
+                let records = parts.iter().map(|part| testing::records(&*part.data).0);
+                records.flatten().collect()
+            };
+            let rest = all(&going_on(&whole[at].name));
+            assert_eq!(records(&rest), records(&whole[at + 1..]), "{format:?}");
+            assert_eq!(rest[0].name.from, whole[at].name.upto);
+            assert_eq!(all(&going_on(&whole[whole.len() - 1].name)).len(), 0);
+            let other = PartName {
+                from: Position::number(0),
+                upto: Position::number(12_345),
+                ..whole[at].name.clone()
+            };
+            let error = open(&plan, made, &going_on(&other)).err().unwrap();
+            assert_eq!(error.kind, SourceErrorKind::Changed);
+        }
     }
 }

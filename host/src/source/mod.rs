@@ -14,13 +14,14 @@
 //!
 //! Start reading at [`SourceConnectors::open`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ::bytes::Bytes;
 
 use self::bytes::lane::{Lane, Share};
 use self::format::{Decoder, Framing};
-use crate::batch::position::LaneName;
+use crate::batch::position::{LaneName, PartName};
 use crate::batch::source::{Partition, SourceError};
 use crate::topology::plan::SourcePlan;
 
@@ -47,6 +48,23 @@ pub struct OpenContext {
     pub runtime: tokio::runtime::Handle,
     /// What the sources hold now is processed, and then they have ended (`--once`).
     pub once: bool,
+    /// Counts the starts of the job, from 1. The name of a lane that is another at every start (a
+    /// connection) holds it.
+    pub incarnation: u64,
+    /// Where the sources go on; none: this is the very first start of the job.
+    pub behind: Option<Arc<Behind>>,
+}
+
+/// By the name of a source: the last part of each lane that a committed batch holds. What lies
+/// behind these, and other lanes, are still to come.
+pub type Behind = BTreeMap<String, Vec<PartName>>;
+
+impl OpenContext {
+    /// The part behind which the lane `lane` of a source goes on.
+    fn behind(&self, source: &str, lane: &str) -> Option<&PartName> {
+        let parts = self.behind.as_ref()?.get(source)?;
+        parts.iter().find(|part| part.lane.0 == lane)
+    }
 }
 
 /// A source whose thread the system does not give.

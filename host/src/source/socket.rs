@@ -73,6 +73,7 @@ pub(super) fn connect(
         retry,
         once: context.once,
         intake: intake.clone(),
+        incarnation: context.incarnation,
     };
     let task = context.runtime.spawn(caller.run());
     Received::new(plan, intake, Box::new(Task(task.abort_handle())))
@@ -117,7 +118,7 @@ pub(super) fn listen(
     info!(%source, address = shown, "listening");
     let task = context
         .runtime
-        .spawn(accept(listener, shown, intake.clone()));
+        .spawn(accept(listener, shown, intake.clone(), context.incarnation));
     Ok(Received::new(
         plan,
         intake,
@@ -146,9 +147,9 @@ fn listening(address: &str, clients: usize) -> String {
     }
 }
 
-/// The name of the lane of the connection with this number, from 1.
-fn lane(connection: u64) -> String {
-    format!("connection {connection}")
+/// The name of the lane of a start's connection with this number, from 1.
+fn lane(incarnation: u64, connection: u64) -> String {
+    format!("connection {incarnation}.{connection}")
 }
 
 /// A task that receives; its children end with it.
@@ -167,6 +168,7 @@ struct Caller {
     retry: Duration,
     once: bool,
     intake: std::sync::Arc<Intake>,
+    incarnation: u64,
 }
 
 impl Caller {
@@ -182,7 +184,7 @@ impl Caller {
                     said = None;
                     self.intake.set_state(format!("connected to {address}"));
                     connections += 1;
-                    let inlet = self.intake.open(lane(connections));
+                    let inlet = self.intake.open(lane(self.incarnation, connections));
                     match receive(&stream, inlet).await {
                         End::Stopped => return,
                         End::Closed => (true, "the peer closed the connection".to_owned()),
@@ -218,7 +220,12 @@ fn refusal(error: &io::Error) -> String {
     }
 }
 
-async fn accept(listener: TcpListener, shown: String, intake: std::sync::Arc<Intake>) {
+async fn accept(
+    listener: TcpListener,
+    shown: String,
+    intake: std::sync::Arc<Intake>,
+    incarnation: u64,
+) {
     let mut clients = JoinSet::new();
     let mut trouble = false;
     let mut connections = 0;
@@ -229,7 +236,7 @@ async fn accept(listener: TcpListener, shown: String, intake: std::sync::Arc<Int
                     trouble = false;
                     debug!(%peer, "client connected");
                     connections += 1;
-                    let inlet = intake.open(lane(connections));
+                    let inlet = intake.open(lane(incarnation, connections));
                     clients.spawn(async move {
                         let end = receive(&stream, inlet).await;
                         debug!(%peer, ?end, "client gone");

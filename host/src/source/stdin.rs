@@ -42,7 +42,7 @@ fn read(
 ) -> Result<Received, SourceError> {
     let intake = Intake::new(plan);
     intake.set_state("reading standard input");
-    let inlet = intake.open("standard input");
+    let inlet = intake.open(format!("standard input {}", context.incarnation));
     let (runtime, source) = (context.runtime.clone(), plan.name.clone());
     thread::Builder::new()
         .name(format!("source {source}"))
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(error.kind, SourceErrorKind::Lasting);
         assert_eq!(
             error.message,
-            "source `lines` cannot give what came through `standard input` again"
+            "source `lines` cannot give what came through `standard input 1` again"
         );
         assert!(error.hint.is_some());
     }

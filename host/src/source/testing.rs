@@ -21,6 +21,8 @@ pub(super) fn context(once: bool) -> (Runtime, OpenContext) {
     let context = OpenContext {
         runtime: runtime.handle().clone(),
         once,
+        incarnation: 1,
+        behind: None,
     };
     (runtime, context)
 }

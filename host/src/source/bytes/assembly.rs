@@ -27,7 +27,13 @@ impl Assembly {
     /// Nothing, at the start of a connection or file.
     #[must_use]
     pub(crate) fn new(decoder: &Decoder) -> Self {
-        let stretch = Stretch::new(decoder);
+        Self::going_on(decoder, 0)
+    }
+
+    /// Nothing, at a place of a connection or file where a record begins.
+    #[must_use]
+    pub(crate) fn going_on(decoder: &Decoder, start: u64) -> Self {
+        let stretch = Stretch::new(decoder, start);
         Self {
             whole: 0,
             scanner: stretch.scanner(),

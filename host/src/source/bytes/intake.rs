@@ -60,7 +60,25 @@ impl Intake {
 
     /// Opens the lane of this name; after a stop one that has ended, so that no cut waits for it.
     pub(crate) fn open(self: &Arc<Self>, name: impl Into<String>) -> Inlet {
-        let mut lane = Lane::new(LaneName(name.into()), &self.decoder);
+        self.opened(Lane::new(LaneName(name.into()), &self.decoder))
+    }
+
+    /// Opens the lane of a part, from behind that part; `header` is the row that names the columns,
+    /// if one does.
+    ///
+    /// # Errors
+    ///
+    /// The part is named as no part of a stream of bytes is.
+    pub(crate) fn open_behind(
+        self: &Arc<Self>,
+        part: &PartName,
+        header: Option<Bytes>,
+    ) -> Result<Inlet, SourceError> {
+        let lane = Lane::going_on(part, &self.decoder, header)?;
+        Ok(self.opened(lane))
+    }
+
+    fn opened(self: &Arc<Self>, mut lane: Lane) -> Inlet {
         let mut lanes = locked(&self.lanes);
         // Under the lock: a stop that comes later finds the lane and ends it itself.
         if self.buffer.is_stopped() {

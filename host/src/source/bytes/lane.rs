@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 use super::assembly::Assembly;
 use super::buffer::{self, Block, BufferRoom, Stopped};
-use super::facts::Facts;
+use super::facts::{Facts, byte_range};
 use super::kept;
 use super::piece::Piece;
 use super::rope::{Reason, Rope, Strand};
 use crate::batch::position::{LaneName, PartName, Position};
-use crate::batch::source::Part;
+use crate::batch::source::{Part, SourceError};
 use crate::source::format::{Decoder, csv};
 
 #[cfg(test)]
@@ -80,6 +80,30 @@ impl Lane {
             ended: false,
             last_filled: None,
         }
+    }
+
+    /// The lane of a part, from behind that part; `header` is the row that names the columns, if one
+    /// does.
+    ///
+    /// # Errors
+    ///
+    /// The part is named as no part of a stream of bytes is.
+    pub(crate) fn going_on(
+        part: &PartName,
+        decoder: &Arc<Decoder>,
+        header: Option<Bytes>,
+    ) -> Result<Self, SourceError> {
+        let start = byte_range(part)?.end;
+        let facts = Facts::decode(&part.facts)?;
+        let row = header.clone().unwrap_or_default();
+        let decoder = Arc::new(facts.decoder(decoder, |_| Ok(row))?);
+        Ok(Self {
+            facts,
+            header,
+            assembly: Assembly::going_on(&decoder, start),
+            opening: start == 0,
+            ..Self::new(part.lane.clone(), &decoder)
+        })
     }
 
     /// Whether there is a block to fill.

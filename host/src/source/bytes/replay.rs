@@ -37,6 +37,11 @@ pub(crate) fn open(
     Ok(Piece::new(rope, Arc::new(decoder), part.start == 0, None))
 }
 
+/// The bytes of `range` in one piece; none if the lane ends before.
+pub(crate) fn bytes(lane: impl Iterator<Item = Bytes>, range: Range<u64>) -> Option<Bytes> {
+    read(lane, range).map(Rope::into_contiguous)
+}
+
 /// The bytes of `range`; none if the lane ends before.
 fn read(lane: impl Iterator<Item = Bytes>, range: Range<u64>) -> Option<Rope> {
     let mut rope = Rope::default();

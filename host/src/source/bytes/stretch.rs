@@ -28,12 +28,12 @@ pub(crate) struct Stretch {
 }
 
 impl Stretch {
-    /// An empty one, at the start of a connection or file.
+    /// An empty one, at a place of a connection or file where a record begins.
     #[must_use]
-    pub(crate) fn new(decoder: &Decoder) -> Self {
+    pub(crate) fn new(decoder: &Decoder, start: u64) -> Self {
         Self {
             rope: Rope::default(),
-            start: 0,
+            start,
             marks: VecDeque::new(),
             framing: decoder.framing(),
         }
