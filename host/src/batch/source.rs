@@ -32,6 +32,13 @@ pub trait Source: Send {
     /// ends the job: the source can never deliver again, or what it has is not what it was.
     fn cut(&mut self) -> Result<Cut, SourceError>;
 
+    /// The ends of lanes that lie there at the very first start of a job and are not read. Asked
+    /// once, before the first cut; what is told is kept, and given back to later starts as if a
+    /// batch had held it.
+    fn passed_over(&mut self) -> Vec<PartName> {
+        Vec::new()
+    }
+
     /// A part that a plan names, again: after a crash, or in another process. It decodes to the same
     /// chunks as the part of that name that was cut. May read as much as is needed to say whether
     /// that is so. `kept` is what was kept of it, if anything was ([`Part::kept`]).

@@ -60,10 +60,16 @@ pub struct OpenContext {
 pub type Behind = BTreeMap<String, Vec<PartName>>;
 
 impl OpenContext {
+    /// The last parts of the lanes of a source; none at the very first start.
+    fn all_behind(&self, source: &str) -> Option<&[PartName]> {
+        let parts = self.behind.as_ref()?.get(source);
+        Some(parts.map_or(&[], Vec::as_slice))
+    }
+
     /// The part behind which the lane `lane` of a source goes on.
     fn behind(&self, source: &str, lane: &str) -> Option<&PartName> {
-        let parts = self.behind.as_ref()?.get(source)?;
-        parts.iter().find(|part| part.lane.0 == lane)
+        let mut parts = self.all_behind(source)?.iter();
+        parts.find(|part| part.lane.0 == lane)
     }
 }
 

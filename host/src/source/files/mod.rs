@@ -38,6 +38,7 @@ pub(super) mod identity;
 pub(super) mod listing;
 pub(super) mod names;
 pub(super) mod put_away;
+mod resume;
 pub(super) mod shared;
 pub(super) mod snapshot;
 pub(super) mod spans;
@@ -48,6 +49,7 @@ pub(super) mod watcher;
 use content::{Content, FileBelow, FilePiece};
 use listing::Listing;
 use names::NamedFile;
+use resume::Resumed;
 use shared::Shared;
 use snapshot::Snapshot;
 use spans::{Backlog, SpanSettings};
@@ -136,8 +138,30 @@ fn open(
         decompress: watched.decompress,
     };
     let mut backlog = Backlog::new(decoder.clone(), settings);
-    if watched.existing || context.once {
-        there.files.into_iter().for_each(|file| backlog.push(file));
+    let (mut given, mut passed_over) = (HashMap::new(), Vec::new());
+    match context.all_behind(source) {
+        Some(parts) => {
+            let resumed = Resumed::of(parts)?;
+            for file in there.files {
+                match resumed.find(&file) {
+                    // It came while the job was away.
+                    None => backlog.push(file),
+                    Some((read, _)) if read.is_passed_over() => {}
+                    Some((read, then)) if read.name.ends => {
+                        let end = read.last.upto.clone();
+                        given.insert(read.last.lane.clone(), (Arc::new(then), end));
+                    }
+                    Some((read, then)) => backlog.push_behind(then, read.name.clone(), read.at),
+                }
+            }
+        }
+        None if watched.existing || context.once => {
+            there.files.into_iter().for_each(|file| backlog.push(file));
+        }
+        None => {
+            let end = |file: &Snapshot| NamedFile::new(&watched.dir, file).last_part(0, 0);
+            passed_over.extend(there.files.iter().map(end));
+        }
     }
     let shared = Arc::new(Shared::default());
     let watcher = Watcher {
@@ -162,7 +186,8 @@ fn open(
         decoder,
         shared,
         thread: Some(thread),
-        given: HashMap::new(),
+        given,
+        passed_over,
         opened: None,
         received: 0,
     })
@@ -179,6 +204,8 @@ pub(super) struct Files {
     /// The files that were given to their end, and where that is: once it is durable, they are put
     /// away.
     given: HashMap<LaneName, (Arc<Snapshot>, Position)>,
+    /// What lay there at the very first start, and is not read.
+    passed_over: Vec<PartName>,
     /// The file that was opened last by a name, so that one that is compressed is not unpacked for
     /// each of its parts.
     opened: Option<(LaneName, Content, u64)>,
@@ -253,6 +280,10 @@ impl Source for Files {
             range,
             decoder: Arc::new(decoder),
         }))
+    }
+
+    fn passed_over(&mut self) -> Vec<PartName> {
+        std::mem::take(&mut self.passed_over)
     }
 
     fn acknowledge(&mut self, upto: &[(LaneName, Position)]) {

@@ -26,6 +26,8 @@ pub(crate) struct NamedFile {
     identity: Identity,
     /// What else must be known to read it.
     pub facts: Facts,
+    /// Whether the part that bears the name ends the file.
+    pub ends: bool,
 }
 
 impl NamedFile {
@@ -37,7 +39,24 @@ impl NamedFile {
             path: path.as_os_str().as_bytes().to_vec(),
             identity: file.identity().clone(),
             facts: Facts::default(),
+            ends: false,
         }
+    }
+
+    /// Its number on its disk.
+    #[must_use]
+    pub(crate) const fn inode(&self) -> u64 {
+        self.identity.place().1
+    }
+
+    /// The file that is `there`, as it was when its parts were named, if it is this one, written to
+    /// meanwhile or not.
+    #[must_use]
+    pub(crate) fn as_found(&self, there: &Snapshot) -> Option<Snapshot> {
+        // The number of a device may be another after a restart of the machine.
+        let then = self.identity.clone().on_device_of(there.identity());
+        let is_this = then.is_still(there.identity());
+        is_this.then(|| Snapshot::new(there.path().to_owned(), then))
     }
 
     /// The file of which `part` is a part.
@@ -54,6 +73,17 @@ impl NamedFile {
     pub(crate) fn lane(&self) -> LaneName {
         let path = self.path().display();
         LaneName(format!("{path} {}", self.identity.token()))
+    }
+
+    /// The name of its last part.
+    #[must_use]
+    pub(crate) fn last_part(&self, from: u64, upto: u64) -> PartName {
+        let ends = true;
+        Self {
+            ends,
+            ..self.clone()
+        }
+        .part(from, upto)
     }
 
     /// The name of its part between two places.
@@ -90,13 +120,8 @@ impl NamedFile {
 
     /// The file that is at `path`, if it is this one, written to or not.
     fn look_at(&self, path: &Path) -> std::io::Result<Option<Snapshot>> {
-        let Some(now) = Identity::at(path)? else {
-            return Ok(None);
-        };
-        // The number of a device may be another after a restart of the machine.
-        let then = self.identity.clone().on_device_of(&now);
-        let found = then.is_still(&now);
-        Ok(found.then(|| Snapshot::new(path.to_owned(), then)))
+        let there = Identity::at(path)?.map(|now| Snapshot::new(path.to_owned(), now));
+        Ok(there.and_then(|there| self.as_found(&there)))
     }
 
     fn search(&self, dir: &Path) -> Option<Snapshot> {

@@ -12,6 +12,7 @@ use super::content::{Content, FileBelow, FilePiece};
 use super::names::NamedFile;
 use super::snapshot::{Reading, Snapshot};
 use crate::batch::source::{Part, SourceError};
+use crate::source::bytes::facts::no_facts;
 use crate::source::bytes::stretch::piece_targets;
 use crate::source::format::{Decoder, Scanner, csv};
 
@@ -99,13 +100,19 @@ impl Backlog {
 
     /// Adds a file.
     pub(crate) fn push(&mut self, snapshot: Snapshot) {
+        let name = NamedFile::new(&self.settings.dir, &snapshot);
+        self.push_behind(snapshot, name, 0);
+    }
+
+    /// Adds a file of which something was read by an earlier start.
+    pub(crate) fn push_behind(&mut self, snapshot: Snapshot, name: NamedFile, at: u64) {
         let key = (snapshot.path().to_owned(), self.pushed);
         self.pushed += 1;
         let unread = Unread {
-            name: NamedFile::new(&self.settings.dir, &snapshot),
+            name,
             snapshot: Arc::new(snapshot),
             content: None,
-            at: 0,
+            at,
             decoder: Arc::clone(&self.decoder),
         };
         self.files.insert(key, unread);
@@ -161,20 +168,28 @@ impl Unread {
     /// Whether what is left of it has room, as far as its size tells.
     fn fits(&self, room: Room) -> bool {
         let size = self.content.as_ref().map(|(_, size)| *size);
-        let left = size.unwrap_or(self.snapshot.size()) - self.at;
+        // What was read of a compressed file may be more than its size.
+        let left = size.unwrap_or(self.snapshot.size());
+        let left = left.saturating_sub(self.at);
         left <= room.bytes || room.empty
     }
 
     /// Its next span; none if it has no room.
     fn next(&mut self, settings: &SpanSettings, room: Room) -> Result<Option<Span>, SourceError> {
         let (content, size) = self.open(settings)?;
+        if self.at > size {
+            return Err(no_facts());
+        }
         // What a compressed file holds may be more than it looked like.
         if size - self.at > room.bytes && !room.empty {
             return Ok(None);
         }
         let file = content.open()?;
         if self.decoder.wants_header() {
-            self.take_header(&file, size)?;
+            match self.name.facts.header.is_some() {
+                true => self.read_header(&file)?,
+                false => self.take_header(&file, size)?,
+            }
         }
         let (end, records) = self.end(&file, size, room)?;
         let span = Span {
@@ -182,7 +197,7 @@ impl Unread {
             bytes: end - self.at,
             records,
             last: end == size,
-            parts: self.parts(&content, end, settings.partitions)?,
+            parts: self.parts(&content, end..size, settings.partitions)?,
             snapshot: Arc::clone(&self.snapshot),
         };
         self.at = end;
@@ -223,14 +238,17 @@ impl Unread {
                 }
             }
             self.name.facts.header = Some(header);
-            let decoder = self
-                .name
-                .facts
-                .decoder(&self.decoder, |row| file.read(row))?;
-            self.decoder = Arc::new(decoder);
             self.at = end;
-            return Ok(());
+            return self.read_header(file);
         }
+    }
+
+    /// Reads the header, of which it is known where it lies.
+    fn read_header(&mut self, file: &Reading) -> Result<(), SourceError> {
+        let facts = &self.name.facts;
+        let decoder = facts.decoder(&self.decoder, |row| file.read(row))?;
+        self.decoder = Arc::new(decoder);
+        Ok(())
     }
 
     fn scanner(&self) -> Scanner {
@@ -263,8 +281,14 @@ impl Unread {
         Ok((last, count))
     }
 
-    /// The parts of a span up to `end`.
-    fn parts(&self, content: &Content, end: u64, most: u32) -> Result<Vec<Part>, SourceError> {
+    /// The parts of a span up to where the `rest` of the file begins.
+    fn parts(
+        &self,
+        content: &Content,
+        rest: Range<u64>,
+        most: u32,
+    ) -> Result<Vec<Part>, SourceError> {
+        let (end, is_last) = (rest.start, rest.is_empty());
         let file = content.open()?;
         let mut targets: Vec<u64> = piece_targets(end - self.at, most)
             .map(|target| self.at + target)
@@ -275,20 +299,23 @@ impl Unread {
         ends.push(end);
         let mut from = self.at;
         let mut parts = Vec::with_capacity(ends.len());
-        for end in ends {
-            if end > from {
+        for upto in ends {
+            if upto > from {
                 let piece = FilePiece {
                     content: content.clone(),
-                    range: from..end,
+                    range: from..upto,
                     decoder: Arc::clone(&self.decoder),
                 };
                 parts.push(Part {
-                    name: self.name.part(from, end),
+                    name: match is_last && upto == end {
+                        true => self.name.last_part(from, upto),
+                        false => self.name.part(from, upto),
+                    },
                     data: Arc::new(piece),
                     kept: None,
                 });
             }
-            from = end;
+            from = upto;
         }
         Ok(parts)
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::source::Behind;
 use crate::source::testing::{self, context, cut_until, data, eventually, texts};
 use crate::topology::plan::Format;
 
@@ -46,7 +47,12 @@ impl Place {
     }
 
     fn open(&self, plan: &SourcePlan) -> Files {
+        self.open_behind(plan, None)
+    }
+
+    fn open_behind(&self, plan: &SourcePlan, behind: Option<Arc<Behind>>) -> Files {
         let (_runtime, context) = context(self.once);
+        let context = OpenContext { behind, ..context };
         let watched = FilesKeys {
             dir: self.dir.path().join("in"),
             pattern: "*".to_owned(),

@@ -125,3 +125,111 @@ fn a_part_of_a_file_that_is_another_now_cannot_be_opened_again() {
     let error = second.open(&foreign, None).err().unwrap();
     assert_eq!(error.kind, SourceErrorKind::Lasting, "{error}");
 }
+
+/// A start of the job that goes on behind these parts.
+fn going_on(place: &Place, plan: &SourcePlan, behind: &[PartName]) -> Files {
+    let behind = behind.iter().map(saved).collect();
+    let behind = std::collections::BTreeMap::from([(plan.name.clone(), behind)]);
+    place.open_behind(plan, Some(Arc::new(behind)))
+}
+
+/// The last part of each lane, as a job keeps them.
+fn last_parts(parts: &[crate::batch::source::Part]) -> Vec<PartName> {
+    let mut last: HashMap<LaneName, PartName> = HashMap::new();
+    for part in parts {
+        last.insert(part.name.lane.clone(), part.name.clone());
+    }
+    last.into_values().collect()
+}
+
+#[test]
+fn a_start_goes_on_within_a_file_behind_what_was_committed() {
+    let rows: String = (0..30_000).map(|n| format!("{n},\"x\n{n}\"\n")).collect();
+    let table = format!("id,name\n{rows}");
+    for (name, bytes) in [
+        ("a.csv", table.clone().into_bytes()),
+        ("a.csv.gz", gzip(table.as_bytes())),
+    ] {
+        let place = Place {
+            once: true,
+            ..Place::new()
+        };
+        place.put(name, bytes);
+        let plan = SourcePlan {
+            max_bytes_per_batch: 100_000,
+            ..plan(Format::Csv { header: true })
+        };
+        let all = |mut files: Files| {
+            let mut parts = Vec::new();
+            eventually(|| {
+                let cut = files.cut().unwrap();
+                parts.extend(cut.parts);
+                cut.ended.then_some(())
+            });
+            parts
+        };
+        let records = |parts: &[crate::batch::source::Part]| -> Vec<Given> {
+            parts.iter().map(|part| given(&*part.data)).collect()
+        };
+        let whole = all(place.open(&plan));
+        assert!(whole.len() > 4, "{name}");
+        let middle = whole.len() / 2;
+        // It was renamed meanwhile.
+        fs::rename(place.path(name), place.path(&format!("b{name}"))).unwrap();
+        let rest = all(going_on(&place, &plan, &last_parts(&whole[..middle])));
+        assert_eq!(records(&rest), records(&whole[middle..]), "{name}");
+        assert_eq!(rest[0].name, whole[middle].name);
+        let nothing = all(going_on(&place, &plan, &last_parts(&whole)));
+        assert!(nothing.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn files_that_came_while_the_job_was_away_are_read_and_no_others() {
+    let place = Place::new();
+    place.put("old", "old\n");
+    let plan = plan(Format::Text);
+    let mut first = place.open(&plan);
+    let mut behind = first.passed_over();
+    assert_eq!(behind.len(), 1);
+    place.put("a", "one\n");
+    let mut parts = Vec::new();
+    eventually(|| {
+        parts.extend(first.cut().unwrap().parts);
+        (!parts.is_empty()).then_some(())
+    });
+    behind.extend(last_parts(&parts));
+    drop(first);
+    place.put("b", "two\n");
+    // Under the name of one that was read.
+    fs::remove_file(place.path("a")).unwrap();
+    place.put("a", "three\n");
+    let mut second = going_on(&place, &plan, &behind);
+    let (lines, _) = cut_until(&mut second, |lines, _| lines.len() >= 2);
+    assert_eq!(lines, ["three", "two"]);
+    assert!(second.passed_over().is_empty());
+}
+
+#[test]
+fn a_file_that_an_earlier_start_read_is_put_away_once_that_is_durable() {
+    let place = Place {
+        after: After::Delete,
+        existing: true,
+        ..Place::new()
+    };
+    place.put("a", "one\n");
+    let plan = plan(Format::Text);
+    let mut first = place.open(&plan);
+    let mut parts = Vec::new();
+    eventually(|| {
+        parts.extend(first.cut().unwrap().parts);
+        (!parts.is_empty()).then_some(())
+    });
+    drop(first);
+    let mut second = going_on(&place, &plan, &last_parts(&parts));
+    assert!(second.cut().unwrap().parts.is_empty());
+    assert!(place.path("a").exists(), "nobody said that it is durable");
+    let PartName { lane, upto, .. } = parts[0].name.clone();
+    second.acknowledge(&[(lane, upto)]);
+    eventually(|| (!place.path("a").exists()).then_some(()));
+}
