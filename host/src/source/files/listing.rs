@@ -195,7 +195,7 @@ impl Listing {
         changed.then_some(Care::Names)
     }
 
-    /// A file was put away or is gone: what lies there from now on is another one.
+    /// A file was put away: what lies there from now on is another one.
     pub(crate) fn forget(&mut self, file: &Snapshot) {
         let Ok(below) = file.path().strip_prefix(&self.dir) else {
             return;

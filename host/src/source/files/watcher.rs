@@ -227,8 +227,9 @@ impl Watcher {
     /// Does what is to be done with a file of which all is durable.
     fn finish(&mut self, file: &Snapshot) {
         match put_away::put_away(file, &self.dir, &self.after) {
-            Ok(PutAway::Done) if self.after == After::Keep => {}
-            Ok(PutAway::Done | PutAway::Gone) => self.listing.forget(file),
+            Ok(PutAway::Done) if self.after != After::Keep => self.listing.forget(file),
+            // One that is gone may bear another name by now, which is no reason to read it again.
+            Ok(PutAway::Done | PutAway::Gone) => {}
             // Told when it is listed.
             Ok(PutAway::Changed) if !self.ends => {}
             Ok(PutAway::Changed) => self.tell_changed(file.path()),
@@ -236,6 +237,55 @@ impl Watcher {
                 let (source, path) = (&self.source, file.path().display());
                 warn!(%source, %path, %error, after = ?self.after, "cannot put a file away, it stays");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use globset::Glob;
+
+    use super::*;
+    use crate::source::files::spans::SpanSettings;
+    use crate::source::format::{Decoder, Framing};
+    use crate::source::testing::{eventually, plan};
+    use crate::topology::plan::Format;
+
+    #[test]
+    fn a_file_that_is_renamed_before_it_is_put_away_is_not_read_again() {
+        for after in [After::Keep, After::Delete] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = |name: &str| dir.path().join(name);
+            let settings = SpanSettings {
+                dir: dir.path().into(),
+                partitions: 1,
+                decompress: true,
+            };
+            let mut watcher = Watcher {
+                source: "lines".to_owned(),
+                dir: dir.path().to_owned(),
+                listing: Listing::new(dir.path(), Glob::new("*").unwrap().compile_matcher()),
+                ends: false,
+                backlog: Backlog::new(Decoder::new(Framing::of(&plan(Format::Text))), settings),
+                max_bytes: 1 << 20,
+                pace: None,
+                after,
+                progress: ScanProgress::default(),
+                shared: Arc::default(),
+            };
+            fs::write(path("a"), "read\n").unwrap();
+            let news = watcher.listing.news().unwrap();
+            fs::rename(path("a"), path("b")).unwrap();
+            news.files.iter().for_each(|file| watcher.finish(file));
+            fs::write(path("c"), "new\n").unwrap();
+            let files = eventually(|| {
+                let files = watcher.listing.news().unwrap().files;
+                (!files.is_empty()).then_some(files)
+            });
+            let paths: Vec<&Path> = files.iter().map(Snapshot::path).collect();
+            assert_eq!(paths, [path("c")]);
         }
     }
 }
