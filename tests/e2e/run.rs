@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::support::job::{Job, server, with_input, word_count};
+use crate::support::job::{Job, counting, server, with_input, word_count};
 use crate::support::{
     Folder, PATIENCE, Running, accept, assert_said, dshost, finish, output, stderr, stdout,
 };
@@ -305,9 +305,7 @@ type = "print"
 fn the_beginning_of_a_line_that_a_stop_cuts_off_is_told_at_the_end() {
     let folder = Folder::new();
     folder.install("wordcount", "wordcount");
-    let (listener, source) = server();
-    let job = Job::start(&folder.topology(&word_count(&source)));
-    let mut peer = accept(&listener);
+    let (_, job, mut peer) = counting(&folder);
     peer.write_all(b"whole\nhalf").unwrap();
     assert_eq!(job.next_count(), "(whole,1)");
     let (code, said, rest) = job.stop();

@@ -14,17 +14,14 @@ use dshost::driver::versions::store::ComponentStore;
 use dshost::journal::Directory;
 use dshost::topology::{self, Options};
 
-use crate::support::job::{Job, server, word_count};
+use crate::support::job::{Job, counting, server, word_count};
 use crate::support::{Folder, accept, assert_said, dshost, output, stdout, wait_for};
 
 #[test]
 fn a_swap_takes_effect_between_two_batches_and_loses_no_line() {
     let folder = Folder::new();
     folder.install("wordcount", "wordcount");
-    let (listener, source) = server();
-    let topology = folder.topology(&word_count(&source));
-    let job = Job::start(&topology);
-    let mut peer = accept(&listener);
+    let (topology, job, mut peer) = counting(&folder);
     let enough = Arc::new(AtomicBool::new(false));
     let feeder = {
         let enough = Arc::clone(&enough);
@@ -79,10 +76,7 @@ fn count_of(line: &str, word: &str) -> Option<u64> {
 fn a_version_that_panics_on_probation_is_taken_back_and_the_batch_run_again() {
     let folder = Folder::new();
     folder.install("wordcount", "wordcount");
-    let (listener, source) = server();
-    let topology = folder.topology(&word_count(&source));
-    let job = Job::start(&topology);
-    let mut peer = accept(&listener);
+    let (topology, job, mut peer) = counting(&folder);
     peer.write_all(b"start\n").unwrap();
     assert_eq!(job.next_count(), "(start,1)");
     folder.install("fragile", "wordcount");
@@ -184,10 +178,7 @@ fn what_runs_is_kept_by_digest_and_can_be_bound_again_without_its_file() {
     let folder = Folder::new();
     folder.install("wordcount", "wordcount");
     let first = digest(&folder.plugin("wordcount"));
-    let (listener, source) = server();
-    let topology = folder.topology(&word_count(&source));
-    let job = Job::start(&topology);
-    let mut peer = accept(&listener);
+    let (topology, job, mut peer) = counting(&folder);
     peer.write_all(b"a\n").unwrap();
     assert_eq!(job.next_count(), "(a,1)");
     folder.install("shouting", "wordcount");

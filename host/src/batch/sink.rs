@@ -88,6 +88,17 @@ pub struct Recovered {
     pub lost: Vec<BatchTime>,
 }
 
+impl Recovered {
+    /// What a sink finds that cannot see what it showed before: all that waits is lost.
+    #[must_use]
+    pub fn blind(waiting: &[WaitingBatch]) -> Self {
+        Self {
+            newest: None,
+            lost: waiting.iter().map(|one| one.batch).collect(),
+        }
+    }
+}
+
 /// Where a chunk belongs that is staged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Staged {

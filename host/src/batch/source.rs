@@ -113,13 +113,19 @@ pub struct Part {
     pub name: PartName,
     /// What it holds.
     pub data: Arc<dyn Partition>,
-    /// What must be kept of it, so that it can be opened again; none: the source has its input
+    /// Says what must be kept of it, so that it can be opened again; none: the source has its input
     /// again.
-    pub kept: Option<KeptBytes>,
+    pub kept: Option<Arc<dyn Keep>>,
 }
 
-/// A part of a source's input that nobody can send again, in the source's own form: bytes, in
-/// pieces, which share the source's buffer.
+/// A part of a source's input that nobody can send again.
+pub trait Keep: Send + Sync {
+    /// What must be kept of it. Made when it is asked for, since nobody may ask.
+    fn keep(&self) -> KeptBytes;
+}
+
+/// A part of a source's input, in the source's own form: bytes, in pieces, which share the source's
+/// buffer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptBytes(pub Vec<Bytes>);
 

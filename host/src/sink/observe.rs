@@ -62,10 +62,7 @@ impl Observer {
 impl Sink for Observer {
     fn recover(&self, waiting: &[WaitingBatch], _: Incarnation) -> Result<Recovered, SinkError> {
         // It was observed by a process that is gone.
-        Ok(Recovered {
-            newest: None,
-            lost: waiting.iter().map(|one| one.batch).collect(),
-        })
+        Ok(Recovered::blind(waiting))
     }
 
     fn stage(&self, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {

@@ -107,10 +107,7 @@ impl Print {
 impl Sink for Print {
     fn recover(&self, waiting: &[WaitingBatch], _: Incarnation) -> Result<Recovered, SinkError> {
         // What was shown cannot be seen from here, so it is shown again.
-        Ok(Recovered {
-            newest: None,
-            lost: waiting.iter().map(|one| one.batch).collect(),
-        })
+        Ok(Recovered::blind(waiting))
     }
 
     fn stage(&self, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {

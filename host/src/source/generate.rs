@@ -100,10 +100,6 @@ impl Receiver for Making {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    fn has_again(&self) -> bool {
-        true
-    }
-
     fn again(&self, _: &LaneName) -> Option<Box<dyn Iterator<Item = Bytes>>> {
         Some(Box::new(text(self.made)))
     }
@@ -254,7 +250,7 @@ mod tests {
     use super::*;
     use crate::batch::position::{PartName, Position};
     use crate::batch::source::{Part, SourceErrorKind};
-    use crate::source::testing::{self, context, cut_until, eventually};
+    use crate::source::testing::{self, all_parts, context, cut_until, eventually};
     use crate::topology::plan::Format;
 
     fn generate(made: GenerateKeys, rate: Option<u64>) -> Vec<String> {
@@ -337,12 +333,7 @@ mod tests {
             ..testing::plan(Format::Csv { header: true })
         };
         let mut first = open(&plan, made, &context).unwrap();
-        let mut parts = Vec::new();
-        eventually(|| {
-            let cut = first.cut().unwrap();
-            parts.extend(cut.parts);
-            cut.ended.then_some(())
-        });
+        let parts = all_parts(&mut first);
         assert!(parts.len() > 4);
         drop(first);
         let mut second = open(&plan, made, &context).unwrap();
@@ -374,13 +365,7 @@ mod tests {
             };
             let all = |context: &OpenContext| {
                 let mut source = open(&plan, made, context).unwrap();
-                let mut parts = Vec::new();
-                eventually(|| {
-                    let cut = source.cut().unwrap();
-                    parts.extend(cut.parts);
-                    cut.ended.then_some(())
-                });
-                parts
+                all_parts(&mut source)
             };
             let whole = all(&first_start);
             let at = whole.len() / 2;

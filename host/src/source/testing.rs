@@ -101,6 +101,25 @@ pub(super) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Cuts until `enough`; gives all parts so far.
+pub(super) fn parts_until(
+    source: &mut dyn Source,
+    enough: impl Fn(&[Part], &Cut) -> bool,
+) -> Vec<Part> {
+    let mut parts = Vec::new();
+    eventually(|| {
+        let mut cut = source.cut().unwrap();
+        parts.append(&mut cut.parts);
+        enough(&parts, &cut).then_some(())
+    });
+    parts
+}
+
+/// Cuts to the end; gives all parts.
+pub(super) fn all_parts(source: &mut dyn Source) -> Vec<Part> {
+    parts_until(source, |_, cut| cut.ended)
+}
+
 /// Cuts until the records so far satisfy `enough`; gives them with the number rejected.
 pub(super) fn cut_until(
     source: &mut dyn Source,

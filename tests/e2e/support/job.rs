@@ -1,12 +1,12 @@
 //! Jobs of the real binary: a word count that runs, its input and its output.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::path::Path;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use super::{PATIENCE, Running, dshost, finish, stderr};
+use super::{Folder, PATIENCE, Running, accept, dshost, finish, stderr};
 
 /// A word count of what a socket says, in batches of 100 ms.
 pub fn word_count(source: &str) -> String {
@@ -97,6 +97,15 @@ impl Job {
             self.lines.try_iter().collect(),
         )
     }
+}
+
+/// A word count of `folder` that runs, with its topology and the peer that sends it lines.
+pub fn counting(folder: &Folder) -> (PathBuf, Job, TcpStream) {
+    let (listener, source) = server();
+    let topology = folder.topology(&word_count(&source));
+    let job = Job::start(&topology);
+    let peer = accept(&listener);
+    (topology, job, peer)
 }
 
 /// Something to connect to.

@@ -305,7 +305,8 @@ impl VarBuilder {
     ///
     /// # Panics
     ///
-    /// If the column would pass [`MAX_COLUMN_BYTES`](super::MAX_COLUMN_BYTES); callers stay far below it by cutting chunks.
+    /// If the column would pass [`MAX_COLUMN_BYTES`](super::MAX_COLUMN_BYTES); callers stay far below
+    /// it by cutting chunks.
     pub fn push(&mut self, element: &[u8]) {
         self.data.extend_from_slice(element);
         self.end_element();

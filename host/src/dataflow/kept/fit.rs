@@ -75,6 +75,9 @@ pub enum MisfitKind {
 impl KeptStream {
     /// A partition that lacks the records of a batch of which others have theirs.
     fn without_a_batch(&self) -> Option<u32> {
+        if self.batches.is_empty() {
+            return None;
+        }
         let mut having: BTreeMap<BatchTime, BTreeSet<u32>> = BTreeMap::new();
         for (number, part) in &self.parts {
             for piece in part.pieces() {

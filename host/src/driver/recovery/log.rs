@@ -168,10 +168,7 @@ impl JobLog {
     ///
     /// Nothing can be written any more.
     pub fn write(&self) -> Result<(), JournalError> {
-        let mut written = self.written();
-        let front = std::mem::take(&mut *self.front());
-        written.take(front)?;
-        written.log.write()
+        self.take_front()?.log.write()
     }
 
     /// Makes durable all that was said and kept, and `record` with it: the batch is committed.
@@ -181,14 +178,11 @@ impl JobLog {
     /// It may be durable or not. Nothing can be written any more.
     pub fn commit(&self, record: CommitRecord) -> Result<(), JournalError> {
         let matters = record.matters;
-        let mut written = self.written();
-        let mut front = std::mem::take(&mut *self.front());
-        front.entries.push(LogEntry::Commit(Box::new(record)));
-        written.take(front)?;
+        self.say(LogEntry::Commit(Box::new(record)));
         match matters {
-            true => written.log.sync(),
+            true => self.sync(),
             // Nothing is lost with a batch of nothing.
-            false => written.log.write(),
+            false => self.write(),
         }
     }
 
@@ -198,10 +192,7 @@ impl JobLog {
     ///
     /// As [`JobLog::commit`].
     pub fn sync(&self) -> Result<(), JournalError> {
-        let mut written = self.written();
-        let front = std::mem::take(&mut *self.front());
-        written.take(front)?;
-        written.log.sync()
+        self.take_front()?.log.sync()
     }
 
     /// Where the job stands, for a checkpoint: all that was said is durable by then, so that no
@@ -211,8 +202,8 @@ impl JobLog {
     ///
     /// As [`JobLog::commit`].
     pub fn standpoint(&self) -> Result<Standpoint, JournalError> {
-        self.sync()?;
-        let written = self.written();
+        let mut written = self.take_front()?;
+        written.log.sync()?;
         Ok(Standpoint {
             position: written.position,
             history: written.history.clone(),
@@ -241,6 +232,14 @@ impl JobLog {
     ) -> Result<(), JournalError> {
         let next = LogPosition(position.0 + 1);
         self.written().log.trim(next, needed)
+    }
+
+    /// Hands what lies in front of the log to it, and holds it.
+    fn take_front(&self) -> Result<MutexGuard<'_, Written>, JournalError> {
+        let mut written = self.written();
+        let front = std::mem::take(&mut *self.front());
+        written.take(front)?;
+        Ok(written)
     }
 
     fn front(&self) -> MutexGuard<'_, Front> {

@@ -79,6 +79,11 @@ impl Directory {
         let place = self.place(name)?;
         let folder = place.parent().unwrap_or(&self.path);
         self.make_ready(folder)?;
+        if self.is_there(&place)? {
+            // It need not be written again to learn that.
+            self.disk.sync_dir(folder)?;
+            return Ok(Creation::Exists);
+        }
         let number = self.writes.begun.fetch_add(1, Ordering::Relaxed);
         let process = std::process::id();
         let unfinished = folder.join(format!("{UNFINISHED}{process}-{number}"));
@@ -100,6 +105,14 @@ impl Directory {
         // Also where another has created it and may have crashed before it did this.
         self.disk.sync_dir(folder)?;
         Ok(creation)
+    }
+
+    fn is_there(&self, place: &Path) -> io::Result<bool> {
+        match self.disk.read_range(place, 0..0) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {

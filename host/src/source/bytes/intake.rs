@@ -13,7 +13,6 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::buffer::{Buffer, MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, Stopped};
-use super::kept;
 use super::lane::{Lane, Share};
 use super::replay;
 use crate::batch::position::{LaneName, PartName};
@@ -234,11 +233,6 @@ pub(crate) trait Receiver: Send {
     /// Receives nothing more.
     fn stop(&mut self);
 
-    /// Whether it can give the bytes of its lanes again.
-    fn has_again(&self) -> bool {
-        false
-    }
-
     /// The bytes of a lane again, from the first one on; none if they are not to be had.
     fn again(&self, lane: &LaneName) -> Option<Box<dyn Iterator<Item = Bytes>>> {
         let _ = lane;
@@ -322,7 +316,8 @@ impl Source for Received {
             let taken = locked(lane).take(share, self.partitions);
             cut.bytes += taken.bytes;
             let mut parts = taken.parts;
-            if self.receiver.has_again() {
+            let lane = parts.first().map(|part| &part.name.lane);
+            if lane.is_some_and(|lane| self.receiver.again(lane).is_some()) {
                 parts.iter_mut().for_each(|part| part.kept = None);
             }
             cut.parts.extend(parts);
@@ -353,7 +348,11 @@ impl Source for Received {
         kept: Option<Bytes>,
     ) -> Result<Arc<dyn Partition>, SourceError> {
         if let Some(kept) = kept {
-            return Ok(Arc::new(kept::open(&self.intake.decoder, part, kept)?));
+            return Ok(Arc::new(replay::open_kept(
+                &self.intake.decoder,
+                part,
+                kept,
+            )?));
         }
         let lane = &part.lane;
         let again = || {

@@ -4,17 +4,11 @@
 //! names the columns where there is one, then the bytes of the part as they came. What was dropped
 //! stands in the head, so that it is rejected again.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Facts, byte_range, no_facts};
-use super::piece::Piece;
 use super::rope::{Reason, Rope, Strand};
-use crate::batch::position::PartName;
-use crate::batch::source::{KeptBytes, SourceError};
-use crate::source::format::{Decoder, csv};
+use crate::batch::source::KeptBytes;
 
 /// What stands before the bytes.
 #[derive(Serialize, Deserialize)]
@@ -57,28 +51,8 @@ pub(super) fn keep(header: Option<&Bytes>, rope: &Rope) -> KeptBytes {
     KeptBytes(parts)
 }
 
-/// Opens the part that `name` names of what was kept of it.
-///
-/// # Errors
-///
-/// What was kept is that of no such part.
-pub(super) fn open(decoder: &Decoder, name: &PartName, kept: Bytes) -> Result<Piece, SourceError> {
-    let range = byte_range(name)?;
-    let (header, rope) = read(kept).ok_or_else(no_facts)?;
-    if rope.len() != range.end - range.start {
-        return Err(no_facts());
-    }
-    let facts = Facts::decode(&name.facts)?;
-    let decoder = match facts.header.is_some() && header.is_empty() {
-        // It was dropped.
-        true => decoder.with_header(csv::Header::too_large().into()),
-        false => facts.decoder(decoder, |_| Ok(header))?,
-    };
-    Ok(Piece::new(rope, Arc::new(decoder), range.start == 0, None))
-}
-
 /// The row that names the columns, empty where none does, and the part.
-fn read(mut kept: Bytes) -> Option<(Bytes, Rope)> {
+pub(super) fn read(mut kept: Bytes) -> Option<(Bytes, Rope)> {
     let length = u32::from_le_bytes(*kept.first_chunk::<4>()?) as usize;
     let head: Head = rmp_serde::from_slice(kept.get(4..4 + length)?).ok()?;
     let mut take = |length: u64| {

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use super::assembly::Assembly;
 use super::buffer::{self, Block, BufferRoom, Stopped};
 use super::facts::{Facts, byte_range};
-use super::kept;
 use super::piece::Piece;
 use super::rope::{Reason, Rope, Strand};
 use crate::batch::position::{LaneName, PartName, Position};
@@ -283,10 +282,11 @@ impl Lane {
             let mut from = stretch.start();
             for rope in stretch.cut(partitions) {
                 let upto = from + rope.len();
+                let piece = Arc::new(self.piece(rope));
                 taken.parts.push(Part {
                     name: self.named(from, upto),
-                    kept: Some(kept::keep(self.header.as_ref(), &rope)),
-                    data: Arc::new(self.piece(rope)),
+                    kept: Some(Arc::clone(&piece) as _),
+                    data: piece,
                 });
                 from = upto;
             }
@@ -311,7 +311,8 @@ impl Lane {
         let held = self.held.as_mut();
         let held = held.and_then(|held| buffer::split_off(held, room));
         let opening = std::mem::take(&mut self.opening);
-        Piece::new(rope, Arc::clone(&self.decoder), opening, held)
+        let piece = Piece::new(rope, Arc::clone(&self.decoder), opening, held);
+        piece.under(self.header.clone())
     }
 
     /// Makes the first record the header, where one is wanted.

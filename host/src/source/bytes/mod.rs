@@ -3,8 +3,8 @@
 //! The way of a byte: a transport fills a [`lane`] of an [`intake`], within the bounds of a
 //! [`buffer`]; an [`assembly`] finds out what is whole, in a [`rope`] of blocks; a cut takes a
 //! [`stretch`] of that, and cuts it into [`piece`]s, which workers decode. What names a piece beside
-//! its lane and range are [`facts`]; where a lane can be made again, [`replay`] opens it, and where
-//! nobody can send it again, [`kept`] says what is to be kept of it.
+//! its lane and range are [`facts`]; where nobody can send it again, [`kept`] says what is
+//! to be kept of it, and [`replay`] opens it of that, or of the lane made again.
 //!
 //! **Invariant:** partitions and chunks are cut by the data alone.
 //! **Invariant:** what is held is bounded by `buffer`, whatever peers send.

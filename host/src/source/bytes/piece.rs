@@ -8,15 +8,18 @@ use bytes::Bytes;
 
 use super::assembly::Assembly;
 use super::buffer::BufferRoom;
+use super::kept;
 use super::rope::{Reason, Rope, Strand};
 use crate::batch::chunk::CHUNK_BYTES;
-use crate::batch::source::{Decoded, Partition, SourceError};
+use crate::batch::source::{Decoded, Keep, KeptBytes, Partition, SourceError};
 use crate::source::format::{Decoder, Rejections};
 
 /// A partition whose bytes are in memory.
 pub(crate) struct Piece {
     rope: Rope,
     decoder: Arc<Decoder>,
+    /// The row that names the columns, if one does.
+    header: Option<Bytes>,
     /// Whether it begins its connection.
     opening: bool,
     /// Its place in the source's buffer.
@@ -36,9 +39,22 @@ impl Piece {
         Self {
             rope,
             decoder,
+            header: None,
             opening,
             _held: held,
         }
+    }
+
+    /// The same under a row that names the columns.
+    #[must_use]
+    pub(crate) fn under(self, header: Option<Bytes>) -> Self {
+        Self { header, ..self }
+    }
+}
+
+impl Keep for Piece {
+    fn keep(&self) -> KeptBytes {
+        kept::keep(self.header.as_ref(), &self.rope)
     }
 }
 

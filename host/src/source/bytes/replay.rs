@@ -1,16 +1,17 @@
-//! Parts of a byte stream that can be had again from its first byte.
+//! Parts of a byte stream that can be had again: from its first byte, or of what was kept of them.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::facts::{Facts, byte_range};
+use super::facts::{Facts, byte_range, no_facts};
+use super::kept;
 use super::piece::Piece;
 use super::rope::{Rope, Strand};
 use crate::batch::position::PartName;
 use crate::batch::source::SourceError;
-use crate::source::format::Decoder;
+use crate::source::format::{Decoder, csv};
 
 /// Opens the part that `name` names in a lane whose bytes `lane` makes again, from the first one on:
 /// the time it takes grows with the part's position, its memory does not.
@@ -35,6 +36,30 @@ pub(crate) fn open(
     let decoder = facts.decoder(decoder, |range| read(range).map(Rope::into_contiguous))?;
     let rope = read(part.clone())?;
     Ok(Piece::new(rope, Arc::new(decoder), part.start == 0, None))
+}
+
+/// Opens the part that `name` names of what was kept of it.
+///
+/// # Errors
+///
+/// What was kept is that of no such part.
+pub(crate) fn open_kept(
+    decoder: &Decoder,
+    name: &PartName,
+    kept: Bytes,
+) -> Result<Piece, SourceError> {
+    let range = byte_range(name)?;
+    let (header, rope) = kept::read(kept).ok_or_else(no_facts)?;
+    if rope.len() != range.end - range.start {
+        return Err(no_facts());
+    }
+    let facts = Facts::decode(&name.facts)?;
+    let decoder = match facts.header.is_some() && header.is_empty() {
+        // It was dropped.
+        true => decoder.with_header(csv::Header::too_large().into()),
+        false => facts.decoder(decoder, |_| Ok(header))?,
+    };
+    Ok(Piece::new(rope, Arc::new(decoder), range.start == 0, None))
 }
 
 /// The bytes of `range` in one piece; none if the lane ends before.

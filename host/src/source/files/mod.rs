@@ -12,7 +12,6 @@
 //!
 //! Start reading at [`watcher`].
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +48,7 @@ pub(super) mod watcher;
 use content::{Content, FileBelow, FilePiece};
 use listing::Listing;
 use names::NamedFile;
-use resume::Resumed;
+use resume::{GivenFiles, Resumed};
 use shared::Shared;
 use snapshot::Snapshot;
 use spans::{Backlog, SpanSettings};
@@ -138,23 +137,9 @@ fn open(
         decompress: watched.decompress,
     };
     let mut backlog = Backlog::new(decoder.clone(), settings);
-    let (mut given, mut passed_over) = (HashMap::new(), Vec::new());
+    let (mut given, mut passed_over) = (GivenFiles::new(), Vec::new());
     match context.all_behind(source) {
-        Some(parts) => {
-            let resumed = Resumed::of(parts)?;
-            for file in there.files {
-                match resumed.find(&file) {
-                    // It came while the job was away.
-                    None => backlog.push(file),
-                    Some((read, _)) if read.is_passed_over() => {}
-                    Some((read, then)) if read.name.ends => {
-                        let end = read.last.upto.clone();
-                        given.insert(read.last.lane.clone(), (Arc::new(then), end));
-                    }
-                    Some((read, then)) => backlog.push_behind(then, read.name.clone(), read.at),
-                }
-            }
-        }
+        Some(parts) => given = Resumed::of(parts)?.go_on(there.files, &mut backlog),
         None if watched.existing || context.once => {
             there.files.into_iter().for_each(|file| backlog.push(file));
         }
@@ -203,7 +188,7 @@ pub(super) struct Files {
     thread: Option<JoinHandle<()>>,
     /// The files that were given to their end, and where that is: once it is durable, they are put
     /// away.
-    given: HashMap<LaneName, (Arc<Snapshot>, Position)>,
+    given: GivenFiles,
     /// What lay there at the very first start, and is not read.
     passed_over: Vec<PartName>,
     /// The file that was opened last by a name, so that one that is compressed is not unpacked for

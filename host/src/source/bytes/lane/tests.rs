@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{kept, replay};
+use super::super::replay;
 use super::*;
 use crate::batch::source::Partition;
 use crate::source::bytes::stretch::PIECE_BYTES;
@@ -142,8 +142,8 @@ proptest! {
                     (chunks.collect::<Vec<_>>(), records(partition))
                 };
                 prop_assert_eq!(given(&again.unwrap()), given(&*part.data));
-                let kept = part.kept.unwrap().0.concat().into();
-                let kept = kept::open(&decoder, &part.name, kept).unwrap();
+                let kept = part.kept.unwrap().keep().0.concat().into();
+                let kept = replay::open_kept(&decoder, &part.name, kept).unwrap();
                 prop_assert_eq!(given(&kept), given(&*part.data));
                 let samples = |partition: &dyn Partition| {
                     let chunks = decoded(partition).into_iter();

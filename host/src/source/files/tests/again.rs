@@ -1,9 +1,12 @@
 //! Parts of files that are opened again by their names, in a source that never cut them.
 
+use std::collections::{BTreeMap, HashMap};
+
 use super::*;
 use crate::batch::Chunk;
 use crate::batch::position::PartName;
-use crate::batch::source::SourceErrorKind;
+use crate::batch::source::{Part, SourceErrorKind};
+use crate::source::testing::{all_parts, parts_until};
 
 /// The chunks of a partition, and how many pieces were rejected with the first reasons.
 type Given = Vec<(Chunk, u64, Vec<String>)>;
@@ -59,12 +62,7 @@ fn a_part_that_is_opened_by_its_name_gives_the_same_chunks() {
             ..plan(format)
         };
         let mut first = place.open(&plan);
-        let mut parts = Vec::new();
-        eventually(|| {
-            let cut = first.cut().unwrap();
-            parts.extend(cut.parts);
-            cut.ended.then_some(())
-        });
+        let parts = all_parts(&mut first);
         drop(first);
         let place = Place {
             once: false,
@@ -129,12 +127,12 @@ fn a_part_of_a_file_that_is_another_now_cannot_be_opened_again() {
 /// A start of the job that goes on behind these parts.
 fn going_on(place: &Place, plan: &SourcePlan, behind: &[PartName]) -> Files {
     let behind = behind.iter().map(saved).collect();
-    let behind = std::collections::BTreeMap::from([(plan.name.clone(), behind)]);
+    let behind = BTreeMap::from([(plan.name.clone(), behind)]);
     place.open_behind(plan, Some(Arc::new(behind)))
 }
 
 /// The last part of each lane, as a job keeps them.
-fn last_parts(parts: &[crate::batch::source::Part]) -> Vec<PartName> {
+fn last_parts(parts: &[Part]) -> Vec<PartName> {
     let mut last: HashMap<LaneName, PartName> = HashMap::new();
     for part in parts {
         last.insert(part.name.lane.clone(), part.name.clone());
@@ -159,16 +157,8 @@ fn a_start_goes_on_within_a_file_behind_what_was_committed() {
             max_bytes_per_batch: 100_000,
             ..plan(Format::Csv { header: true })
         };
-        let all = |mut files: Files| {
-            let mut parts = Vec::new();
-            eventually(|| {
-                let cut = files.cut().unwrap();
-                parts.extend(cut.parts);
-                cut.ended.then_some(())
-            });
-            parts
-        };
-        let records = |parts: &[crate::batch::source::Part]| -> Vec<Given> {
+        let all = |mut files: Files| all_parts(&mut files);
+        let records = |parts: &[Part]| -> Vec<Given> {
             parts.iter().map(|part| given(&*part.data)).collect()
         };
         let whole = all(place.open(&plan));
@@ -193,11 +183,7 @@ fn files_that_came_while_the_job_was_away_are_read_and_no_others() {
     let mut behind = first.passed_over();
     assert_eq!(behind.len(), 1);
     place.put("a", "one\n");
-    let mut parts = Vec::new();
-    eventually(|| {
-        parts.extend(first.cut().unwrap().parts);
-        (!parts.is_empty()).then_some(())
-    });
+    let parts = parts_until(&mut first, |parts, _| !parts.is_empty());
     behind.extend(last_parts(&parts));
     drop(first);
     place.put("b", "two\n");
@@ -220,11 +206,7 @@ fn a_file_that_an_earlier_start_read_is_put_away_once_that_is_durable() {
     place.put("a", "one\n");
     let plan = plan(Format::Text);
     let mut first = place.open(&plan);
-    let mut parts = Vec::new();
-    eventually(|| {
-        parts.extend(first.cut().unwrap().parts);
-        (!parts.is_empty()).then_some(())
-    });
+    let parts = parts_until(&mut first, |parts, _| !parts.is_empty());
     drop(first);
     let mut second = going_on(&place, &plan, &last_parts(&parts));
     assert!(second.cut().unwrap().parts.is_empty());
