@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::batch::sink::{Incarnation, JobId};
+use crate::journal::disk::Disk;
+use crate::journal::disk::real::RealDisk;
 use crate::topology::plan::Plan;
 
 /// A directory that cannot be used.
@@ -47,7 +49,8 @@ impl JobDirectory {
     /// It cannot be used, or another process holds it.
     pub fn lock(path: &Path) -> Result<Self, DirectoryError> {
         let fail = |error| DirectoryError::Unusable(path.to_owned(), error);
-        std::fs::create_dir_all(path).map_err(fail)?;
+        // Durably: what is kept in it must not go with it.
+        RealDisk.make_dir(path).map_err(fail)?;
         let mut options = File::options();
         options.write(true).create(true).truncate(false);
         let lock = options.open(path.join("lock")).map_err(fail)?;

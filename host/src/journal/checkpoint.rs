@@ -18,9 +18,10 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::local::LogPosition;
-use super::storage::{Creation, Storage, StorageError};
+use super::storage::{Creation, Storage, StorageError, create_by_content};
 use crate::batch::Digest;
 use crate::batch::sink::{Incarnation, JobId};
 
@@ -123,11 +124,11 @@ pub struct Checkpoints {
     job: JobId,
 }
 
-/// The newest checkpoint that can be read.
+/// The newest checkpoint that can be loaded.
 #[derive(Debug)]
-pub struct Newest<T> {
+pub struct Newest<T, C> {
     /// None: there is none that can.
-    pub manifest: Option<Manifest<T>>,
+    pub checkpoint: Option<(Manifest<T>, C)>,
     /// Newer ones that cannot, and why, the newest first.
     pub passed_over: Vec<CheckpointError>,
 }
@@ -149,7 +150,7 @@ impl Checkpoints {
             digest: Digest::of(bytes).into(),
             bytes: bytes.len() as u64,
         };
-        self.root.create(&file.name(), bytes)?;
+        create_by_content(&*self.root, &file.name(), bytes)?;
         Ok(file)
     }
 
@@ -192,23 +193,27 @@ impl Checkpoints {
         }
     }
 
-    /// The newest checkpoint whose manifest can be read and whose files are all there; `check` may
-    /// look further.
+    /// The newest checkpoint whose manifest can be read and which can be loaded: `load` gets the
+    /// files that it needs, and is checked by that.
     ///
     /// # Errors
     ///
     /// The storage's.
-    pub fn newest<T: DeserializeOwned>(
+    pub fn newest<T: DeserializeOwned, C>(
         &self,
-        check: impl Fn(&Manifest<T>) -> Result<(), CheckpointError>,
-    ) -> Result<Newest<T>, StorageError> {
+        load: impl Fn(&Manifest<T>) -> Result<C, CheckpointError>,
+    ) -> Result<Newest<T, C>, StorageError> {
         let mut passed_over = Vec::new();
         for name in self.names()?.into_iter().rev() {
             let manifest = self.read::<T>(&name);
-            match manifest.and_then(|manifest| check(&manifest).map(|()| manifest)) {
-                Ok(manifest) => {
+            let loaded = manifest.and_then(|manifest| {
+                let content = load(&manifest)?;
+                Ok((manifest, content))
+            });
+            match loaded {
+                Ok(loaded) => {
                     return Ok(Newest {
-                        manifest: Some(manifest),
+                        checkpoint: Some(loaded),
                         passed_over,
                     });
                 }
@@ -217,45 +222,64 @@ impl Checkpoints {
             }
         }
         Ok(Newest {
-            manifest: None,
+            checkpoint: None,
             passed_over,
         })
     }
 
-    /// Deletes all but the newest [`KEPT`] checkpoints, and files that none of those names. The
-    /// place up to which the log is not needed any more: that of the oldest one kept.
+    /// Deletes all but the newest [`KEPT`] checkpoints that can be read, and files that none of those
+    /// names; gives what is kept, the oldest first: the log is needed from there on. Only whoever
+    /// makes checkpoints calls it, between two of them.
     ///
     /// # Errors
     ///
-    /// The storage's; and one that is kept cannot be read, so that nobody knows what it needs.
-    pub fn retain(&self) -> Result<Option<LogPosition>, CheckpointError> {
-        let names = self.names()?;
-        let (old, kept) = names.split_at(names.len().saturating_sub(KEPT));
-        let mut needed = BTreeSet::new();
-        let mut oldest = None;
-        for name in kept {
-            // What a manifest says for others does not matter here.
-            let manifest = self.read::<serde::de::IgnoredAny>(name)?;
-            oldest = oldest.or(Some(manifest.position));
-            let files = manifest.parts.into_iter().flat_map(|part| part.files);
-            needed.extend(files.map(|file| file.digest.0));
+    /// The storage's.
+    pub fn retain<T: DeserializeOwned>(&self) -> Result<Vec<Manifest<T>>, StorageError> {
+        let (mut kept, mut old) = (Vec::new(), Vec::new());
+        for name in self.names()?.into_iter().rev() {
+            if kept.len() == KEPT {
+                old.push(name);
+                continue;
+            }
+            match self.read::<T>(&name) {
+                Ok(manifest) => kept.push(manifest),
+                Err(CheckpointError::Storage(error)) => return Err(error),
+                // It stays to be looked at, until it is older than those.
+                Err(error) => warn!(%error, "a checkpoint cannot be read, and does not count"),
+            }
         }
-        for name in old {
-            self.root.delete(name)?;
-        }
+        kept.reverse();
+        let files = kept.iter().flat_map(|manifest| &manifest.parts);
+        let files = files.flat_map(|part| &part.files);
+        let needed: BTreeSet<&str> = files.map(|file| file.digest.0.as_str()).collect();
+        old.iter().try_for_each(|name| self.root.delete(name))?;
         for file in self.root.list(FILES)? {
-            if !needed.contains(&file) {
+            if !needed.contains(file.as_str()) {
                 self.root.delete(&format!("{FILES}/{file}"))?;
             }
         }
-        Ok(oldest)
+        Ok(kept)
+    }
+
+    /// Deletes all checkpoints and their files.
+    ///
+    /// # Errors
+    ///
+    /// The storage's.
+    pub fn clear(&self) -> Result<(), StorageError> {
+        for folder in [MANIFESTS, FILES] {
+            for name in self.root.list(folder)? {
+                self.root.delete(&format!("{folder}/{name}"))?;
+            }
+        }
+        Ok(())
     }
 
     /// The names of all manifests, the oldest first.
     fn names(&self) -> Result<Vec<String>, StorageError> {
         // Numbers have their zeros, so the order of names is theirs.
         let names = self.root.list(MANIFESTS)?.into_iter();
-        let names = names.filter(|name| name.ends_with(".json"));
+        let names = names.filter(|name| is_manifest_name(name));
         Ok(names.map(|name| format!("{MANIFESTS}/{name}")).collect())
     }
 
@@ -289,6 +313,16 @@ impl CheckpointFile {
     fn name(&self) -> String {
         format!("{FILES}/{}", self.digest.0)
     }
+}
+
+/// Whether it is such a name as [`manifest_name`] gives; whatever else lies there is not ours.
+fn is_manifest_name(name: &str) -> bool {
+    let numbers = name
+        .strip_suffix(".json")
+        .and_then(|name| name.split_once('-'));
+    let is_number =
+        |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+    numbers.is_some_and(|(position, start)| is_number(position, 20) && is_number(start, 10))
 }
 
 fn manifest_name(position: LogPosition, incarnation: u64) -> String {
@@ -334,12 +368,18 @@ mod tests {
         }
     }
 
-    fn newest(checkpoints: &Checkpoints) -> Newest<String> {
-        let readable = |manifest: &Manifest<String>| {
+    fn newest(checkpoints: &Checkpoints) -> Newest<String, ()> {
+        let load = |manifest: &Manifest<String>| {
             let mut files = manifest.parts.iter().flat_map(|part| &part.files);
             files.try_for_each(|file| checkpoints.get(file).map(drop))
         };
-        checkpoints.newest(readable).unwrap()
+        checkpoints.newest(load).unwrap()
+    }
+
+    /// The places of those that are kept.
+    fn retain(checkpoints: &Checkpoints) -> Result<Vec<u64>, StorageError> {
+        let kept = checkpoints.retain::<String>()?.into_iter();
+        Ok(kept.map(|manifest| manifest.position.0).collect())
     }
 
     fn count(disk: &SimulatedDisk, folder: &str) -> usize {
@@ -350,15 +390,16 @@ mod tests {
     fn the_newest_comes_back_and_old_ones_go_with_what_only_they_need() {
         let disk = SimulatedDisk::new(0);
         let checkpoints = checkpoints(&disk);
-        assert!(newest(&checkpoints).manifest.is_none());
-        assert_eq!(checkpoints.retain().unwrap(), None);
+        assert!(newest(&checkpoints).checkpoint.is_none());
+        assert!(retain(&checkpoints).unwrap().is_empty());
         for number in 1..=12 {
             make(&checkpoints, number).unwrap();
             let found = newest(&checkpoints);
-            assert_eq!(found.manifest.unwrap().position, LogPosition(number));
+            assert_eq!(found.checkpoint.unwrap().0.position, LogPosition(number));
             assert!(found.passed_over.is_empty());
-            let oldest = checkpoints.retain().unwrap();
-            assert_eq!(oldest, Some(LogPosition(number.saturating_sub(2).max(1))));
+            let oldest = number.saturating_sub(2).max(1);
+            let kept: Vec<u64> = (oldest..=number).collect();
+            assert_eq!(retain(&checkpoints).unwrap(), kept);
         }
         assert_eq!((count(&disk, MANIFESTS), count(&disk, FILES)), (3, 4));
     }
@@ -377,15 +418,20 @@ mod tests {
         };
         disk.flip(&path(file.name()), 2);
         let found = newest(&checkpoints);
-        assert_eq!(found.manifest.unwrap().job, "number 1");
+        assert_eq!(found.checkpoint.unwrap().0.job, "number 1");
         let told: Vec<String> = found.passed_over.iter().map(ToString::to_string).collect();
         assert!(
             told[0].contains("000003-0000000007.json` is damaged"),
             "{told:?}"
         );
         assert!(told[1].contains("have another digest"), "{told:?}");
-        // Nobody knows which files it needs.
-        checkpoints.retain().unwrap_err();
+        disk.create(&path("checkpoints/notes.json".to_owned()))
+            .unwrap();
+        assert_eq!(retain(&checkpoints).unwrap(), [1, 2]);
+        // What is damaged is written again by whoever needs it.
+        let put = checkpoints.put(&2u64.to_le_bytes()).unwrap();
+        assert_eq!(put, file);
+        checkpoints.get(&file).unwrap();
         disk.remove(&path(file.name())).unwrap();
         let told = newest(&checkpoints).passed_over[1].to_string();
         assert!(told.contains("is missing"), "{told}");
@@ -418,15 +464,15 @@ mod tests {
                 let before = checkpoints(&disk);
                 for number in 1..=3 {
                     make(&before, number).unwrap();
-                    before.retain().unwrap();
+                    retain(&before).unwrap();
                 }
                 disk.fail_after(stage, Fault::Death);
                 let made = make(&before, 4);
-                let trimmed = made.is_ok().then(|| before.retain());
+                let trimmed = made.is_ok().then(|| retain(&before));
                 disk.crash();
                 let after = checkpoints(&disk);
                 let found = newest(&after);
-                let position = found.manifest.expect("one is whole").position.0;
+                let position = found.checkpoint.expect("one is whole").0.position.0;
                 assert!(
                     found.passed_over.is_empty(),
                     "{seed}, {stage}: {:?}",
@@ -436,8 +482,8 @@ mod tests {
                     Ok(()) => assert_eq!(position, 4, "{seed}, {stage}"),
                     Err(_) => assert!(position >= 3, "{seed}, {stage}"),
                 }
-                if let Some(Ok(oldest)) = trimmed {
-                    assert_eq!(oldest, Some(LogPosition(2)));
+                if let Some(Ok(kept)) = trimmed {
+                    assert_eq!(kept, [2, 3, 4]);
                 }
                 // And the next one can be made, by the next start.
                 let next = Manifest {
@@ -448,8 +494,9 @@ mod tests {
                     ..manifest(5, vec![after.put(b"base").unwrap()])
                 };
                 after.commit(&next).unwrap();
-                after.retain().unwrap();
-                assert_eq!(newest(&after).manifest.unwrap().position, LogPosition(5));
+                retain(&after).unwrap();
+                let found = newest(&after).checkpoint.unwrap().0;
+                assert_eq!(found.position, LogPosition(5));
             }
         }
     }

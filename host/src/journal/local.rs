@@ -18,9 +18,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tracing::info;
 
 use super::disk::{Disk, DiskFile};
-use super::frame::{self, FrameHead, FrameKind};
+use super::frame::{self, FrameHead, FrameKind, MAX_PAYLOAD, Mark};
 use super::segment::{self, FORMAT, Scan, SegmentInfo, Tail, Unreadable};
 use crate::batch::position::PartName;
 use crate::batch::sink::{Incarnation, JobId};
@@ -107,8 +108,10 @@ pub struct LocalLog {
     file: Box<dyn DiskFile>,
     /// Frames that are not in the file yet.
     unwritten: Vec<u8>,
-    /// Whether all that is in the file is durable.
-    synced: bool,
+    /// What the frames of the last segment start with.
+    mark: Mark,
+    /// Bytes of the last segment that are durable.
+    synced: u64,
     next_group: u64,
     next_block: u64,
     blocks: HashMap<BlockName, BlockPlace>,
@@ -178,8 +181,10 @@ impl LocalLog {
             before: segments.back().map(|last| last.length),
             next_group: next_group.max(1),
             next_block,
+            mark: new_mark(dir)?,
         };
         let (file, segment) = begin(&*disk, dir, &first, incarnation)?;
+        let synced = segment.length;
         segments.push_back(segment);
         let log = Self {
             disk,
@@ -188,7 +193,8 @@ impl LocalLog {
             segments,
             file,
             unwritten: Vec::new(),
-            synced: true,
+            mark: first.mark,
+            synced,
             next_group: first.next_group,
             next_block,
             blocks,
@@ -211,22 +217,26 @@ impl LocalLog {
     ///
     /// # Errors
     ///
-    /// It cannot be written.
-    ///
-    /// # Panics
-    ///
-    /// If it is larger than 1 GiB; what sources buffer is bounded below.
+    /// It cannot be written, or is larger than 1 GiB; nothing more can be written.
     pub fn keep(&mut self, name: &BlockName, bytes: &[&[u8]]) -> Result<(), JournalError> {
         let head = BlockHead { name: name.clone() };
         let head = rmp_serde::to_vec(&head).expect("names can be encoded");
-        let length = (head.len() as u32).to_le_bytes();
-        let mut payload: Vec<&[u8]> = vec![&length, &head];
+        let head_length = (head.len() as u32).to_le_bytes();
+        let mut payload: Vec<&[u8]> = vec![&head_length, &head];
         payload.extend_from_slice(bytes);
+        let length = payload.iter().map(|part| part.len()).sum::<usize>();
+        if length > MAX_PAYLOAD {
+            let large = io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("a part of source `{}` has {length} bytes", name.source),
+            );
+            return self.or_fail("write", Err(large));
+        }
         let number = self.next_block;
         self.next_block += 1;
         let start = self.write_frame(FrameKind::Block, number, &payload);
         let size: usize = bytes.iter().map(|bytes| bytes.len()).sum();
-        let first = start + (length.len() + head.len()) as u64;
+        let first = start + (head_length.len() + head.len()) as u64;
         let place = BlockPlace {
             segment: self.last().number,
             payload: first..first + size as u64,
@@ -264,7 +274,6 @@ impl LocalLog {
         if self.unwritten.is_empty() {
             return Ok(());
         }
-        self.synced = false;
         let written = self.file.append(&self.unwritten);
         self.unwritten.clear();
         self.or_fail("write", written)
@@ -278,12 +287,13 @@ impl LocalLog {
     /// nothing.
     pub fn sync(&mut self) -> Result<(), JournalError> {
         self.write()?;
-        if !self.synced {
+        let length = self.last().length;
+        if self.synced < length {
             let synced = self.file.sync();
             self.or_fail("sync", synced)?;
-            self.synced = true;
+            self.synced = length;
         }
-        match self.last().length > SEGMENT_BYTES {
+        match length > SEGMENT_BYTES {
             true => self.roll(),
             false => Ok(()),
         }
@@ -302,7 +312,6 @@ impl LocalLog {
     ) -> Result<(), JournalError> {
         self.blocks.retain(|name, _| needed(name));
         let oldest_block = self.blocks.values().map(|place| place.segment).min();
-        let mut gone = false;
         while self.segments.len() > 1 {
             let oldest = &self.segments[0];
             let is_needed = oldest.last_group.is_some_and(|last| last >= position)
@@ -313,12 +322,11 @@ impl LocalLog {
             let path = self.path(oldest.number);
             self.disk.remove(&path).map_err(at("remove", &path))?;
             self.segments.pop_front();
-            gone = true;
+            // Before the next one goes: else that may be gone after a crash, and this one back.
+            let synced = self.disk.sync_dir(&self.dir);
+            self.or_fail("sync", synced)?;
         }
-        match gone {
-            true => self.disk.sync_dir(&self.dir).map_err(at("sync", &self.dir)),
-            false => Ok(()),
-        }
+        Ok(())
     }
 
     /// Where the next group will stand.
@@ -339,9 +347,10 @@ impl LocalLog {
             kind,
             incarnation: self.incarnation.number,
             number,
+            synced: self.synced,
         };
         let before = self.unwritten.len();
-        frame::write(head, payload, &mut self.unwritten);
+        frame::write(self.mark, head, payload, &mut self.unwritten);
         let written = (self.unwritten.len() - before) as u64;
         let last = self.last();
         let start = last.length;
@@ -367,10 +376,13 @@ impl LocalLog {
             before: Some(last.length),
             next_group: self.next_group,
             next_block: self.next_block,
+            mark: new_mark(&self.dir)?,
         };
         match begin(&*self.disk, &self.dir, &info, self.incarnation) {
             Ok((file, segment)) => {
                 self.file = file;
+                self.mark = info.mark;
+                self.synced = segment.length;
                 self.segments.push_back(segment);
                 Ok(())
             }
@@ -398,6 +410,13 @@ impl LocalLog {
     }
 }
 
+/// A mark for a new segment, which nobody can know before it is written.
+fn new_mark(dir: &Path) -> Result<Mark, JournalError> {
+    let drawn = getrandom::u32().map_err(io::Error::other);
+    let drawn = drawn.map_err(at("draw a mark for", dir))?;
+    Ok(Mark(drawn.to_le_bytes()))
+}
+
 /// Begins a segment, durably.
 fn begin(
     disk: &dyn Disk,
@@ -406,14 +425,7 @@ fn begin(
     incarnation: Incarnation,
 ) -> Result<(Box<dyn DiskFile>, Segment), JournalError> {
     let path = dir.join(segment::file_name(info.number));
-    let head = FrameHead {
-        kind: FrameKind::Segment,
-        incarnation: incarnation.number,
-        number: info.number,
-    };
-    let payload = rmp_serde::to_vec(info).expect("numbers can be encoded");
-    let mut bytes = Vec::new();
-    frame::write(head, &[&payload], &mut bytes);
+    let bytes = info.frame(incarnation);
     let mut file = disk.create(&path).map_err(at("create", &path))?;
     file.append(&bytes).map_err(at("write", &path))?;
     file.sync().map_err(at("sync", &path))?;
@@ -464,7 +476,7 @@ impl<'a> Found<'a> {
         let scan = match segment::scan(&bytes) {
             Ok(scan) => scan,
             Err(Unreadable::Format(found)) => return Err(JournalError::Format { path, found }),
-            Err(Unreadable::NoInfo { frames: false }) if is_last => {
+            Err(Unreadable::NoInfo { was_used: false }) if is_last => {
                 // A crash came while it was begun.
                 disk.remove(&path).map_err(at("remove", &path))?;
                 return disk.sync_dir(dir).map_err(at("sync", dir));
@@ -477,18 +489,21 @@ impl<'a> Found<'a> {
             return Err(JournalError::Stranger { path });
         }
         self.check_order(&scan, number).map_err(damaged)?;
-        match scan.tail {
-            Tail::Damaged { next } => {
-                let (from, upto) = (scan.end, next);
-                return Err(damaged(format!(
-                    "holds no record at bytes {from} to {upto}"
-                )));
+        if let Tail::Damaged { next } = scan.tail {
+            let (from, upto) = (scan.end, next);
+            return Err(damaged(format!(
+                "holds no record at bytes {from} to {upto}"
+            )));
+        }
+        if is_last {
+            let end = scan.end as u64;
+            if scan.tail == Tail::Torn {
+                let (path, torn) = (path.display(), bytes.len() as u64 - end);
+                info!(%path, bytes = torn, "what a crash has torn off the journal is cut away");
             }
-            Tail::Torn if is_last => {
-                let end = scan.end as u64;
-                disk.truncate(&path, end).map_err(at("cut", &path))?;
-            }
-            Tail::Torn | Tail::Clean => {}
+            // Also where nothing is cut: what is believed from now on may never have been durable,
+            // because only its process had died.
+            disk.truncate(&path, end).map_err(at("cut", &path))?;
         }
         self.take(&bytes, &scan, number).map_err(damaged)
     }

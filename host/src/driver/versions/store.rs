@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::batch::Digest;
-use crate::journal::{Storage, StorageError};
+use crate::journal::{Storage, StorageError, create_by_content};
 use crate::plugin::{ComponentFile, LoadError, LoadErrorKind};
 
 /// Where components lie in the root.
@@ -34,8 +34,7 @@ impl ComponentStore {
     ///
     /// The storage's; the version must not be run then.
     pub fn keep(&self, file: &ComponentFile) -> Result<(), StorageError> {
-        self.root.create(&name(file.digest()), file.bytes())?;
-        Ok(())
+        create_by_content(&*self.root, &name(file.digest()), file.bytes()).map(drop)
     }
 
     /// The version `digest` of `plugin`.
@@ -113,5 +112,7 @@ mod tests {
         std::fs::write(&path, "anoth").unwrap();
         let damaged = store.get("p", other.digest()).unwrap_err();
         assert!(format!("{:?}", damaged.kind).contains("damaged"));
+        store.keep(&other).unwrap();
+        assert_eq!(store.get("p", other.digest()).unwrap().bytes(), b"other");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! It keeps two images: what a process sees, and what is durable. A crash keeps the durable one, and
 //! of what was not synced whatever chance leaves: of each file a beginning of the bytes that are not
-//! durable, perhaps with zeros or garbage at its end; of each name, either.
+//! durable, perhaps with zeros or garbage at its end, or all of them with holes; of each name, either.
+//! Where only the process dies, all that it wrote stays to be seen, and is no more durable than before.
 //!
 //! Chance comes from a seed, so that a run can be had again.
 
@@ -45,6 +46,9 @@ struct Images {
     fault: Option<(u64, Fault)>,
     dead: bool,
 }
+
+/// Bytes that come to the disk at once.
+const SECTOR: usize = 32;
 
 /// Files by path.
 type Names = BTreeMap<PathBuf, u64>;
@@ -92,6 +96,15 @@ impl SimulatedDisk {
     /// The machine goes down and comes up again: what was not synced is lost, in whole or in part.
     pub(crate) fn crash(&self) {
         self.with(Images::crash);
+    }
+
+    /// The process is gone, and the machine is not: all that was written is there, as durable as it
+    /// was.
+    pub(crate) fn kill(&self) {
+        self.with(|images| {
+            images.dead = false;
+            images.fault = None;
+        });
     }
 
     /// Changes a byte of a file, durably, as a bad disk does.
@@ -176,6 +189,16 @@ impl Images {
         self.durable_names = names;
         for content in self.files.values_mut() {
             let unsynced = content.bytes.len() - content.durable;
+            if self.random.random_range(0..4) == 0 {
+                // They came to the disk in any order.
+                for hole in content.bytes[content.durable..].chunks_mut(SECTOR) {
+                    if self.random.random() {
+                        hole.fill(0);
+                    }
+                }
+                content.durable = content.bytes.len();
+                continue;
+            }
             let kept = content.durable + self.random.random_range(0..=unsynced);
             let lost = content.bytes.len() - kept;
             content.bytes.truncate(kept);

@@ -5,6 +5,7 @@
 //! most, whose name begins with a point; those that are old go when their folder is written to again.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,8 +32,11 @@ pub struct Directory {
 }
 
 /// What the clones of a directory share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Writes {
+    /// Drawn by chance: whoever else writes to the same directory, on this machine or another, gives
+    /// other names to temporary files.
+    token: u64,
     /// Objects begun so far; names of temporary files hold it.
     begun: AtomicU64,
     /// Folders that are there, and in which nothing old is left half written.
@@ -52,7 +56,12 @@ impl Directory {
         Self {
             disk,
             path: path.to_owned(),
-            writes: Arc::default(),
+            writes: Arc::new(Writes {
+                // Its keys are drawn by chance, and that cannot fail.
+                token: RandomState::new().build_hasher().finish(),
+                begun: AtomicU64::new(0),
+                ready: Mutex::default(),
+            }),
         }
     }
 
@@ -85,14 +94,8 @@ impl Directory {
             return Ok(Creation::Exists);
         }
         let number = self.writes.begun.fetch_add(1, Ordering::Relaxed);
-        let process = std::process::id();
-        let unfinished = folder.join(format!("{UNFINISHED}{process}-{number}"));
-        match self.disk.remove(&unfinished) {
-            // Left by a process that had the same number once.
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        let token = self.writes.token;
+        let unfinished = folder.join(format!("{UNFINISHED}{token:016x}-{number}"));
         let written = self.write(&unfinished, bytes);
         let linked = written.and_then(|()| self.disk.link(&unfinished, &place));
         let removed = self.disk.remove(&unfinished);

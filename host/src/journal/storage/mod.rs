@@ -10,6 +10,8 @@ pub mod directory;
 use std::fmt;
 use std::io;
 
+use tracing::warn;
+
 /// The bytes of a name that is allowed, beside letters and digits.
 const NAME_MARKS: &[u8] = b"-_.";
 
@@ -55,6 +57,26 @@ pub enum Creation {
     New,
     /// Another call before it; what it wrote stands.
     Exists,
+}
+
+/// Creates an object whose name says its content, so that one that is there already is the same. One
+/// that is damaged is replaced.
+///
+/// # Errors
+///
+/// Those of the storage.
+pub fn create_by_content(
+    root: &dyn Storage,
+    name: &str,
+    bytes: &[u8],
+) -> Result<Creation, StorageError> {
+    let creation = root.create(name, bytes)?;
+    if creation == Creation::New || root.get(name)?.is_some_and(|there| there == bytes) {
+        return Ok(creation);
+    }
+    warn!(name, "an object is damaged, and is written again");
+    root.delete(name)?;
+    root.create(name, bytes)
 }
 
 /// Storage that does not do what it was asked.
