@@ -137,6 +137,8 @@ pub fn version(status: &mut Status, event: &VersionEvent) {
                 reason: reason.clone(),
             });
         }
+        // What becomes of it is told when it is tried.
+        VersionEvent::RefusalForgotten { .. } => {}
         VersionEvent::WaitsNoMore { plugin } => {
             status.plugins.entry(plugin.clone()).or_default().candidate = None;
         }

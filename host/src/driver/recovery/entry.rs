@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::position::{LaneName, PartName};
+use crate::batch::sink::Prepared;
 use crate::batch::{BatchTime, Round};
 use crate::driver::run::commit::CommitRecord;
 use crate::driver::versions::succession::VersionEvent;
@@ -14,10 +15,20 @@ use crate::driver::versions::succession::VersionEvent;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogEntry {
-    /// The job began, and sources pass over what lay there before. Only in the first group.
-    Began {
-        /// By the name of a source: the ends of lanes that it will not read.
-        passed_over: BTreeMap<String, Vec<PartName>>,
+    /// A source is there for the first time, and passes over what lay there before.
+    Source {
+        /// The source's name.
+        source: String,
+        /// The ends of lanes that it will not read.
+        passed_over: Vec<PartName>,
+    },
+    /// A batch was cut: its input is these parts, whatever becomes of the process. What must be kept of
+    /// them stands in the journal before this.
+    Cut {
+        /// The batch.
+        batch: BatchTime,
+        /// By the name of a source that gave something.
+        input: BTreeMap<String, CutInput>,
     },
     /// A batch is going to be attempted. It need not be durable: it counts attempts that end the
     /// process.
@@ -31,6 +42,13 @@ pub enum LogEntry {
     },
     /// A batch was committed.
     Commit(Box<CommitRecord>),
+    /// A committed batch was run again for sinks that had lost what they staged of it.
+    PreparedAgain {
+        /// The batch.
+        batch: BatchTime,
+        /// By the name of the sink: its new receipt.
+        receipts: BTreeMap<String, Prepared>,
+    },
     /// All sinks show this batch and all before it.
     Published {
         /// The batch.
@@ -45,11 +63,16 @@ pub enum LogEntry {
     },
     /// Something became of a plugin's version.
     Version(VersionEvent),
-    /// A plugin's file has changed: a version that was refused may be tried again.
-    RefusalForgotten {
-        /// The plugin.
-        plugin: String,
-    },
+}
+
+/// What a source gave for a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutInput {
+    /// In order.
+    pub parts: Vec<PartName>,
+    /// Whether the source goes on behind them in later starts; not where only the journal can open
+    /// them again, because nobody can send them a second time.
+    pub resumes: bool,
 }
 
 /// Entries that cannot be read.

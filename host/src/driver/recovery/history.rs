@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::LogEntry;
+use super::entry::{CutInput, LogEntry};
 use crate::batch::position::{LaneName, PartName};
 use crate::batch::sink::Prepared;
 use crate::batch::{BatchTime, Digest, Round};
@@ -23,12 +23,14 @@ pub struct History {
     pub last: Option<BatchTime>,
     /// The largest round that was used.
     pub round: Round,
+    /// Batches that were cut and are not committed: by source, the parts of their input.
+    pub cut: BTreeMap<BatchTime, BTreeMap<String, Vec<PartName>>>,
     /// The batch that was attempted and not committed, and how often.
     pub open: Option<AttemptedBatch>,
     /// Batches that were committed and are not known to be published, the oldest first.
     pub waiting: Vec<UnpublishedBatch>,
-    /// By source and lane: the last part that a committed batch holds of it. Behind that the source
-    /// goes on.
+    /// By every source that was ever there, and lane: the last part of it that was cut, or passed over.
+    /// Behind that the source goes on.
     pub lanes: BTreeMap<String, BTreeMap<LaneName, PartName>>,
     /// By plugin: the version that the last committed batch ran.
     pub programs: BTreeMap<String, Digest>,
@@ -62,6 +64,8 @@ pub struct UnpublishedBatch {
 /// A version that has not passed its probation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probation {
+    /// The version.
+    pub digest: Digest,
     /// What ran before it.
     pub before: Option<Digest>,
     /// Batches that it still has to pass.
@@ -78,13 +82,30 @@ pub struct RefusedVersion {
 }
 
 impl History {
+    /// The plugin versions that a start may need: those of the last batch, and what can be fallen back
+    /// to.
+    pub fn named(&self) -> impl Iterator<Item = Digest> + '_ {
+        let probation = self.probation.values();
+        let before = probation.filter_map(|probation| probation.before);
+        self.programs.values().copied().chain(before)
+    }
+
     /// What follows from an entry.
     pub fn apply(&mut self, entry: &LogEntry) {
         match entry {
-            LogEntry::Began { passed_over } => {
-                for (source, parts) in passed_over {
-                    parts.iter().for_each(|part| self.read_to(source, part));
+            LogEntry::Source {
+                source,
+                passed_over,
+            } => self.read_to(source, passed_over),
+            LogEntry::Cut { batch, input } => {
+                for (source, CutInput { parts, resumes }) in input {
+                    if *resumes {
+                        self.read_to(source, parts);
+                    }
                 }
+                let parts = input.iter();
+                let parts = parts.map(|(source, input)| (source.clone(), input.parts.clone()));
+                self.cut.insert(*batch, parts.collect());
             }
             LogEntry::Attempt {
                 batch,
@@ -92,6 +113,14 @@ impl History {
                 round,
             } => self.attempt(*batch, *attempt, *round),
             LogEntry::Commit(record) => self.commit(record),
+            LogEntry::PreparedAgain { batch, receipts } => {
+                let mut waiting = self.waiting.iter_mut();
+                if let Some(waiting) = waiting.find(|waiting| waiting.batch == *batch) {
+                    let again = receipts.iter();
+                    let again = again.map(|(sink, what)| (sink.clone(), what.clone()));
+                    waiting.receipts.extend(again);
+                }
+            }
             LogEntry::Published { batch } => {
                 self.waiting.retain(|waiting| waiting.batch > *batch);
             }
@@ -101,9 +130,6 @@ impl History {
                 }
             }
             LogEntry::Version(event) => self.version(event),
-            LogEntry::RefusalForgotten { plugin } => {
-                self.refused.remove(plugin);
-            }
         }
     }
 
@@ -124,10 +150,8 @@ impl History {
         self.last = Some(plan.batch);
         self.round = self.round.max(plan.round);
         self.open = None;
+        self.cut.retain(|batch, _| *batch > plan.batch);
         self.programs.clone_from(&plan.programs);
-        for (source, parts) in &plan.parts {
-            parts.iter().for_each(|part| self.read_to(source, part));
-        }
         self.waiting.push(UnpublishedBatch {
             batch: plan.batch,
             receipts: record.receipts.clone(),
@@ -135,24 +159,30 @@ impl History {
     }
 
     /// Parts of a lane come in the order of their positions.
-    fn read_to(&mut self, source: &str, part: &PartName) {
+    fn read_to(&mut self, source: &str, parts: &[PartName]) {
         let lanes = self.lanes.entry(source.to_owned()).or_default();
-        lanes.insert(part.lane.clone(), part.clone());
+        lanes.extend(parts.iter().map(|part| (part.lane.clone(), part.clone())));
     }
 
     fn version(&mut self, event: &VersionEvent) {
         match event {
             VersionEvent::Live {
-                plugin, probation, ..
+                plugin,
+                digest,
+                probation,
+                ..
             } => match probation {
                 0 => drop(self.probation.remove(plugin)),
                 left => {
                     let before = self.probation.get(plugin).map(|probation| probation.before);
                     // What ran before a second swap on probation stays the fallback.
                     let before = before.unwrap_or_else(|| self.programs.get(plugin).copied());
-                    let left = *left;
-                    self.probation
-                        .insert(plugin.clone(), Probation { before, left });
+                    let probation = Probation {
+                        digest: *digest,
+                        before,
+                        left: *left,
+                    };
+                    self.probation.insert(plugin.clone(), probation);
                 }
             },
             VersionEvent::Passed { plugin, left } => match left {
@@ -174,6 +204,7 @@ impl History {
                 };
                 self.refused.insert(plugin.clone(), refused);
             }
+            VersionEvent::RefusalForgotten { plugin } => drop(self.refused.remove(plugin)),
             // What waits is found again in the plugin directory.
             VersionEvent::Waits { .. } | VersionEvent::WaitsNoMore { .. } => {}
         }
@@ -202,17 +233,14 @@ mod tests {
         Digest([number; 32])
     }
 
-    fn commit(time: i64, lane: &str, program: u8) -> LogEntry {
+    fn commit(time: i64, program: u8) -> LogEntry {
         let plan = RoundPlan {
             round: time.cast_unsigned(),
             batch: BatchTime(time),
             zero: BatchTime(0),
             attempt: 1,
             seed: 3,
-            parts: BTreeMap::from([(
-                "lines".to_owned(),
-                vec![part(lane, 1), part(lane, time.cast_unsigned())],
-            )]),
+            parts: BTreeMap::new(),
             programs: BTreeMap::from([("p".to_owned(), digest(program))]),
             skip: Default::default(),
         };
@@ -223,6 +251,15 @@ mod tests {
             rejected: BTreeMap::new(),
             matters: true,
         }))
+    }
+
+    fn cut(time: i64, lane: &str, resumes: bool) -> LogEntry {
+        let parts = vec![part(lane, 1), part(lane, time.cast_unsigned())];
+        let input = CutInput { parts, resumes };
+        LogEntry::Cut {
+            batch: BatchTime(time),
+            input: BTreeMap::from([("lines".to_owned(), input)]),
+        }
     }
 
     fn live(program: u8, probation: u32) -> LogEntry {
@@ -247,26 +284,35 @@ mod tests {
     fn entries() -> Vec<LogEntry> {
         let plugin = || "p".to_owned();
         vec![
-            LogEntry::Began {
-                passed_over: BTreeMap::from([("lines".to_owned(), vec![part("old", 9)])]),
+            LogEntry::Source {
+                source: "lines".to_owned(),
+                passed_over: vec![part("old", 9)],
             },
             live(1, 0),
+            cut(1, "a", true),
+            cut(2, "b", true),
             attempt(1, 1, 1),
-            commit(1, "a", 1),
+            commit(1, 1),
             attempt(2, 1, 2),
             attempt(2, 1, 3),
             attempt(2, 2, 4),
-            commit(2, "b", 1),
+            commit(2, 1),
             LogEntry::Published {
                 batch: BatchTime(1),
             },
             live(2, 3),
-            commit(3, "a", 2),
+            cut(3, "a", true),
+            commit(3, 2),
+            LogEntry::PreparedAgain {
+                batch: BatchTime(2),
+                receipts: BTreeMap::from([("out".to_owned(), Prepared::new(vec![99]).unwrap())]),
+            },
             LogEntry::Version(VersionEvent::Passed {
                 plugin: plugin(),
                 left: 2,
             }),
             live(3, 3),
+            cut(4, "1.1", false),
             attempt(4, 1, 9),
             LogEntry::Version(VersionEvent::Refused {
                 plugin: plugin(),
@@ -295,6 +341,10 @@ mod tests {
             zero: Some(BatchTime(0)),
             last: Some(BatchTime(3)),
             round: 10,
+            cut: BTreeMap::from([(
+                BatchTime(4),
+                BTreeMap::from([("lines".to_owned(), vec![part("1.1", 1), part("1.1", 4)])]),
+            )]),
             open: Some(AttemptedBatch {
                 batch: BatchTime(4),
                 attempt: 1,
@@ -305,7 +355,7 @@ mod tests {
                     batch: BatchTime(time),
                     receipts: BTreeMap::from([(
                         "out".to_owned(),
-                        Prepared::new(vec![time as u8]).unwrap(),
+                        Prepared::new(vec![if time == 2 { 99 } else { time as u8 }]).unwrap(),
                     )]),
                 })
                 .into(),
@@ -316,7 +366,14 @@ mod tests {
                     .into(),
             )]),
             programs: BTreeMap::from([("p".to_owned(), digest(2))]),
-            probation: BTreeMap::from([("p".to_owned(), Probation { before, left: 3 })]),
+            probation: BTreeMap::from([(
+                "p".to_owned(),
+                Probation {
+                    digest: digest(3),
+                    before,
+                    left: 3,
+                },
+            )]),
             refused: BTreeMap::from([(
                 "p".to_owned(),
                 RefusedVersion {
@@ -327,9 +384,9 @@ mod tests {
         };
         assert_eq!(found, expected);
         let mut later = found;
-        later.apply(&LogEntry::RefusalForgotten {
+        later.apply(&LogEntry::Version(VersionEvent::RefusalForgotten {
             plugin: "p".to_owned(),
-        });
+        }));
         later.apply(&live(2, 0));
         assert!(later.refused.is_empty() && later.probation.is_empty());
     }

@@ -8,13 +8,15 @@
 //! was said since, a beginning.
 //! **Invariant:** the history is that of all entries that were written, in their order.
 
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::entry::{EntryError, LogEntry, decode, encode};
+use super::entry::{CutInput, EntryError, LogEntry, decode, encode};
 use super::history::History;
 use crate::batch::sink::Incarnation;
-use crate::batch::source::KeptBytes;
+use crate::batch::source::{KeptBytes, Part};
+use crate::batch::{BatchTime, Digest};
 use crate::driver::failure::trouble::RecordError;
 use crate::driver::run::commit::{CommitRecord, Recorder};
 use crate::journal::disk::Disk;
@@ -36,7 +38,14 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Front {
     entries: Vec<LogEntry>,
-    blocks: Vec<(BlockName, KeptBytes)>,
+    blocks: Vec<KeptPart>,
+}
+
+/// A part of a batch that only the journal can open again.
+#[derive(Debug)]
+struct KeptPart {
+    name: BlockName,
+    bytes: KeptBytes,
 }
 
 #[derive(Debug)]
@@ -44,6 +53,10 @@ struct Written {
     log: LocalLog,
     history: History,
     position: LogPosition,
+    /// The last group in which a batch ran each plugin version.
+    programs: BTreeMap<Digest, LogPosition>,
+    /// By batch, what was kept of its parts.
+    kept: BTreeMap<BatchTime, Vec<BlockName>>,
 }
 
 /// A place of the log, and what all entries up to it come to.
@@ -53,15 +66,6 @@ pub struct Standpoint {
     pub position: LogPosition,
     /// Where the job stands.
     pub history: History,
-}
-
-/// A batch that was committed behind a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoggedCommit {
-    /// Where its record stands.
-    pub position: LogPosition,
-    /// All that the batch was.
-    pub record: CommitRecord,
 }
 
 /// A log that a job cannot go on with.
@@ -105,12 +109,9 @@ impl JobLog {
         dir: &Path,
         incarnation: Incarnation,
         checkpoint: Option<Standpoint>,
-    ) -> Result<(Self, Vec<LoggedCommit>), LogError> {
+    ) -> Result<(Self, Vec<CommitRecord>), LogError> {
         let (log, groups) = LocalLog::open(disk, dir, incarnation)?;
-        let Standpoint {
-            mut position,
-            mut history,
-        } = checkpoint.unwrap_or_default();
+        let Standpoint { position, history } = checkpoint.unwrap_or_default();
         let wanted = position.0 + 1;
         // The next group of a log that holds none says where it goes on.
         let begins = groups
@@ -126,24 +127,29 @@ impl JobLog {
             let held = position.0;
             return Err(LogError::Lost { ends, held });
         }
-        let mut commits = Vec::new();
-        for group in groups.iter().filter(|group| group.position > position) {
-            for entry in decode(group.position.0, &group.entries)? {
-                history.apply(&entry);
-                if let LogEntry::Commit(record) = entry {
-                    commits.push(LoggedCommit {
-                        position: group.position,
-                        record: *record,
-                    });
-                }
-            }
-        }
-        position = groups.last().map_or(position, |last| last.position);
-        let written = Written {
+        let held = position;
+        let mut written = Written {
             log,
+            programs: history.named().map(|digest| (digest, held)).collect(),
             history,
             position,
+            kept: BTreeMap::new(),
         };
+        let mut commits = Vec::new();
+        for group in groups {
+            for entry in decode(group.position.0, &group.entries)? {
+                written.note(&entry, group.position);
+                if group.position <= held {
+                    // An older checkpoint may need what it says.
+                    continue;
+                }
+                written.history.apply(&entry);
+                if let LogEntry::Commit(record) = entry {
+                    commits.push(*record);
+                }
+            }
+            written.position = written.position.max(group.position);
+        }
         let shared = Shared {
             front: Mutex::default(),
             written: Mutex::new(written),
@@ -156,9 +162,31 @@ impl JobLog {
         self.front().entries.push(entry);
     }
 
-    /// Keeps what a source received, before it is part of a batch that is committed. Never waits.
-    pub fn keep(&self, name: BlockName, bytes: KeptBytes) {
-        self.front().blocks.push((name, bytes));
+    /// Says of what a batch consists that was cut, and keeps what must be kept of it. Never waits.
+    /// A batch without input need not be said.
+    pub fn cut(&self, batch: BatchTime, input: BTreeMap<String, Vec<Part>>) {
+        let mut front = self.front();
+        let mut cut = BTreeMap::new();
+        for (source, parts) in input {
+            let resumes = parts.iter().all(|part| part.kept.is_none());
+            let mut names = Vec::with_capacity(parts.len());
+            for Part { name, kept, .. } in parts {
+                names.push(name.clone());
+                if let Some(kept) = kept {
+                    front.blocks.push(KeptPart {
+                        name: BlockName {
+                            source: source.clone(),
+                            part: name,
+                        },
+                        bytes: kept.keep(),
+                    });
+                }
+            }
+            let parts = names;
+            cut.insert(source, CutInput { parts, resumes });
+        }
+        let input = cut;
+        front.entries.push(LogEntry::Cut { batch, input });
     }
 
     /// Writes what was said, so that it survives the end of this process, though not that of the
@@ -219,19 +247,46 @@ impl JobLog {
         self.written().log.read(name)
     }
 
-    /// Lets go of what no start will ask for: groups up to `position`, which a checkpoint holds, and
-    /// what was kept of parts that are not `needed`.
+    /// The plugin versions that batches ran which a start may run again.
+    #[must_use]
+    pub fn programs(&self) -> BTreeSet<Digest> {
+        let written = self.written();
+        let named = written.history.named();
+        named.chain(written.programs.keys().copied()).collect()
+    }
+
+    /// Lets go of what no start will ask for, since the `kept` checkpoints hold it: groups up to the
+    /// place of the oldest one, what was kept of the parts of batches up to its last, and plugin
+    /// versions that neither they name nor a batch behind them.
     ///
     /// # Errors
     ///
     /// Some of it may stay.
-    pub fn trim(
-        &self,
-        position: LogPosition,
-        needed: impl Fn(&BlockName) -> bool,
-    ) -> Result<(), JournalError> {
+    pub fn trim(&self, kept: &[Standpoint]) -> Result<(), JournalError> {
+        let Some(oldest) = kept.first() else {
+            return Ok(());
+        };
+        let (position, batch) = (oldest.position, oldest.history.last);
+        let named = kept.iter().flat_map(|kept| kept.history.named());
+        let mut written = self.written();
+        let Written {
+            log,
+            programs,
+            kept,
+            ..
+        } = &mut *written;
+        programs.retain(|_, last| *last > position);
+        programs.extend(named.map(|digest| (digest, position)));
+        kept.retain(|time, _| batch.is_none_or(|batch| *time > batch));
+        let needed: HashSet<&BlockName> = kept.values().flatten().collect();
         let next = LogPosition(position.0 + 1);
-        self.written().log.trim(next, needed)
+        log.trim(next, |name| needed.contains(name))
+    }
+
+    /// Bytes of all its files.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.written().log.size()
     }
 
     /// Hands what lies in front of the log to it, and holds it.
@@ -259,18 +314,40 @@ impl JobLog {
 impl Written {
     /// Writes the blocks, then the entries as one group.
     fn take(&mut self, front: Front) -> Result<(), JournalError> {
-        for (name, KeptBytes(bytes)) in front.blocks {
-            let bytes: Vec<&[u8]> = bytes.iter().map(AsRef::as_ref).collect();
+        for KeptPart { name, bytes } in front.blocks {
+            let bytes: Vec<&[u8]> = bytes.0.iter().map(AsRef::as_ref).collect();
             self.log.keep(&name, &bytes)?;
         }
         if !front.entries.is_empty() {
-            self.position = self.log.append(&encode(&front.entries));
-            front
-                .entries
-                .iter()
-                .for_each(|entry| self.history.apply(entry));
+            let position = self.log.append(&encode(&front.entries));
+            self.position = position;
+            for entry in &front.entries {
+                self.note(entry, position);
+                self.history.apply(entry);
+            }
         }
         Ok(())
+    }
+
+    /// Notes what an entry needs to be there.
+    fn note(&mut self, entry: &LogEntry, position: LogPosition) {
+        match entry {
+            LogEntry::Commit(record) => {
+                let ran = record.plan.programs.values();
+                self.programs.extend(ran.map(|digest| (*digest, position)));
+            }
+            LogEntry::Cut { batch, input } => {
+                let kept = input.iter().filter(|(_, input)| !input.resumes);
+                let kept = kept.flat_map(|(source, input)| {
+                    input.parts.iter().map(|part| BlockName {
+                        source: source.clone(),
+                        part: part.clone(),
+                    })
+                });
+                self.kept.insert(*batch, kept.collect());
+            }
+            _ => {}
+        }
     }
 }
 
@@ -286,15 +363,13 @@ impl Recorder for JobLog {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use rand::rngs::SmallRng;
     use rand::{Rng, SeedableRng};
 
     use super::*;
-    use crate::batch::BatchTime;
     use crate::batch::position::{LaneName, PartName, Position};
     use crate::batch::sink::JobId;
+    use crate::batch::source::{Keep, Records};
     use crate::dataflow::RoundPlan;
     use crate::journal::disk::simulated::{Fault, SimulatedDisk};
 
@@ -304,7 +379,7 @@ mod tests {
         disk: &SimulatedDisk,
         number: u64,
         checkpoint: Option<Standpoint>,
-    ) -> Result<(JobLog, Vec<LoggedCommit>), LogError> {
+    ) -> Result<(JobLog, Vec<CommitRecord>), LogError> {
         let job = JobId(1);
         let incarnation = Incarnation { job, number };
         JobLog::open(
@@ -357,10 +432,25 @@ mod tests {
         }
     }
 
+    struct Text(String);
+
+    impl Keep for Text {
+        fn keep(&self) -> KeptBytes {
+            KeptBytes(vec![self.0.clone().into()])
+        }
+    }
+
     /// A batch, from its cut to its commit.
     fn batch(log: &JobLog, time: i64) -> Result<(), JournalError> {
-        let bytes = time.to_string().into_bytes();
-        log.keep(block(time), KeptBytes(vec![bytes.into()]));
+        let part = Part {
+            name: part(time),
+            data: Arc::new(Records(Vec::new())),
+            kept: Some(Arc::new(Text(time.to_string()))),
+        };
+        log.cut(
+            BatchTime(time),
+            BTreeMap::from([("lines".to_owned(), vec![part])]),
+        );
         log.say(attempt(time));
         log.write()?;
         log.commit(record(time, true))?;
@@ -370,9 +460,9 @@ mod tests {
         Ok(())
     }
 
-    fn times(commits: &[LoggedCommit]) -> Vec<i64> {
+    fn times(commits: &[CommitRecord]) -> Vec<i64> {
         let commits = commits.iter();
-        commits.map(|commit| commit.record.plan.batch.0).collect()
+        commits.map(|record| record.plan.batch.0).collect()
     }
 
     #[test]
@@ -410,7 +500,8 @@ mod tests {
         }
         let (log, _) = open(&disk, 4, None).unwrap();
         let checkpoint = log.standpoint().unwrap();
-        log.trim(checkpoint.position, |_| false).unwrap();
+        log.trim(std::slice::from_ref(&checkpoint)).unwrap();
+        assert_eq!(log.block(&block(3)).unwrap(), None);
         drop(log);
         let (log, commits) = open(&disk, 5, Some(checkpoint.clone())).unwrap();
         assert_eq!(
@@ -467,7 +558,10 @@ mod tests {
                         checkpoint = Some(at);
                     }
                 }
-                disk.crash();
+                match random.random() {
+                    true => disk.crash(),
+                    false => disk.kill(),
+                }
             }
         }
     }

@@ -59,6 +59,11 @@ pub enum VersionEvent {
         /// Why.
         reason: String,
     },
+    /// A plugin's file has changed: a version that was refused may be tried again.
+    RefusalForgotten {
+        /// The plugin.
+        plugin: String,
+    },
     /// A version waits: for the next batch, or for another plugin that it fits.
     Waits {
         /// The plugin.
@@ -233,7 +238,10 @@ impl Succession {
 
     /// The file has other content now: what was refused may be tried again if it comes back.
     pub fn forget_refusal(&mut self, plugin: &str) {
-        self.refused.remove(plugin);
+        if self.refused.remove(plugin).is_some() {
+            let plugin = plugin.to_owned();
+            self.events.push(VersionEvent::RefusalForgotten { plugin });
+        }
     }
 
     /// What the batch runs: at a boundary the proposed set becomes the current one.
