@@ -9,7 +9,7 @@ use dshost::batch::function::{Context, Request};
 use dshost::batch::source::{Partition, Records};
 use dshost::batch::{BatchTime, Chunk, Column, ColumnType, RecordType};
 use dshost::driver::rehearsal::{Rehearsal, RehearsalOptions};
-use dshost::driver::{Connectors, Job, JobOptions};
+use dshost::driver::{Connectors, Job, JobOptions, PastOptions};
 use dshost::plugin::{ChainRequest, ComponentFile, Engine, EngineConfig, Link};
 use dshost::topology::plan::{Limits, Plan};
 use dshost::topology::{self, Options};
@@ -139,6 +139,8 @@ count = 30000";
         folder: folder.path().to_owned(),
         console: Arc::new(Mutex::new(std::io::sink())),
         connectors: Connectors::default(),
+        past: PastOptions::default(),
+        stop_after: None,
     };
     let job = Job::open(plan(&topology, folder.path(), 2), options).expect("the job opens");
     let status = job.run().expect("the job runs");

@@ -233,9 +233,22 @@ pub(super) struct RunArgs {
     /// Worker threads; never changes a result. Beats `workers` in the topology.
     #[arg(long, value_name = "N", value_parser = worker_count)]
     pub(super) workers: Option<usize>,
-    /// Process what the sources hold now, then stop.
+    /// Process what the sources hold now and no earlier start has processed, then stop.
     #[arg(long)]
     pub(super) once: bool,
+    /// Stop after so many batches; what comes later is left for the next start.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) stop_after: Option<u64>,
+    /// Start over: let go of the state, of the places that sources have reached, and of what was
+    /// received and is not processed.
+    #[arg(long)]
+    pub(super) fresh: bool,
+    /// Let go of what a stream holds, and go on with the rest.
+    #[arg(long, value_name = "STREAM", conflicts_with = "fresh")]
+    pub(super) reset_state: Vec<String>,
+    /// Attempt the open batch again, though the process has ended with it many times.
+    #[arg(long)]
+    pub(super) retry: bool,
 }
 
 /// `test`.

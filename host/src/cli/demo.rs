@@ -15,7 +15,7 @@ use super::error::{CliError, Fault};
 use super::tell::Teller;
 use super::{failure, load, new, run};
 use crate::driver::event::{Event, Mail};
-use crate::driver::{Connectors, Job, JobOptions};
+use crate::driver::{Connectors, Job, JobOptions, PastOptions};
 use crate::observe::status::Status;
 use crate::sink::print;
 
@@ -62,6 +62,8 @@ pub(super) fn demo(teller: &Teller) -> Result<(), CliError> {
         folder: folder.path().to_owned(),
         console: print::stdout(),
         connectors: Connectors::default(),
+        past: PastOptions::default(),
+        stop_after: None,
     };
     let describe = |error| failure::describe(&error, &topology);
     let job = Job::open(plan, options).map_err(describe)?;

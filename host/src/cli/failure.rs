@@ -29,6 +29,7 @@ pub(super) fn describe(error: &JobError, topology: &Path) -> CliError {
         }
         JobError::Publish(cause) => CliError::job(error).maybe_hint(cause.hint()),
         JobError::Batch(error) => batch(error),
+        JobError::Recovery(cause) => CliError::job(error).maybe_hint(cause.hint()),
         JobError::Directory(_) | JobError::Threads(_) | JobError::TemporaryDirectory(_) => {
             CliError::job(error)
         }
@@ -75,6 +76,8 @@ pub(super) fn batch(error: &BatchError) -> CliError {
         Trouble::Dataflow { failure, .. } => dataflow(described, failure),
         Trouble::Guilty(blamed) => guilty(described, blamed)
             .hint("`on_error = \"skip\"` counts and samples such records instead"),
+        Trouble::Deadly(_) => described
+            .hint("when what ended it is mended, `dshost run --retry` tries the batch again"),
         Trouble::Record(_) => described,
         Trouble::TooMuchGuilty(blamed) => guilty(described, blamed),
         Trouble::Sink { error, .. } => described.maybe_hint(error.hint.clone()),

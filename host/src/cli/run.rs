@@ -11,7 +11,7 @@ use super::tell::Teller;
 use super::{failure, load};
 use crate::control::socket::ControlSocket;
 use crate::driver::event::{Event, Mail};
-use crate::driver::{Connectors, Job, JobError, JobOptions};
+use crate::driver::{Connectors, Job, JobError, JobOptions, PastOptions};
 use crate::observe::status::Status;
 use crate::sink::print;
 
@@ -23,13 +23,21 @@ pub(super) fn run(args: &RunArgs, teller: &Teller) -> Result<(), CliError> {
         load::can_end(&plan)?;
     }
     let workers = args.workers.unwrap_or(plan.settings.workers);
-    info!("nothing survives a restart yet: the journal comes in a later version");
+    if plan.settings.checkpoint.is_none() {
+        info!("nothing survives the end of the process: `checkpoint = false`");
+    }
     let options = JobOptions {
         workers,
         once: args.once,
         folder: load::folder(&args.topology),
         console: print::stdout(),
         connectors: Connectors::default(),
+        past: PastOptions {
+            fresh: args.fresh,
+            reset: args.reset_state.clone(),
+            retry: args.retry,
+        },
+        stop_after: args.stop_after,
     };
     let job =
         Job::open(plan, options).map_err(|error| failure::describe(&error, &args.topology))?;
@@ -65,7 +73,7 @@ async fn heed(mut signals: Signals, mail: Mail) {
     info!("stopping: what was received is processed; once more stops at once");
     mail.tell(Event::Stop);
     signals.next().await;
-    warn!("stopped at once: what was received and not committed is lost");
+    warn!("stopped at once");
     std::process::exit(1);
 }
 

@@ -14,6 +14,9 @@ use tracing::{debug, error, warn};
 
 use super::error::JobError;
 use super::event::{Answer, Event, Inbox, Reply, Request};
+use super::recovery::checkpointer::Published;
+use super::recovery::entry::LogEntry;
+use super::recovery::log::JobLog;
 use super::report;
 use super::run::batch::Batch;
 use super::run::commit::acknowledge;
@@ -44,8 +47,20 @@ pub struct Dispatcher {
     /// Whether what was received is all that is going to be cut.
     draining: bool,
     board: Board,
+    /// None where nothing survives the process.
+    journal: Option<Journal>,
+    /// So many batches are still to be cut; none: as many as come.
+    left: Option<u64>,
     /// A source that failed.
     lost: Option<JobError>,
+}
+
+/// What hears of a batch that is published, where more than the sources does.
+pub struct Journal {
+    /// Where it is said.
+    pub log: JobLog,
+    /// Who waits for it.
+    pub published: Published,
 }
 
 impl Dispatcher {
@@ -69,8 +84,33 @@ impl Dispatcher {
             ended_sources: 0,
             draining: false,
             board,
+            journal: None,
+            left: None,
             lost: None,
         }
+    }
+
+    /// What is published is said in the journal, and acknowledged once checkpoints hold it.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Option<Journal>) -> Self {
+        self.journal = journal;
+        self
+    }
+
+    /// No more than so many batches are cut, if there is a number.
+    #[must_use]
+    pub const fn with_at_most(mut self, batches: Option<u64>) -> Self {
+        self.left = batches;
+        self
+    }
+
+    /// These come first: an earlier start has cut them.
+    #[must_use]
+    pub fn with_cut_before(mut self, batches: Vec<Batch>) -> Self {
+        for batch in batches {
+            self.queue(batch);
+        }
+        self
     }
 
     /// Until all is cut, run and published, or the job fails; the last figures.
@@ -118,8 +158,15 @@ impl Dispatcher {
             Event::Committed(batch) => report::committed(&mut self.board, &self.plan, &batch),
             Event::Published(batch) => {
                 self.board.metrics.add(Metric::PublishedBatches, 1);
-                acknowledge(&mut self.cutter, batch);
+                match &self.journal {
+                    Some(Journal { log, published }) => {
+                        log.say(LogEntry::Published { batch });
+                        published.reach(batch);
+                    }
+                    None => acknowledge(&mut self.cutter, batch),
+                }
             }
+            Event::Covered(batch) => acknowledge(&mut self.cutter, batch),
             Event::Failing | Event::RunEnded(_) => self.stop_cutting(),
             Event::Version(event) => {
                 report::version(&mut self.board.status, &event);
@@ -162,10 +209,8 @@ impl Dispatcher {
     fn cut(&mut self) {
         match self.cutter.cut() {
             Ok((batch, more)) => {
-                self.queued += 1;
-                // A runner that has failed has said so, or is just about to.
-                let heard = self.queue.as_ref().map(|queue| queue.send(batch));
-                if !more || !matches!(heard, Some(Ok(()))) {
+                let heard = self.queue(batch);
+                if !more || !heard || self.left == Some(0) {
                     self.stop_cutting();
                 }
             }
@@ -179,6 +224,15 @@ impl Dispatcher {
                 self.stop_cutting();
             }
         }
+    }
+
+    /// Hands a batch to the runner; whether it takes it. One that has failed has said so, or is just
+    /// about to.
+    fn queue(&mut self, batch: Batch) -> bool {
+        self.queued += 1;
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        let heard = self.queue.as_ref().map(|queue| queue.send(batch));
+        matches!(heard, Some(Ok(())))
     }
 
     /// Stops the sources; what they have received is cut.
@@ -198,7 +252,20 @@ impl Dispatcher {
             std::panic::resume_unwind(panic);
         }
         if self.queued > 0 {
-            warn!(batches = self.queued, "received and not processed");
+            let batches = self.queued;
+            match self.journal {
+                Some(_) => warn!(batches, "received and left for the next start"),
+                None => warn!(batches, "received and not processed"),
+            }
+        }
+        if let Some(Journal { log, .. }) = &self.journal
+            && let Err(error) = log.sync()
+        {
+            // What it says that is not durable is found out again.
+            warn!(
+                "the last words of the journal are lost: {}",
+                with_causes(&error)
+            );
         }
         // What it told before its end is heard first, so all of it shows.
         let status = self.status();

@@ -6,6 +6,7 @@ use crate::sink::lane::PublishError;
 
 use super::directory::DirectoryError;
 use super::failure::trouble::BatchError;
+use super::recovery::start::RecoveryError;
 use super::versions::load::PluginsError;
 
 /// A job that cannot start or go on.
@@ -47,6 +48,9 @@ pub enum JobError {
     /// A batch cannot be committed.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// It cannot go on where an earlier start ended.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
     /// The system gives no threads.
     #[error("cannot start the job's threads")]
     Threads(#[source] std::io::Error),

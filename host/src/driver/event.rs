@@ -24,6 +24,8 @@ pub enum Event {
     Committed(Box<CommittedBatch>),
     /// All sinks show a batch and all batches before it.
     Published(BatchTime),
+    /// Checkpoints hold what became of a batch and of all before it, so that no start runs them again.
+    Covered(BatchTime),
     /// Nothing more is going to be run: a batch cannot be committed, or a sink is lost.
     Failing,
     /// Nothing runs any more, and what was committed is published as far as that goes.

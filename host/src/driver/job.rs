@@ -11,30 +11,36 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::directory::{JobDirectory, job_directory};
-use super::dispatcher::Dispatcher;
+use super::dispatcher::{Dispatcher, Journal};
 use super::error::JobError;
 use super::event::{Event, Inbox, Mail};
 use super::laws::samples::Keep;
+use super::recovery::checkpointer::{Checkpointer, Keeping, Published};
+use super::recovery::entry::LogEntry;
+use super::recovery::log::JobLog;
+use super::recovery::replay::{KeptVersions, LostBatches, Recovery, resumption};
+use super::recovery::start::{RecoveryError, Start};
 use super::report;
 use super::run::cadence::{Cadence, Now};
 use super::run::cutter::{Cutter, NamedSources};
-use super::run::executor::{Executor, ExecutorOptions};
-use super::run::runner::Runner;
+use super::run::executor::{Executor, ExecutorOptions, Past};
+use super::run::runner::{Runner, Running};
 use super::versions::deployment::{Deployment, Standing};
 use super::versions::load::{PluginsError, load_plugins, plugin_engine};
 use super::versions::reload::Reloader;
-use super::versions::shared::Versions;
+use super::versions::shared::{Listener, Versions};
 use super::versions::store::ComponentStore;
+use super::versions::succession::{Resumption, VersionEvent};
 use crate::batch::BatchTime;
-use crate::batch::sink::Incarnation;
-use crate::journal::{Directory, StorageError};
+use crate::batch::sink::{Incarnation, Recovered, WaitingBatch};
+use crate::dataflow::Restored;
+use crate::journal::{Directory, Storage};
 use crate::observe::metrics::Metrics;
 use crate::observe::status::{Board, Status};
 use crate::plugin;
-use crate::plugin::ComponentFile;
 use crate::sink;
 use crate::sink::SinkConnectors;
 use crate::sink::lane::{LaneNews, LaneOptions, NamedSink, SinkLanes};
@@ -42,6 +48,7 @@ use crate::sink::observe::Observed;
 use crate::sink::print::Output;
 use crate::source::{OpenContext, SourceConnectors};
 use crate::topology::plan::{Plan, SinkPlan, SourcePlan};
+use crate::topology::problem::with_causes;
 
 /// Threads that move bytes between sockets and buffers.
 const IO_THREADS: usize = 1;
@@ -58,6 +65,21 @@ pub struct JobOptions {
     pub console: Output,
     /// What opens its sources and sinks.
     pub connectors: Connectors,
+    /// What becomes of what earlier starts have left.
+    pub past: PastOptions,
+    /// Stop once so many batches were cut.
+    pub stop_after: Option<u64>,
+}
+
+/// What becomes of what earlier starts of a job have left; by default it goes on with it.
+#[derive(Clone, Debug, Default)]
+pub struct PastOptions {
+    /// Let go of all of it.
+    pub fresh: bool,
+    /// Streams whose state is let go of.
+    pub reset: Vec<String>,
+    /// Attempt the open batch, however many starts have ended with it.
+    pub retry: bool,
 }
 
 /// What opens the sources and sinks of a job; by default what dshost brings along.
@@ -74,6 +96,7 @@ pub struct Job {
     plan: Arc<Plan>,
     workers: usize,
     directory: JobDirectory,
+    incarnation: Incarnation,
     runtime: tokio::runtime::Runtime,
     plugins: plugin::Engine,
     versions: Versions,
@@ -85,10 +108,15 @@ pub struct Job {
     sources: NamedSources,
     mail: Mail,
     inbox: Inbox,
+    /// What earlier starts have left; none where nothing survives.
+    start: Option<Start>,
+    restored: Option<Restored>,
+    lost: LostBatches,
+    stop_after: Option<u64>,
 }
 
 impl Job {
-    /// Opens everything that the plan names.
+    /// Opens everything that the plan names, and finds where an earlier start has ended.
     ///
     /// # Errors
     ///
@@ -96,19 +124,19 @@ impl Job {
     pub fn open(plan: Plan, options: JobOptions) -> Result<Self, JobError> {
         let plan = Arc::new(plan);
         let plugins = plugin_engine(&plan, options.workers)?;
-        let loaded = load_plugins(&plan, &plugins)?;
-        let deployment =
-            Deployment::compose(&plan, loaded.components).map_err(PluginsError::from)?;
-        let first = Standing::first(&plan, deployment).map_err(PluginsError::from)?;
         let directory = JobDirectory::lock(&job_directory(&plan, &options.folder))?;
-        let store = ComponentStore::new(Arc::new(Directory::open(directory.path())));
-        keep(&store, &loaded.files).map_err(PluginsError::from)?;
+        let incarnation = directory.incarnation()?;
+        let root: Arc<dyn Storage> = Arc::new(Directory::open(directory.path()));
+        let store = ComponentStore::new(Arc::clone(&root));
+        let mut start = find(&plan, &directory, &root, incarnation, &options.past)?;
         let (mail, inbox) = Mail::new();
-        let listener = {
-            let mail = mail.clone();
-            move |event| mail.tell(Event::Version(event))
-        };
-        let versions = Versions::new(Arc::clone(&plan), first, Arc::new(listener));
+        let bound = bind(&plan, &plugins, &store, start.as_mut())?;
+        let versions = Versions::resumed(
+            Arc::clone(&plan),
+            bound.current,
+            bound.resumption,
+            listener(mail.clone(), start.as_ref().map(|start| start.log.clone())),
+        );
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(IO_THREADS)
             .thread_name("io")
@@ -121,15 +149,28 @@ impl Job {
             observed: Observed::default(),
         };
         let sinks = open_sinks(&plan, &options.connectors.sinks, &context)?;
-        let incarnation = directory.incarnation()?;
         let from = OpenContext {
             runtime: runtime.handle().clone(),
             once: options.once,
             incarnation: incarnation.number,
-            behind: None,
+            behind: start.as_ref().map(Start::behind),
         };
-        let sources = open_sources(&plan, &options.connectors.sources, &from, &mail)?;
-        let newest = recover(&sinks, incarnation)?;
+        let mut sources = open_sources(&plan, &options.connectors.sources, &from, &mail)?;
+        let waiting = |sink: &str| {
+            start
+                .as_ref()
+                .map_or_else(Vec::new, |one| one.waiting(sink))
+        };
+        let RecoveredSinks { newest, lost } = recover(&sinks, incarnation, waiting)?;
+        if let Some(start) = &start {
+            for (name, source) in &mut sources {
+                start.begin_source(name, source.passed_over());
+            }
+            start.tell_published(lost.keys().next().copied());
+            // Before anything is cut: else what is passed over today might be read tomorrow.
+            start.log.sync().map_err(RecoveryError::from)?;
+            start.tell();
+        }
         let metrics = Metrics::default();
         let lane_options = LaneOptions {
             metrics: metrics.clone(),
@@ -141,6 +182,7 @@ impl Job {
             plan,
             workers: options.workers,
             directory,
+            incarnation,
             runtime,
             plugins,
             versions,
@@ -151,6 +193,10 @@ impl Job {
             sources,
             mail,
             inbox,
+            start,
+            restored: bound.restored,
+            lost,
+            stop_after: options.stop_after,
         })
     }
 
@@ -172,7 +218,8 @@ impl Job {
         &self.runtime
     }
 
-    /// Runs batches until the sources have ended or an event says so; then everything is published.
+    /// Runs again what an earlier start has committed and no checkpoint holds, then batches until the
+    /// sources have ended or an event says so; then everything is published.
     ///
     /// # Errors
     ///
@@ -182,6 +229,7 @@ impl Job {
             plan,
             workers,
             directory,
+            incarnation,
             runtime,
             plugins,
             versions,
@@ -189,36 +237,91 @@ impl Job {
             lanes,
             metrics,
             newest,
-            sources,
+            mut sources,
             mail,
             inbox,
+            start,
+            restored,
+            lost,
+            stop_after,
         } = self;
         let lanes = Arc::new(lanes);
         let options = ExecutorOptions {
             workers,
             keep: Keep::First,
+            past: Past {
+                log: start.as_ref().map(|start| start.log.clone()),
+                history: start.as_ref().map(Start::executed).unwrap_or_default(),
+                restored,
+            },
         };
         let (shared, told) = (versions.clone(), mail.clone());
         let staging = Arc::clone(&lanes);
-        let executor = Executor::start(Arc::clone(&plan), options, staging, shared, told)
+        let mut executor = Executor::start(Arc::clone(&plan), options, staging, shared, told)
             .map_err(|error| JobError::Threads(std::io::Error::other(error)))?;
-        let runner = Runner::start(Arc::clone(&plan), executor, lanes, mail, metrics.clone())
-            .map_err(JobError::Threads)?;
+        let mut cut_before = Vec::new();
+        if let Some(start) = &start {
+            let mut recovery = Recovery {
+                start,
+                sources: &mut sources,
+                versions: KeptVersions::new(&plan, &plugins, &store, &start.frozen),
+            };
+            recovery.run_again(&mut executor, &lanes, &lost)?;
+            cut_before = recovery.cut_before()?;
+        }
+        let interval = plan.settings.batch;
+        let mut cadence = Cadence::start(interval, Now::read()).after(newest);
+        let (mut checkpointer, mut journal) = (None, None);
+        if let Some(start) = &start {
+            cadence = cadence.after(start.newest());
+            let published = Published::default();
+            let keeping = Keeping {
+                checkpoints: start.checkpoints.clone(),
+                incarnation,
+                log: start.log.clone(),
+                store: store.clone(),
+                versions: versions.clone(),
+                mail: mail.clone(),
+            };
+            let every = plan.settings.checkpoint_every;
+            let made = Checkpointer::start(keeping, every, published.clone());
+            checkpointer = Some(made.map_err(JobError::Threads)?);
+            let log = start.log.clone();
+            if let Some(upto) = start.published_upto(lost.keys().next().copied()) {
+                published.reach(upto);
+            }
+            journal = Some(Journal { log, published });
+        }
+        let mut cutter = Cutter::new(sources, cadence);
+        if let Some(start) = &start {
+            cutter = cutter.recorded(start.log.clone(), &start.history);
+        }
+        let running = Running {
+            executor,
+            lanes,
+            checkpointer,
+            mail,
+            metrics: metrics.clone(),
+        };
+        let runner = Runner::start(Arc::clone(&plan), running).map_err(JobError::Threads)?;
         // Where no plugin is used none can change, and there may be no directory to watch.
+        let log = journal.as_ref().map(|journal| journal.log.clone());
         let reloader = match plan.plugins.used.is_empty() {
             true => None,
             false => Some(
                 Reloader::new(Arc::clone(&plan), plugins, versions, store)
+                    .keeping(move || log.as_ref().map(JobLog::programs).unwrap_or_default())
                     .spawn()
                     .map_err(JobError::Threads)?,
             ),
         };
-        let interval = plan.settings.batch;
-        let cadence = Cadence::start(interval, Now::read()).after(newest);
-        let cutter = Cutter::new(sources, cadence);
         info!(job = plan.name, workers, interval = ?interval, "running");
         let board = Board::new(report::first(&plan, workers), metrics);
-        let result = Dispatcher::new(plan, inbox, cutter, runner, board).run();
+        let result = Dispatcher::new(plan, inbox, cutter, runner, board)
+            .with_journal(journal)
+            .with_at_most(stop_after)
+            .with_cut_before(cut_before)
+            .run();
         drop(reloader);
         runtime.shutdown_timeout(Duration::from_millis(100));
         drop(directory);
@@ -226,34 +329,133 @@ impl Job {
     }
 }
 
-/// Keeps the versions that a job starts with, and no others.
-fn keep(store: &ComponentStore, files: &[ComponentFile]) -> Result<(), StorageError> {
-    files.iter().try_for_each(|file| store.keep(file))?;
-    store.retain(&files.iter().map(ComponentFile::digest).collect());
-    Ok(())
+/// What earlier starts have left; none where nothing is to survive.
+fn find(
+    plan: &Plan,
+    directory: &JobDirectory,
+    root: &Arc<dyn Storage>,
+    incarnation: Incarnation,
+    past: &PastOptions,
+) -> Result<Option<Start>, RecoveryError> {
+    if plan.settings.checkpoint.is_none() {
+        return Ok(None);
+    }
+    if past.fresh {
+        Start::clear(directory.path(), root, incarnation)?;
+    }
+    let mut start = Start::find(directory.path(), root, incarnation)?;
+    past.reset
+        .iter()
+        .try_for_each(|stream| start.reset(stream))?;
+    if past.retry {
+        start.history.open = None;
+    }
+    Ok(Some(start))
 }
 
-/// Makes sinks ready; the newest batch that any of them shows.
+/// The versions that a job starts with.
+struct Bound {
+    current: Standing,
+    resumption: Resumption,
+    restored: Option<Restored>,
+}
+
+/// Binds the versions that the last batch ran, whatever lies in the plugin directory; at the first
+/// start, and where those do not fit the topology any more, what lies there.
+fn bind(
+    plan: &Plan,
+    plugins: &plugin::Engine,
+    store: &ComponentStore,
+    start: Option<&mut Start>,
+) -> Result<Bound, JobError> {
+    let from_directory = || -> Result<Standing, PluginsError> {
+        let loaded = load_plugins(plan, plugins)?;
+        let deployment = Deployment::compose(plan, loaded.components)?;
+        let standing = Standing::first(plan, deployment)?;
+        loaded.files.iter().try_for_each(|file| store.keep(file))?;
+        Ok(standing)
+    };
+    let Some(start) = start.filter(|start| start.history.last.is_some()) else {
+        let current = from_directory()?;
+        store.retain(&current.deployment.digests().into_values().collect());
+        return Ok(Bound {
+            current,
+            resumption: Resumption::default(),
+            restored: None,
+        });
+    };
+    let frozen = std::mem::take(&mut start.frozen);
+    let mut versions = KeptVersions::new(plan, plugins, store, &frozen);
+    let current = match versions.of(&start.history.programs) {
+        Ok(standing) => standing,
+        Err(error) => {
+            let cause = with_causes(&error);
+            warn!(
+                "what ran last does not fit any more, so what lies in the plugin directory runs: {cause}"
+            );
+            from_directory()?
+        }
+    };
+    let base = match start.held.last.is_some() && !start.commits.is_empty() {
+        true => versions
+            .of(&start.held.programs)
+            .unwrap_or_else(|_| current.clone()),
+        false => current.clone(),
+    };
+    let resumption = resumption(plan, &start.history, &frozen, &mut versions);
+    start.frozen.job = frozen.job.clone();
+    let types = Arc::clone(&base.deployment.types);
+    let restored = (start.held.last)
+        .map(|_| Restored::new(frozen, plan, types))
+        .transpose()
+        .map_err(RecoveryError::from)?;
+    Ok(Bound {
+        current,
+        resumption,
+        restored,
+    })
+}
+
+/// Tells the job of changes of versions, and says in the log those that a start must know.
+fn listener(mail: Mail, log: Option<JobLog>) -> Arc<Listener> {
+    Arc::new(move |event: VersionEvent| {
+        if let Some(log) = log.as_ref().filter(|_| event.is_decided()) {
+            log.say(LogEntry::Version(event.clone()));
+        }
+        mail.tell(Event::Version(event));
+    })
+}
+
+/// What sinks found when they recovered.
+pub(super) struct RecoveredSinks {
+    /// The newest batch that any of them shows.
+    pub(super) newest: Option<BatchTime>,
+    /// What they must be given again.
+    pub(super) lost: LostBatches,
+}
+
+/// Makes sinks ready, each with the batches of which it may not have shown all.
 pub(super) fn recover(
     sinks: &[NamedSink],
     incarnation: Incarnation,
-) -> Result<Option<BatchTime>, JobError> {
-    let mut newest = sinks.iter().map(|NamedSink { name, sink, .. }| {
-        let recovered = sink.recover(&[], incarnation);
-        recovered
-            .map(|recovered| recovered.newest)
-            .map_err(|error| JobError::OpenSink {
-                sink: name.clone(),
-                error,
-            })
-    });
-    let newest: Option<BatchTime> = newest.try_fold(None, |newest, other| {
-        other.map(|other| std::cmp::max(newest, other))
-    })?;
-    if let Some(batch) = newest {
-        info!(%batch, "going on after the newest batch that is published");
+    waiting: impl Fn(&str) -> Vec<WaitingBatch>,
+) -> Result<RecoveredSinks, JobError> {
+    let mut all = RecoveredSinks {
+        newest: None,
+        lost: LostBatches::new(),
+    };
+    for (index, NamedSink { name, sink, .. }) in sinks.iter().enumerate() {
+        let recovered = sink.recover(&waiting(name), incarnation);
+        let Recovered { newest, lost } = recovered.map_err(|error| JobError::OpenSink {
+            sink: name.clone(),
+            error,
+        })?;
+        all.newest = all.newest.max(newest);
+        for batch in lost {
+            all.lost.entry(batch).or_default().push(index);
+        }
     }
-    Ok(newest)
+    Ok(all)
 }
 
 /// Tells the job what the lanes tell.

@@ -7,7 +7,7 @@
 //! | `run/` | one batch, from its cut to its publication |
 //! | `failure/` | what follows from a failed attempt: another one, blame, the end |
 //! | `versions/` | plugin versions: bound to the plan, loaded, watched, proposed, rolled back |
-//! | `recovery/` | what the log of a job says, and what it comes to |
+//! | `recovery/` | what the log of a job says, what it comes to, checkpoints, and how a start goes on |
 //! | `laws/` | whether functions keep the laws that reducing asks of them |
 //! | `report` | how what happens shows in the status and in the log |
 //! | `rehearsal/` | a topology run batch by batch on a virtual clock, for tests |
@@ -36,4 +36,4 @@ pub mod versions;
 mod testing;
 
 pub use error::JobError;
-pub use job::{Connectors, Job, JobOptions};
+pub use job::{Connectors, Job, JobOptions, PastOptions};

@@ -310,7 +310,9 @@ impl Checkpoints {
 }
 
 impl CheckpointFile {
-    fn name(&self) -> String {
+    /// The object that it is in the root.
+    #[must_use]
+    pub fn name(&self) -> String {
         format!("{FILES}/{}", self.digest.0)
     }
 }

@@ -203,6 +203,30 @@ impl LocalLog {
         Ok((log, groups))
     }
 
+    /// Removes the log in `dir`, if there is one; nobody may have it open.
+    ///
+    /// # Errors
+    ///
+    /// The newer of its segments may stay.
+    pub fn clear(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
+        let files = match disk.list(dir) {
+            Ok(files) => files,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(at("use", dir)(error)),
+        };
+        let mut numbers: Vec<u64> = files
+            .iter()
+            .filter_map(|file| segment::number_of(&file.name))
+            .collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            let path = dir.join(segment::file_name(number));
+            disk.remove(&path).map_err(at("remove", &path))?;
+            disk.sync_dir(dir).map_err(at("sync", dir))?;
+        }
+        Ok(())
+    }
+
     /// Appends a group of entries. It is durable after the next [`LocalLog::sync`].
     pub fn append(&mut self, entries: &[u8]) -> LogPosition {
         let position = LogPosition(self.next_group);

@@ -23,7 +23,7 @@ mod frame;
 mod segment;
 
 pub use checkpoint::{
-    CheckpointError, CheckpointFile, CheckpointPart, Checkpoints, Manifest, Newest,
+    CheckpointError, CheckpointFile, CheckpointPart, Checkpoints, KEPT, Manifest, Newest,
 };
 pub use local::{BlockName, JournalError, LocalLog, LogGroup, LogPosition};
 pub use storage::directory::Directory;

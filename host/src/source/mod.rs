@@ -51,19 +51,19 @@ pub struct OpenContext {
     /// Counts the starts of the job, from 1. The name of a lane that is another at every start (a
     /// connection) holds it.
     pub incarnation: u64,
-    /// Where the sources go on; none: this is the very first start of the job.
+    /// Where the sources go on that were there before; none: this is the very first start of the job.
     pub behind: Option<Arc<Behind>>,
 }
 
-/// By the name of a source: the last part of each lane that a committed batch holds. What lies
-/// behind these, and other lanes, are still to come.
+/// By the name of a source: the last part of each lane that a batch holds. What lies behind these, and
+/// other lanes, are still to come.
 pub type Behind = BTreeMap<String, Vec<PartName>>;
 
 impl OpenContext {
-    /// The last parts of the lanes of a source; none at the very first start.
+    /// The last parts of the lanes of a source; none: it is there for the first time.
     fn all_behind(&self, source: &str) -> Option<&[PartName]> {
         let parts = self.behind.as_ref()?.get(source);
-        Some(parts.map_or(&[], Vec::as_slice))
+        parts.map(Vec::as_slice)
     }
 
     /// The part behind which the lane `lane` of a source goes on.

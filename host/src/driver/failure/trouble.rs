@@ -61,6 +61,9 @@ pub enum Trouble {
     /// So much is guilty that leaving it out would be no answer; the last that was found.
     #[error("functions trap on more than {MAX_LEFT_OUT} records of the batch; {0}")]
     TooMuchGuilty(Box<Blamed>),
+    /// So many starts of the job have ended while they attempted it.
+    #[error("the process has ended {0} times while it ran the batch")]
+    Deadly(u32),
     /// Its commit cannot be recorded.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -84,7 +87,7 @@ impl Trouble {
                 FailureKind::Sink(error) => Some(error),
                 _ => None,
             },
-            Self::Record(_) | Self::Guilty(_) | Self::TooMuchGuilty(_) => None,
+            Self::Deadly(_) | Self::Record(_) | Self::Guilty(_) | Self::TooMuchGuilty(_) => None,
         }
     }
 }

@@ -121,6 +121,8 @@ fn options(folder: &Path, connectors: Connectors) -> JobOptions {
         folder: folder.to_owned(),
         console: Arc::new(Mutex::new(std::io::sink())),
         connectors,
+        past: PastOptions::default(),
+        stop_after: None,
     }
 }
 

@@ -37,8 +37,10 @@ pub enum LogEntry {
         batch: BatchTime,
         /// The attempt, from 1.
         attempt: u32,
-        /// The round, which is never used again.
+        /// The round, which this start does not use again.
         round: Round,
+        /// The number of the start of the job.
+        start: u64,
     },
     /// A batch was committed.
     Commit(Box<CommitRecord>),

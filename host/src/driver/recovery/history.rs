@@ -47,9 +47,10 @@ pub struct AttemptedBatch {
     pub batch: BatchTime,
     /// The number of the last attempt.
     pub attempt: u32,
-    /// How often an attempt of this number was begun: more than once where the process has died, or
-    /// where records were found to leave out.
-    pub begun: u32,
+    /// The start of the job that made it.
+    pub start: u64,
+    /// How many starts attempted it: all but the last have ended with it.
+    pub starts: u32,
 }
 
 /// A batch that was committed and may not be visible everywhere.
@@ -111,7 +112,11 @@ impl History {
                 batch,
                 attempt,
                 round,
-            } => self.attempt(*batch, *attempt, *round),
+                start,
+            } => {
+                self.round = self.round.max(*round);
+                self.attempt(*batch, *attempt, *start);
+            }
             LogEntry::Commit(record) => self.commit(record),
             LogEntry::PreparedAgain { batch, receipts } => {
                 let mut waiting = self.waiting.iter_mut();
@@ -133,14 +138,14 @@ impl History {
         }
     }
 
-    fn attempt(&mut self, batch: BatchTime, attempt: u32, round: Round) {
-        self.round = self.round.max(round);
-        let again = |open: &AttemptedBatch| (open.batch, open.attempt) == (batch, attempt);
-        let begun = self.open.filter(again).map_or(0, |open| open.begun) + 1;
+    fn attempt(&mut self, batch: BatchTime, attempt: u32, start: u64) {
+        let before = self.open.filter(|open| open.batch == batch);
+        let starts = before.map_or(1, |open| open.starts + u32::from(open.start != start));
         self.open = Some(AttemptedBatch {
             batch,
             attempt,
-            begun,
+            start,
+            starts,
         });
     }
 
@@ -271,12 +276,14 @@ mod tests {
         })
     }
 
+    /// Attempt by attempt of its own start, but for the last.
     fn attempt(batch: i64, attempt: u32, round: Round) -> LogEntry {
-        let batch = BatchTime(batch);
+        let (batch, start) = (BatchTime(batch), 1 + round / 10);
         LogEntry::Attempt {
             batch,
             attempt,
             round,
+            start,
         }
     }
 
@@ -348,7 +355,8 @@ mod tests {
             open: Some(AttemptedBatch {
                 batch: BatchTime(4),
                 attempt: 1,
-                begun: 2,
+                start: 2,
+                starts: 2,
             }),
             waiting: [2, 3]
                 .map(|time: i64| UnpublishedBatch {

@@ -16,7 +16,7 @@ use super::entry::{CutInput, EntryError, LogEntry, decode, encode};
 use super::history::History;
 use crate::batch::sink::Incarnation;
 use crate::batch::source::{KeptBytes, Part};
-use crate::batch::{BatchTime, Digest};
+use crate::batch::{BatchTime, Digest, Round};
 use crate::driver::failure::trouble::RecordError;
 use crate::driver::run::commit::{CommitRecord, Recorder};
 use crate::journal::disk::Disk;
@@ -28,6 +28,8 @@ pub struct JobLog(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    /// The number of this start of the job.
+    start: u64,
     /// Held for moments only.
     front: Mutex<Front>,
     /// Held while the disk works.
@@ -151,6 +153,7 @@ impl JobLog {
             written.position = written.position.max(group.position);
         }
         let shared = Shared {
+            start: incarnation.number,
             front: Mutex::default(),
             written: Mutex::new(written),
         };
@@ -187,6 +190,22 @@ impl JobLog {
         }
         let input = cut;
         front.entries.push(LogEntry::Cut { batch, input });
+    }
+
+    /// Says that a batch is going to be attempted, so that it counts even if the attempt ends the
+    /// process.
+    ///
+    /// # Errors
+    ///
+    /// Nothing can be written any more.
+    pub fn attempt(&self, batch: BatchTime, attempt: u32, round: Round) -> Result<(), RecordError> {
+        self.say(LogEntry::Attempt {
+            batch,
+            attempt,
+            round,
+            start: self.0.start,
+        });
+        self.write().map_err(|error| not_recorded(batch, error))
     }
 
     /// Writes what was said, so that it survives the end of this process, though not that of the
@@ -354,11 +373,14 @@ impl Written {
 impl Recorder for JobLog {
     fn append(&mut self, record: CommitRecord) -> Result<(), RecordError> {
         let batch = record.plan.batch;
-        self.commit(record).map_err(|source| RecordError {
-            batch,
-            source: std::io::Error::other(source),
-        })
+        self.commit(record)
+            .map_err(|error| not_recorded(batch, error))
     }
+}
+
+fn not_recorded(batch: BatchTime, error: JournalError) -> RecordError {
+    let source = std::io::Error::other(error);
+    RecordError { batch, source }
 }
 
 #[cfg(test)]
@@ -429,6 +451,7 @@ mod tests {
             batch: BatchTime(time),
             attempt: 1,
             round: time.cast_unsigned(),
+            start: 1,
         }
     }
 
@@ -479,7 +502,7 @@ mod tests {
         log.sync().unwrap();
         let whole = log.standpoint().unwrap();
         assert_eq!(whole.history.waiting.len(), 0, "all are published");
-        assert_eq!(whole.history.open.unwrap().begun, 1);
+        assert_eq!(whole.history.open.unwrap().starts, 1);
         for (checkpoint, number) in standpoints.into_iter().zip(2..) {
             let behind = checkpoint.history.last.map_or(0, |last| last.0) + 1..6;
             let (log, commits) = open(&disk, number, Some(checkpoint)).unwrap();

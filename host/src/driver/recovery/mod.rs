@@ -10,6 +10,10 @@
 //!
 //! Start reading at [`history`], then [`log`].
 
+pub mod checkpoint;
+pub mod checkpointer;
 pub mod entry;
 pub mod history;
 pub mod log;
+pub mod replay;
+pub mod start;

@@ -22,7 +22,7 @@ use crate::driver::laws::samples::Keep;
 use crate::driver::report;
 use crate::driver::run::batch::Batch;
 use crate::driver::run::commit::Committed;
-use crate::driver::run::executor::{Executor, ExecutorOptions};
+use crate::driver::run::executor::{Executor, ExecutorOptions, Past};
 use crate::driver::versions::deployment::{Components, Deployment, Standing};
 use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
 use crate::driver::versions::shared::Versions;
@@ -110,7 +110,7 @@ impl Rehearsal {
             printed.insert(sink.name.clone(), output);
         }
         let (job, number) = (JobId(0), 1);
-        recover(&sinks, Incarnation { job, number })?;
+        recover(&sinks, Incarnation { job, number }, |_| Vec::new())?;
         let lanes = SinkLanes::start(sinks.clone(), LaneOptions::default(), |_| {})
             .map_err(JobError::Threads)?;
         let executor = Executor::start(
@@ -118,6 +118,7 @@ impl Rehearsal {
             ExecutorOptions {
                 workers: options.workers,
                 keep: Keep::All,
+                past: Past::default(),
             },
             Arc::new(lanes),
             versions.clone(),

@@ -4,11 +4,12 @@
 //! 2. **record**: all that the batch was goes into the log; when it is durable there, and not
 //!    before, the batch is committed, and the operators are told;
 //! 3. **publish**: every sink shows it, in its own time, as its receipt says;
-//! 4. **acknowledge**: once all sinks show it and all batches before it, the sources are told by
-//!    name how far they may forget;
+//! 4. **acknowledge**: once all sinks show it and all batches before it, and no start will ask for it
+//!    again, the sources are told by name how far they may forget;
 //! 5. **report**: the status and the log hear of it.
 //!
-//! **Invariant:** nothing of a batch is visible before its record is durable.
+//! **Invariant:** nothing of a batch is visible before its record is durable; of a batch of nothing
+//! ([`CommitRecord::matters`]) a sink may show that there was none.
 //! **Invariant:** a batch that is not committed leaves nothing behind.
 
 use std::collections::BTreeMap;
@@ -147,7 +148,17 @@ impl Committer {
         let sinks = self.plan.sinks.iter().enumerate();
         let firing = sinks.filter(|(_, sink)| plan.fires(self.plan.slide(sink.from)));
         let firing: Vec<usize> = firing.map(|(index, _)| index).collect();
-        let receipts = self.lanes.prepare(plan.batch, plan.round, &firing);
+        self.prepare(plan, &firing)
+    }
+
+    /// Lets some sinks prepare a round, side by side: of a batch that is committed already, those
+    /// that have lost what they staged of it.
+    ///
+    /// # Errors
+    ///
+    /// Some sink cannot.
+    pub fn prepare(&self, plan: &RoundPlan, firing: &[usize]) -> Result<Vec<Receipt>, Trouble> {
+        let receipts = self.lanes.prepare(plan.batch, plan.round, firing);
         receipts.map_err(|LostSink { sink, error }| Trouble::Sink { sink, error })
     }
 
@@ -202,7 +213,9 @@ impl Committer {
     }
 }
 
-/// Step 4: all sinks show `batch`, and all before it: the sources may forget what it was made of.
+/// Step 4: no start will ask for `batch` again, nor for any before it: the sources may forget what they
+/// were made of. Where nothing survives the process that is so once all sinks show it; else once the
+/// checkpoints hold what became of it.
 pub fn acknowledge(cutter: &mut Cutter, batch: BatchTime) {
     cutter.acknowledge(batch);
 }

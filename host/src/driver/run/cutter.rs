@@ -14,6 +14,8 @@ use super::cadence::{Cadence, Now};
 use crate::batch::BatchTime;
 use crate::batch::position::{LaneName, Position};
 use crate::batch::source::{Cut, Source, SourceError, SourceHealth};
+use crate::driver::recovery::history::History;
+use crate::driver::recovery::log::JobLog;
 
 /// Sources with their names, in the order of the plan.
 pub type NamedSources = Vec<(String, Box<dyn Source>)>;
@@ -31,10 +33,12 @@ pub struct LostSource {
 pub struct Cutter {
     sources: Vec<CutSource>,
     cadence: Cadence,
-    /// What was cut and is not published, oldest first.
+    /// What was cut and is not acknowledged, oldest first.
     unpublished: VecDeque<AwaitedBatch>,
     /// What cannot be had by now will not be waited for.
     stopped: bool,
+    /// Where it is said what batches consist of.
+    log: Option<JobLog>,
 }
 
 /// A source, and how its last cut went.
@@ -66,7 +70,27 @@ impl Cutter {
             cadence,
             unpublished: VecDeque::new(),
             stopped: false,
+            log: None,
         }
+    }
+
+    /// Says in `log` of what batches consist; what earlier starts cut, up to the batch `upto`, is
+    /// acknowledged with that.
+    #[must_use]
+    pub fn recorded(mut self, log: JobLog, history: &History) -> Self {
+        self.log = Some(log);
+        let cut = history.cut.keys().next_back().copied();
+        if let Some(batch) = history.last.max(cut) {
+            let upto = self.sources.iter().map(|CutSource { name, .. }| {
+                let lanes = history.lanes.get(name).into_iter().flatten();
+                lanes
+                    .map(|(lane, part)| (lane.clone(), part.upto.clone()))
+                    .collect()
+            });
+            let upto = upto.collect();
+            self.unpublished.push_back(AwaitedBatch { batch, upto });
+        }
+        self
     }
 
     /// When the open interval ends.
@@ -102,6 +126,12 @@ impl Cutter {
             upto,
         };
         self.unpublished.push_back(unpublished);
+        if let Some(log) = self.log.as_ref().filter(|_| batch.has_input()) {
+            let named = self.sources.iter().zip(&batch.input);
+            let named = named.filter(|(_, parts)| !parts.is_empty());
+            let input = named.map(|(source, parts)| (source.name.clone(), parts.clone()));
+            log.cut(batch.time, input.collect());
+        }
         Ok((batch, !ended))
     }
 
@@ -119,7 +149,7 @@ impl Cutter {
         }
     }
 
-    /// All batches up to `batch` are published. Firings between two cuts
+    /// No start will ask for batches up to `batch` again. Firings between two cuts
     /// ([`super::missed`]) are published too, and mean nothing to the sources.
     pub fn acknowledge(&mut self, batch: BatchTime) {
         while let Some(AwaitedBatch { upto, .. }) =

@@ -35,6 +35,26 @@ pub struct RoundBinding {
     pub parts: Arc<NamedParts>,
     /// The functions, and the states that streams start with.
     pub standing: Standing,
+    /// The sinks that stage.
+    pub heard: Heard,
+}
+
+/// Which sinks stage what they are given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// All of them.
+    All,
+    /// These: what the others are given is visible already.
+    Only(Vec<usize>),
+}
+
+impl Heard {
+    fn hears(&self, sink: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(sinks) => sinks.contains(&sink),
+        }
+    }
 }
 
 impl JobEnvironment {
@@ -52,6 +72,7 @@ impl JobEnvironment {
             bound: Mutex::new(Arc::new(RoundBinding {
                 parts: Arc::default(),
                 standing,
+                heard: Heard::All,
             })),
             trapped: Mutex::default(),
             samples: Samples::new(keep),
@@ -83,8 +104,11 @@ impl JobEnvironment {
     pub fn release(&self) {
         let mut bound = self.lock();
         let standing = bound.standing.clone();
-        let parts = Arc::default();
-        *bound = Arc::new(RoundBinding { parts, standing });
+        *bound = Arc::new(RoundBinding {
+            parts: Arc::default(),
+            standing,
+            heard: Heard::All,
+        });
     }
 
     fn bound(&self) -> Arc<RoundBinding> {
@@ -143,7 +167,10 @@ impl Environment for JobEnvironment {
     }
 
     fn stage(&self, sink: usize, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {
-        self.lanes.stage(sink, at, chunk)
+        match self.bound().heard.hears(sink) {
+            true => self.lanes.stage(sink, at, chunk),
+            false => Ok(()),
+        }
     }
 }
 

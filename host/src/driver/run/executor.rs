@@ -10,32 +10,53 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use crate::batch::{BatchTime, Round, whole_millis};
-use crate::dataflow::{Decided, Engine, EngineOptions, Placement, RoundPlan, StartError, fires};
+use crate::dataflow::{
+    Decided, Engine, EngineOptions, Failure, FailureKind, Placement, Restored, RoundPlan,
+    StartError, Verdict, fires,
+};
 use crate::driver::event::{Event, Mail};
 use crate::driver::failure::course::{Course, Judge, Suspect};
 use crate::driver::failure::trouble::{BatchError, Trouble};
 use crate::driver::laws::inspector::{Broken, Inspector, inspect};
 use crate::driver::laws::samples::Keep;
+use crate::driver::recovery::checkpoint::FrozenAt;
+use crate::driver::recovery::history::{AttemptedBatch, History};
+use crate::driver::recovery::log::JobLog;
 use crate::driver::run::batch::Batch;
-use crate::driver::run::commit::{Committed, Committer, RanRound, Unrecorded};
-use crate::driver::run::environment::{JobEnvironment, RoundBinding};
+use crate::driver::run::commit::{
+    CommitRecord, Committed, Committer, RanRound, Recorder, Unrecorded,
+};
+use crate::driver::run::environment::{Heard, JobEnvironment, RoundBinding};
 use crate::driver::run::missed::{Gap, Missed, missed};
 use crate::driver::run::parts::NamedParts;
+use crate::driver::versions::deployment::Standing;
 use crate::driver::versions::shared::Versions;
-use crate::sink::lane::SinkLanes;
+use crate::journal::JournalError;
+use crate::sink::lane::{Receipt, SinkLanes};
 use crate::topology::plan::Plan;
 
 /// How long a round runs before the log says so.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long the workers are waited for when they hand over what they hold.
+const FREEZE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// So many starts may end while they attempt a batch before the next one refuses it.
+const MAX_DEATHS: u32 = 16;
+
+/// The pause after a part of a batch that is run again could not be read for the moment.
+const SOURCE_PAUSE: Duration = Duration::from_secs(1);
+
 /// How batches are run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct ExecutorOptions {
     /// Worker threads.
     pub workers: usize,
     /// Which values the laws of functions are tried on; in the first batches of a version what does
     /// not hold is said in the log.
     pub keep: Keep,
+    /// What it goes on with.
+    pub past: Past,
 }
 
 /// Runs batches, one at a time.
@@ -48,15 +69,43 @@ pub struct Executor {
     committer: Committer,
     versions: Versions,
     mail: Mail,
+    /// Where attempts are counted.
+    log: Option<JobLog>,
     round: Round,
     job_seed: u64,
     zero: Option<BatchTime>,
     /// The batch that was committed last.
     last: Option<BatchTime>,
+    /// What an earlier start attempted and did not commit.
+    open: Option<AttemptedBatch>,
+}
+
+/// What an executor goes on with; nothing by default.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// Where its batches are recorded; none: nothing survives the process.
+    pub log: Option<JobLog>,
+    /// Where the job stood.
+    pub history: History,
+    /// What its operators held then.
+    pub restored: Option<Restored>,
+}
+
+/// A batch that was committed, and what it is run on again.
+pub struct Replay<'a> {
+    /// All that it was.
+    pub record: &'a CommitRecord,
+    /// Its input, opened again.
+    pub batch: &'a Batch,
+    /// The versions that it ran.
+    pub standing: Standing,
+    /// The sinks that have lost what they staged of it.
+    pub lost: Vec<usize>,
 }
 
 impl Executor {
-    /// Starts the workers, which stage in `lanes`. The job's zero time is one interval before the first batch.
+    /// Starts the workers, which stage in `lanes`, and go on with the past. The job's zero time is one
+    /// interval before its very first batch.
     ///
     /// # Errors
     ///
@@ -68,21 +117,36 @@ impl Executor {
         versions: Versions,
         mail: Mail,
     ) -> Result<Self, StartError> {
-        let ExecutorOptions { workers, keep } = options;
+        let ExecutorOptions {
+            workers,
+            keep,
+            past,
+        } = options;
         let standing = versions.current();
         let environment = JobEnvironment::new(&plan, Arc::clone(&lanes), standing, keep);
         let environment = Arc::new(environment);
         let options = EngineOptions {
             flow: lanes.flow(),
             observer: Arc::clone(&environment) as _,
+            restored: past.restored.map(Arc::new),
             ..EngineOptions::threads(workers)
         };
         let engine = Engine::start_with(&plan, &options, Arc::clone(&environment) as _)?;
         let inspector = (keep == Keep::First).then(|| Inspector::new(Arc::clone(&plan)));
         let job_seed = xxhash_rust::xxh3::xxh3_64(plan.name.as_bytes());
         let judge = Judge::new(Arc::clone(&plan), versions.clone());
-        let committer = Committer::new(Arc::clone(&plan), lanes, Box::new(Unrecorded));
-        let (round, zero, last) = (0, None, None);
+        let recorder: Box<dyn Recorder> = match &past.log {
+            Some(log) => Box::new(log.clone()),
+            None => Box::new(Unrecorded),
+        };
+        let committer = Committer::new(Arc::clone(&plan), lanes, recorder);
+        let History {
+            round,
+            zero,
+            last,
+            open,
+            ..
+        } = past.history;
         Ok(Self {
             plan,
             engine,
@@ -92,10 +156,12 @@ impl Executor {
             committer,
             versions,
             mail,
+            log: past.log,
             round,
             job_seed,
             zero,
             last,
+            open,
         })
     }
 
@@ -120,6 +186,16 @@ impl Executor {
         let zero = *self.zero.get_or_insert(first);
         let parts = Arc::new(NamedParts::new(&self.plan, batch));
         let mut course = Course::new(batch.time, self.versions.bind(batch.time));
+        if let Some(open) = self.open.take_if(|open| open.batch == batch.time) {
+            course.attempt = open.attempt;
+            if open.starts >= MAX_DEATHS {
+                return Err(BatchError {
+                    batch: batch.time,
+                    attempts: open.attempt,
+                    trouble: Trouble::Deadly(open.starts),
+                });
+            }
+        }
         loop {
             let attempt = self.attempt(batch, &parts, &course);
             let committed = attempt.and_then(|ran| {
@@ -166,6 +242,79 @@ impl Executor {
         }
     }
 
+    /// Runs a batch again as it was committed: the operators hold what they held then. The receipts of
+    /// the sinks that have lost it, which may be published now.
+    ///
+    /// # Errors
+    ///
+    /// It does not run as it did.
+    pub fn replay(&mut self, replay: Replay<'_>) -> Result<Vec<Receipt>, BatchError> {
+        let Replay {
+            record,
+            batch,
+            standing,
+            lost,
+        } = replay;
+        let failed = |trouble| BatchError {
+            batch: batch.time,
+            attempts: 1,
+            trouble,
+        };
+        let zero = record.plan.zero;
+        let parts = Arc::new(NamedParts::new(&self.plan, batch));
+        let mut waits = false;
+        let plan = loop {
+            self.round += 1;
+            let plan = Arc::new(RoundPlan {
+                round: self.round,
+                parts: parts.names().clone(),
+                programs: standing.deployment.digests(),
+                ..RoundPlan::clone(&record.plan)
+            });
+            let decided = self.round(&plan, &parts, &standing, Heard::Only(lost.clone()));
+            let passing = |failure: &Failure| matches!(&failure.kind, FailureKind::Source(error) if error.is_passing());
+            let passes = decided.failures.first().is_some_and(passing);
+            match self.judge.trouble(decided.failures) {
+                None => break plan,
+                Some(trouble) => {
+                    self.committer.abort(&mut self.engine, &plan);
+                    if !passes {
+                        return Err(failed(trouble));
+                    }
+                    if !std::mem::replace(&mut waits, true) {
+                        warn!(batch = %batch.time, "trying again until it can be read: {trouble}");
+                    }
+                    std::thread::sleep(SOURCE_PAUSE);
+                }
+            }
+        };
+        let receipts = self.committer.prepare(&plan, &lost).map_err(failed)?;
+        self.engine.verdict(plan.round, Verdict::Commit);
+        let fired = |stream: usize| plan.fires(self.plan.streams[stream].slide);
+        self.versions.hold(&standing.deployment, fired);
+        self.environment.release();
+        (self.zero, self.last) = (Some(zero), Some(batch.time));
+        Ok(receipts)
+    }
+
+    /// The job as it stands at the last commit, and what its operators hold; none: nothing is
+    /// recorded, or a worker does not answer.
+    ///
+    /// # Errors
+    ///
+    /// The log cannot be written any more.
+    pub fn freeze(&mut self) -> Result<Option<FrozenAt>, JournalError> {
+        let Some(log) = &self.log else {
+            return Ok(None);
+        };
+        let Some(frozen) = self.engine.freeze(FREEZE_PATIENCE) else {
+            warn!("the workers do not give what they hold within {FREEZE_PATIENCE:?}");
+            return Ok(None);
+        };
+        let standpoint = log.standpoint()?;
+        Ok(Some(FrozenAt { standpoint, frozen }))
+    }
+
     /// The laws that functions do not keep on values of all batches so far.
     #[must_use]
     pub fn broken_laws(&self) -> Vec<Broken> {
@@ -199,13 +348,10 @@ impl Executor {
             programs: course.standing.deployment.digests(),
             skip: course.skips.clone(),
         });
-        self.environment.bind(RoundBinding {
-            parts: Arc::clone(parts),
-            standing: course.standing.clone(),
-        });
-        let placement = Placement::in_turn(&plan, self.engine.workers());
-        self.engine.begin(Arc::clone(&plan), placement);
-        let decided = self.decided();
+        if let Some(log) = &self.log {
+            log.attempt(batch.time, course.attempt, self.round)?;
+        }
+        let decided = self.round(&plan, parts, &course.standing, Heard::All);
         debug!(batch = %batch.time, attempt = course.attempt, round = self.round, "round decided");
         if let Some(trouble) = self.judge.trouble(decided.failures) {
             self.committer.abort(&mut self.engine, &plan);
@@ -213,6 +359,24 @@ impl Executor {
         }
         let report = decided.report;
         Ok(RanRound { plan, report })
+    }
+
+    /// A round of the dataflow, up to its decision.
+    fn round(
+        &mut self,
+        plan: &Arc<RoundPlan>,
+        parts: &Arc<NamedParts>,
+        standing: &Standing,
+        heard: Heard,
+    ) -> Decided {
+        self.environment.bind(RoundBinding {
+            parts: Arc::clone(parts),
+            standing: standing.clone(),
+            heard,
+        });
+        let placement = Placement::in_turn(plan, self.engine.workers());
+        self.engine.begin(Arc::clone(plan), placement);
+        self.decided()
     }
 
     /// Waits for the open round. Calls of guests are bounded, so it comes.

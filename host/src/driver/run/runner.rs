@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::batch::Batch;
 use super::executor::Executor;
@@ -15,6 +15,8 @@ use super::missed::{MAX_CATCH_UP, Missed};
 use crate::batch::BatchTime;
 use crate::driver::error::JobError;
 use crate::driver::event::{Event, Mail};
+use crate::driver::recovery::checkpoint::FrozenAt;
+use crate::driver::recovery::checkpointer::Checkpointer;
 use crate::observe::metrics::{Metric, Metrics};
 use crate::sink::lane::SinkLanes;
 use crate::topology::plan::Plan;
@@ -34,24 +36,27 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Starts the thread. It tells `mail` what becomes of each batch, and at last
+    /// Starts the thread. It tells [`Running::mail`] what becomes of each batch, and at last
     /// [`Event::RunEnded`].
     ///
     /// # Errors
     ///
     /// The system gives no thread.
-    pub fn start(
-        plan: Arc<Plan>,
-        executor: Executor,
-        lanes: Arc<SinkLanes>,
-        mail: Mail,
-        metrics: Metrics,
-    ) -> std::io::Result<Self> {
+    pub fn start(plan: Arc<Plan>, running: Running) -> std::io::Result<Self> {
         let (queue, batches) = channel();
+        let Running {
+            executor,
+            lanes,
+            checkpointer,
+            mail,
+            metrics,
+        } = running;
         let running = RunnerThread {
             plan,
             executor,
             lanes: Arc::clone(&lanes),
+            checkpointer,
+            last: None,
             mail,
             metrics,
         };
@@ -66,11 +71,29 @@ impl Runner {
     }
 }
 
+/// What runs batches.
+pub struct Running {
+    /// Runs one.
+    pub executor: Executor,
+    /// Where what is committed becomes visible.
+    pub lanes: Arc<SinkLanes>,
+    /// None where nothing survives the process.
+    pub checkpointer: Option<Checkpointer>,
+    /// Who is told what becomes of each batch.
+    pub mail: Mail,
+    /// Counts firings that were caught up with.
+    pub metrics: Metrics,
+}
+
 /// The thread's state.
 struct RunnerThread {
     plan: Arc<Plan>,
     executor: Executor,
     lanes: Arc<SinkLanes>,
+    /// None where nothing survives the process.
+    checkpointer: Option<Checkpointer>,
+    /// The last batch that was committed behind the last checkpoint.
+    last: Option<BatchTime>,
     mail: Mail,
     metrics: Metrics,
 }
@@ -98,9 +121,17 @@ impl RunnerThread {
         if !matches!(result, Ok(true)) {
             self.mail.tell(Event::Failing);
         }
+        let last = match result {
+            Ok(true) => self.freeze(),
+            _ => None,
+        };
         // The workers stop while the sinks finish.
         drop(self.executor);
         let finished = self.lanes.finish().map_err(JobError::from);
+        if let Some(checkpointer) = self.checkpointer {
+            // Only what is published is made a checkpoint.
+            checkpointer.finish(last.filter(|_| finished.is_ok()));
+        }
         farewell.0.tell(Event::RunEnded(result.and(finished)));
     }
 
@@ -143,6 +174,25 @@ impl RunnerThread {
     /// Runs a batch; whether it is going to be published.
     fn batch(&mut self, batch: &Batch) -> Result<bool, JobError> {
         let committed = self.executor.run(batch)?;
-        Ok(self.executor.publish(batch, committed))
+        let heard = self.executor.publish(batch, committed);
+        self.last = Some(batch.time);
+        if self.checkpointer.as_ref().is_some_and(Checkpointer::is_due) {
+            let frozen = self.freeze();
+            if let (Some(checkpointer), Some(at)) = (&mut self.checkpointer, frozen) {
+                checkpointer.make(at);
+            }
+        }
+        Ok(heard)
+    }
+
+    /// The job as it stands; none if that is a checkpoint already, or cannot be had.
+    fn freeze(&mut self) -> Option<FrozenAt> {
+        self.last.take()?;
+        let frozen = self.executor.freeze();
+        // What is wrong with the log the next commit will tell.
+        frozen
+            .inspect_err(|error| warn!("no checkpoint: {}", with_causes(error)))
+            .ok()
+            .flatten()
     }
 }

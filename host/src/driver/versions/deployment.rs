@@ -88,7 +88,21 @@ impl Standing {
     ///
     /// A file of states that does not fit.
     pub fn first(plan: &Plan, deployment: Deployment) -> Result<Self, InitialError> {
-        let initial = Initial::read(plan, &deployment.types)?;
+        Self::resumed(plan, deployment, |_| false)
+    }
+
+    /// The same of a job that goes on: of streams that have `fired` operators hold what became of
+    /// what they started with.
+    ///
+    /// # Errors
+    ///
+    /// As [`Standing::first`].
+    pub fn resumed(
+        plan: &Plan,
+        deployment: Deployment,
+        fired: impl Fn(usize) -> bool,
+    ) -> Result<Self, InitialError> {
+        let initial = Initial::read(plan, &deployment.types, |stream| !fired(stream))?;
         Ok(Self {
             deployment: Arc::new(deployment),
             initial: Arc::new(initial),

@@ -75,19 +75,24 @@ impl InitialErrorKind {
 pub struct Initial(BTreeMap<usize, Arc<Chunk>>);
 
 impl Initial {
-    /// Reads the files that `plan` names, as `types` want them.
+    /// Reads the files that `plan` names for the streams that are `wanted`, as `types` want them.
     ///
     /// # Errors
     ///
     /// The first file that cannot be taken, with all that is wrong with it.
-    pub fn read(plan: &Plan, types: &Types) -> Result<Self, InitialError> {
+    pub fn read(
+        plan: &Plan,
+        types: &Types,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Result<Self, InitialError> {
         let mut states = BTreeMap::new();
-        for (index, stream) in plan.streams.iter().enumerate() {
-            let (Some(path), Some(wanted)) = (path_of(&stream.op), types.state_record(index))
+        let streams = plan.streams.iter().enumerate();
+        for (index, stream) in streams.filter(|(index, _)| wanted(*index)) {
+            let (Some(path), Some(record)) = (path_of(&stream.op), types.state_record(index))
             else {
                 continue;
             };
-            let chunk = read(path, wanted).map_err(|kind| InitialError {
+            let chunk = read(path, record).map_err(|kind| InitialError {
                 stream: stream.name.clone(),
                 path: path.to_owned(),
                 kind,

@@ -10,9 +10,7 @@ use crate::driver::versions::initial::InitialError;
 use crate::driver::versions::shared::SwapError;
 use crate::driver::versions::store::ComponentStore;
 use crate::journal::StorageError;
-use crate::plugin::{
-    Component, ComponentFile, Engine, EngineConfig, EngineError, LoadError, LoadErrorKind,
-};
+use crate::plugin::{Component, ComponentFile, Engine, EngineConfig, EngineError, LoadError};
 use crate::topology::plan::{Op, Plan, PluginPlan, Upstream};
 
 /// Plugins that cannot be used: the job is not started.
@@ -114,11 +112,11 @@ pub fn load_plugins(plan: &Plan, engine: &Engine) -> Result<Loaded, PluginsError
 }
 
 /// The same of the versions that a batch ran, by plugin, which are kept in `store`: whatever lies in
-/// the plugin directory now.
+/// the plugin directory now. A plugin that it did not run is new in the topology, and read from there.
 ///
 /// # Errors
 ///
-/// As [`load_plugins`]; also a plugin of which no version is named.
+/// As [`load_plugins`].
 pub fn load_kept(
     plan: &Plan,
     engine: &Engine,
@@ -127,11 +125,7 @@ pub fn load_kept(
 ) -> Result<Loaded, PluginsError> {
     load(plan, engine, |plugin| match programs.get(&plugin.name) {
         Some(digest) => store.get(&plugin.name, *digest),
-        None => Err(LoadError {
-            plugin: plugin.name.clone(),
-            path: ComponentFile::path(&plan.plugins.dir, &plugin.name),
-            kind: Box::new(LoadErrorKind::NotKept("no batch ran it")),
-        }),
+        None => ComponentFile::read(&plan.plugins.dir, &plugin.name, &plugin.limits),
     })
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Start reading at [`Reloader::run`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +48,8 @@ pub struct Reloader {
     seen: BTreeMap<String, Seen>,
     held: Components,
     dropped: u64,
+    /// Versions that must be kept beside those that may run.
+    needed: Box<dyn Fn() -> BTreeSet<Digest> + Send>,
 }
 
 /// What a plugin's file was like at the last look.
@@ -110,7 +112,15 @@ impl Reloader {
             seen,
             held: Components::new(),
             dropped: 0,
+            needed: Box::new(BTreeSet::new),
         }
+    }
+
+    /// What `needed` gives is kept, too, because a start may run it again.
+    #[must_use]
+    pub fn keeping(mut self, needed: impl Fn() -> BTreeSet<Digest> + Send + 'static) -> Self {
+        self.needed = Box::new(needed);
+        self
     }
 
     /// Runs on a thread of its own until the handle is dropped.
@@ -258,6 +268,7 @@ impl Reloader {
     /// Lets go of components that nothing names any more.
     fn let_go(&self) {
         let mut named = self.versions.named();
+        named.extend((self.needed)());
         named.extend(self.held.values().map(|version| version.digest()));
         self.store.retain(&named);
     }

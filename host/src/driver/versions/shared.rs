@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::continuity::Breaks;
 use super::deployment::{Components, Deployment, InheritError, Standing};
-use super::succession::{Succession, VersionEvent};
+use super::succession::{Resumption, Succession, VersionEvent};
 use crate::batch::{BatchTime, Digest};
 use crate::topology::plan::Plan;
 
@@ -38,7 +38,18 @@ impl Versions {
     /// Starts with what the job starts with; `listener` hears of every change, first of that one.
     #[must_use]
     pub fn new(plan: Arc<Plan>, first: Standing, listener: Arc<Listener>) -> Self {
-        let succession = Succession::new(Arc::clone(&plan), first);
+        Self::resumed(plan, first, Resumption::default(), listener)
+    }
+
+    /// Goes on with what ran last; `listener` hears of every change, first of what is in use.
+    #[must_use]
+    pub fn resumed(
+        plan: Arc<Plan>,
+        first: Standing,
+        past: Resumption,
+        listener: Arc<Listener>,
+    ) -> Self {
+        let succession = Succession::resumed(Arc::clone(&plan), first, past);
         let versions = Self {
             plan,
             succession: Arc::new(Mutex::new(succession)),

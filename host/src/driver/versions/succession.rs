@@ -80,6 +80,19 @@ pub enum VersionEvent {
     },
 }
 
+impl VersionEvent {
+    /// Whether it is a decision that later starts must know of: not what they start with, nor what
+    /// waits, which is found again.
+    #[must_use]
+    pub const fn is_decided(&self) -> bool {
+        match self {
+            Self::Live { batch, .. } => batch.is_some(),
+            Self::Passed { .. } | Self::Refused { .. } | Self::RefusalForgotten { .. } => true,
+            Self::Waits { .. } | Self::WaitsNoMore { .. } => false,
+        }
+    }
+}
+
 /// The versions of a job, from its start on.
 pub struct Succession {
     plan: Arc<Plan>,
@@ -99,6 +112,21 @@ pub struct Succession {
     events: Vec<VersionEvent>,
 }
 
+/// What a job goes on with whose versions have run before; nothing by default.
+#[derive(Clone, Default)]
+pub struct Resumption {
+    /// What can be fallen back to.
+    pub proven: Option<Standing>,
+    /// Batches that the first set still has to pass.
+    pub probation: u32,
+    /// By plugin: the version that is refused until its file changes.
+    pub refused: BTreeMap<String, Digest>,
+    /// The streams that hold something.
+    pub holding: BTreeSet<usize>,
+    /// What the states are that streams hold.
+    pub states: BTreeMap<usize, StateSignature>,
+}
+
 /// What becomes of the states that the current set found.
 enum StateMove {
     /// They stay as they are.
@@ -114,26 +142,50 @@ impl Succession {
     /// back to.
     #[must_use]
     pub fn new(plan: Arc<Plan>, first: Standing) -> Self {
+        Self::resumed(plan, first, Resumption::default())
+    }
+
+    /// Goes on with what ran last.
+    #[must_use]
+    pub fn resumed(plan: Arc<Plan>, first: Standing, past: Resumption) -> Self {
+        let Resumption {
+            proven,
+            probation,
+            refused,
+            holding,
+            states,
+        } = past;
         let live = first.deployment.digests().into_iter();
+        let tried = proven.as_ref().map(|proven| proven.changed(&first));
+        let is_tried = |plugin: &String| tried.as_ref().is_some_and(|tried| tried.contains(plugin));
         let events = live.map(|(plugin, digest)| VersionEvent::Live {
+            probation: if is_tried(&plugin) { probation } else { 0 },
             plugin,
             digest,
             batch: None,
-            probation: 0,
         });
-        Self {
+        let mut succession = Self {
             plan,
             events: events.collect(),
-            current: first,
-            proven: None,
-            probation: 0,
+            probation: if proven.is_some() { probation } else { 0 },
+            proven,
             migration: StateMove::None,
-            holding: BTreeSet::new(),
-            states: BTreeMap::new(),
+            holding,
+            states,
             proposed: None,
-            refused: BTreeMap::new(),
+            refused,
             dropped: 0,
+            current: first,
+        };
+        if succession.proven.is_some() {
+            let current = &succession.current.deployment.types;
+            let mut ahead = migrating(&succession.held_types(), current);
+            ahead.retain(|stream| succession.holding.contains(stream));
+            if !ahead.is_empty() {
+                succession.migration = StateMove::Ahead(ahead);
+            }
         }
+        succession
     }
 
     /// What changed since this was asked last, in order.

@@ -1,0 +1,259 @@
+//! Makes checkpoints, on a thread beside the batches.
+//!
+//! Whoever runs batches hands over what the job held at a commit, which costs it next to nothing;
+//! here it is written, and counts once every batch that it covers is published: so no start goes on
+//! from a checkpoint and finds that a sink has lost a batch before it. Then goes what no start needs
+//! any more.
+//!
+//! A checkpoint that cannot be made costs a longer replay and nothing else, so it is told and left.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tracing::{debug, warn};
+
+use super::checkpoint::{self, FrozenAt, JobCheckpoint};
+use super::log::{JobLog, Standpoint};
+use crate::batch::BatchTime;
+use crate::batch::sink::Incarnation;
+use crate::driver::event::{Event, Mail};
+use crate::driver::run::cadence::Now;
+use crate::driver::versions::shared::Versions;
+use crate::driver::versions::store::ComponentStore;
+use crate::journal::{Checkpoints, KEPT};
+use crate::topology::problem::with_causes;
+
+/// What makes checkpoints and what they let go of.
+pub struct Keeping {
+    /// Where they lie.
+    pub checkpoints: Checkpoints,
+    /// The start that makes them.
+    pub incarnation: Incarnation,
+    /// What need not be kept any more once they hold it.
+    pub log: JobLog,
+    /// The plugin versions, as far as anything names them.
+    pub store: ComponentStore,
+    /// The versions that may run.
+    pub versions: Versions,
+    /// Who is told how far checkpoints reach.
+    pub mail: Mail,
+}
+
+/// The thread that makes checkpoints, as whoever runs batches sees it.
+pub struct Checkpointer {
+    orders: Sender<Order>,
+    thread: JoinHandle<()>,
+    published: Published,
+    busy: Arc<AtomicBool>,
+    every: Duration,
+    last: Instant,
+}
+
+/// What is to be made a checkpoint.
+struct Order {
+    at: FrozenAt,
+    /// Nothing is run after it.
+    is_last: bool,
+}
+
+/// How far batches are published; clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Published(Arc<(Mutex<Progress>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Progress {
+    upto: Option<BatchTime>,
+    /// Nothing more is going to be published.
+    over: bool,
+}
+
+impl Published {
+    /// All batches up to this one are published.
+    pub fn reach(&self, batch: BatchTime) {
+        self.set(|progress| progress.upto = progress.upto.max(Some(batch)));
+    }
+
+    /// Nothing more is going to be.
+    pub fn end(&self) {
+        self.set(|progress| progress.over = true);
+    }
+
+    /// Waits until the batch is published; false: it is not going to be.
+    fn wait_for(&self, batch: Option<BatchTime>) -> bool {
+        let (progress, changed) = &*self.0;
+        let progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = |progress: &mut Progress| progress.upto < batch && !progress.over;
+        let progress = changed.wait_while(progress, waits);
+        progress.unwrap_or_else(PoisonError::into_inner).upto >= batch
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Progress)) {
+        let (progress, changed) = &*self.0;
+        change(&mut progress.lock().unwrap_or_else(PoisonError::into_inner));
+        changed.notify_all();
+    }
+}
+
+impl Checkpointer {
+    /// Starts the thread. There is to be a checkpoint `every` so often.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn start(keeping: Keeping, every: Duration, published: Published) -> std::io::Result<Self> {
+        let (orders, ordered) = channel();
+        let busy = Arc::new(AtomicBool::new(false));
+        let maker = Maker {
+            keeping,
+            published: published.clone(),
+            busy: Arc::clone(&busy),
+        };
+        let thread = std::thread::Builder::new()
+            .name("checkpointer".to_owned())
+            .spawn(move || maker.run(&ordered))?;
+        Ok(Self {
+            orders,
+            thread,
+            published,
+            busy,
+            every,
+            last: Instant::now(),
+        })
+    }
+
+    /// Whether it is time for a checkpoint; not while one is being made.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.last.elapsed() >= self.every && !self.busy.load(Ordering::Acquire)
+    }
+
+    /// Makes a checkpoint of this, in its own time.
+    pub fn make(&mut self, at: FrozenAt) {
+        self.last = Instant::now();
+        self.order(at, false);
+    }
+
+    /// Makes a checkpoint of what is published, or of nothing more, and waits until it counts; it waits
+    /// for no batch that is not going to be published.
+    pub fn finish(self, last: Option<FrozenAt>) {
+        if let Some(at) = last {
+            if let Some(batch) = at.standpoint.history.last {
+                self.published.reach(batch);
+            }
+            self.order(at, true);
+        }
+        self.published.end();
+        drop(self.orders);
+        if let Err(panic) = self.thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    fn order(&self, at: FrozenAt, is_last: bool) {
+        self.busy.store(true, Ordering::Release);
+        // A thread that has panicked is told of at the end.
+        let _ = self.orders.send(Order { at, is_last });
+    }
+}
+
+/// The thread's state.
+struct Maker {
+    keeping: Keeping,
+    published: Published,
+    busy: Arc<AtomicBool>,
+}
+
+impl Maker {
+    fn run(self, orders: &Receiver<Order>) {
+        for Order { at, is_last } in orders {
+            let last = at.standpoint.history.last;
+            let begun = Instant::now();
+            match self.make(at) {
+                Ok(None) => {}
+                Ok(Some(kept)) => {
+                    let took = begun.elapsed();
+                    debug!(batch = ?last, ?took, "checkpoint made");
+                    self.let_go(&kept, is_last);
+                }
+                Err(error) => {
+                    let cause = with_causes(&*error);
+                    warn!("no checkpoint, the journal is kept instead: {cause}");
+                }
+            }
+            self.busy.store(false, Ordering::Release);
+        }
+    }
+
+    /// The checkpoints that are kept, the oldest first; none: the new one must not count.
+    fn make(&self, at: FrozenAt) -> Result<Option<Vec<Standpoint>>, Box<dyn std::error::Error>> {
+        let Keeping {
+            checkpoints,
+            incarnation,
+            ..
+        } = &self.keeping;
+        let last = at.standpoint.history.last;
+        let manifest = at.put(checkpoints, *incarnation, Now::read().wall_ms)?;
+        if !self.published.wait_for(last) {
+            return Ok(None);
+        }
+        checkpoints.commit(&manifest)?;
+        let kept = checkpoints.retain::<JobCheckpoint>()?;
+        Ok(Some(kept.iter().map(checkpoint::standpoint).collect()))
+    }
+
+    /// Lets go of what the `kept` checkpoints make needless. Before there are enough of them, damage
+    /// of all may still be mended from the log; but at an end without trouble no file is to wait.
+    fn let_go(&self, kept: &[Standpoint], is_last: bool) {
+        let Keeping {
+            log,
+            store,
+            versions,
+            mail,
+            ..
+        } = &self.keeping;
+        let covers = match is_last {
+            true => kept.last(),
+            false => kept.first(),
+        };
+        if kept.len() >= KEPT {
+            if let Err(error) = log.trim(kept) {
+                let cause = with_causes(&error);
+                warn!("some of the journal stays that nobody needs: {cause}");
+            }
+            let named = versions.named();
+            let needed: BTreeSet<_> = named.union(&log.programs()).copied().collect();
+            store.retain(&needed);
+        } else if !is_last {
+            return;
+        }
+        if let Some(batch) = covers.and_then(|covers| covers.history.last) {
+            mail.tell(Event::Covered(batch));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_is_waited_for_and_what_never_is_is_not() {
+        let published = Published::default();
+        assert!(published.wait_for(None));
+        published.reach(BatchTime(2));
+        published.reach(BatchTime(1));
+        assert!(published.wait_for(Some(BatchTime(2))));
+        let waiting = published.clone();
+        let waits = std::thread::spawn(move || waiting.wait_for(Some(BatchTime(3))));
+        published.reach(BatchTime(3));
+        assert!(waits.join().unwrap());
+        let waiting = published.clone();
+        let waits = std::thread::spawn(move || waiting.wait_for(Some(BatchTime(4))));
+        published.end();
+        assert!(!waits.join().unwrap());
+    }
+}

@@ -1,0 +1,287 @@
+//! What a start of a job finds of earlier ones: the newest checkpoint, and what the log says behind it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::checkpoint;
+use super::entry::LogEntry;
+use super::history::History;
+use super::log::{JobLog, LogError};
+use crate::batch::BatchTime;
+use crate::batch::position::PartName;
+use crate::batch::sink::{Incarnation, WaitingBatch};
+use crate::batch::source::SourceError;
+use crate::dataflow::{Frozen, Misfit};
+use crate::driver::failure::trouble::BatchError;
+use crate::driver::run::commit::CommitRecord;
+use crate::driver::versions::load::PluginsError;
+use crate::journal::disk::real::RealDisk;
+use crate::journal::{
+    CheckpointError, Checkpoints, JournalError, LocalLog, Newest, Storage, StorageError,
+};
+use crate::source::Behind;
+use crate::topology::problem::with_causes;
+
+/// Where the logs lie in the job's directory.
+const JOURNAL: &str = "journal";
+
+/// A job that cannot go on where it stood.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The root cannot be used.
+    #[error("cannot use the job's checkpoints")]
+    Storage(#[from] StorageError),
+    /// The log cannot be used.
+    #[error("cannot go on with the job's journal")]
+    Log(#[from] LogError),
+    /// There are checkpoints, none of them can be used, and the log alone is not enough.
+    #[error("none of the job's checkpoints can be used: {newest}")]
+    NoCheckpoint {
+        /// What is wrong with the newest.
+        newest: CheckpointError,
+        /// Why the log is not enough.
+        #[source]
+        log: LogError,
+    },
+    /// What the job held does not fit the topology.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
+    /// There is no stream whose state could be reset.
+    #[error("stream `{0}` holds nothing that could be reset")]
+    NothingToReset(String),
+    /// The input of a batch cannot be had again.
+    #[error("cannot read the input of batch {batch} again: source `{name}`: {error}")]
+    Input {
+        /// The batch.
+        batch: BatchTime,
+        /// The source.
+        name: String,
+        /// Why.
+        error: SourceError,
+    },
+    /// The plugin versions that a batch ran do not fit the topology any more.
+    #[error("the plugin versions of batch {batch} cannot be run again")]
+    Programs {
+        /// The batch.
+        batch: BatchTime,
+        /// Why.
+        #[source]
+        error: PluginsError,
+    },
+    /// A batch that was committed does not run any more.
+    #[error("a batch that was committed cannot be run again as it was")]
+    Replay(#[source] BatchError),
+    /// The log cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl RecoveryError {
+    /// What the user can do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        const FRESH: &str = "`--fresh` starts over, without what the job held and had still to do";
+        match self {
+            Self::Misfit(misfit) => {
+                let stream = &misfit.stream;
+                Some(format!(
+                    "`--reset-state {stream}` lets go of what it holds, `--fresh` of everything; or go back to the topology as it was"
+                ))
+            }
+            Self::Log(_) | Self::NoCheckpoint { .. } => Some(FRESH.to_owned()),
+            Self::Programs { .. } => Some(format!(
+                "start the job once with the topology as it was, and stop it with SIGTERM; or {FRESH}"
+            )),
+            Self::Input { error, .. } => Some(error.hint.clone().unwrap_or(FRESH.to_owned())),
+            Self::Replay(_) => Some(FRESH.to_owned()),
+            Self::Storage(_) | Self::NothingToReset(_) | Self::Journal(_) => None,
+        }
+    }
+}
+
+/// What a start of a job finds.
+pub struct Start {
+    /// The log, of which a new part has begun.
+    pub log: JobLog,
+    /// Where checkpoints lie.
+    pub checkpoints: Checkpoints,
+    /// Where the job stands at the end of its log.
+    pub history: History,
+    /// Where it stood at the checkpoint.
+    pub held: History,
+    /// What its operators held there.
+    pub frozen: Frozen,
+    /// The batches that were committed behind it, in their order.
+    pub commits: Vec<CommitRecord>,
+}
+
+impl Start {
+    /// Finds what is kept in the job's directory `dir`, which is its `root`, too.
+    ///
+    /// # Errors
+    ///
+    /// Something that was durable is gone or damaged.
+    pub fn find(
+        dir: &Path,
+        root: &Arc<dyn Storage>,
+        incarnation: Incarnation,
+    ) -> Result<Self, RecoveryError> {
+        let checkpoints = Checkpoints::new(Arc::clone(root), incarnation.job);
+        let Newest {
+            checkpoint,
+            mut passed_over,
+        } = checkpoint::newest(&checkpoints)?;
+        for error in &passed_over {
+            let cause = with_causes(error);
+            warn!("a checkpoint cannot be used, an older one or the journal is: {cause}");
+        }
+        let is_none = checkpoint.is_none();
+        let (standpoint, frozen) = match checkpoint {
+            Some((manifest, frozen)) => (Some(checkpoint::standpoint(&manifest)), frozen),
+            None => (None, Frozen::default()),
+        };
+        let held = standpoint.as_ref();
+        let held = held.map(|at| at.history.clone()).unwrap_or_default();
+        let disk = Arc::new(RealDisk);
+        let opened = JobLog::open(disk, &dir.join(JOURNAL), incarnation, standpoint);
+        let (log, commits) = match opened {
+            Ok(opened) => opened,
+            Err(log) if is_none && !passed_over.is_empty() => {
+                let newest = passed_over.swap_remove(0);
+                return Err(RecoveryError::NoCheckpoint { newest, log });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let history = log.standpoint()?.history;
+        Ok(Self {
+            log,
+            checkpoints,
+            history,
+            held,
+            frozen,
+            commits,
+        })
+    }
+
+    /// Lets go of all that earlier starts of the job have left, but for its plugin versions.
+    ///
+    /// # Errors
+    ///
+    /// Some of it may stay.
+    pub fn clear(
+        dir: &Path,
+        root: &Arc<dyn Storage>,
+        incarnation: Incarnation,
+    ) -> Result<(), RecoveryError> {
+        Checkpoints::new(Arc::clone(root), incarnation.job).clear()?;
+        LocalLog::clear(&RealDisk, &dir.join(JOURNAL))?;
+        Ok(())
+    }
+
+    /// Lets go of what a stream held at the checkpoint: it goes on with what came behind it.
+    ///
+    /// # Errors
+    ///
+    /// It held nothing.
+    pub fn reset(&mut self, stream: &str) -> Result<(), RecoveryError> {
+        let Frozen { job, parts } = &mut self.frozen;
+        if job.parts.remove(stream).is_none() {
+            return Err(RecoveryError::NothingToReset(stream.to_owned()));
+        }
+        job.windows.remove(stream);
+        parts.retain(|part| part.form.stream != stream);
+        warn!(stream, "what the stream held is let go of");
+        Ok(())
+    }
+
+    /// Whether no start has committed or cut anything before.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.history == History::default()
+    }
+
+    /// Where the sources go on that were there before.
+    #[must_use]
+    pub fn behind(&self) -> Arc<Behind> {
+        let lanes = self.history.lanes.iter();
+        let lanes =
+            lanes.map(|(source, lanes)| (source.clone(), lanes.values().cloned().collect()));
+        Arc::new(lanes.collect())
+    }
+
+    /// The batches of which a sink may not have shown all, the oldest first. What a checkpoint holds
+    /// was published before it counted.
+    #[must_use]
+    pub fn waiting(&self, sink: &str) -> Vec<WaitingBatch> {
+        let waiting = self.history.waiting.iter();
+        let waiting = waiting.filter(|waiting| Some(waiting.batch) > self.held.last);
+        let mine = waiting.filter_map(|waiting| {
+            let what = waiting.receipts.get(sink)?.clone();
+            let batch = waiting.batch;
+            Some(WaitingBatch { batch, what })
+        });
+        mine.collect()
+    }
+
+    /// The last batch that is known to be published; `lost` is the first that a sink has lost.
+    #[must_use]
+    pub fn published_upto(&self, lost: Option<BatchTime>) -> Option<BatchTime> {
+        let mut waiting = self.history.waiting.iter().map(|waiting| waiting.batch);
+        match lost {
+            None => self.history.last,
+            Some(lost) => waiting.rfind(|batch| *batch < lost).max(self.held.last),
+        }
+    }
+
+    /// Says what the sinks show by now that have recovered; `lost` is the first batch that one of them
+    /// has lost.
+    pub fn tell_published(&self, lost: Option<BatchTime>) {
+        if let (false, Some(batch)) = (self.history.waiting.is_empty(), self.published_upto(lost)) {
+            self.log.say(LogEntry::Published { batch });
+        }
+    }
+
+    /// Where the job stands for whoever runs its batches, before those behind the checkpoint are run
+    /// again.
+    #[must_use]
+    pub fn executed(&self) -> History {
+        History {
+            round: self.history.round,
+            open: self.history.open,
+            ..self.held.clone()
+        }
+    }
+
+    /// The newest batch of which anything is known.
+    #[must_use]
+    pub fn newest(&self) -> Option<BatchTime> {
+        let cut = self.history.cut.keys().next_back().copied();
+        self.history.last.max(cut)
+    }
+
+    /// Says of a source that is there for the first time what it passes over.
+    pub fn begin_source(&self, source: &str, passed_over: Vec<PartName>) {
+        if !self.history.lanes.contains_key(source) {
+            self.log.say(LogEntry::Source {
+                source: source.to_owned(),
+                passed_over,
+            });
+        }
+    }
+
+    /// Tells where the job goes on.
+    pub fn tell(&self) {
+        let Some(last) = self.history.last else {
+            return;
+        };
+        info!(
+            batch = %last,
+            checkpoint = %self.held.last.map_or_else(|| "none".to_owned(), |batch| batch.to_string()),
+            to_run_again = self.commits.len(),
+            waiting = self.history.cut.len(),
+            "going on behind the last batch that was committed"
+        );
+    }
+}
