@@ -22,6 +22,7 @@ use super::run::batch::Batch;
 use super::run::commit::acknowledge;
 use super::run::cutter::{Cutter, LostSource};
 use super::run::runner::Runner;
+use crate::observe::fault::{CrashStage, reach};
 use crate::observe::metrics::Metric;
 use crate::observe::status::{Board, Status};
 use crate::sink::lane::SinkLanes;
@@ -209,6 +210,9 @@ impl Dispatcher {
     fn cut(&mut self) {
         match self.cutter.cut() {
             Ok((batch, more)) => {
+                reach(CrashStage::Received);
+                self.say_cut(&batch);
+                reach(CrashStage::Cut);
                 let heard = self.queue(batch);
                 if !more || !heard || self.left == Some(0) {
                     self.stop_cutting();
@@ -223,6 +227,16 @@ impl Dispatcher {
                 self.lost = Some(lost);
                 self.stop_cutting();
             }
+        }
+    }
+
+    /// Says in the journal of what a batch consists.
+    fn say_cut(&self, batch: &Batch) {
+        if let Some(Journal { log, .. }) = self.journal.as_ref().filter(|_| batch.has_input()) {
+            let input = self.plan.sources.iter().zip(&batch.input);
+            let input = input.filter(|(_, parts)| !parts.is_empty());
+            let input = input.map(|(source, parts)| (source.name.clone(), parts.clone()));
+            log.cut(batch.time, input.collect());
         }
     }
 

@@ -38,6 +38,7 @@ use crate::batch::BatchTime;
 use crate::batch::sink::{Incarnation, Recovered, WaitingBatch};
 use crate::dataflow::Restored;
 use crate::journal::{Directory, Storage};
+use crate::observe::fault::{CrashStage, reach};
 use crate::observe::metrics::Metrics;
 use crate::observe::status::{Board, Status};
 use crate::plugin;
@@ -293,8 +294,8 @@ impl Job {
             journal = Some(Journal { log, published });
         }
         let mut cutter = Cutter::new(sources, cadence);
-        if let Some(start) = &start {
-            cutter = cutter.recorded(start.log.clone(), &start.history);
+        if let Some((batch, lanes)) = start.as_ref().and_then(Start::unacknowledged) {
+            cutter = cutter.behind(batch, lanes);
         }
         let running = Running {
             executor,
@@ -421,6 +422,9 @@ fn listener(mail: Mail, log: Option<JobLog>) -> Arc<Listener> {
     Arc::new(move |event: VersionEvent| {
         if let Some(log) = log.as_ref().filter(|_| event.is_decided()) {
             log.say(LogEntry::Version(event.clone()));
+            if matches!(event, VersionEvent::Live { .. }) {
+                reach(CrashStage::Swapped);
+            }
         }
         mail.tell(Event::Version(event));
     })

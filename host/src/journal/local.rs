@@ -25,6 +25,7 @@ use super::frame::{self, FrameHead, FrameKind, MAX_PAYLOAD, Mark};
 use super::segment::{self, FORMAT, Scan, SegmentInfo, Tail, Unreadable};
 use crate::batch::position::PartName;
 use crate::batch::sink::{Incarnation, JobId};
+use crate::observe::fault::{CrashStage, die, is_due, reach};
 
 /// A segment is closed when it is longer, in bytes.
 const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
@@ -298,6 +299,11 @@ impl LocalLog {
         if self.unwritten.is_empty() {
             return Ok(());
         }
+        if is_due(CrashStage::MidAppend) {
+            let half = self.unwritten.len() / 2;
+            let _ = self.file.append(&self.unwritten[..half]);
+            die();
+        }
         let written = self.file.append(&self.unwritten);
         self.unwritten.clear();
         self.or_fail("write", written)
@@ -313,6 +319,7 @@ impl LocalLog {
         self.write()?;
         let length = self.last().length;
         if self.synced < length {
+            reach(CrashStage::Appended);
             let synced = self.file.sync();
             self.or_fail("sync", synced)?;
             self.synced = length;
@@ -346,6 +353,7 @@ impl LocalLog {
             let path = self.path(oldest.number);
             self.disk.remove(&path).map_err(at("remove", &path))?;
             self.segments.pop_front();
+            reach(CrashStage::MidTrim);
             // Before the next one goes: else that may be gone after a crash, and this one back.
             let synced = self.disk.sync_dir(&self.dir);
             self.or_fail("sync", synced)?;

@@ -10,6 +10,7 @@ use crate::dataflow::{Frozen, FrozenJob, FrozenPart};
 use crate::journal::{
     CheckpointError, CheckpointFile, CheckpointPart, Checkpoints, Manifest, Newest, StorageError,
 };
+use crate::observe::fault::{CrashStage, reach};
 
 /// What a manifest says beside the files that it names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,6 +50,7 @@ impl FrozenAt {
             bytes.clear();
             part.write(&mut bytes)
                 .expect("memory takes all that is written");
+            reach(CrashStage::MidCheckpoint);
             parts.push(CheckpointPart {
                 stream: part.form.stream.clone(),
                 partition: part.held.partition,

@@ -25,6 +25,7 @@ use crate::driver::run::cadence::Now;
 use crate::driver::versions::shared::Versions;
 use crate::driver::versions::store::ComponentStore;
 use crate::journal::{Checkpoints, KEPT};
+use crate::observe::fault::{CrashStage, reach};
 use crate::topology::problem::with_causes;
 
 /// What makes checkpoints and what they let go of.
@@ -197,10 +198,12 @@ impl Maker {
         } = &self.keeping;
         let last = at.standpoint.history.last;
         let manifest = at.put(checkpoints, *incarnation, Now::read().wall_ms)?;
+        reach(CrashStage::CheckpointWritten);
         if !self.published.wait_for(last) {
             return Ok(None);
         }
         checkpoints.commit(&manifest)?;
+        reach(CrashStage::CheckpointMade);
         let kept = checkpoints.retain::<JobCheckpoint>()?;
         Ok(Some(kept.iter().map(checkpoint::standpoint).collect()))
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::record::CommitRecord;
 use crate::batch::position::{LaneName, PartName};
 use crate::batch::sink::Prepared;
 use crate::batch::{BatchTime, Round};
-use crate::driver::run::commit::CommitRecord;
 use crate::driver::versions::succession::VersionEvent;
 
 /// One thing that was decided or has happened.

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{CutInput, LogEntry};
+use super::record::CommitRecord;
 use crate::batch::position::{LaneName, PartName};
 use crate::batch::sink::Prepared;
 use crate::batch::{BatchTime, Digest, Round};
-use crate::driver::run::commit::CommitRecord;
 use crate::driver::versions::succession::VersionEvent;
 
 /// Where a job stands, by its log.

@@ -14,11 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::entry::{CutInput, EntryError, LogEntry, decode, encode};
 use super::history::History;
+use super::record::{CommitRecord, Recorder};
 use crate::batch::sink::Incarnation;
 use crate::batch::source::{KeptBytes, Part};
 use crate::batch::{BatchTime, Digest, Round};
 use crate::driver::failure::trouble::RecordError;
-use crate::driver::run::commit::{CommitRecord, Recorder};
 use crate::journal::disk::Disk;
 use crate::journal::{BlockName, JournalError, LocalLog, LogPosition};
 

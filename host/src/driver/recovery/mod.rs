@@ -15,5 +15,6 @@ pub mod checkpointer;
 pub mod entry;
 pub mod history;
 pub mod log;
+pub mod record;
 pub mod replay;
 pub mod start;

@@ -21,6 +21,7 @@ use crate::driver::versions::load::{PluginsError, load_kept};
 use crate::driver::versions::store::ComponentStore;
 use crate::driver::versions::succession::Resumption;
 use crate::journal::BlockName;
+use crate::observe::fault::{CrashStage, reach};
 use crate::plugin::Engine;
 use crate::sink::lane::{Receipt, SinkLanes};
 use crate::topology::plan::Plan;
@@ -181,6 +182,7 @@ impl Recovery<'_> {
                 lost: lost.get(&batch).cloned().unwrap_or_default(),
             };
             let receipts = executor.replay(replay).map_err(RecoveryError::Replay)?;
+            reach(CrashStage::MidRecovery);
             if receipts.is_empty() {
                 continue;
             }
@@ -207,6 +209,7 @@ impl Recovery<'_> {
     ///
     /// The input of one is not to be had any more.
     pub fn cut_before(&mut self) -> Result<Vec<Batch>, RecoveryError> {
+        reach(CrashStage::Recovered);
         let cut = self.start.history.cut.iter();
         cut.map(|(batch, parts)| self.open(*batch, parts)).collect()
     }

@@ -9,13 +9,14 @@ use super::checkpoint;
 use super::entry::LogEntry;
 use super::history::History;
 use super::log::{JobLog, LogError};
+use super::record::CommitRecord;
 use crate::batch::BatchTime;
 use crate::batch::position::PartName;
 use crate::batch::sink::{Incarnation, WaitingBatch};
 use crate::batch::source::SourceError;
 use crate::dataflow::{Frozen, Misfit};
 use crate::driver::failure::trouble::BatchError;
-use crate::driver::run::commit::CommitRecord;
+use crate::driver::run::cutter::LaneEnds;
 use crate::driver::versions::load::PluginsError;
 use crate::journal::disk::real::RealDisk;
 use crate::journal::{
@@ -209,6 +210,18 @@ impl Start {
         let lanes =
             lanes.map(|(source, lanes)| (source.clone(), lanes.values().cloned().collect()));
         Arc::new(lanes.collect())
+    }
+
+    /// What earlier starts may not have acknowledged: the newest batch that they cut, and how far its
+    /// sources' lanes go.
+    #[must_use]
+    pub fn unacknowledged(&self) -> Option<(BatchTime, LaneEnds)> {
+        let lanes = self.history.lanes.iter().map(|(source, lanes)| {
+            let ends = lanes.iter();
+            let ends = ends.map(|(lane, part)| (lane.clone(), part.upto.clone()));
+            (source.clone(), ends.collect())
+        });
+        Some((self.newest()?, lanes.collect()))
     }
 
     /// The batches of which a sink may not have shown all, the oldest first. What a checkpoint holds

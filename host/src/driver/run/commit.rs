@@ -12,57 +12,19 @@
 //! ([`CommitRecord::matters`]) a sink may show that there was none.
 //! **Invariant:** a batch that is not committed leaves nothing behind.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::batch::{Batch, CommittedBatch};
 use super::cutter::Cutter;
-use crate::batch::sink::Prepared;
 use crate::batch::{BatchTime, Round};
 use crate::dataflow::{Engine, NodeReport, RoundPlan, RoundReport, Verdict};
 use crate::driver::event::{Event, Mail};
-use crate::driver::failure::trouble::{RecordError, Trouble};
+use crate::driver::failure::trouble::Trouble;
+use crate::driver::recovery::record::{CommitRecord, Recorder};
+use crate::observe::fault::{CrashStage, reach};
 use crate::sink::lane::{LostSink, Receipt, SinkLanes};
 use crate::topology::plan::{Op, Plan};
-
-/// All that a batch was: with it a restart goes on as if nothing had happened. Everything is named,
-/// so it means the same under another binary and another topology.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommitRecord {
-    /// What it ran on: inputs, plugin versions, what was left out.
-    pub plan: Arc<RoundPlan>,
-    /// By the name of the sink that fires: its receipt.
-    pub receipts: BTreeMap<String, Prepared>,
-    /// By the name of the source or stream: records that were rejected; those without any are
-    /// missing.
-    pub rejected: BTreeMap<String, u64>,
-    /// Whether it had input, gave output, or changed what is kept; a record of nothing need not be
-    /// waited for.
-    pub matters: bool,
-}
-
-/// Where commit records go.
-pub trait Recorder: Send {
-    /// Makes a record durable.
-    ///
-    /// # Errors
-    ///
-    /// It may be durable or not; nothing may be appended any more.
-    fn append(&mut self, record: CommitRecord) -> Result<(), RecordError>;
-}
-
-/// Keeps no records: nothing survives a restart.
-#[derive(Clone, Copy, Debug)]
-pub struct Unrecorded;
-
-impl Recorder for Unrecorded {
-    fn append(&mut self, _: CommitRecord) -> Result<(), RecordError> {
-        Ok(())
-    }
-}
 
 /// A round that ran without failure.
 #[derive(Debug)]
@@ -124,6 +86,7 @@ impl Committer {
         engine: &mut impl Rounds,
         ran: &RanRound,
     ) -> Result<Vec<Receipt>, Trouble> {
+        reach(CrashStage::Ran);
         let receipts = match self.vote(&ran.plan) {
             Ok(receipts) => receipts,
             Err(trouble) => {
@@ -131,8 +94,10 @@ impl Committer {
                 return Err(trouble);
             }
         };
+        reach(CrashStage::Prepared);
         let record = self.record(ran, &receipts);
         self.recorder.append(record)?;
+        reach(CrashStage::Committed);
         engine.verdict(ran.plan.round, Verdict::Commit);
         Ok(receipts)
     }

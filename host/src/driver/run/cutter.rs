@@ -4,7 +4,7 @@
 //! towards whoever runs them; sources bound what they buffer, so the queue holds little memory
 //! however long it is.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use tracing::{info, warn};
@@ -14,11 +14,12 @@ use super::cadence::{Cadence, Now};
 use crate::batch::BatchTime;
 use crate::batch::position::{LaneName, Position};
 use crate::batch::source::{Cut, Source, SourceError, SourceHealth};
-use crate::driver::recovery::history::History;
-use crate::driver::recovery::log::JobLog;
 
 /// Sources with their names, in the order of the plan.
 pub type NamedSources = Vec<(String, Box<dyn Source>)>;
+
+/// By the name of a source: how far its lanes go.
+pub type LaneEnds = BTreeMap<String, Vec<(LaneName, Position)>>;
 
 /// A source that can never deliver again.
 #[derive(Debug)]
@@ -37,8 +38,6 @@ pub struct Cutter {
     unpublished: VecDeque<AwaitedBatch>,
     /// What cannot be had by now will not be waited for.
     stopped: bool,
-    /// Where it is said what batches consist of.
-    log: Option<JobLog>,
 }
 
 /// A source, and how its last cut went.
@@ -70,26 +69,17 @@ impl Cutter {
             cadence,
             unpublished: VecDeque::new(),
             stopped: false,
-            log: None,
         }
     }
 
-    /// Says in `log` of what batches consist; what earlier starts cut, up to the batch `upto`, is
-    /// acknowledged with that.
+    /// What earlier starts cut, up to a batch, is acknowledged with that: by the name of a source, how
+    /// far its lanes go.
     #[must_use]
-    pub fn recorded(mut self, log: JobLog, history: &History) -> Self {
-        self.log = Some(log);
-        let cut = history.cut.keys().next_back().copied();
-        if let Some(batch) = history.last.max(cut) {
-            let upto = self.sources.iter().map(|CutSource { name, .. }| {
-                let lanes = history.lanes.get(name).into_iter().flatten();
-                lanes
-                    .map(|(lane, part)| (lane.clone(), part.upto.clone()))
-                    .collect()
-            });
-            let upto = upto.collect();
-            self.unpublished.push_back(AwaitedBatch { batch, upto });
-        }
+    pub fn behind(mut self, batch: BatchTime, mut lanes: LaneEnds) -> Self {
+        let sources = self.sources.iter();
+        let upto = sources.map(|source| lanes.remove(&source.name).unwrap_or_default());
+        let upto = upto.collect();
+        self.unpublished.push_back(AwaitedBatch { batch, upto });
         self
     }
 
@@ -126,12 +116,6 @@ impl Cutter {
             upto,
         };
         self.unpublished.push_back(unpublished);
-        if let Some(log) = self.log.as_ref().filter(|_| batch.has_input()) {
-            let named = self.sources.iter().zip(&batch.input);
-            let named = named.filter(|(_, parts)| !parts.is_empty());
-            let input = named.map(|(source, parts)| (source.name.clone(), parts.clone()));
-            log.cut(batch.time, input.collect());
-        }
         Ok((batch, !ended))
     }
 

@@ -22,16 +22,16 @@ use crate::driver::laws::samples::Keep;
 use crate::driver::recovery::checkpoint::FrozenAt;
 use crate::driver::recovery::history::{AttemptedBatch, History};
 use crate::driver::recovery::log::JobLog;
+use crate::driver::recovery::record::{CommitRecord, Recorder, Unrecorded};
 use crate::driver::run::batch::Batch;
-use crate::driver::run::commit::{
-    CommitRecord, Committed, Committer, RanRound, Recorder, Unrecorded,
-};
+use crate::driver::run::commit::{Committed, Committer, RanRound};
 use crate::driver::run::environment::{Heard, JobEnvironment, RoundBinding};
 use crate::driver::run::missed::{Gap, Missed, missed};
 use crate::driver::run::parts::NamedParts;
 use crate::driver::versions::deployment::Standing;
 use crate::driver::versions::shared::Versions;
 use crate::journal::JournalError;
+use crate::observe::fault::{CrashStage, reach};
 use crate::sink::lane::{Receipt, SinkLanes};
 use crate::topology::plan::Plan;
 
@@ -350,6 +350,7 @@ impl Executor {
         });
         if let Some(log) = &self.log {
             log.attempt(batch.time, course.attempt, self.round)?;
+            reach(CrashStage::Attempted);
         }
         let decided = self.round(&plan, parts, &course.standing, Heard::All);
         debug!(batch = %batch.time, attempt = course.attempt, round = self.round, "round decided");
@@ -369,6 +370,7 @@ impl Executor {
         standing: &Standing,
         heard: Heard,
     ) -> Decided {
+        let is_new = heard == Heard::All;
         self.environment.bind(RoundBinding {
             parts: Arc::clone(parts),
             standing: standing.clone(),
@@ -376,6 +378,9 @@ impl Executor {
         });
         let placement = Placement::in_turn(plan, self.engine.workers());
         self.engine.begin(Arc::clone(plan), placement);
+        if is_new {
+            reach(CrashStage::InGuest);
+        }
         self.decided()
     }
 

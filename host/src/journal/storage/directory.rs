@@ -16,6 +16,7 @@ use tracing::warn;
 use super::{Creation, Storage, StorageError, is_name};
 use crate::journal::disk::Disk;
 use crate::journal::disk::real::RealDisk;
+use crate::observe::fault::{CrashStage, reach};
 
 /// How the names of files begin that are being written.
 const UNFINISHED: &str = ".new-";
@@ -105,6 +106,7 @@ impl Directory {
             Err(error) => return Err(error),
         };
         removed?;
+        reach(CrashStage::Linked);
         // Also where another has created it and may have crashed before it did this.
         self.disk.sync_dir(folder)?;
         Ok(creation)

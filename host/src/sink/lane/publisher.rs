@@ -12,6 +12,7 @@ use super::ledger::Ledger;
 use super::named::{NamedSink, Receipt};
 use crate::batch::BatchTime;
 use crate::batch::sink::SinkError;
+use crate::observe::fault::{CrashStage, reach};
 use crate::observe::metrics::{Metric, Metrics};
 
 /// The pause after the first failure; doubled after each further one.
@@ -132,6 +133,7 @@ impl PublishingThread {
                 FIRST_PAUSE
             };
         }
+        reach(CrashStage::Published);
         if failed {
             info!(sink = name, %batch, "published after all");
         }

@@ -19,7 +19,7 @@ use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
 use globset::GlobBuilder;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::bytes::facts::{byte_range, no_facts};
 use super::connector::{SourceConnector, keys};
@@ -48,7 +48,7 @@ pub(super) mod watcher;
 use content::{Content, FileBelow, FilePiece};
 use listing::Listing;
 use names::NamedFile;
-use resume::{GivenFiles, Resumed};
+use resume::{GivenFiles, GoneOn, Resumed};
 use shared::Shared;
 use snapshot::Snapshot;
 use spans::{Backlog, SpanSettings};
@@ -137,9 +137,14 @@ fn open(
         decompress: watched.decompress,
     };
     let mut backlog = Backlog::new(decoder.clone(), settings);
-    let (mut given, mut passed_over) = (GivenFiles::new(), Vec::new());
+    let (mut on, mut passed_over) = (GoneOn::default(), Vec::new());
     match context.all_behind(source) {
-        Some(parts) => given = Resumed::of(parts)?.go_on(there.files, &mut backlog),
+        Some(parts) => {
+            on = Resumed::of(parts)?.go_on(there.files, &mut backlog);
+            for file in &on.lost {
+                warn!(%source, %file, "a file of which a part was read is gone: the rest of it is not read");
+            }
+        }
         None if watched.existing || context.once => {
             there.files.into_iter().for_each(|file| backlog.push(file));
         }
@@ -149,7 +154,7 @@ fn open(
         }
     }
     let shared = Arc::new(Shared::default());
-    let watcher = Watcher {
+    let mut watcher = Watcher {
         source: source.clone(),
         dir: watched.dir.clone(),
         listing,
@@ -161,6 +166,9 @@ fn open(
         progress: ScanProgress::default(),
         shared: Arc::clone(&shared),
     };
+    on.changed
+        .iter()
+        .for_each(|path| watcher.tell_changed(path));
     let thread = thread::Builder::new()
         .name(format!("source {source}"))
         .spawn(move || watcher.run())
@@ -171,7 +179,7 @@ fn open(
         decoder,
         shared,
         thread: Some(thread),
-        given,
+        given: on.given,
         passed_over,
         opened: None,
         received: 0,

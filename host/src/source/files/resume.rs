@@ -1,6 +1,7 @@
 //! Which files a start of the job goes on with, and which it has read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::names::NamedFile;
@@ -12,6 +13,17 @@ use crate::source::bytes::facts::byte_range;
 
 /// Files that were given to their end, and where that is.
 pub(super) type GivenFiles = HashMap<LaneName, (Arc<Snapshot>, Position)>;
+
+/// What became of files that were read by earlier starts.
+#[derive(Default)]
+pub(super) struct GoneOn {
+    /// Those that are to be put away.
+    pub(super) given: GivenFiles,
+    /// Those that were read to their end, or passed over, and have been written to since.
+    pub(super) changed: Vec<PathBuf>,
+    /// Those of which a part was read and that are gone: the rest will not be read.
+    pub(super) lost: Vec<LaneName>,
+}
 
 /// The files that were read by earlier starts, as far as they were.
 pub(super) struct Resumed {
@@ -49,23 +61,36 @@ impl Resumed {
         Ok(Self { files })
     }
 
-    /// Adds to what is to be read, of the files that are `there`, what no batch holds; those that
-    /// were read to their end.
-    pub(super) fn go_on(&self, there: Vec<Snapshot>, backlog: &mut Backlog) -> GivenFiles {
-        let mut given = GivenFiles::new();
+    /// Adds to what is to be read, of the files that are `there`, what no batch holds; what became of
+    /// the others while the job was away.
+    pub(super) fn go_on(&self, there: Vec<Snapshot>, backlog: &mut Backlog) -> GoneOn {
+        let mut on = GoneOn::default();
+        let mut found = HashSet::new();
         for file in there {
-            match self.find(&file) {
+            let Some((read, then)) = self.find(&file) else {
                 // It came while the job was away.
-                None => backlog.push(file),
-                Some((read, _)) if read.is_passed_over() => {}
-                Some((read, then)) if read.name.ends => {
-                    let end = read.last.upto.clone();
-                    given.insert(read.last.lane.clone(), (Arc::new(then), end));
-                }
-                Some((read, then)) => backlog.push_behind(then, read.name.clone(), read.at),
+                backlog.push(file);
+                continue;
+            };
+            found.insert(&read.last.lane);
+            if read.name.ends && file.identity() != then.identity() {
+                on.changed.push(file.path().to_owned());
+            }
+            if read.is_passed_over() {
+                continue;
+            }
+            if read.name.ends {
+                let end = read.last.upto.clone();
+                on.given
+                    .insert(read.last.lane.clone(), (Arc::new(then), end));
+            } else {
+                backlog.push_behind(then, read.name.clone(), read.at);
             }
         }
-        given
+        let all = self.files.values().flatten();
+        let lost = all.filter(|read| !read.name.ends && !found.contains(&read.last.lane));
+        on.lost = lost.map(|read| read.last.lane.clone()).collect();
+        on
     }
 
     /// What was read of a file that is there, and the file as it was when that was read; none: it

@@ -119,7 +119,7 @@ impl Watcher {
     }
 
     /// A file was written to after it was read.
-    fn tell_changed(&mut self, path: &Path) {
+    pub(crate) fn tell_changed(&mut self, path: &Path) {
         self.progress.changed += 1;
         let (source, path) = (&self.source, path.display());
         warn!(

@@ -1,14 +1,15 @@
 //! The order of a commit, with sinks, a log and an engine that say what they are asked.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::*;
 use crate::batch::Chunk;
 use crate::batch::sink::{
-    Delivery, Guarantee, Incarnation, Recovered, Sink, SinkError, Staged, WaitingBatch,
+    Delivery, Guarantee, Incarnation, Prepared, Recovered, Sink, SinkError, Staged, WaitingBatch,
 };
+use crate::driver::failure::trouble::RecordError;
 use crate::driver::testing::plan;
 use crate::sink::lane::{LaneOptions, NamedSink, PublishQueue};
 

@@ -1,0 +1,118 @@
+//! Named places at which tests let the process die, as `kill -9` does.
+//!
+//! They are compiled in where debug assertions are, so not into what is released. Which one it is
+//! comes from the environment: `DSHOST_CRASH_AT=STAGE` or `STAGE:N`, at the `N`th time that the
+//! process gets there.
+
+/// Where a process may die: the way of a batch, of a checkpoint, of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrashStage {
+    /// A source's input is cut, and nothing is said of it.
+    Received,
+    /// A write to the journal is half done.
+    MidAppend,
+    /// The journal is written and not synced.
+    Appended,
+    /// A commit is durable, and nobody has heard of it.
+    Committed,
+    /// A batch is cut and said, and not begun.
+    Cut,
+    /// An attempt is said, and not begun.
+    Attempted,
+    /// A batch runs.
+    InGuest,
+    /// A batch has run, and no sink has prepared it.
+    Ran,
+    /// All sinks have prepared a batch, and it is not committed.
+    Prepared,
+    /// A sink shows a batch, and nothing says so.
+    Published,
+    /// A file of a checkpoint is there, and others are not.
+    MidCheckpoint,
+    /// All files of a checkpoint are there, and its manifest is not.
+    CheckpointWritten,
+    /// An object of the root has its name, and its directory is not synced.
+    Linked,
+    /// A checkpoint counts, and what it makes needless is still there.
+    CheckpointMade,
+    /// A segment of the journal is removed, and others that nobody needs are not.
+    MidTrim,
+    /// Some of what was committed is run again.
+    MidRecovery,
+    /// All of it is, and what was cut is not attempted.
+    Recovered,
+    /// A new version is taken, and no batch of it is committed.
+    Swapped,
+}
+
+impl CrashStage {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::Received,
+        Self::MidAppend,
+        Self::Appended,
+        Self::Committed,
+        Self::Cut,
+        Self::Attempted,
+        Self::InGuest,
+        Self::Ran,
+        Self::Prepared,
+        Self::Published,
+        Self::MidCheckpoint,
+        Self::CheckpointWritten,
+        Self::Linked,
+        Self::CheckpointMade,
+        Self::MidTrim,
+        Self::MidRecovery,
+        Self::Recovered,
+        Self::Swapped,
+    ];
+}
+
+/// The environment variable that names a stage.
+pub const CRASH_AT: &str = "DSHOST_CRASH_AT";
+
+/// Dies here, if a test wants that.
+pub fn reach(stage: CrashStage) {
+    if is_due(stage) {
+        die();
+    }
+}
+
+/// Counts that the process is at a stage; whether it is to [`die`] there.
+#[cfg(debug_assertions)]
+#[must_use]
+pub fn is_due(stage: CrashStage) -> bool {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    static REACHED: AtomicU64 = AtomicU64::new(0);
+    let wanted = WANTED.get_or_init(|| {
+        let wanted = std::env::var(CRASH_AT).ok()?;
+        Some(match wanted.split_once(':') {
+            Some((stage, number)) => (stage.to_owned(), number.parse().unwrap_or(1)),
+            None => (wanted, 1),
+        })
+    });
+    wanted.as_ref().is_some_and(|(name, number)| {
+        *name == format!("{stage:?}") && REACHED.fetch_add(1, Ordering::Relaxed) + 1 == *number
+    })
+}
+
+/// Nothing is ever due in what is released.
+#[cfg(not(debug_assertions))]
+#[must_use]
+pub const fn is_due(_: CrashStage) -> bool {
+    false
+}
+
+/// Dies as if somebody had sent SIGKILL.
+pub fn die() -> ! {
+    // SAFETY: a signal is sent to this very process, which ends at once; no memory is touched.
+    unsafe {
+        libc::raise(libc::SIGKILL);
+    }
+    // Not reached; the signal cannot be caught.
+    std::process::abort()
+}

@@ -1,0 +1,314 @@
+//! The real process, killed at every stage of a batch, a checkpoint and a start, and started again:
+//! nothing is lost, nothing doubled, nothing out of order, and the state is that of a run that was
+//! never killed.
+//!
+//! The job reads numbered lines from files at a bounded rate, so that it has many batches. One sink
+//! shows the lines as they are, one the totals by key, one what a window holds. What they show is
+//! held against each other batch by batch: the totals of a batch are those of all lines up to it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use dshost::observe::fault::{CRASH_AT, CrashStage};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+use crate::support::{Folder, Running, dshost, finish, output, stderr, wait_for};
+
+/// Lines that the job reads.
+const LINES: u64 = 300;
+
+/// Files that they stand in.
+const FILES: u64 = 10;
+
+/// Keys that they have.
+const KEYS: u64 = 5;
+
+/// A job with its input.
+struct Place {
+    folder: Folder,
+    topology: PathBuf,
+}
+
+impl Place {
+    fn new(checkpoint_every: &str) -> Self {
+        let folder = Folder::new();
+        folder.install("totals", "totals");
+        let dir = folder.path.path().join("in");
+        fs::create_dir(&dir).unwrap();
+        for file in 0..FILES {
+            let each = LINES / FILES;
+            let lines = file * each..(file + 1) * each;
+            let text: String = lines.map(|line| format!("{}\n", text(line))).collect();
+            fs::write(dir.join(format!("{file:03}.txt")), text).unwrap();
+        }
+        let topology = folder.topology(&format!(
+            r#"
+[topology]
+name = "crash"
+batch = "20ms"
+checkpoint_every = "{checkpoint_every}"
+workers = 2
+[plugins]
+dir = "plugins"
+[source.lines]
+type = "files"
+dir = "in"
+existing = true
+rate = 400
+[stream.pairs]
+from = "lines"
+op = "map"
+function = "totals/pair"
+[stream.totals]
+from = "pairs"
+op = "update_state_by_key"
+function = "totals/running"
+[stream.held]
+from = "lines"
+op = "count_by_window"
+window = "1h"
+slide = "40ms"
+[sink.out-lines]
+from = "lines"
+type = "text_files"
+prefix = "out/lines"
+[sink.out-totals]
+from = "totals"
+type = "text_files"
+prefix = "out/totals"
+[sink.out-held]
+from = "held"
+type = "text_files"
+prefix = "out/held"
+"#
+        ));
+        Self { folder, topology }
+    }
+
+    /// Starts the job, which is to die at a stage, if one is named.
+    fn start(&self, crash: Option<&str>) -> Running {
+        let mut command = dshost();
+        command.arg("run").arg(&self.topology);
+        if let Some(crash) = crash {
+            command.env(CRASH_AT, crash);
+        }
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running {
+            child: child.spawn().unwrap(),
+        }
+    }
+
+    /// Runs the job until it dies there.
+    fn dies(&self, crash: &str) {
+        let said = finish(self.start(Some(crash)));
+        let signal = said.status.signal();
+        assert_eq!(signal, Some(libc::SIGKILL), "{crash}: {}", stderr(&said));
+    }
+
+    /// What a sink shows, by batch.
+    fn shown(&self, sink: &str) -> BTreeMap<i64, Vec<String>> {
+        let mut shown = BTreeMap::new();
+        let Ok(entries) = fs::read_dir(self.folder.path.path().join("out")) else {
+            return shown;
+        };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let time = name
+                .strip_prefix(sink)
+                .and_then(|rest| rest.strip_prefix('-'));
+            if let Some(time) = time {
+                shown.insert(time.parse().unwrap(), parts(&path));
+            }
+        }
+        shown
+    }
+
+    /// How many lines are shown.
+    fn lines(&self) -> usize {
+        self.shown("lines").values().map(Vec::len).sum()
+    }
+
+    /// How many lines the window holds, as it was shown last.
+    fn held(&self) -> Option<String> {
+        self.shown("held").into_values().flatten().next_back()
+    }
+
+    /// Runs the job until all lines are shown, and stops it.
+    fn finish(&self) -> Output {
+        let running = self.start(None);
+        wait_for("the job to answer", || {
+            let status = output(dshost().arg("status").arg(&self.topology));
+            status.status.success().then_some(())
+        });
+        wait_for("all lines", || {
+            let is_held = || self.held() == Some(LINES.to_string());
+            (self.lines() >= LINES as usize && is_held()).then_some(())
+        });
+        running.signal(libc::SIGTERM);
+        let said = finish(running);
+        assert_eq!(said.status.code(), Some(0), "{}", stderr(&said));
+        said
+    }
+
+    /// Holds what is shown against what was read.
+    fn check(&self, what: &str) {
+        let (lines, mut totals) = (self.shown("lines"), self.shown("totals"));
+        let all: Vec<&String> = lines.values().flatten().collect();
+        let expected: Vec<String> = (0..LINES).map(text).collect();
+        let all: Vec<&str> = all.into_iter().map(String::as_str).collect();
+        assert_eq!(all, expected, "{what}: every line once, in order");
+        let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+        for (batch, lines) in &lines {
+            for line in lines {
+                let (key, value) = line.split_once(' ').unwrap();
+                *sums.entry(key.to_owned()).or_default() += value.parse::<i64>().unwrap();
+            }
+            let mut shown = totals.remove(batch).unwrap();
+            shown.sort();
+            let expected = sums.iter().map(|(key, sum)| format!("({key},{sum})"));
+            let expected: Vec<String> = expected.collect();
+            assert_eq!(shown, expected, "{what}: the totals of batch {batch}");
+        }
+        assert!(totals.is_empty(), "{what}: {totals:?}");
+        assert_eq!(
+            self.held(),
+            Some(LINES.to_string()),
+            "{what}: all are in the window"
+        );
+    }
+}
+
+/// The line of this number.
+fn text(line: u64) -> String {
+    format!("k{} {line}", line % KEYS)
+}
+
+/// The lines of the part files of a directory, in order.
+fn parts(dir: &Path) -> Vec<String> {
+    assert!(dir.join("_SUCCESS").exists(), "{}", dir.display());
+    let names = fs::read_dir(dir).unwrap();
+    let mut names: Vec<PathBuf> = names.map(|entry| entry.unwrap().path()).collect();
+    names.retain(|path| !path.ends_with("_SUCCESS"));
+    names.sort();
+    let texts = names.iter().map(|path| fs::read_to_string(path).unwrap());
+    let texts: String = texts.collect();
+    texts.lines().map(str::to_owned).collect()
+}
+
+/// The job dies at a stage, start after start, and goes on.
+fn survives(stage: CrashStage, kills: u32, number: u32) {
+    let place = Place::new("40ms");
+    for _ in 0..kills {
+        place.dies(&format!("{stage:?}:{number}"));
+    }
+    place.finish();
+    place.check(&format!("{stage:?}"));
+}
+
+#[test]
+fn a_process_that_dies_while_it_receives_loses_and_doubles_nothing() {
+    for stage in [CrashStage::Received, CrashStage::Cut, CrashStage::Attempted] {
+        survives(stage, 5, 3);
+    }
+}
+
+#[test]
+fn a_process_that_dies_while_a_batch_runs_loses_and_doubles_nothing() {
+    for stage in [CrashStage::InGuest, CrashStage::Ran, CrashStage::Prepared] {
+        survives(stage, 5, 3);
+    }
+}
+
+#[test]
+fn a_process_that_dies_while_it_commits_loses_and_doubles_nothing() {
+    survives(CrashStage::MidAppend, 5, 6);
+    survives(CrashStage::Appended, 5, 3);
+    survives(CrashStage::Committed, 5, 3);
+    survives(CrashStage::Published, 5, 4);
+}
+
+#[test]
+fn a_process_that_dies_in_a_checkpoint_loses_and_doubles_nothing() {
+    for stage in [
+        CrashStage::MidCheckpoint,
+        CrashStage::CheckpointWritten,
+        CrashStage::Linked,
+        CrashStage::CheckpointMade,
+    ] {
+        survives(stage, 5, 2);
+    }
+}
+
+#[test]
+fn a_process_that_dies_when_it_trims_its_journal_loses_and_doubles_nothing() {
+    // A start has a segment of its own, so that there is something to trim.
+    let place = Place::new("40ms");
+    place.dies("Committed:3");
+    for _ in 0..5 {
+        place.dies("MidTrim:1");
+        place.dies("Committed:2");
+    }
+    place.finish();
+    place.check("MidTrim");
+}
+
+#[test]
+fn a_process_that_dies_when_it_starts_again_loses_and_doubles_nothing() {
+    for stage in ["MidRecovery:2", "Recovered:1"] {
+        // No checkpoint comes before the first death, so that there is much to run again.
+        let place = Place::new("10s");
+        place.dies("Committed:8");
+        place.dies(stage);
+        place.dies(stage);
+        place.dies("Prepared:2");
+        place.dies(stage);
+        place.finish();
+        place.check(stage);
+    }
+}
+
+#[test]
+fn a_process_that_dies_in_a_swap_goes_on_with_one_version() {
+    let place = Place::new("40ms");
+    place.dies("Committed:3");
+    place.folder.install_again("totals");
+    // What the last batch ran goes on, and the new file is found and taken again.
+    place.dies("Swapped:1");
+    place.dies("Swapped:1");
+    place.finish();
+    place.check("Swapped");
+}
+
+#[test]
+fn random_kills_lose_and_double_nothing() {
+    let seed =
+        std::env::var("DSHOST_SEED").map_or_else(|_| rand_seed(), |seed| seed.parse().unwrap());
+    println!("DSHOST_SEED={seed}");
+    let mut random = SmallRng::seed_from_u64(seed);
+    let place = Place::new("60ms");
+    let (mut kills, mut progress) = (0, 0);
+    while place.lines() < LINES as usize {
+        let before = place.lines();
+        let mut running = place.start(None);
+        let pause = random.random_range(50..400);
+        std::thread::sleep(Duration::from_millis(pause));
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+        kills += 1;
+        progress += u32::from(place.lines() > before);
+        assert!(kills < 200, "seed {seed}: the job gets no further");
+    }
+    assert!(kills >= 2 && progress >= 2, "seed {seed}: {kills} kills");
+    place.finish();
+    place.check(&format!("seed {seed}"));
+}
+
+fn rand_seed() -> u64 {
+    u64::from(std::process::id())
+}
