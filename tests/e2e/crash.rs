@@ -2,12 +2,15 @@
 //! nothing is lost, nothing doubled, nothing out of order, and the state is that of a run that was
 //! never killed.
 //!
-//! The job reads numbered lines from files at a bounded rate, so that it has many batches. One sink
+//! The job reads numbered lines from files at a bounded rate, or is sent them over TCP by a sender that
+//! goes on where it is told, so that it has many batches. One sink
 //! shows the lines as they are, one the totals by key, one what a window holds. What they show is
 //! held against each other batch by batch: the totals of a batch are those of all lines up to it.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -17,6 +20,7 @@ use dshost::observe::fault::{CRASH_AT, CrashStage};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use crate::support::job::server;
 use crate::support::{Folder, Running, dshost, finish, output, stderr, wait_for};
 
 /// Lines that the job reads.
@@ -35,9 +39,9 @@ struct Place {
 }
 
 impl Place {
+    /// A job that reads files.
     fn new(checkpoint_every: &str) -> Self {
         let folder = Folder::new();
-        folder.install("totals", "totals");
         let dir = folder.path.path().join("in");
         fs::create_dir(&dir).unwrap();
         for file in 0..FILES {
@@ -46,6 +50,26 @@ impl Place {
             let text: String = lines.map(|line| format!("{}\n", text(line))).collect();
             fs::write(dir.join(format!("{file:03}.txt")), text).unwrap();
         }
+        let source = "type = \"files\"\ndir = \"in\"\nexisting = true\nrate = 400";
+        Self::of(folder, checkpoint_every, source)
+    }
+
+    /// A job that is sent lines over TCP, by a sender that goes on where it is told.
+    fn sent(checkpoint_every: &str) -> Self {
+        let (listener, source) = server();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { return };
+                // The job dies now and then.
+                let _ = send(&stream);
+            }
+        });
+        let source = format!("{source}\nack = true");
+        Self::of(Folder::new(), checkpoint_every, &source)
+    }
+
+    fn of(folder: Folder, checkpoint_every: &str, source: &str) -> Self {
+        folder.install("totals", "totals");
         let topology = folder.topology(&format!(
             r#"
 [topology]
@@ -56,10 +80,7 @@ workers = 2
 [plugins]
 dir = "plugins"
 [source.lines]
-type = "files"
-dir = "in"
-existing = true
-rate = 400
+{source}
 [stream.pairs]
 from = "lines"
 op = "map"
@@ -184,6 +205,23 @@ prefix = "out/held"
     }
 }
 
+/// Sends lines from where the job says, some at a time, and reads what it says meanwhile.
+fn send(stream: &TcpStream) -> std::io::Result<()> {
+    let mut writer = stream;
+    writer.write_all(b"the sender\n")?;
+    let mut told = BufReader::new(stream.try_clone()?).lines();
+    let from = told.next().ok_or(std::io::ErrorKind::UnexpectedEof)??;
+    let all: String = (0..LINES).map(|line| format!("{}\n", text(line))).collect();
+    let rest = &all.as_bytes()[from.parse::<usize>().unwrap()..];
+    let listening = std::thread::spawn(move || told.for_each(drop));
+    for piece in rest.chunks(37) {
+        writer.write_all(piece)?;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = listening.join();
+    Ok(())
+}
+
 /// The line of this number.
 fn text(line: u64) -> String {
     format!("k{} {line}", line % KEYS)
@@ -203,12 +241,13 @@ fn parts(dir: &Path) -> Vec<String> {
 
 /// The job dies at a stage, start after start, and goes on.
 fn survives(stage: CrashStage, kills: u32, number: u32) {
-    let place = Place::new("40ms");
-    for _ in 0..kills {
-        place.dies(&format!("{stage:?}:{number}"));
+    for place in [Place::new("40ms"), Place::sent("40ms")] {
+        for _ in 0..kills {
+            place.dies(&format!("{stage:?}:{number}"));
+        }
+        place.finish();
+        place.check(&format!("{stage:?}"));
     }
-    place.finish();
-    place.check(&format!("{stage:?}"));
 }
 
 #[test]
@@ -262,14 +301,15 @@ fn a_process_that_dies_when_it_trims_its_journal_loses_and_doubles_nothing() {
 fn a_process_that_dies_when_it_starts_again_loses_and_doubles_nothing() {
     for stage in ["MidRecovery:2", "Recovered:1"] {
         // No checkpoint comes before the first death, so that there is much to run again.
-        let place = Place::new("10s");
-        place.dies("Committed:8");
-        place.dies(stage);
-        place.dies(stage);
-        place.dies("Prepared:2");
-        place.dies(stage);
-        place.finish();
-        place.check(stage);
+        for place in [Place::new("10s"), Place::sent("10s")] {
+            place.dies("Committed:8");
+            place.dies(stage);
+            place.dies(stage);
+            place.dies("Prepared:2");
+            place.dies(stage);
+            place.finish();
+            place.check(stage);
+        }
     }
 }
 
@@ -291,22 +331,23 @@ fn random_kills_lose_and_double_nothing() {
         std::env::var("DSHOST_SEED").map_or_else(|_| rand_seed(), |seed| seed.parse().unwrap());
     println!("DSHOST_SEED={seed}");
     let mut random = SmallRng::seed_from_u64(seed);
-    let place = Place::new("60ms");
-    let (mut kills, mut progress) = (0, 0);
-    while place.lines() < LINES as usize {
-        let before = place.lines();
-        let mut running = place.start(None);
-        let pause = random.random_range(50..400);
-        std::thread::sleep(Duration::from_millis(pause));
-        running.child.kill().unwrap();
-        running.child.wait().unwrap();
-        kills += 1;
-        progress += u32::from(place.lines() > before);
-        assert!(kills < 200, "seed {seed}: the job gets no further");
+    for place in [Place::new("60ms"), Place::sent("60ms")] {
+        let (mut kills, mut progress) = (0, 0);
+        while place.lines() < LINES as usize {
+            let before = place.lines();
+            let mut running = place.start(None);
+            let pause = random.random_range(50..400);
+            std::thread::sleep(Duration::from_millis(pause));
+            running.child.kill().unwrap();
+            running.child.wait().unwrap();
+            kills += 1;
+            progress += u32::from(place.lines() > before);
+            assert!(kills < 200, "seed {seed}: the job gets no further");
+        }
+        assert!(kills >= 2 && progress >= 2, "seed {seed}: {kills} kills");
+        place.finish();
+        place.check(&format!("seed {seed}"));
     }
-    assert!(kills >= 2 && progress >= 2, "seed {seed}: {kills} kills");
-    place.finish();
-    place.check(&format!("seed {seed}"));
 }
 
 fn rand_seed() -> u64 {

@@ -53,7 +53,14 @@ pub trait Source: Send {
         kept: Option<Bytes>,
     ) -> Result<Arc<dyn Partition>, SourceError>;
 
-    /// Says that everything up to these positions is durable here, so that the source may forget
+    /// Says that everything up to these positions survives the process: for a source that tells its
+    /// senders. Lanes come in the order of their batches.
+    fn durable(&mut self, upto: &[(LaneName, Position)]) {
+        // Most have nobody to tell.
+        let _ = upto;
+    }
+
+    /// Says that no start will ask for anything up to these positions, so that the source may forget
     /// it, or put it away. Idempotent; a lane may be missing, or be unknown to the source.
     fn acknowledge(&mut self, upto: &[(LaneName, Position)]) {
         // What keeps nothing has nothing to forget.
@@ -122,6 +129,12 @@ pub struct Part {
 pub trait Keep: Send + Sync {
     /// What must be kept of it. Made when it is asked for, since nobody may ask.
     fn keep(&self) -> KeptBytes;
+
+    /// Whether the source goes on behind it in later starts, because its sender was told that it is
+    /// durable.
+    fn resumes(&self) -> bool {
+        false
+    }
 }
 
 /// A part of a source's input, in the source's own form: bytes, in pieces, which share the source's

@@ -156,7 +156,12 @@ impl Dispatcher {
             }
             Event::Begun(_) => self.queued -= 1,
             Event::Aborted(_) => self.board.status.aborted += 1,
-            Event::Committed(batch) => report::committed(&mut self.board, &self.plan, &batch),
+            Event::Committed(batch) => {
+                if self.journal.is_some() {
+                    self.cutter.durable(batch.batch);
+                }
+                report::committed(&mut self.board, &self.plan, &batch);
+            }
             Event::Published(batch) => {
                 self.board.metrics.add(Metric::PublishedBatches, 1);
                 match &self.journal {

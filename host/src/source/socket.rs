@@ -6,6 +6,7 @@
 //! breaks, it is dropped and counted.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -15,12 +16,16 @@ use tracing::{debug, info, warn};
 use super::OpenContext;
 use super::bytes::intake::{Inlet, Intake, Received, Receiver};
 use super::connector::{SourceConnector, keys};
-use crate::batch::source::{Source, SourceError};
+use crate::batch::position::{LaneName, Position};
+use crate::batch::source::{Part, Source, SourceError};
 use crate::topology::plan::SourcePlan;
 use crate::topology::sources::{SocketKeys, SocketMode};
 
+mod senders;
 #[cfg(test)]
 mod tests;
+
+use senders::Senders;
 
 /// How long accepting pauses when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -47,36 +52,64 @@ impl SourceConnector for SocketConnector {
     ) -> Result<Box<dyn Source>, SourceError> {
         let keys: &SocketKeys = keys(plan)?;
         Ok(Box::new(match keys.mode {
-            SocketMode::Connect => connect(plan, &keys.address, keys.retry, context),
+            SocketMode::Connect => connect(plan, keys, context)?,
             SocketMode::Listen => listen(plan, &keys.address, context)?,
         }))
     }
 
-    fn note(&self, _: &SourcePlan) -> Option<String> {
-        Some("what was sent but not yet read when the process dies is lost".to_owned())
+    fn note(&self, plan: &SourcePlan) -> Option<String> {
+        let SocketKeys { ack, .. } = plan.keys()?;
+        let lost = "what was sent but not yet read when the process dies is lost";
+        (!ack).then(|| lost.to_owned())
     }
 }
 
-/// Connects to `address`, and after every end again, for ever; with `once` until the first end.
-#[must_use]
+/// The senders of a source that tells them what is durable; none: it tells nobody.
+fn senders(plan: &SourcePlan, context: &OpenContext) -> Result<Option<Senders>, SourceError> {
+    if !plan.keys().is_some_and(|keys: &SocketKeys| keys.ack) {
+        return Ok(None);
+    }
+    if context.behind.is_none() {
+        let source = &plan.name;
+        return Err(SourceError::lasting(format!(
+            "source `{source}` has `ack = true`, and nothing of the job survives its process"
+        ))
+        .hint("remove `checkpoint = false`, or `ack`"));
+    }
+    let behind = context.all_behind(&plan.name).unwrap_or_default();
+    Senders::behind(behind).map(Some)
+}
+
+/// Connects to the address of `keys`, and after every end again, for ever; with `once` until the first
+/// end.
+///
+/// # Errors
+///
+/// It cannot go on with its senders.
 pub(super) fn connect(
     plan: &SourcePlan,
-    address: &str,
-    retry: Duration,
+    keys: &SocketKeys,
     context: &OpenContext,
-) -> Received {
+) -> Result<Received, SourceError> {
+    let SocketKeys { address, retry, .. } = keys;
+    let senders = senders(plan, context)?;
     let intake = Intake::new(plan);
     intake.set_state(format!("connecting to {address}"));
     let caller = Caller {
         source: plan.name.clone(),
-        address: address.to_owned(),
-        retry,
+        address: address.clone(),
+        retry: *retry,
+        senders: senders.clone(),
         once: context.once,
         intake: intake.clone(),
         incarnation: context.incarnation,
     };
     let task = context.runtime.spawn(caller.run());
-    Received::new(plan, intake, Box::new(Task(task.abort_handle())))
+    let task = Task {
+        task: task.abort_handle(),
+        senders,
+    };
+    Ok(Received::new(plan, intake, Box::new(task)))
 }
 
 /// Listens on `address`.
@@ -102,6 +135,7 @@ pub(super) fn listen(
             "source `{source}` cannot listen on `{address}`: {error}"
         ))
     };
+    let senders = senders(plan, context)?;
     let listener = std::net::TcpListener::bind(address).map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
@@ -116,14 +150,19 @@ pub(super) fn listen(
     let intake = Intake::new(plan);
     intake.set_state(listening(&shown, 0));
     info!(%source, address = shown, "listening");
-    let task = context
-        .runtime
-        .spawn(accept(listener, shown, intake.clone(), context.incarnation));
-    Ok(Received::new(
-        plan,
-        intake,
-        Box::new(Task(task.abort_handle())),
-    ))
+    let door = Door {
+        source: source.clone(),
+        shown,
+        intake: intake.clone(),
+        senders: senders.clone(),
+        incarnation: context.incarnation,
+    };
+    let task = context.runtime.spawn(door.accept(listener));
+    let task = Task {
+        task: task.abort_handle(),
+        senders,
+    };
+    Ok(Received::new(plan, intake, Box::new(task)))
 }
 
 fn listen_hint(error: &io::Error) -> Option<String> {
@@ -153,11 +192,26 @@ fn lane(incarnation: u64, connection: u64) -> String {
 }
 
 /// A task that receives; its children end with it.
-struct Task(AbortHandle);
+struct Task {
+    task: AbortHandle,
+    senders: Option<Senders>,
+}
 
 impl Receiver for Task {
     fn stop(&mut self) {
-        self.0.abort();
+        self.task.abort();
+    }
+
+    fn cut(&mut self, parts: &[Part]) {
+        if let Some(senders) = &self.senders {
+            senders.cut(parts);
+        }
+    }
+
+    fn durable(&mut self, upto: &[(LaneName, Position)]) {
+        if let Some(senders) = &self.senders {
+            senders.durable(upto);
+        }
     }
 }
 
@@ -167,7 +221,9 @@ struct Caller {
     address: String,
     retry: Duration,
     once: bool,
-    intake: std::sync::Arc<Intake>,
+    intake: Arc<Intake>,
+    /// None: nobody is told what is durable.
+    senders: Option<Senders>,
     incarnation: u64,
 }
 
@@ -184,8 +240,14 @@ impl Caller {
                     said = None;
                     self.intake.set_state(format!("connected to {address}"));
                     connections += 1;
-                    let inlet = self.intake.open(lane(self.incarnation, connections));
-                    match receive(&stream, inlet).await {
+                    let end = match &self.senders {
+                        Some(senders) => senders.serve(source, &stream, &self.intake).await,
+                        None => {
+                            let inlet = self.intake.open(lane(self.incarnation, connections));
+                            receive(&stream, inlet).await
+                        }
+                    };
+                    match end {
                         End::Stopped => return,
                         End::Closed => (true, "the peer closed the connection".to_owned()),
                         End::Broken(error) => (true, error.to_string()),
@@ -220,39 +282,64 @@ fn refusal(error: &io::Error) -> String {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
+/// What listens.
+struct Door {
+    source: String,
+    /// The address, as it is shown.
     shown: String,
-    intake: std::sync::Arc<Intake>,
+    intake: Arc<Intake>,
+    /// None: nobody is told what is durable.
+    senders: Option<Senders>,
     incarnation: u64,
-) {
-    let mut clients = JoinSet::new();
-    let mut trouble = false;
-    let mut connections = 0;
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    trouble = false;
-                    debug!(%peer, "client connected");
-                    connections += 1;
-                    let inlet = intake.open(lane(incarnation, connections));
-                    clients.spawn(async move {
-                        let end = receive(&stream, inlet).await;
-                        debug!(%peer, ?end, "client gone");
-                    });
-                }
-                Err(error) => {
-                    if !trouble {
-                        warn!(address = shown, %error, "cannot accept a client, trying again");
-                        trouble = true;
+}
+
+impl Door {
+    async fn accept(self, listener: TcpListener) {
+        let mut clients = JoinSet::new();
+        let mut trouble = false;
+        let mut connections = 0;
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        trouble = false;
+                        debug!(%peer, "client connected");
+                        connections += 1;
+                        let served = self.serve(stream, connections);
+                        clients.spawn(async move {
+                            let end = served.await;
+                            debug!(%peer, ?end, "client gone");
+                        });
                     }
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-            Some(_) = clients.join_next() => {}
+                    Err(error) => {
+                        if !trouble {
+                            warn!(address = self.shown, %error, "cannot accept a client, trying again");
+                            trouble = true;
+                        }
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(_) = clients.join_next() => {}
+            }
+            self.intake.set_state(listening(&self.shown, clients.len()));
         }
-        intake.set_state(listening(&shown, clients.len()));
+    }
+
+    /// Serves the client of this number until its connection ends.
+    fn serve(&self, stream: TcpStream, number: u64) -> impl Future<Output = End> + use<> {
+        let inlet = match self.senders {
+            None => Some(self.intake.open(lane(self.incarnation, number))),
+            Some(_) => None,
+        };
+        let (senders, source) = (self.senders.clone(), self.source.clone());
+        let intake = Arc::clone(&self.intake);
+        async move {
+            match (senders, inlet) {
+                (Some(senders), _) => senders.serve(&source, &stream, &intake).await,
+                (None, Some(inlet)) => receive(&stream, inlet).await,
+                (None, None) => End::Stopped,
+            }
+        }
     }
 }
 

@@ -473,6 +473,7 @@ fn the_environment_is_put_in_and_never_told() {
             address: "${x}.host:9999",
             mode: Connect,
             retry: 2s,
+            ack: false,
         }
     "#]]
     .assert_debug_eq(&plan.sources[0].transport);

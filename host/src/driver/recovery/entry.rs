@@ -72,9 +72,10 @@ pub enum LogEntry {
 pub struct CutInput {
     /// In order.
     pub parts: Vec<PartName>,
-    /// Whether the source goes on behind them in later starts; not where only the journal can open
-    /// them again, because nobody can send them a second time.
+    /// Whether the source goes on behind them in later starts; not where nobody who sends could.
     pub resumes: bool,
+    /// Whether they are kept in the journal, because nobody can send them a second time.
+    pub kept: bool,
 }
 
 /// Entries that cannot be read.

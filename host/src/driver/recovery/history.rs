@@ -99,7 +99,7 @@ impl History {
                 passed_over,
             } => self.read_to(source, passed_over),
             LogEntry::Cut { batch, input } => {
-                for (source, CutInput { parts, resumes }) in input {
+                for (source, CutInput { parts, resumes, .. }) in input {
                     if *resumes {
                         self.read_to(source, parts);
                     }
@@ -260,7 +260,11 @@ mod tests {
 
     fn cut(time: i64, lane: &str, resumes: bool) -> LogEntry {
         let parts = vec![part(lane, 1), part(lane, time.cast_unsigned())];
-        let input = CutInput { parts, resumes };
+        let input = CutInput {
+            parts,
+            resumes,
+            kept: !resumes,
+        };
         LogEntry::Cut {
             batch: BatchTime(time),
             input: BTreeMap::from([("lines".to_owned(), input)]),

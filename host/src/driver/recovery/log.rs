@@ -171,7 +171,9 @@ impl JobLog {
         let mut front = self.front();
         let mut cut = BTreeMap::new();
         for (source, parts) in input {
-            let resumes = parts.iter().all(|part| part.kept.is_none());
+            let resumes = |part: &Part| part.kept.as_ref().is_none_or(|kept| kept.resumes());
+            let resumes = parts.iter().all(resumes);
+            let kept = parts.iter().any(|part| part.kept.is_some());
             let mut names = Vec::with_capacity(parts.len());
             for Part { name, kept, .. } in parts {
                 names.push(name.clone());
@@ -185,8 +187,12 @@ impl JobLog {
                     });
                 }
             }
-            let parts = names;
-            cut.insert(source, CutInput { parts, resumes });
+            let input = CutInput {
+                parts: names,
+                resumes,
+                kept,
+            };
+            cut.insert(source, input);
         }
         let input = cut;
         front.entries.push(LogEntry::Cut { batch, input });
@@ -356,7 +362,7 @@ impl Written {
                 self.programs.extend(ran.map(|digest| (*digest, position)));
             }
             LogEntry::Cut { batch, input } => {
-                let kept = input.iter().filter(|(_, input)| !input.resumes);
+                let kept = input.iter().filter(|(_, input)| input.kept);
                 let kept = kept.flat_map(|(source, input)| {
                     input.parts.iter().map(|part| BlockName {
                         source: source.clone(),

@@ -36,6 +36,8 @@ pub struct Cutter {
     cadence: Cadence,
     /// What was cut and is not acknowledged, oldest first.
     unpublished: VecDeque<AwaitedBatch>,
+    /// The last batch that is known to survive the process.
+    durable: Option<BatchTime>,
     /// What cannot be had by now will not be waited for.
     stopped: bool,
 }
@@ -68,6 +70,7 @@ impl Cutter {
             sources: sources.collect(),
             cadence,
             unpublished: VecDeque::new(),
+            durable: None,
             stopped: false,
         }
     }
@@ -130,6 +133,23 @@ impl Cutter {
         self.stopped = true;
         for CutSource { source, .. } in &mut self.sources {
             source.stop();
+        }
+    }
+
+    /// All batches up to `batch` survive the process.
+    pub fn durable(&mut self, batch: BatchTime) {
+        let before = self.durable.replace(batch);
+        let newer = |awaited: &&AwaitedBatch| Some(awaited.batch) > before;
+        let newer = self.unpublished.iter().rev().take_while(newer);
+        let count = newer.count();
+        let first = self.unpublished.len() - count;
+        let known = self.unpublished.iter().skip(first);
+        for awaited in known.take_while(|awaited| awaited.batch <= batch) {
+            for (CutSource { source, .. }, upto) in self.sources.iter_mut().zip(&awaited.upto) {
+                if !upto.is_empty() {
+                    source.durable(upto);
+                }
+            }
         }
     }
 

@@ -15,8 +15,8 @@ use tokio::runtime::Handle;
 use super::buffer::{Buffer, MAX_BLOCK_BYTES, MIN_BLOCK_BYTES, Stopped};
 use super::lane::{Lane, Share};
 use super::replay;
-use crate::batch::position::{LaneName, PartName};
-use crate::batch::source::{Cut, EndNotice, Partition, Source, SourceError, SourceHealth};
+use crate::batch::position::{LaneName, PartName, Position};
+use crate::batch::source::{Cut, EndNotice, Part, Partition, Source, SourceError, SourceHealth};
 use crate::source::format::{Decoder, Framing};
 use crate::source::notice::Notice;
 use crate::source::pace::Pace;
@@ -77,6 +77,24 @@ impl Intake {
         Ok(self.opened(lane))
     }
 
+    /// Opens the lane of a sender that is told what is durable: a new one of this name, or behind the
+    /// `last` part of it.
+    ///
+    /// # Errors
+    ///
+    /// The part is named as no part of a stream of bytes is.
+    pub(crate) fn open_told(
+        self: &Arc<Self>,
+        name: &LaneName,
+        last: Option<&PartName>,
+    ) -> Result<Inlet, SourceError> {
+        let lane = match last {
+            Some(last) => Lane::going_on(last, &self.decoder, None)?,
+            None => Lane::new(name.clone(), &self.decoder),
+        };
+        Ok(self.opened(lane.told()))
+    }
+
     fn opened(self: &Arc<Self>, mut lane: Lane) -> Inlet {
         let mut lanes = locked(&self.lanes);
         // Under the lock: a stop that comes later finds the lane and ends it itself.
@@ -91,6 +109,18 @@ impl Intake {
             lane,
             size: MIN_BLOCK_BYTES,
         }
+    }
+
+    /// Whether there is a lane of this name. One that has ended goes at the end of the cut that takes the
+    /// last of it, when its receiver has heard of that cut.
+    pub(crate) fn has(&self, name: &LaneName) -> bool {
+        let lanes = locked(&self.lanes);
+        lanes.iter().any(|lane| locked(lane).name() == name)
+    }
+
+    /// Whether nothing is received any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.buffer.is_stopped()
     }
 
     /// Says that no lane will be opened any more: once those that are open have ended, the source
@@ -209,6 +239,15 @@ impl Inlet {
         Ok(())
     }
 
+    /// The input broke off, or ended with a record that is not whole and is dropped. Gives the position
+    /// behind the last one that is.
+    pub(crate) fn break_off(self) -> u64 {
+        let mut lane = locked(&self.lane);
+        let lost = lane.break_off();
+        self.intake.lost(lost);
+        lane.end() - lost
+    }
+
     /// The input has ended as it should.
     pub(crate) fn close(self) {
         locked(&self.lane).close();
@@ -237,6 +276,16 @@ pub(crate) trait Receiver: Send {
     fn again(&self, lane: &LaneName) -> Option<Box<dyn Iterator<Item = Bytes>>> {
         let _ = lane;
         None
+    }
+
+    /// Hears what is cut.
+    fn cut(&mut self, parts: &[Part]) {
+        let _ = parts;
+    }
+
+    /// Hears what survives the process.
+    fn durable(&mut self, upto: &[(LaneName, Position)]) {
+        let _ = upto;
     }
 }
 
@@ -328,6 +377,7 @@ impl Source for Received {
         if let (Some(pace), Some(records)) = (&mut self.pace, records) {
             pace.give_back(records);
         }
+        self.receiver.cut(&cut.parts);
         self.given.retain(|partition| partition.strong_count() > 0);
         let given = cut.parts.iter().map(|part| Arc::downgrade(&part.data));
         self.given.extend(given);
@@ -362,6 +412,10 @@ impl Source for Received {
         };
         let piece = replay::open(&self.intake.decoder, part, again)?;
         Ok(Arc::new(piece))
+    }
+
+    fn durable(&mut self, upto: &[(LaneName, Position)]) {
+        self.receiver.durable(upto);
     }
 
     fn stop(&mut self) {

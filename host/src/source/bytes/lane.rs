@@ -58,6 +58,10 @@ pub(crate) struct Lane {
     opening: bool,
     /// Nothing will come any more.
     ended: bool,
+    /// Whether its sender is told what is durable, and goes on from there.
+    told: bool,
+    /// The position behind its last byte.
+    end: u64,
     /// How much was in the last block when it was taken.
     pub last_filled: Option<usize>,
 }
@@ -77,6 +81,8 @@ impl Lane {
             arrival: None,
             opening: true,
             ended: false,
+            told: false,
+            end: 0,
             last_filled: None,
         }
     }
@@ -101,8 +107,27 @@ impl Lane {
             header,
             assembly: Assembly::going_on(&decoder, start),
             opening: start == 0,
+            end: start,
             ..Self::new(part.lane.clone(), &decoder)
         })
+    }
+
+    /// The same of a sender that is told what is durable, and goes on from there.
+    #[must_use]
+    pub(crate) fn told(self) -> Self {
+        Self { told: true, ..self }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub(crate) const fn name(&self) -> &LaneName {
+        &self.name
+    }
+
+    /// The position behind its last byte.
+    #[must_use]
+    pub(crate) const fn end(&self) -> u64 {
+        self.end
     }
 
     /// Whether there is a block to fill.
@@ -181,6 +206,7 @@ impl Lane {
         let result = read(&mut block.data);
         let count = block.data.len() - before;
         let full = block.is_full();
+        self.end += count as u64;
         if count > 0 && self.arrival.is_none() {
             self.arrival = Some(arrivals.fetch_add(1, Ordering::Relaxed));
         }
@@ -312,7 +338,7 @@ impl Lane {
         let held = held.and_then(|held| buffer::split_off(held, room));
         let opening = std::mem::take(&mut self.opening);
         let piece = Piece::new(rope, Arc::clone(&self.decoder), opening, held);
-        piece.under(self.header.clone())
+        piece.under(self.header.clone()).told(self.told)
     }
 
     /// Makes the first record the header, where one is wanted.

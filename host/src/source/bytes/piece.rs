@@ -22,6 +22,8 @@ pub(crate) struct Piece {
     header: Option<Bytes>,
     /// Whether it begins its connection.
     opening: bool,
+    /// Whether its sender is told that it is durable.
+    told: bool,
     /// Its place in the source's buffer.
     _held: Option<BufferRoom>,
 }
@@ -41,6 +43,7 @@ impl Piece {
             decoder,
             header: None,
             opening,
+            told: false,
             _held: held,
         }
     }
@@ -50,11 +53,21 @@ impl Piece {
     pub(crate) fn under(self, header: Option<Bytes>) -> Self {
         Self { header, ..self }
     }
+
+    /// The same of a sender that is told that it is durable.
+    #[must_use]
+    pub(crate) fn told(self, told: bool) -> Self {
+        Self { told, ..self }
+    }
 }
 
 impl Keep for Piece {
     fn keep(&self) -> KeptBytes {
         kept::keep(self.header.as_ref(), &self.rope)
+    }
+
+    fn resumes(&self) -> bool {
+        self.told
     }
 }
 

@@ -1,17 +1,28 @@
 //! What the source `socket` promises, on real sockets.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener as StdListener, TcpStream as StdStream};
 
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::batch::position::PartName;
 use crate::batch::source::{Cut, Source};
+use crate::source::Behind;
 use crate::source::testing::{self, context, cut_until, data, eventually, texts};
 use crate::topology::plan::Format;
 
 fn plan(format: Format) -> SourcePlan {
     testing::plan(format)
+}
+
+fn calling(address: &str, retry: Duration) -> SocketKeys {
+    SocketKeys {
+        address: address.to_owned(),
+        mode: SocketMode::Connect,
+        retry,
+        ack: false,
+    }
 }
 
 struct Listening {
@@ -21,7 +32,12 @@ struct Listening {
 }
 
 fn listening(plan: &SourcePlan) -> Listening {
+    listening_behind(plan, None)
+}
+
+fn listening_behind(plan: &SourcePlan, behind: Option<Arc<Behind>>) -> Listening {
     let (runtime, context) = context(false);
+    let context = OpenContext { behind, ..context };
     let source = listen(plan, "127.0.0.1:0", &context).unwrap();
     let state = source.health().state;
     let address = state
@@ -134,8 +150,8 @@ fn it_connects_as_soon_as_it_can_and_again_after_each_end() {
     drop(free);
     let (_runtime, context) = context(false);
     let plan = plan(Format::Text);
-    let retry = Duration::from_millis(5);
-    let mut source = connect(&plan, &address.to_string(), retry, &context);
+    let keys = calling(&address.to_string(), Duration::from_millis(5));
+    let mut source = connect(&plan, &keys, &context).unwrap();
     let refused = format!("retrying {address}: nothing listens there yet");
     eventually(|| source.health().state.starts_with(&refused).then_some(()));
     let listener = StdListener::bind(address).unwrap();
@@ -156,8 +172,8 @@ fn once_ends_when_the_peer_closes() {
     let listener = StdListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (_runtime, context) = context(true);
-    let retry = Duration::from_secs(2);
-    let mut source = connect(&plan(Format::Text), &address, retry, &context);
+    let keys = calling(&address, Duration::from_secs(2));
+    let mut source = connect(&plan(Format::Text), &keys, &context).unwrap();
     let (mut peer, _) = listener.accept().unwrap();
     peer.write_all(b"a\nb").unwrap();
     drop(peer);
@@ -284,4 +300,126 @@ fn idle_clients_cost_no_buffer() {
     cut_until(&mut listening.source, |lines, _| lines == ["line"]);
     eventually(|| (listening.source.health().buffered_bytes == 0).then_some(()));
     drop(idle);
+}
+
+/// A plan whose senders are told what is durable.
+fn telling() -> SourcePlan {
+    SourcePlan {
+        transport: Arc::new(SocketKeys {
+            mode: SocketMode::Listen,
+            ack: true,
+            ..calling("127.0.0.1:0", Duration::ZERO)
+        }),
+        ..plan(Format::Text)
+    }
+}
+
+/// A sender, and what it is told.
+fn sender(listening: &Listening, name: &str) -> (StdStream, BufReader<StdStream>) {
+    let stream = client(listening, format!("{name}\n").as_bytes());
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    let reader = BufReader::new(stream.try_clone().unwrap());
+    (stream, reader)
+}
+
+fn told(reader: &mut BufReader<StdStream>) -> String {
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    line
+}
+
+/// What a sender is told by whose name there was another connection, of which the next cut is the end.
+fn told_after_a_cut(listening: &mut Listening, reader: &mut BufReader<StdStream>) -> String {
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| told(reader));
+        eventually(|| {
+            assert!(listening.source.cut().unwrap().parts.is_empty());
+            reading.is_finished().then_some(())
+        });
+        reading.join().unwrap()
+    })
+}
+
+/// The last part of what is cut until these lines have come, which is durable then.
+fn durable(listening: &mut Listening, expected: &[&str]) -> PartName {
+    let (mut last, mut upto) = (None, Vec::new());
+    cut_until(&mut listening.source, |lines, cut| {
+        last = cut
+            .parts
+            .last()
+            .map(|part| part.name.clone())
+            .or(last.take());
+        upto.extend(cut.positions());
+        lines == expected
+    });
+    listening.source.durable(&upto);
+    last.unwrap()
+}
+
+#[test]
+fn a_sender_is_told_what_is_durable_and_goes_on_from_there() {
+    let mut listening = listening_behind(&telling(), Some(Arc::default()));
+    let (mut stream, mut reader) = sender(&listening, "me");
+    assert_eq!(told(&mut reader), "0\n");
+    stream.write_all(b"a\nb\nhalf").unwrap();
+    durable(&mut listening, &["a", "b"]);
+    assert_eq!(told(&mut reader), "4\n");
+    // What was half a line is sent again.
+    drop((stream, reader));
+    let (mut stream, mut reader) = sender(&listening, "me");
+    assert_eq!(told_after_a_cut(&mut listening, &mut reader), "4\n");
+    stream.write_all(b"half and more\nlast\nrest").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    // The end of what it sends is told, too.
+    let last = durable(&mut listening, &["half and more", "last"]);
+    assert_eq!(told(&mut reader), "23\n");
+    assert_eq!(told(&mut reader), "", "then the connection is closed");
+    assert!(listening.source.health().dropped_bytes >= 4);
+    // And a later start of the job goes on.
+    let behind = Behind::from([("lines".to_owned(), vec![last])]);
+    let mut later = listening_behind(&telling(), Some(Arc::new(behind)));
+    let (mut stream, mut reader) = sender(&later, "me");
+    assert_eq!(told(&mut reader), "23\n");
+    stream.write_all(b"on\n").unwrap();
+    let part = durable(&mut later, &["on"]);
+    assert_eq!(
+        (part.lane.0.as_str(), part.upto.as_number()),
+        ("sender me", Some(26))
+    );
+}
+
+#[test]
+fn a_sender_that_connects_again_ends_its_old_connection() {
+    let mut listening = listening_behind(&telling(), Some(Arc::default()));
+    let (mut old, mut reader) = sender(&listening, "me");
+    assert_eq!(told(&mut reader), "0\n");
+    old.write_all(b"a\n").unwrap();
+    durable(&mut listening, &["a"]);
+    assert_eq!(told(&mut reader), "2\n");
+    let (mut new, mut second) = sender(&listening, "me");
+    assert_eq!(told_after_a_cut(&mut listening, &mut second), "2\n");
+    assert_eq!(told(&mut reader), "");
+    new.write_all(b"b\n").unwrap();
+    durable(&mut listening, &["b"]);
+    assert_eq!(told(&mut second), "4\n");
+}
+
+#[test]
+fn a_peer_without_a_name_is_sent_away() {
+    let listening = listening_behind(&telling(), Some(Arc::default()));
+    for bytes in [&b"\n"[..], b"\xff\n", &[b'x'; 300]] {
+        let mut stream = client(&listening, bytes);
+        let mut rest = Vec::new();
+        // It may be reset, because not all of it was read.
+        let _ = stream.read_to_end(&mut rest);
+        assert!(rest.is_empty());
+    }
+    let (_runtime, context) = context(false);
+    let error = listen(&telling(), "127.0.0.1:0", &context).err().unwrap();
+    assert!(
+        error.message.contains("nothing of the job survives"),
+        "{error}"
+    );
 }

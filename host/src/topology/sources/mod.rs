@@ -63,6 +63,7 @@ fn read_one(reader: &mut Reader<'_>, item: &Item<'_>, partitions: u32) -> Source
         at: item.key_at,
         plan: None,
         address_at: item.at,
+        ack_at: None,
     };
     let Some(mut table) = Table::of(reader, item, format!("source {}", quoted(item.key))) else {
         return spec;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::spec::{SourceKeys, SourceSpec, SourceType};
-use crate::topology::plan::{Endless, Transport};
+use crate::topology::plan::{Endless, Format, Transport};
 use crate::topology::problem::{listed, quoted};
 use crate::topology::reader::Reader;
 use crate::topology::table::Table;
@@ -26,6 +26,8 @@ pub(crate) struct SocketKeys {
     pub mode: SocketMode,
     /// Time between two attempts to connect.
     pub retry: Duration,
+    /// Peers name themselves, and are told what is durable.
+    pub ack: bool,
 }
 
 /// Who calls whom.
@@ -75,9 +77,9 @@ fn read(
         reader.wrong_hint(at, &message, "it belongs to `mode = \"connect\"`");
     }
     let ack = table.take("ack");
-    if let Some(item) = ack.filter(|item| reader.boolean(item) == Some(true)) {
-        reader.later(item.at, &format!("`ack = true` of {}", table.label));
-    }
+    let ack_at = ack.as_ref().map(|item| item.at);
+    let ack = ack.and_then(|item| reader.boolean(&item)).unwrap_or(false);
+    spec.ack_at = ack_at.filter(|_| ack);
     let item = table.require(reader, "address", ADDRESS_HINT)?;
     let address = reader.text(&item)?;
     spec.address_at = address.at;
@@ -94,6 +96,7 @@ fn read(
         address: address.value.into_owned(),
         mode,
         retry: retry.unwrap_or(DEFAULT_RETRY),
+        ack,
     }))
 }
 
@@ -114,8 +117,19 @@ pub(super) fn is_address(address: &str, mode: SocketMode) -> bool {
     }
 }
 
-/// Tells of sources that listen on one port.
+/// Tells of sources that listen on one port, and of headers of senders that go on.
 fn check(reader: &mut Reader<'_>, sources: &[SourceSpec]) {
+    for source in sources {
+        let format = source.plan.as_ref().map(|plan| plan.format);
+        if let (Some(at), Some(Format::Csv { header: true })) = (source.ack_at, format) {
+            let message = "`ack = true` cannot have `header = true`";
+            reader.wrong_hint(
+                at,
+                message,
+                "a sender that goes on would have to send the header again",
+            );
+        }
+    }
     let mut taken: Vec<(&str, &str, &SourceSpec)> = Vec::new();
     for source in sources {
         let keys = source.plan.as_ref().and_then(|plan| plan.keys());

@@ -32,4 +32,6 @@ pub(in crate::topology) struct SourceSpec {
     pub plan: Option<SourcePlan>,
     /// Where its address stands, if it has one.
     pub(super) address_at: Offset,
+    /// Where it says that senders are told what is durable, if it does.
+    pub(super) ack_at: Option<Offset>,
 }
