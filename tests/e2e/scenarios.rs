@@ -40,6 +40,62 @@ fn every_scenario_holds_with_1_2_3_and_7_workers() {
 }
 
 #[test]
+fn every_scenario_holds_with_a_restart_before_each_batch() {
+    guests::components();
+    let scenarios = files(&root().join("tests/scenarios"));
+    let output = output(dshost().args(["test", "--restarts"]).args(&scenarios));
+    let said = stdout(&output);
+    let passed = format!("{} passed, 0 failed\n", scenarios.len());
+    assert!(said.ends_with(&passed), "{said}");
+}
+
+#[test]
+fn a_scenario_may_ask_for_a_restart() {
+    let folder = crate::support::Folder::new();
+    folder.install("totals", "totals");
+    let scenario = folder.file(
+        "restart.toml",
+        r#"
+[inline.topology]
+batch = "1s"
+[inline.plugins]
+dir = "plugins"
+[inline.source.lines]
+type = "stdin"
+[inline.stream.pairs]
+from = "lines"
+op = "map"
+function = "totals/pair"
+[inline.stream.totals]
+from = "pairs"
+op = "update_state_by_key"
+function = "totals/running"
+[inline.sink.out]
+from = "totals"
+type = "print"
+
+[[batch]]
+restart = true
+input.lines = ["a 1"]
+expect.totals = [["a", 1]]
+
+[[batch]]
+input.lines = ["a 2"]
+
+[[batch]]
+input.lines = ["a 3", "b 1"]
+
+[[batch]]
+restart = true
+input.lines = ["a 4"]
+expect.totals = [["a", 10], ["b", 1]]
+"#,
+    );
+    let output = output(dshost().arg("test").arg(&scenario));
+    assert!(output.status.success(), "{}", stdout(&output));
+}
+
+#[test]
 fn an_instance_per_call_changes_nothing() {
     guests::components();
     let scenarios = ["flat_map", "reduce_by_key", "transform"]

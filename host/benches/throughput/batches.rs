@@ -171,6 +171,7 @@ impl Job {
         let options = RehearsalOptions {
             workers,
             fresh_instances: false,
+            durable: false,
         };
         let rehearsal =
             Rehearsal::start(plan.clone(), options).unwrap_or_else(|error| panic!("{error}"));

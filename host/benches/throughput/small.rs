@@ -95,6 +95,7 @@ fn swap(plugins: &Path) {
     let options = RehearsalOptions {
         workers: 2,
         fresh_instances: false,
+        durable: false,
     };
     let mut rehearsal = rehearsal(plugins, 2);
     let input = || {
@@ -155,6 +156,7 @@ fn rehearsal(plugins: &Path, workers: usize) -> Rehearsal {
     let options = RehearsalOptions {
         workers,
         fresh_instances: false,
+        durable: false,
     };
     Rehearsal::start(plan(&topology, Path::new("/"), workers), options).expect("it starts")
 }

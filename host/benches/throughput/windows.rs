@@ -95,6 +95,7 @@ fn job(topology: &str) -> Rehearsal {
     let options = RehearsalOptions {
         workers: WORKERS,
         fresh_instances: false,
+        durable: false,
     };
     Rehearsal::start(plan, options).unwrap_or_else(|error| panic!("{error}"))
 }

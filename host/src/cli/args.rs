@@ -266,6 +266,10 @@ pub(super) struct TestArgs {
     /// Also run every call in an instance of its own, and compare.
     #[arg(long)]
     pub(super) fresh_instances: bool,
+    /// Stop without warning before every batch, and go on from the checkpoint with another count of
+    /// workers.
+    #[arg(long, conflicts_with = "update")]
+    pub(super) restarts: bool,
 }
 
 /// `build`.

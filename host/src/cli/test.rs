@@ -48,7 +48,7 @@ pub(super) fn test(args: &TestArgs, teller: &Teller) -> Result<ExitCode, CliErro
 fn run_file(path: &Path, args: &TestArgs, teller: &Teller) -> Result<String, String> {
     let fail = |text: &str| format!("{RED}failed{RED:#} {}\n{}", path.display(), indent(text));
     let rehearsed = Rehearsed::read(path, teller).map_err(|error| fail(&error.to_string()))?;
-    let perform = |options| perform(&rehearsed, options).map_err(|text| fail(&text));
+    let perform = |options| perform(&rehearsed, options, args.restarts).map_err(|text| fail(&text));
     let counts = if args.workers.is_empty() {
         vec![rehearsed.scenario.workers]
     } else {
@@ -59,6 +59,7 @@ fn run_file(path: &Path, args: &TestArgs, teller: &Teller) -> Result<String, Str
         let options = RehearsalOptions {
             workers: counts[0],
             fresh_instances: false,
+            durable: rehearsed.restarts(args.restarts),
         };
         let (performances, _) = perform(options)?;
         let changes = expect::update(path, &rehearsed.scenario, &performances)
@@ -78,6 +79,7 @@ fn run_file(path: &Path, args: &TestArgs, teller: &Teller) -> Result<String, Str
             let options = RehearsalOptions {
                 workers,
                 fresh_instances,
+                durable: rehearsed.restarts(args.restarts),
             };
             let (performances, broken) = perform(options)?;
             let differences = compare(&rehearsed.scenario, &performances) + &laws(&broken);
@@ -137,6 +139,11 @@ impl<'p> Rehearsed<'p> {
         })
     }
 
+    /// Whether it is started again on the way; `all`: before every batch.
+    fn restarts(&self, all: bool) -> bool {
+        all || self.scenario.batches.iter().any(|batch| batch.restart)
+    }
+
     /// The file of its topology.
     fn topology(&self) -> &Path {
         match &self.scenario.topology {
@@ -146,11 +153,12 @@ impl<'p> Rehearsed<'p> {
     }
 }
 
-/// Runs all batches of a scenario; what they gave, and the laws that do not hold for
+/// Runs all batches of a scenario, with a restart before each if `restarts`; what they gave, and the laws that do not hold for
 /// their data.
 fn perform(
     rehearsed: &Rehearsed<'_>,
     options: RehearsalOptions,
+    restarts: bool,
 ) -> Result<(Vec<Performance>, Vec<Broken>), String> {
     let describe = |error: &CliError| error.to_string();
     let topology = rehearsed.topology();
@@ -159,6 +167,16 @@ fn perform(
     let mut performances = Vec::new();
     for (index, batch) in rehearsed.scenario.batches.iter().enumerate() {
         let at = |text: String| format!("batch {}: {text}", index + 1);
+        if batch.restart || restarts {
+            // It goes on with any number of workers.
+            let workers = match restarts {
+                true => 1 + (options.workers + index) % 3,
+                false => options.workers,
+            };
+            rehearsal = rehearsal
+                .restart(workers)
+                .map_err(|error| at(describe(&failure::describe(&error, topology))))?;
+        }
         if !batch.swap.is_empty() {
             let changes: Vec<(String, PathBuf)> = batch
                 .swap

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::info;
 
 use super::directory::{JobDirectory, job_directory};
 use super::dispatcher::{Dispatcher, Journal};
@@ -21,8 +21,9 @@ use super::laws::samples::Keep;
 use super::recovery::checkpointer::{Checkpointer, Keeping, Published};
 use super::recovery::entry::LogEntry;
 use super::recovery::log::JobLog;
-use super::recovery::replay::{KeptVersions, LostBatches, Recovery, resumption};
+use super::recovery::replay::{LostBatches, Recovery};
 use super::recovery::start::{RecoveryError, Start};
+use super::recovery::versions::{Bound, KeptVersions};
 use super::report;
 use super::run::cadence::{Cadence, Now};
 use super::run::cutter::{Cutter, NamedSources};
@@ -33,7 +34,7 @@ use super::versions::load::{PluginsError, load_plugins, plugin_engine};
 use super::versions::reload::Reloader;
 use super::versions::shared::{Listener, Versions};
 use super::versions::store::ComponentStore;
-use super::versions::succession::{Resumption, VersionEvent};
+use super::versions::succession::VersionEvent;
 use crate::batch::BatchTime;
 use crate::batch::sink::{Incarnation, Recovered, WaitingBatch};
 use crate::dataflow::Restored;
@@ -49,7 +50,6 @@ use crate::sink::observe::Observed;
 use crate::sink::print::Output;
 use crate::source::{OpenContext, SourceConnectors};
 use crate::topology::plan::{Plan, SinkPlan, SourcePlan};
-use crate::topology::problem::with_causes;
 
 /// Threads that move bytes between sockets and buffers.
 const IO_THREADS: usize = 1;
@@ -131,7 +131,17 @@ impl Job {
         let store = ComponentStore::new(Arc::clone(&root));
         let mut start = find(&plan, &directory, &root, incarnation, &options.past)?;
         let (mail, inbox) = Mail::new();
-        let bound = bind(&plan, &plugins, &store, start.as_mut())?;
+        let from_directory = || from_directory(&plan, &plugins, &store);
+        let bound = match &mut start {
+            Some(start) => {
+                let mut versions = KeptVersions::new(&plan, &plugins, &store, &start.frozen);
+                Bound::new(start, &mut versions, from_directory)?
+            }
+            None => Bound::first(from_directory()?),
+        };
+        if start.is_none() {
+            store.retain(&bound.current.deployment.digests().into_values().collect());
+        }
         let versions = Versions::resumed(
             Arc::clone(&plan),
             bound.current,
@@ -330,6 +340,19 @@ impl Job {
     }
 }
 
+/// What lies in the plugin directory, kept.
+fn from_directory(
+    plan: &Plan,
+    plugins: &plugin::Engine,
+    store: &ComponentStore,
+) -> Result<Standing, PluginsError> {
+    let loaded = load_plugins(plan, plugins)?;
+    let deployment = Deployment::compose(plan, loaded.components)?;
+    let standing = Standing::first(plan, deployment)?;
+    loaded.files.iter().try_for_each(|file| store.keep(file))?;
+    Ok(standing)
+}
+
 /// What earlier starts have left; none where nothing is to survive.
 fn find(
     plan: &Plan,
@@ -352,69 +375,6 @@ fn find(
         start.history.open = None;
     }
     Ok(Some(start))
-}
-
-/// The versions that a job starts with.
-struct Bound {
-    current: Standing,
-    resumption: Resumption,
-    restored: Option<Restored>,
-}
-
-/// Binds the versions that the last batch ran, whatever lies in the plugin directory; at the first
-/// start, and where those do not fit the topology any more, what lies there.
-fn bind(
-    plan: &Plan,
-    plugins: &plugin::Engine,
-    store: &ComponentStore,
-    start: Option<&mut Start>,
-) -> Result<Bound, JobError> {
-    let from_directory = || -> Result<Standing, PluginsError> {
-        let loaded = load_plugins(plan, plugins)?;
-        let deployment = Deployment::compose(plan, loaded.components)?;
-        let standing = Standing::first(plan, deployment)?;
-        loaded.files.iter().try_for_each(|file| store.keep(file))?;
-        Ok(standing)
-    };
-    let Some(start) = start.filter(|start| start.history.last.is_some()) else {
-        let current = from_directory()?;
-        store.retain(&current.deployment.digests().into_values().collect());
-        return Ok(Bound {
-            current,
-            resumption: Resumption::default(),
-            restored: None,
-        });
-    };
-    let frozen = std::mem::take(&mut start.frozen);
-    let mut versions = KeptVersions::new(plan, plugins, store, &frozen);
-    let current = match versions.of(&start.history.programs) {
-        Ok(standing) => standing,
-        Err(error) => {
-            let cause = with_causes(&error);
-            warn!(
-                "what ran last does not fit any more, so what lies in the plugin directory runs: {cause}"
-            );
-            from_directory()?
-        }
-    };
-    let base = match start.held.last.is_some() && !start.commits.is_empty() {
-        true => versions
-            .of(&start.held.programs)
-            .unwrap_or_else(|_| current.clone()),
-        false => current.clone(),
-    };
-    let resumption = resumption(plan, &start.history, &frozen, &mut versions);
-    start.frozen.job = frozen.job.clone();
-    let types = Arc::clone(&base.deployment.types);
-    let restored = (start.held.last)
-        .map(|_| Restored::new(frozen, plan, types))
-        .transpose()
-        .map_err(RecoveryError::from)?;
-    Ok(Bound {
-        current,
-        resumption,
-        restored,
-    })
 }
 
 /// Tells the job of changes of versions, and says in the log those that a start must know.

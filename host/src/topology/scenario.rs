@@ -54,6 +54,8 @@ pub enum Topology {
 pub struct ScenarioBatch {
     /// Where it starts.
     pub place: Place,
+    /// Whether everything ends without warning before it, and is started again.
+    pub restart: bool,
     /// By plugin: the file that takes its place at this batch.
     pub swap: Vec<Named<PathBuf>>,
     /// By source: partitions of values.
@@ -199,6 +201,7 @@ fn batch(reader: &mut Reader<'_>, item: &Item<'_>, number: usize) -> Option<Scen
     let mut table = Table::of(reader, item, format!("batch {number}"))?;
     let batch = ScenarioBatch {
         place: reader.place(item.at),
+        restart: table.boolean(reader, "restart").unwrap_or(false),
         swap: named(reader, &mut table, "swap", path),
         input: named(reader, &mut table, "input", partitions),
         expect: named(reader, &mut table, "expect", expected),
@@ -207,11 +210,6 @@ fn batch(reader: &mut Reader<'_>, item: &Item<'_>, number: usize) -> Option<Scen
             reader.integer(item, 0..=u64::MAX)
         }),
     };
-    let restart = table.take("restart");
-    if let Some(item) = restart.filter(|item| reader.boolean(item) == Some(true)) {
-        let message = format!("`restart = true` of batch {number} is not yet available");
-        reader.wrong_hint(item.key_at, &message, "it comes with the journal");
-    }
     table.finish(reader);
     Some(batch)
 }

@@ -18,3 +18,4 @@ pub mod log;
 pub mod record;
 pub mod replay;
 pub mod start;
+pub mod versions;

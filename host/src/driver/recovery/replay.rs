@@ -1,141 +1,23 @@
 //! Runs what was committed behind a checkpoint again, with the very versions it ran, so that the
 //! operators hold what they held; sinks hear only of what they have lost.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
 use tracing::{info, warn};
 
 use super::entry::LogEntry;
-use super::history::History;
 use super::start::{RecoveryError, Start};
-use crate::batch::function::StateSignature;
+use super::versions::KeptVersions;
+use crate::batch::BatchTime;
 use crate::batch::position::PartName;
 use crate::batch::source::Part;
-use crate::batch::{BatchTime, Digest};
-use crate::dataflow::Frozen;
 use crate::driver::run::batch::Batch;
 use crate::driver::run::cutter::NamedSources;
 use crate::driver::run::executor::{Executor, Replay};
-use crate::driver::versions::deployment::{Deployment, Standing};
-use crate::driver::versions::load::{PluginsError, load_kept};
-use crate::driver::versions::store::ComponentStore;
-use crate::driver::versions::succession::Resumption;
 use crate::journal::BlockName;
 use crate::observe::fault::{CrashStage, reach};
-use crate::plugin::Engine;
 use crate::sink::lane::{Receipt, SinkLanes};
-use crate::topology::plan::Plan;
-
-/// By plugin: the version that a batch ran.
-type Programs = BTreeMap<String, Digest>;
-
-/// Binds the versions that batches ran, each set once.
-pub struct KeptVersions<'a> {
-    /// What they are bound to.
-    plan: &'a Plan,
-    /// What compiles them.
-    engine: &'a Engine,
-    /// Where they are kept.
-    store: &'a ComponentStore,
-    /// The streams that hold what became of what they started with.
-    fired: BTreeSet<usize>,
-    /// The set that was asked for last.
-    last: Option<(Programs, Standing)>,
-}
-
-impl<'a> KeptVersions<'a> {
-    /// Those that go on with what `frozen` holds.
-    #[must_use]
-    pub fn new(
-        plan: &'a Plan,
-        engine: &'a Engine,
-        store: &'a ComponentStore,
-        frozen: &Frozen,
-    ) -> Self {
-        Self {
-            plan,
-            engine,
-            store,
-            fired: holding(plan, frozen),
-            last: None,
-        }
-    }
-
-    /// The versions that a batch ran.
-    ///
-    /// # Errors
-    ///
-    /// They are not kept any more, or do not fit the topology.
-    pub fn of(&mut self, programs: &Programs) -> Result<Standing, PluginsError> {
-        if let Some((known, standing)) = &self.last
-            && known == programs
-        {
-            return Ok(standing.clone());
-        }
-        let loaded = load_kept(self.plan, self.engine, self.store, programs)?;
-        loaded
-            .files
-            .iter()
-            .try_for_each(|file| self.store.keep(file))?;
-        let deployment = Deployment::compose(self.plan, loaded.components)?;
-        let fired = |stream| self.fired.contains(&stream);
-        let standing = Standing::resumed(self.plan, deployment, fired)?;
-        self.last = Some((programs.clone(), standing.clone()));
-        Ok(standing)
-    }
-}
-
-/// The streams that hold something in a checkpoint.
-#[must_use]
-pub fn holding(plan: &Plan, frozen: &Frozen) -> BTreeSet<usize> {
-    let streams = plan.streams.iter().enumerate();
-    let holding = streams.filter(|(_, stream)| frozen.job.parts.contains_key(&stream.name));
-    holding.map(|(index, _)| index).collect()
-}
-
-/// What of the versions' past matters to a job that goes on from `frozen`, where it was running
-/// `current`. A version that can be fallen back to and cannot be bound any more is none.
-#[must_use]
-pub fn resumption(
-    plan: &Plan,
-    history: &History,
-    frozen: &Frozen,
-    versions: &mut KeptVersions<'_>,
-) -> Resumption {
-    let mut before = history.programs.clone();
-    let mut probation = 0;
-    for (plugin, tried) in &history.probation {
-        // One that has not committed a batch is found again in the plugin directory.
-        let runs = history.programs.get(plugin) == Some(&tried.digest);
-        if let (true, Some(digest)) = (runs, tried.before) {
-            before.insert(plugin.clone(), digest);
-            probation = probation.max(tried.left);
-        }
-    }
-    let proven = (before != history.programs)
-        .then(|| versions.of(&before).ok())
-        .flatten();
-    let index = |name: &str| plan.streams.iter().position(|stream| stream.name == name);
-    let states = frozen.parts.iter().filter_map(|part| {
-        let state = part.form.state?;
-        let signature = StateSignature {
-            column_type: state.state,
-            version: state.version,
-            only_changed: false,
-        };
-        Some((index(&part.form.stream)?, signature))
-    });
-    let refused = history.refused.iter();
-    Resumption {
-        proven,
-        probation,
-        refused: refused
-            .map(|(plugin, refused)| (plugin.clone(), refused.digest))
-            .collect(),
-        holding: holding(plan, frozen),
-        states: states.collect(),
-    }
-}
 
 /// The sinks that have lost batches: by batch, their indices in the plan.
 pub type LostBatches = BTreeMap<BatchTime, Vec<usize>>;
@@ -186,7 +68,7 @@ impl Recovery<'_> {
             if receipts.is_empty() {
                 continue;
             }
-            let sinks = &self.versions.plan.sinks;
+            let sinks = &self.versions.plan().sinks;
             let named = receipts.iter();
             let named =
                 named.map(|Receipt { sink, what }| (sinks[*sink].name.clone(), what.clone()));

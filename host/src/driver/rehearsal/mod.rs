@@ -1,8 +1,9 @@
 //! A topology run batch by batch on a virtual clock, with given input: what `dshost test` looks at.
 //!
-//! The executor, the dataflow and the guests are those of a job; only sources, sinks and the clock
-//! are not. No port is opened, no time passes, and files are written into a temporary directory.
+//! The executor, the dataflow, the guests, the journal and what goes on after a restart are those of a
+//! job; only sources, sinks and the clock are not. No port is opened, no time passes, and files are written into a temporary directory.
 
+mod given;
 pub mod values;
 
 use std::collections::BTreeMap;
@@ -10,30 +11,43 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::batch::sink::{Incarnation, JobId};
+use crate::batch::sink::{Incarnation, JobId, WaitingBatch};
 use crate::batch::source::{Part, Partition, Records};
 use crate::batch::{BatchTime, Chunk, whole_millis};
 use crate::driver::error::JobError;
 use crate::driver::event::Mail;
-use crate::driver::failure::trouble::BatchError;
+use crate::driver::failure::trouble::{BatchError, RecordError, Trouble};
 use crate::driver::job::recover;
 use crate::driver::laws::inspector::Broken;
 use crate::driver::laws::samples::Keep;
+use crate::driver::recovery::entry::LogEntry;
+use crate::driver::recovery::log::JobLog;
+use crate::driver::recovery::replay::{LostBatches, Recovery};
+use crate::driver::recovery::start::{RecoveryError, Start};
+use crate::driver::recovery::versions::{Bound, KeptVersions};
 use crate::driver::report;
 use crate::driver::run::batch::Batch;
 use crate::driver::run::commit::Committed;
+use crate::driver::run::cutter::NamedSources;
 use crate::driver::run::executor::{Executor, ExecutorOptions, Past};
 use crate::driver::versions::deployment::{Components, Deployment, Standing};
 use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
 use crate::driver::versions::shared::Versions;
+use crate::driver::versions::store::ComponentStore;
+use crate::driver::versions::succession::VersionEvent;
+use crate::journal::{Checkpoints, Directory, Storage};
 use crate::plugin::{ComponentFile, Engine};
 use crate::sink::SinkConnectors;
 use crate::sink::lane::{LaneOptions, NamedSink, Receipt, SinkLanes};
 use crate::sink::observe::Observed;
 use crate::sink::{self, text_files};
-use crate::topology::plan::Plan;
+use crate::topology::plan::{Plan, SinkPlan};
 use crate::topology::sinks::TextFilesKeys;
 use crate::topology::value::Value;
+use given::GivenInput;
+
+/// Where what survives a restart lies in the rehearsal's folder.
+const ROOT: &str = ".job";
 
 /// What a `print` sink wrote.
 type Printed = Arc<Mutex<Vec<u8>>>;
@@ -42,13 +56,33 @@ type Printed = Arc<Mutex<Vec<u8>>>;
 pub struct Rehearsal {
     plan: Arc<Plan>,
     engine: Engine,
-    versions: Versions,
-    executor: Executor,
-    sinks: Vec<NamedSink>,
+    store: ComponentStore,
+    options: RehearsalOptions,
+    stage: Stage,
     observed: Observed,
     printed: BTreeMap<String, Printed>,
     folder: tempfile::TempDir,
     batches: i64,
+    given: GivenInput,
+    /// What stands between two starts; none where there is only one.
+    durable: Option<Durable>,
+    /// What did not hold before the last restart.
+    broken: Vec<Broken>,
+}
+
+/// What ends with a start.
+struct Stage {
+    versions: Versions,
+    executor: Executor,
+    sinks: Vec<NamedSink>,
+}
+
+/// What a start leaves for the next.
+struct Durable {
+    root: Arc<dyn Storage>,
+    incarnation: Incarnation,
+    checkpoints: Checkpoints,
+    log: JobLog,
 }
 
 /// How a topology is tested.
@@ -58,6 +92,8 @@ pub struct RehearsalOptions {
     pub workers: usize,
     /// Every call runs in an instance of its own.
     pub fresh_instances: bool,
+    /// Batches are journaled, so that there may be restarts.
+    pub durable: bool,
 }
 
 /// What a batch gave.
@@ -82,60 +118,118 @@ impl Rehearsal {
         redirect_files(&mut plan, folder.path());
         let plan = Arc::new(plan);
         let engine = plugin_engine(&plan, options.workers)?;
-        let components = load_plugins(&plan, &engine)?.components;
-        let deployment = compose(&plan, components, options)?;
-        let first = Standing::first(&plan, deployment).map_err(PluginsError::from)?;
-        let versions = Versions::new(
-            Arc::clone(&plan),
-            first,
-            Arc::new(|event| report::log_version(&event)),
-        );
-        let observed = Observed::default();
-        let connectors = SinkConnectors::default();
-        let mut sinks = Vec::new();
-        let mut printed = BTreeMap::new();
-        for index in 0..plan.sinks.len() {
-            let output = Printed::default();
-            let context = sink::OpenContext {
-                output: output.clone(),
-                dir: folder.path().to_owned(),
-                observed: observed.clone(),
-            };
-            let sink = &plan.sinks[index];
-            let opened = connectors.open(sink, &context);
-            sinks.push(opened.map_err(|error| JobError::OpenSink {
-                sink: sink.name.clone(),
-                error,
-            })?);
-            printed.insert(sink.name.clone(), output);
+        let root: Arc<dyn Storage> = Arc::new(Directory::open(&folder.path().join(ROOT)));
+        let store = ComponentStore::new(Arc::clone(&root));
+        let printed = plan.sinks.iter().map(|sink| sink.name.clone());
+        let printed = printed.map(|sink| (sink, Printed::default())).collect();
+        let loaded = load_plugins(&plan, &engine)?;
+        if options.durable {
+            let mut kept = loaded.files.iter();
+            kept.try_for_each(|file| store.keep(file))
+                .map_err(PluginsError::from)?;
         }
-        let (job, number) = (JobId(0), 1);
-        recover(&sinks, Incarnation { job, number }, |_| Vec::new())?;
-        let lanes = SinkLanes::start(sinks.clone(), LaneOptions::default(), |_| {})
-            .map_err(JobError::Threads)?;
-        let executor = Executor::start(
-            Arc::clone(&plan),
-            ExecutorOptions {
-                workers: options.workers,
-                keep: Keep::All,
-                past: Past::default(),
-            },
-            Arc::new(lanes),
-            versions.clone(),
-            Mail::nowhere(),
-        )
-        .map_err(|error| JobError::Threads(std::io::Error::other(error)))?;
-        let batches = 0;
+        let deployment = compose(&plan, loaded.components, options)?;
+        let first = Standing::first(&plan, deployment).map_err(PluginsError::from)?;
+        let past = options
+            .durable
+            .then(|| find(&folder, &root, 1))
+            .transpose()?;
+        let opening = Opening {
+            plan: &plan,
+            folder: folder.path(),
+            observed: Observed::default(),
+            printed: &printed,
+            options,
+        };
+        let observed = opening.observed.clone();
+        let (stage, durable) = match past {
+            None => (opening.first(first)?, None),
+            Some((start, durable)) => {
+                let bound = Bound::first(first);
+                let (stage, ..) = opening.open(bound, &start, durable.incarnation)?;
+                (stage, Some(durable))
+            }
+        };
         Ok(Self {
             plan,
             engine,
-            versions,
-            executor,
-            sinks,
+            store,
+            options,
+            stage,
             observed,
             printed,
             folder,
-            batches,
+            batches: 0,
+            given: GivenInput::default(),
+            durable,
+            broken: Vec::new(),
+        })
+    }
+
+    /// Ends without warning, and goes on from the newest checkpoint with so many workers.
+    ///
+    /// # Errors
+    ///
+    /// It cannot go on.
+    ///
+    /// # Panics
+    ///
+    /// If batches are not journaled.
+    pub fn restart(self, workers: usize) -> Result<Self, JobError> {
+        let durable = self.durable.expect("batches are journaled");
+        let mut broken = self.broken;
+        broken.extend(self.stage.executor.broken_laws());
+        drop(self.stage);
+        let options = RehearsalOptions {
+            workers,
+            ..self.options
+        };
+        let number = durable.incarnation.number + 1;
+        let root = durable.root;
+        drop(durable.log);
+        let (mut start, durable) = find(&self.folder, &root, number)?;
+        let (plan, engine, store) = (&self.plan, &self.engine, &self.store);
+        let versions = |start: &Start| {
+            KeptVersions::new(plan, engine, store, &start.frozen)
+                .with_fresh_instances(options.fresh_instances)
+        };
+        let mut kept = versions(&start);
+        let bound = Bound::new(&mut start, &mut kept, || {
+            let deployment = compose(plan, load_plugins(plan, engine)?.components, options)?;
+            Ok(Standing::first(plan, deployment)?)
+        })?;
+        let opening = Opening {
+            plan,
+            folder: self.folder.path(),
+            observed: self.observed.clone(),
+            printed: &self.printed,
+            options,
+        };
+        let (mut stage, lanes, lost) = opening.open(bound, &start, durable.incarnation)?;
+        let mut sources: NamedSources = plan
+            .sources
+            .iter()
+            .map(|source| (source.name.clone(), Box::new(self.given.clone()) as _))
+            .collect();
+        let mut recovery = Recovery {
+            start: &start,
+            sources: &mut sources,
+            versions: versions(&start),
+        };
+        recovery.run_again(&mut stage.executor, &lanes, &lost)?;
+        Ok(Self {
+            stage,
+            options,
+            broken,
+            durable: Some(durable),
+            plan: self.plan,
+            engine: self.engine,
+            store: self.store,
+            observed: self.observed,
+            printed: self.printed,
+            folder: self.folder,
+            batches: self.batches,
+            given: self.given,
         })
     }
 
@@ -149,7 +243,7 @@ impl Rehearsal {
         changes: &[(String, PathBuf)],
         options: RehearsalOptions,
     ) -> Result<(), PluginsError> {
-        let mut components = self.versions.latest();
+        let mut components = self.stage.versions.latest();
         for (name, path) in changes {
             let used = self
                 .plan
@@ -158,13 +252,16 @@ impl Rehearsal {
                 .iter()
                 .find(|plugin| plugin.name == *name);
             let limits = used.map(|plugin| plugin.limits.clone()).unwrap_or_default();
-            let component = ComponentFile::open(name, path, &limits)
-                .and_then(|file| self.engine.load(&file, &limits))
-                .map_err(|error| PluginsError::Load(vec![error]))?;
+            let wrong = |error| PluginsError::Load(vec![error]);
+            let file = ComponentFile::open(name, path, &limits).map_err(wrong)?;
+            let component = self.engine.load(&file, &limits).map_err(wrong)?;
+            if self.durable.is_some() {
+                self.store.keep(&file)?;
+            }
             components.insert(name.clone(), component);
         }
         let deployment = compose(&self.plan, components, options)?;
-        self.versions.propose(deployment)?;
+        self.stage.versions.propose(deployment)?;
         Ok(())
     }
 
@@ -177,7 +274,7 @@ impl Rehearsal {
         &mut self,
         input: &BTreeMap<String, Vec<Vec<Value>>>,
     ) -> Result<Performance, BatchError> {
-        let types = Arc::clone(&self.versions.current().deployment.types);
+        let types = Arc::clone(&self.stage.versions.current().deployment.types);
         let sources = self.plan.sources.iter().zip(&types.sources);
         let partitions = sources.map(|(source, record)| {
             let given = input.get(&source.name).into_iter().flatten();
@@ -202,13 +299,17 @@ impl Rehearsal {
         self.batches += 1;
         let interval = whole_millis(self.plan.settings.batch);
         let time = BatchTime(self.batches.saturating_mul(interval));
-        let parts = input.into_iter().map(Part::numbered).collect();
+        let mut parts: Vec<Vec<Part>> = input.into_iter().map(Part::numbered).collect();
+        if self.durable.is_some() {
+            self.given.remember(time, &mut parts);
+        }
         let batch = Batch::new(time, parts);
-        let committed = self.executor.run(&batch)?;
+        let committed = self.stage.executor.run(&batch)?;
         let mut performance = Performance::default();
         for receipt in &committed.receipts {
             self.look_at(receipt, time, &mut performance);
         }
+        self.make_durable(time)?;
         let sources = self.plan.sources.iter().map(|source| &source.name);
         let streams = self.plan.streams.iter().map(|stream| &stream.name);
         let reports = committed
@@ -225,7 +326,44 @@ impl Rehearsal {
     /// The laws that functions do not keep on the values of all batches so far.
     #[must_use]
     pub fn broken_laws(&self) -> Vec<Broken> {
-        self.executor.broken_laws()
+        let mut broken = self.broken.clone();
+        broken.extend(self.stage.executor.broken_laws());
+        broken
+    }
+
+    /// Says that a batch is published; every second one ends in a checkpoint, so that a restart runs
+    /// none or one again.
+    fn make_durable(&mut self, batch: BatchTime) -> Result<(), BatchError> {
+        let Some(durable) = &self.durable else {
+            return Ok(());
+        };
+        durable.log.say(LogEntry::Published { batch });
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| BatchError {
+            batch,
+            attempts: 1,
+            trouble: Trouble::Record(RecordError {
+                batch,
+                source: std::io::Error::other(source),
+            }),
+        };
+        durable.log.write().map_err(|error| failed(error.into()))?;
+        if self.batches % 2 == 1 {
+            return Ok(());
+        }
+        let frozen = self.stage.executor.freeze();
+        if let Some(at) = frozen.map_err(|error| failed(error.into()))? {
+            let Durable {
+                checkpoints,
+                incarnation,
+                ..
+            } = durable;
+            let manifest = at.put(checkpoints, *incarnation, batch.0);
+            let manifest = manifest.map_err(|error| failed(error.into()))?;
+            checkpoints
+                .commit(&manifest)
+                .map_err(|error| failed(error.into()))?;
+        }
+        Ok(())
     }
 
     fn look_at(&self, receipt: &Receipt, time: BatchTime, performance: &mut Performance) {
@@ -233,7 +371,7 @@ impl Rehearsal {
         let plan = &self.plan.sinks[*sink];
         let name = &plan.name;
         // In memory and in a temporary directory: what cannot be published shows as a difference.
-        let published = self.sinks[*sink].sink.publish(time, what);
+        let published = self.stage.sinks[*sink].sink.publish(time, what);
         if plan.is_observer() {
             let seen = self.observed.take(name, time).unwrap_or_default();
             let rows = values::rows(&seen.concat());
@@ -256,6 +394,131 @@ impl Rehearsal {
         };
         performance.texts.insert(name.clone(), text);
     }
+}
+
+/// What the sinks and workers of a start are opened with.
+struct Opening<'a> {
+    plan: &'a Arc<Plan>,
+    folder: &'a Path,
+    observed: Observed,
+    printed: &'a BTreeMap<String, Printed>,
+    options: RehearsalOptions,
+}
+
+impl Opening<'_> {
+    /// The only start.
+    fn first(&self, first: Standing) -> Result<Stage, JobError> {
+        let listener = Arc::new(|event| report::log_version(&event));
+        let versions = Versions::new(Arc::clone(self.plan), first, listener);
+        let (job, number) = (JobId(0), 1);
+        let (sinks, _) = self.sinks(Incarnation { job, number }, |_| Vec::new())?;
+        let (stage, _) = self.stage(versions, sinks, Past::default())?;
+        Ok(stage)
+    }
+
+    /// One of several; what sinks have lost is still to be run again.
+    fn open(
+        &self,
+        bound: Bound,
+        start: &Start,
+        incarnation: Incarnation,
+    ) -> Result<(Stage, Arc<SinkLanes>, LostBatches), JobError> {
+        let log = start.log.clone();
+        let listener = Arc::new(move |event: VersionEvent| {
+            report::log_version(&event);
+            if event.is_decided() {
+                log.say(LogEntry::Version(event));
+            }
+        });
+        let Bound {
+            current,
+            resumption,
+            restored,
+        } = bound;
+        let plan = Arc::clone(self.plan);
+        let versions = Versions::resumed(plan, current, resumption, listener);
+        let (sinks, lost) = self.sinks(incarnation, |sink| start.waiting(sink))?;
+        let past = Past {
+            log: Some(start.log.clone()),
+            history: start.executed(),
+            restored,
+        };
+        let (stage, lanes) = self.stage(versions, sinks, past)?;
+        Ok((stage, lanes, lost))
+    }
+
+    fn sinks(
+        &self,
+        incarnation: Incarnation,
+        waiting: impl Fn(&str) -> Vec<WaitingBatch>,
+    ) -> Result<(Vec<NamedSink>, LostBatches), JobError> {
+        let connectors = SinkConnectors::default();
+        let open = |sink: &SinkPlan| {
+            let context = sink::OpenContext {
+                output: self.printed[&sink.name].clone(),
+                dir: self.folder.to_owned(),
+                observed: self.observed.clone(),
+            };
+            let opened = connectors.open(sink, &context);
+            opened.map_err(|error| JobError::OpenSink {
+                sink: sink.name.clone(),
+                error,
+            })
+        };
+        let sinks = self.plan.sinks.iter().map(open);
+        let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
+        let lost = recover(&sinks, incarnation, waiting)?.lost;
+        Ok((sinks, lost))
+    }
+
+    fn stage(
+        &self,
+        versions: Versions,
+        sinks: Vec<NamedSink>,
+        past: Past,
+    ) -> Result<(Stage, Arc<SinkLanes>), JobError> {
+        let lanes = SinkLanes::start(sinks.clone(), LaneOptions::default(), |_| {});
+        let lanes = Arc::new(lanes.map_err(JobError::Threads)?);
+        let options = ExecutorOptions {
+            workers: self.options.workers,
+            keep: Keep::All,
+            past,
+        };
+        let executor = Executor::start(
+            Arc::clone(self.plan),
+            options,
+            Arc::clone(&lanes),
+            versions.clone(),
+            Mail::nowhere(),
+        )
+        .map_err(|error| JobError::Threads(std::io::Error::other(error)))?;
+        let stage = Stage {
+            versions,
+            executor,
+            sinks,
+        };
+        Ok((stage, lanes))
+    }
+}
+
+/// What the starts before this one have left.
+fn find(
+    folder: &tempfile::TempDir,
+    root: &Arc<dyn Storage>,
+    number: u64,
+) -> Result<(Start, Durable), RecoveryError> {
+    let incarnation = Incarnation {
+        job: JobId(0),
+        number,
+    };
+    let start = Start::find(&folder.path().join(ROOT), root, incarnation)?;
+    let durable = Durable {
+        root: Arc::clone(root),
+        incarnation,
+        checkpoints: start.checkpoints.clone(),
+        log: start.log.clone(),
+    };
+    Ok((start, durable))
 }
 
 fn compose(

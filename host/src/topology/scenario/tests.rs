@@ -188,14 +188,11 @@ fn the_keys_of_a_batch_are_known_and_of_their_type() {
 }
 
 #[test]
-fn a_restart_comes_with_the_journal() {
-    check_rejected(
-        "topology = \"t.toml\"\n[[batch]]\nrestart = true\n",
-        &expect![[r#"
-            3:1: `restart = true` of batch 1 is not yet available
-              hint: it comes with the journal"#]],
-    );
-    assert!(parsed("topology = \"t.toml\"\n[[batch]]\nrestart = false\n").is_ok());
+fn a_restart_comes_before_its_batch() {
+    let text = "topology = \"t.toml\"\n[[batch]]\n[[batch]]\nrestart = true\n";
+    let restarts = parsed(text).unwrap().batches.into_iter();
+    let restarts: Vec<bool> = restarts.map(|batch| batch.restart).collect();
+    assert_eq!(restarts, [false, true]);
 }
 
 #[test]
