@@ -21,7 +21,9 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use crate::support::job::server;
-use crate::support::{Folder, Running, dshost, finish, output, stderr, wait_for};
+use crate::support::{
+    Folder, Running, assert_said, dshost, finish, output, stderr, stdout, wait_for,
+};
 
 /// Lines that the job reads.
 const LINES: u64 = 300;
@@ -323,6 +325,19 @@ fn a_process_that_dies_in_a_swap_goes_on_with_one_version() {
     place.dies("Swapped:1");
     place.finish();
     place.check("Swapped");
+    let job = place.folder.path.path().join(".dshost/crash");
+    for dir in [job.clone(), job.join("checkpoints"), job.join("..")] {
+        let shown = output(dshost().arg("inspect").arg(dir));
+        assert_said(
+            &stdout(&shown),
+            &[
+                "totals  update_state_by_key, state (text, int64) of version 1, ",
+                " 5 keys, ",
+                "    (k4,9090)",
+                "lines  10 lanes",
+            ],
+        );
+    }
 }
 
 #[test]

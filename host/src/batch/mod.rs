@@ -17,6 +17,7 @@ pub mod convert;
 pub mod flow;
 pub mod function;
 pub mod group;
+pub mod guarantee;
 pub mod hash;
 pub mod lists;
 pub mod members;

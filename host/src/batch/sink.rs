@@ -15,6 +15,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::chunk::Chunk;
+use super::guarantee::Guarantee;
 use super::types::{BatchTime, Round};
 
 /// The longest receipt, in bytes.
@@ -200,34 +201,6 @@ pub struct Incarnation {
     pub job: JobId,
     /// Counts its starts, from 1.
     pub number: u64,
-}
-
-/// What a reader of a sink's output may count on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Guarantee {
-    /// How often a committed batch is seen.
-    pub delivery: Delivery,
-    /// On what condition, or what happens where it does not hold.
-    pub condition: &'static str,
-}
-
-impl fmt::Display for Guarantee {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let delivery = match self.delivery {
-            Delivery::ExactlyOnce => "exactly once",
-            Delivery::AtLeastOnce => "at least once",
-        };
-        write!(f, "{delivery}: {}", self.condition)
-    }
-}
-
-/// How often a committed batch is seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// Once, whatever happens.
-    ExactlyOnce,
-    /// Once, and maybe again after a crash.
-    AtLeastOnce,
 }
 
 /// A sink that could not do what it was asked.

@@ -103,7 +103,7 @@ pub(super) enum Command {
     /// Build and run, building again at every save of a plugin's source
     #[command(after_help = DEV_EXAMPLES)]
     Dev(RunArgs),
-    /// Look into a component: functions, types, docs, imports, size
+    /// Look into a component (functions, types, imports), or into a job's newest checkpoint
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
     /// Show the plugin versions of a running job: in use, waiting, refused
@@ -171,7 +171,8 @@ Examples:
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:
-  dshost inspect plugins/wordcount.wasm";
+  dshost inspect plugins/wordcount.wasm
+  dshost inspect .dshost/clicks --keys 100       the newest checkpoint of a job";
 
 const PLUGINS_EXAMPLES: &str = "\
 Examples:
@@ -312,9 +313,13 @@ pub(super) enum NewWhat {
 /// `inspect`.
 #[derive(Args, Debug)]
 pub(super) struct InspectArgs {
-    /// A component file.
-    #[arg(value_name = "WASM")]
+    /// A component file, or the directory of a job (`.dshost/NAME`), of which the newest checkpoint is
+    /// shown.
+    #[arg(value_name = "WASM|DIR")]
     pub(super) path: PathBuf,
+    /// So many keys or records of each stream are shown.
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(super) keys: usize,
 }
 
 /// `status` and `plugins`.

@@ -32,8 +32,11 @@ pub(super) fn standing(plan: &Plan) -> Result<Standing, PluginsError> {
 fn told(topology: &Path, plan: &Plan, standing: &Standing) -> String {
     let types = &standing.deployment.types;
     let mut out = format!("{}: ok\n", topology.display());
+    let connectors = SourceConnectors::default();
     for (source, record) in plan.sources.iter().zip(&types.sources) {
-        out.push_str(&format!("  source {}: {record}\n", source.name));
+        let guarantee = connectors.guarantee(source);
+        let guarantee = guarantee.map_or_else(String::new, |guarantee| format!(", {guarantee}"));
+        out.push_str(&format!("  source {}: {record}{guarantee}\n", source.name));
     }
     for (index, (stream, record)) in plan.streams.iter().zip(&types.streams).enumerate() {
         let from: Vec<&str> = stream
@@ -94,7 +97,10 @@ fn state(stream: usize, standing: &Standing) -> String {
 
 /// What holds, and a user might not expect.
 fn notes(plan: &Plan) -> Vec<String> {
-    let mut notes = vec!["nothing survives a restart yet: the journal comes later".to_owned()];
+    let mut notes = Vec::new();
+    if plan.settings.checkpoint.is_none() {
+        notes.push("nothing survives the end of the process: `checkpoint = false`".to_owned());
+    }
     let connectors = SourceConnectors::default();
     for source in &plan.sources {
         let note = connectors.note(source);

@@ -89,14 +89,27 @@ impl Drop for JobDirectory {
     }
 }
 
+/// The job that a directory belongs to.
+///
+/// # Errors
+///
+/// None has run there, or what says so is damaged.
+pub fn job_of(dir: &Path) -> io::Result<JobId> {
+    let text = std::fs::read_to_string(dir.join(INCARNATION))?;
+    parse(&text).map(|(job, _)| job)
+}
+
+/// The job and its last start.
+fn parse(text: &str) -> io::Result<(JobId, u64)> {
+    let parts = text.trim_end().split_once(' ');
+    let parsed = parts.and_then(|(job, last)| Some((job.parse().ok()?, last.parse().ok()?)));
+    parsed.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is damaged"))
+}
+
 fn next_incarnation(dir: &Path) -> io::Result<Incarnation> {
     let path = dir.join(INCARNATION);
     let (job, last) = match std::fs::read_to_string(&path) {
-        Ok(text) => {
-            let last = text.trim_end().split_once(' ');
-            let last = last.and_then(|(job, last)| Some((job.parse().ok()?, last.parse().ok()?)));
-            last.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is damaged"))?
-        }
+        Ok(text) => parse(&text)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             (JobId(getrandom::u64().map_err(io::Error::other)?), 0u64)
         }

@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::OpenContext;
 use super::connector::{SinkConnector, keys};
 use super::lane::PublishQueue;
-use crate::batch::sink::{
-    Delivery, Guarantee, Incarnation, Prepared, Recovered, Sink, SinkError, Staged, WaitingBatch,
-};
+use crate::batch::guarantee::{Delivery, Guarantee};
+use crate::batch::sink::{Incarnation, Prepared, Recovered, Sink, SinkError, Staged, WaitingBatch};
 use crate::batch::{BatchTime, Chunk, Round, text};
 use crate::topology::plan::SinkPlan;
 use crate::topology::sinks::PrintKeys;

@@ -4,6 +4,7 @@
 //! the keys in a [`SourcePlan`], and the connector of the same name knows what they are.
 
 use super::OpenContext;
+use crate::batch::guarantee::Guarantee;
 use crate::batch::source::{Source, SourceError};
 use crate::topology::plan::{SourcePlan, Transport};
 
@@ -20,7 +21,10 @@ pub trait SourceConnector: Send + Sync {
         context: &OpenContext,
     ) -> Result<Box<dyn Source>, SourceError>;
 
-    /// What holds of a source, and a user might not expect; `dshost check` shows it.
+    /// How often what such a source has given counts, whatever dies; `dshost check` shows it.
+    fn guarantee(&self, plan: &SourcePlan) -> Guarantee;
+
+    /// What else holds of a source, and a user might not expect; `dshost check` shows it.
     fn note(&self, _plan: &SourcePlan) -> Option<String> {
         None
     }

@@ -14,6 +14,7 @@ use super::bytes::replay;
 use super::connector::{SourceConnector, keys};
 use super::pace::Pace;
 use super::{OpenContext, no_thread};
+use crate::batch::guarantee::{Delivery, Guarantee};
 use crate::batch::position::LaneName;
 use crate::batch::source::{Source, SourceError};
 use crate::topology::plan::SourcePlan;
@@ -41,6 +42,13 @@ impl SourceConnector for GenerateConnector {
         context: &OpenContext,
     ) -> Result<Box<dyn Source>, SourceError> {
         Ok(Box::new(open(plan, *keys(plan)?, context)?))
+    }
+
+    fn guarantee(&self, _: &SourcePlan) -> Guarantee {
+        Guarantee {
+            delivery: Delivery::ExactlyOnce,
+            condition: "records are made again from their numbers",
+        }
     }
 }
 

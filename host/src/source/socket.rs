@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use super::OpenContext;
 use super::bytes::intake::{Inlet, Intake, Received, Receiver};
 use super::connector::{SourceConnector, keys};
+use crate::batch::guarantee::{Delivery, Guarantee};
 use crate::batch::position::{LaneName, Position};
 use crate::batch::source::{Part, Source, SourceError};
 use crate::topology::plan::SourcePlan;
@@ -57,10 +58,17 @@ impl SourceConnector for SocketConnector {
         }))
     }
 
-    fn note(&self, plan: &SourcePlan) -> Option<String> {
-        let SocketKeys { ack, .. } = plan.keys()?;
-        let lost = "what was sent but not yet read when the process dies is lost";
-        (!ack).then(|| lost.to_owned())
+    fn guarantee(&self, plan: &SourcePlan) -> Guarantee {
+        match plan.keys().is_some_and(|keys: &SocketKeys| keys.ack) {
+            true => Guarantee {
+                delivery: Delivery::ExactlyOnce,
+                condition: "where senders go on behind the number that they are told",
+            },
+            false => Guarantee {
+                delivery: Delivery::AtMostOnce,
+                condition: "what was sent and not journaled when the process dies is lost, the rest counts once (`ack = true` lets senders go on)",
+            },
+        }
     }
 }
 

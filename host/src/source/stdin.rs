@@ -9,6 +9,7 @@ use super::bytes::buffer::Stopped;
 use super::bytes::intake::{Inlet, Intake, Received, Receiver};
 use super::connector::{SourceConnector, keys};
 use super::{OpenContext, no_thread};
+use crate::batch::guarantee::{Delivery, Guarantee};
 use crate::batch::source::{Source, SourceError};
 use crate::topology::plan::SourcePlan;
 use crate::topology::sources::StdinKeys;
@@ -27,6 +28,13 @@ impl SourceConnector for StdinConnector {
     ) -> Result<Box<dyn Source>, SourceError> {
         let StdinKeys = keys(plan)?;
         Ok(Box::new(read(plan, context, io::stdin())?))
+    }
+
+    fn guarantee(&self, _: &SourcePlan) -> Guarantee {
+        Guarantee {
+            delivery: Delivery::AtMostOnce,
+            condition: "what was read and not journaled when the process dies is lost, the rest counts once",
+        }
     }
 }
 

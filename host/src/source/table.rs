@@ -9,6 +9,7 @@ use super::files::FilesConnector;
 use super::generate::GenerateConnector;
 use super::socket::SocketConnector;
 use super::stdin::StdinConnector;
+use crate::batch::guarantee::Guarantee;
 use crate::batch::source::{Source, SourceError};
 use crate::topology::plan::SourcePlan;
 
@@ -54,7 +55,14 @@ impl SourceConnectors {
         }
     }
 
-    /// What holds of a source, and a user might not expect.
+    /// How often what a source has given counts; none: nothing opens it.
+    #[must_use]
+    pub fn guarantee(&self, plan: &SourcePlan) -> Option<Guarantee> {
+        let connector = self.0.get(plan.transport.name())?;
+        Some(connector.guarantee(plan))
+    }
+
+    /// What else holds of a source, and a user might not expect.
     #[must_use]
     pub fn note(&self, plan: &SourcePlan) -> Option<String> {
         let connector = self.0.get(plan.transport.name())?;

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::*;
-use crate::batch::sink::{
-    Delivery, Guarantee, Prepared, Recovered, Sink, SinkError, Staged, WaitingBatch,
-};
+use crate::batch::guarantee::{Delivery, Guarantee};
+use crate::batch::sink::{Prepared, Recovered, Sink, SinkError, Staged, WaitingBatch};
 use crate::batch::source::{Source, SourceError};
 use crate::batch::{Chunk, Round};
 use crate::driver::testing;
@@ -44,6 +43,13 @@ impl SourceConnector for WordsConnector {
             ..plan.clone()
         };
         SourceConnectors::default().open(&plan, context)
+    }
+
+    fn guarantee(&self, _: &SourcePlan) -> Guarantee {
+        Guarantee {
+            delivery: Delivery::AtMostOnce,
+            condition: "in a test",
+        }
     }
 }
 

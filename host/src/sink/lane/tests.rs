@@ -5,9 +5,8 @@ use std::sync::{Barrier, Condvar, Mutex};
 
 use super::*;
 use crate::batch::Column;
-use crate::batch::sink::{
-    Delivery, Guarantee, Incarnation, Prepared, Recovered, Sink, WaitingBatch,
-};
+use crate::batch::guarantee::{Delivery, Guarantee};
+use crate::batch::sink::{Incarnation, Prepared, Recovered, Sink, WaitingBatch};
 
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(60);

@@ -21,9 +21,9 @@ use tracing::{info, warn};
 
 use super::OpenContext;
 use super::connector::{SinkConnector, keys};
+use crate::batch::guarantee::{Delivery, Guarantee};
 use crate::batch::sink::{
-    Delivery, Guarantee, Incarnation, MAX_RECEIPT_BYTES, Prepared, Recovered, Sink, SinkError,
-    Staged, WaitingBatch,
+    Incarnation, MAX_RECEIPT_BYTES, Prepared, Recovered, Sink, SinkError, Staged, WaitingBatch,
 };
 use crate::batch::{BatchTime, Chunk, Round, text};
 use crate::topology::plan::SinkPlan;

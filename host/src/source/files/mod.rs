@@ -26,6 +26,7 @@ use super::connector::{SourceConnector, keys};
 use super::format::{Decoder, Framing};
 use super::pace::Pace;
 use super::{OpenContext, no_thread};
+use crate::batch::guarantee::{Delivery, Guarantee};
 use crate::batch::position::{LaneName, PartName, Position};
 use crate::batch::source::{Cut, EndNotice, Partition, Source, SourceError, SourceHealth};
 use crate::topology::plan::SourcePlan;
@@ -64,6 +65,13 @@ impl SourceConnector for FilesConnector {
         context: &OpenContext,
     ) -> Result<Box<dyn Source>, SourceError> {
         Ok(Box::new(open(plan, keys(plan)?, context)?))
+    }
+
+    fn guarantee(&self, _: &SourcePlan) -> Guarantee {
+        Guarantee {
+            delivery: Delivery::ExactlyOnce,
+            condition: "as long as a file stays as it is until a checkpoint covers it",
+        }
     }
 
     fn note(&self, plan: &SourcePlan) -> Option<String> {

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::batch::Chunk;
-use crate::batch::sink::{
-    Delivery, Guarantee, Incarnation, Prepared, Recovered, Sink, SinkError, Staged, WaitingBatch,
-};
+use crate::batch::guarantee::{Delivery, Guarantee};
+use crate::batch::sink::{Incarnation, Prepared, Recovered, Sink, SinkError, Staged, WaitingBatch};
 use crate::driver::failure::trouble::RecordError;
 use crate::driver::testing::plan;
 use crate::sink::lane::{LaneOptions, NamedSink, PublishQueue};

@@ -1,36 +1,26 @@
-//! `dshost inspect`: what is in a component.
+//! What is in a component.
 
 use std::fmt::Write;
+use std::path::Path;
 
-use super::args::InspectArgs;
-use super::error::CliError;
-use super::show;
-use super::tell::Teller;
 use crate::batch::function::Signature;
+use crate::cli::error::CliError;
+use crate::cli::show;
 use crate::plugin::{Component, ComponentFile, Engine, EngineConfig};
 use crate::topology::plan::Limits;
 
-/// Shows functions, types, docs, imports and size of a component.
-pub(super) fn inspect(args: &InspectArgs, teller: &Teller) -> Result<(), CliError> {
-    if args.path.is_dir() {
-        return Err(CliError::new(
-            super::error::Fault::Usage,
-            format!(
-                "cannot inspect `{}`: checkpoints are not yet available",
-                args.path.display()
-            ),
-        ));
-    }
+/// Functions, types, docs, imports and size of a component.
+pub(super) fn describe(path: &Path) -> Result<String, CliError> {
     let limits = Limits::default();
-    let name = args.path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
     let engine = Engine::new(EngineConfig::default()).map_err(|error| CliError::job(&error))?;
-    let component = ComponentFile::open(&name, &args.path, &limits)
+    let component = ComponentFile::open(&name, path, &limits)
         .and_then(|file| engine.load(&file, &limits))
         .map_err(|error| CliError::usage(&error).maybe_hint(error.hint()))?;
-    teller.print(&describe(&component))
+    Ok(described(&component))
 }
 
-fn describe(component: &Component) -> String {
+fn described(component: &Component) -> String {
     let mut out = String::new();
     let size = u64::try_from(component.size()).unwrap_or(u64::MAX);
     // Writing to a string cannot fail.
