@@ -119,10 +119,7 @@ fn a_component_shows_what_is_in_it() {
 }
 
 #[test]
-fn what_comes_later_says_so_and_a_wrong_command_line_exits_with_2() {
-    let later = output(dshost().args(["rollback", "topology.toml"]));
-    assert_eq!(later.status.code(), Some(2));
-    assert!(stderr(&later).contains("`dshost rollback` is not yet available"));
+fn a_wrong_command_line_exits_with_2() {
     assert_eq!(output(dshost().arg("dance")).status.code(), Some(2));
     assert_eq!(
         output(dshost().args(["run", "t.toml", "--workers", "0"]))

@@ -258,3 +258,42 @@ expect.late = [["a", { count = 1, total = 1 }]]
     let told = output(dshost().arg("test").arg(&scenario));
     assert!(told.status.success(), "{}", stdout(&told));
 }
+
+#[test]
+fn a_rollback_goes_back_to_the_version_before_and_outlives_the_process() {
+    let folder = Folder::new();
+    folder.install("totals", "totals");
+    let (listener, source) = server();
+    let topology = folder.topology(&totals(&source));
+    let back = || output(dshost().arg("rollback").arg(&topology).arg("totals"));
+    assert!(stderr(&back()).contains("the job is not running"));
+    let mut job = Job::start(&topology);
+    let mut peer = accept(&listener);
+    peer.write_all(b"a 3\n").unwrap();
+    printed(&job, "", "(a,3)");
+    assert_said(
+        &stderr(&back()),
+        &["the job answers: no other version of `totals` has run"],
+    );
+    folder.install("totals-hundredfold", "totals");
+    shown(&topology, &["\"live\""]);
+    peer.write_all(b"a 2\n").unwrap();
+    printed(&job, "(a,3)", "(a,203)");
+    let said = back();
+    assert_said(&stdout(&said), &["plugin totals goes back to"]);
+    shown(&topology, &["it was rolled back"]);
+    peer.write_all(b"a 1\n").unwrap();
+    printed(&job, "(a,203)", "(a,204)");
+    // The file is still that of the version that was rolled back.
+    job.running.child.kill().unwrap();
+    job.running.child.wait().unwrap();
+    drop(peer);
+    let job = Job::start(&topology);
+    let mut peer = accept(&listener);
+    printed(&job, "(a,204)", "(a,204)");
+    shown(&topology, &["\"plugins\""]);
+    peer.write_all(b"a 1\n").unwrap();
+    printed(&job, "(a,204)", "(a,205)");
+    let (code, said, _) = job.stop();
+    assert_eq!(code, Some(0), "{said}");
+}

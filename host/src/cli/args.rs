@@ -121,9 +121,9 @@ pub(super) enum Command {
         /// The shell.
         shell: Shell,
     },
-    /// Go back to the plugin versions before the last swap (not yet available)
-    #[command(hide = true)]
-    Rollback(LaterArgs),
+    /// Let a running job go back to the version of a plugin before the last swap
+    #[command(after_help = ROLLBACK_EXAMPLES)]
+    Rollback(RollbackArgs),
 }
 
 impl Command {
@@ -173,6 +173,13 @@ const INSPECT_EXAMPLES: &str = "\
 Examples:
   dshost inspect plugins/wordcount.wasm
   dshost inspect .dshost/clicks --keys 100       the newest checkpoint of a job";
+
+const ROLLBACK_EXAMPLES: &str = "\
+Examples:
+  dshost rollback topology.toml wordcount
+
+The next batch takes the version that ran before; the one that runs now is refused until its file changes.
+What streams hold stays as it is: where the old version cannot go on with it, that is told, and nothing changes.";
 
 const PLUGINS_EXAMPLES: &str = "\
 Examples:
@@ -333,12 +340,15 @@ pub(super) struct StatusArgs {
     pub(super) json: bool,
 }
 
-/// A command that comes later.
+/// `rollback`.
 #[derive(Args, Debug)]
-pub(super) struct LaterArgs {
-    /// Whatever it will take.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(super) rest: Vec<String>,
+pub(super) struct RollbackArgs {
+    /// The topology file of the running job.
+    #[arg(value_name = "TOPOLOGY")]
+    pub(super) topology: PathBuf,
+    /// The plugin.
+    #[arg(value_name = "PLUGIN")]
+    pub(super) plugin: String,
 }
 
 fn worker_count(text: &str) -> Result<usize, String> {

@@ -132,7 +132,7 @@ fn dispatch(command: Command, teller: &Teller) -> Result<ExitCode, CliError> {
             teller.print(&String::from_utf8_lossy(&script))?;
         }
         Command::Graph(args) => graph::graph(&args, teller)?,
-        Command::Rollback(_) => return Err(later("rollback")),
+        Command::Rollback(args) => status::rollback(&args, teller)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -173,11 +173,4 @@ fn begin(what: &NewWhat, teller: &Teller) -> Result<(), CliError> {
         text.push_str(&format!("  {command}\n"));
     }
     teller.print(&text)
-}
-
-fn later(command: &str) -> CliError {
-    CliError::new(
-        Fault::Usage,
-        format!("`dshost {command}` is not yet available"),
-    )
 }

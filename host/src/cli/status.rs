@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::args::StatusArgs;
+use super::args::{RollbackArgs, StatusArgs};
 use super::error::CliError;
 use super::tell::Teller;
 use super::{load, show};
-use crate::control::socket::{ControlError, ask_status};
+use crate::control::socket::{ControlError, ask_rollback, ask_status};
 use crate::driver::directory::job_directory;
 use crate::observe::status::Status;
 
@@ -32,9 +32,27 @@ pub(super) fn plugins(args: &StatusArgs, teller: &Teller) -> Result<(), CliError
     }
 }
 
+/// Lets a running job go back to the version of a plugin before the last swap.
+pub(super) fn rollback(args: &RollbackArgs, teller: &Teller) -> Result<(), CliError> {
+    let RollbackArgs { topology, plugin } = args;
+    let digest = asked(topology, teller, |job| ask_rollback(job, plugin))?;
+    teller.print(&format!(
+        "plugin {plugin} goes back to {digest} at the next batch\n"
+    ))
+}
+
 fn ask(topology: &Path, teller: &Teller) -> Result<Status, CliError> {
+    asked(topology, teller, ask_status)
+}
+
+/// What the job of a topology answers.
+fn asked<T>(
+    topology: &Path,
+    teller: &Teller,
+    ask: impl FnOnce(&Path) -> Result<T, ControlError>,
+) -> Result<T, CliError> {
     let plan = load::plan(topology, teller)?;
-    ask_status(&job_directory(&plan, &load::folder(topology))).map_err(|error| match error {
+    ask(&job_directory(&plan, &load::folder(topology))).map_err(|error| match error {
         ControlError::NotRunning(_) => {
             CliError::job(&error).hint(format!("start it: `dshost run {}`", topology.display()))
         }

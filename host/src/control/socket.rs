@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::batch::Digest;
 use crate::driver::event::{Answer, Mail, Request};
 use crate::observe::mask::Masks;
 use crate::observe::status::Status;
@@ -57,6 +58,9 @@ pub enum ControlError {
     /// The job listens but does not answer as it should.
     #[error("the job does not answer on `{}`", .0.display())]
     NoAnswer(PathBuf, #[source] std::io::Error),
+    /// The job cannot do what it was asked.
+    #[error("the job answers: {0}")]
+    Refused(String),
 }
 
 /// The socket of a running job; removed when it is dropped.
@@ -180,27 +184,50 @@ fn line_of(message: &impl Serialize) -> std::io::Result<Vec<u8>> {
 
 // === The client's side ===
 
-/// Asks the job whose directory is `path` for its status.
+/// Asks the running job of a directory for its status.
 ///
 /// # Errors
 ///
 /// The job is not running, or does not answer.
 pub fn ask_status(path: &Path) -> Result<Status, ControlError> {
+    match request(path, &Request::Status)? {
+        Answer::Status(status) => Ok(*status),
+        Answer::Error(message) => Err(ControlError::Refused(message)),
+        Answer::RolledBack(_) => Err(ControlError::Refused(OTHER.to_owned())),
+    }
+}
+
+/// Asks the running job of a directory to go back to the version of a plugin before the last swap; the
+/// version that its next batch takes.
+///
+/// # Errors
+///
+/// The job is not running, does not answer, or cannot do it.
+pub fn ask_rollback(path: &Path, plugin: &str) -> Result<Digest, ControlError> {
+    let plugin = plugin.to_owned();
+    match request(path, &Request::Rollback { plugin })? {
+        Answer::RolledBack(digest) => Ok(digest),
+        Answer::Error(message) => Err(ControlError::Refused(message)),
+        Answer::Status(_) => Err(ControlError::Refused(OTHER.to_owned())),
+    }
+}
+
+/// What is said of an answer to another request.
+const OTHER: &str = "it answered something else";
+
+fn request(path: &Path, request: &Request) -> Result<Answer, ControlError> {
     let socket = path.join(SOCKET);
     let not_running = || ControlError::NotRunning(socket.clone());
     let directory = File::open(path).map_err(|_| not_running())?;
     let stream = UnixStream::connect(short_path(&directory)).map_err(|_| not_running())?;
-    let ask = || -> std::io::Result<Status> {
+    let ask = || -> std::io::Result<Answer> {
         // A little longer than the job's own side takes to say that it has no answer.
         stream.set_read_timeout(Some(PATIENCE * 2))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        (&stream).write_all(&line_of(&Request::Status)?)?;
+        (&stream).write_all(&line_of(request)?)?;
         let mut line = String::new();
         BufReader::new((&stream).take(MAX_ANSWER)).read_line(&mut line)?;
-        match serde_json::from_str(&line)? {
-            Answer::Status(status) => Ok(*status),
-            Answer::Error(message) => Err(std::io::Error::other(message)),
-        }
+        Ok(serde_json::from_str(&line)?)
     };
     ask().map_err(|error| ControlError::NoAnswer(socket, patient(error)))
 }

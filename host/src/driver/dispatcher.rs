@@ -22,6 +22,7 @@ use super::run::batch::Batch;
 use super::run::commit::acknowledge;
 use super::run::cutter::{Cutter, LostSource};
 use super::run::runner::Runner;
+use super::versions::reload::VersionDesk;
 use crate::observe::fault::{CrashStage, reach};
 use crate::observe::metrics::Metric;
 use crate::observe::status::{Board, Status};
@@ -48,6 +49,8 @@ pub struct Dispatcher {
     /// Whether what was received is all that is going to be cut.
     draining: bool,
     board: Board,
+    /// Where a version is asked for; none where there are no plugins.
+    desk: Option<VersionDesk>,
     /// None where nothing survives the process.
     journal: Option<Journal>,
     /// So many batches are still to be cut; none: as many as come.
@@ -85,6 +88,7 @@ impl Dispatcher {
             ended_sources: 0,
             draining: false,
             board,
+            desk: None,
             journal: None,
             left: None,
             lost: None,
@@ -95,6 +99,13 @@ impl Dispatcher {
     #[must_use]
     pub fn with_journal(mut self, journal: Option<Journal>) -> Self {
         self.journal = journal;
+        self
+    }
+
+    /// Versions are asked for there.
+    #[must_use]
+    pub fn with_desk(mut self, desk: Option<VersionDesk>) -> Self {
+        self.desk = desk;
         self
     }
 
@@ -186,6 +197,11 @@ impl Dispatcher {
         self.board.metrics.add(Metric::AnsweredRequests, 1);
         match request {
             Request::Status => reply(Answer::Status(Box::new(self.status()))),
+            Request::Rollback { plugin } => match &self.desk {
+                // It takes as long as compiling does.
+                Some(desk) => desk.roll_back(plugin, reply),
+                None => reply(Answer::Error("the job has no plugins".to_owned())),
+            },
         }
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::error::JobError;
 use super::run::batch::CommittedBatch;
 use super::versions::succession::VersionEvent;
-use crate::batch::BatchTime;
+use crate::batch::{BatchTime, Digest};
 use crate::observe::status::Status;
 
 /// What can happen to a job.
@@ -44,11 +44,16 @@ pub enum Event {
 }
 
 /// What can be asked of a running job: through its control socket, or by the program it runs in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Request {
     /// Everything that [`Status`] holds.
     Status,
+    /// The version of a plugin that ran before the last swap is to run again, from the next batch on.
+    Rollback {
+        /// The plugin.
+        plugin: String,
+    },
 }
 
 /// What is answered.
@@ -57,6 +62,8 @@ pub enum Request {
 pub enum Answer {
     /// To [`Request::Status`].
     Status(Box<Status>),
+    /// To [`Request::Rollback`]: the version that the next batch takes.
+    RolledBack(Digest),
     /// The request was not understood, or cannot be answered.
     Error(String),
 }
@@ -106,7 +113,7 @@ impl Mail {
         self.ask(Request::Status, Box::new(reply));
         match answer.recv_timeout(PATIENCE) {
             Ok(Answer::Status(status)) => Some(*status),
-            Ok(Answer::Error(_)) | Err(_) => None,
+            Ok(Answer::RolledBack(_) | Answer::Error(_)) | Err(_) => None,
         }
     }
 }

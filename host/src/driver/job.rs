@@ -31,7 +31,7 @@ use super::run::executor::{Executor, ExecutorOptions, Past};
 use super::run::runner::{Runner, Running};
 use super::versions::deployment::{Deployment, Standing};
 use super::versions::load::{PluginsError, load_plugins, plugin_engine};
-use super::versions::reload::Reloader;
+use super::versions::reload::{Reloader, ReloaderHandle};
 use super::versions::shared::{Listener, Versions};
 use super::versions::store::ComponentStore;
 use super::versions::succession::VersionEvent;
@@ -328,7 +328,9 @@ impl Job {
         };
         info!(job = plan.name, workers, interval = ?interval, "running");
         let board = Board::new(report::first(&plan, workers), metrics);
+        let desk = reloader.as_ref().map(ReloaderHandle::desk);
         let result = Dispatcher::new(plan, inbox, cutter, runner, board)
+            .with_desk(desk)
             .with_journal(journal)
             .with_at_most(stop_after)
             .with_cut_before(cut_before)

@@ -34,6 +34,8 @@ pub struct History {
     pub lanes: BTreeMap<String, BTreeMap<LaneName, PartName>>,
     /// By plugin: the version that the last committed batch ran.
     pub programs: BTreeMap<String, Digest>,
+    /// By plugin: the version that ran before the one that the last committed batch ran.
+    pub previous: BTreeMap<String, Digest>,
     /// What is on probation.
     pub probation: BTreeMap<String, Probation>,
     /// By plugin: the version that is refused until its file changes.
@@ -88,7 +90,9 @@ impl History {
     pub fn named(&self) -> impl Iterator<Item = Digest> + '_ {
         let probation = self.probation.values();
         let before = probation.filter_map(|probation| probation.before);
-        self.programs.values().copied().chain(before)
+        let previous = self.previous.values().copied();
+        let programs = self.programs.values().copied();
+        programs.chain(before).chain(previous)
     }
 
     /// What follows from an entry.
@@ -156,6 +160,12 @@ impl History {
         self.round = self.round.max(plan.round);
         self.open = None;
         self.cut.retain(|batch, _| *batch > plan.batch);
+        for (plugin, digest) in &plan.programs {
+            let before = self.programs.get(plugin).filter(|before| *before != digest);
+            if let Some(before) = before {
+                self.previous.insert(plugin.clone(), *before);
+            }
+        }
         self.programs.clone_from(&plan.programs);
         self.waiting.push(UnpublishedBatch {
             batch: plan.batch,
@@ -378,6 +388,7 @@ mod tests {
                     .into(),
             )]),
             programs: BTreeMap::from([("p".to_owned(), digest(2))]),
+            previous: BTreeMap::from([("p".to_owned(), digest(1))]),
             probation: BTreeMap::from([(
                 "p".to_owned(),
                 Probation {

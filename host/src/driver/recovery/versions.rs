@@ -212,6 +212,7 @@ fn resumption<'a>(
         refused: refused
             .map(|(plugin, refused)| (plugin.clone(), refused.digest))
             .collect(),
+        previous: history.previous.clone(),
         holding: holding(plan, frozen),
         states: states.collect(),
     }

@@ -11,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use notify::Watcher;
 use tracing::{debug, warn};
 
 use crate::batch::Digest;
+use crate::driver::event::{Answer, Reply};
 use crate::driver::versions::deployment::{Components, Deployment, PluginVersion};
 use crate::driver::versions::shared::Versions;
 use crate::driver::versions::store::ComponentStore;
@@ -72,8 +73,39 @@ struct Stamp {
 /// Asks a running reloader to end, when dropped. It is not waited for: it may be compiling, and
 /// what it proposes then nobody takes.
 pub struct ReloaderHandle {
+    desk: VersionDesk,
     hints: Option<SyncSender<()>>,
     stop: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl ReloaderHandle {
+    /// Where a version can be asked for.
+    #[must_use]
+    pub fn desk(&self) -> VersionDesk {
+        self.desk.clone()
+    }
+}
+
+/// Where a running reloader is asked for a version; clones are the same.
+#[derive(Clone)]
+pub struct VersionDesk {
+    hints: SyncSender<()>,
+    requests: Sender<Rollback>,
+}
+
+/// A plugin's version before the last swap is asked for.
+struct Rollback {
+    plugin: String,
+    reply: Reply,
+}
+
+impl VersionDesk {
+    /// Asks for the version of a plugin before the last swap; the answer comes when it is compiled.
+    pub fn roll_back(&self, plugin: String, reply: Reply) {
+        // A reloader that has ended drops the reply, which says so.
+        let _ = self.requests.send(Rollback { plugin, reply });
+        let _ = self.hints.try_send(());
+    }
 }
 
 impl Drop for ReloaderHandle {
@@ -130,12 +162,18 @@ impl Reloader {
     /// The system gives no thread.
     pub fn spawn(self) -> std::io::Result<ReloaderHandle> {
         let (hints, hinted) = sync_channel(1);
+        let (requests, requested) = channel();
+        let desk = VersionDesk {
+            hints: hints.clone(),
+            requests,
+        };
         let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let (ours, stopped) = (hints.clone(), Arc::clone(&stop));
         std::thread::Builder::new()
             .name("reloader".to_owned())
-            .spawn(move || self.run(ours, &hinted, &stopped))?;
+            .spawn(move || self.run(ours, &hinted, &requested, &stopped))?;
         Ok(ReloaderHandle {
+            desk,
             hints: Some(hints),
             stop,
         })
@@ -145,16 +183,41 @@ impl Reloader {
         mut self,
         hints: SyncSender<()>,
         hinted: &Receiver<()>,
+        requested: &Receiver<Rollback>,
         stop: &std::sync::atomic::AtomicBool,
     ) {
         // Kept until the end: dropping it ends the events.
         let _watcher = watch(&self.plan.plugins.dir, hints);
         while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            while let Ok(Rollback { plugin, reply }) = requested.try_recv() {
+                reply(match self.roll_back(&plugin) {
+                    Ok(digest) => Answer::RolledBack(digest),
+                    Err(reason) => Answer::Error(reason),
+                });
+            }
             self.look();
             if hinted.recv_timeout(RESCAN) == Err(RecvTimeoutError::Disconnected) {
                 return;
             }
         }
+    }
+
+    /// Proposes the version of a plugin that ran before the last swap, and refuses the one that runs
+    /// until its file changes. What cannot be done is told in words.
+    fn roll_back(&mut self, plugin: &str) -> Result<Digest, String> {
+        let used = self.plan.plugins.used.iter();
+        let used = used.clone().find(|used| used.name == plugin);
+        let used = used.ok_or_else(|| format!("the job has no plugin `{plugin}`"))?;
+        let previous = self.versions.previous(plugin);
+        let previous = previous.ok_or_else(|| format!("no other version of `{plugin}` has run"))?;
+        let file = self.store.get(plugin, previous);
+        let component = file.and_then(|file| self.engine.load(&file, &used.limits));
+        let component: Arc<dyn PluginVersion> = component.map_err(|error| with_causes(&error))?;
+        let now = self.versions.latest()[plugin].digest();
+        self.propose([(plugin.to_owned(), component)].into())?;
+        self.versions.refuse(plugin, now, "it was rolled back");
+        self.held.remove(plugin);
+        Ok(previous)
     }
 
     /// Looks at every plugin's file once.

@@ -72,6 +72,12 @@ impl Versions {
         self.with(|succession| succession.named())
     }
 
+    /// As [`Succession::previous`].
+    #[must_use]
+    pub fn previous(&self, plugin: &str) -> Option<Digest> {
+        self.with(|succession| succession.previous(plugin))
+    }
+
     /// What is in use.
     #[must_use]
     pub fn current(&self) -> Standing {

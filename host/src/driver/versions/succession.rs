@@ -108,6 +108,8 @@ pub struct Succession {
     states: BTreeMap<usize, StateSignature>,
     proposed: Option<Standing>,
     refused: BTreeMap<String, Digest>,
+    /// By plugin: the version that ran before the last swap.
+    previous: BTreeMap<String, Digest>,
     dropped: u64,
     events: Vec<VersionEvent>,
 }
@@ -121,6 +123,8 @@ pub struct Resumption {
     pub probation: u32,
     /// By plugin: the version that is refused until its file changes.
     pub refused: BTreeMap<String, Digest>,
+    /// By plugin: the version that ran before the last swap.
+    pub previous: BTreeMap<String, Digest>,
     /// The streams that hold something.
     pub holding: BTreeSet<usize>,
     /// What the states are that streams hold.
@@ -152,6 +156,7 @@ impl Succession {
             proven,
             probation,
             refused,
+            previous,
             holding,
             states,
         } = past;
@@ -174,6 +179,7 @@ impl Succession {
             states,
             proposed: None,
             refused,
+            previous,
             dropped: 0,
             current: first,
         };
@@ -206,6 +212,12 @@ impl Succession {
         &self.current
     }
 
+    /// The version of a plugin that ran before the last swap.
+    #[must_use]
+    pub fn previous(&self, plugin: &str) -> Option<Digest> {
+        self.previous.get(plugin).copied()
+    }
+
     /// The versions that may still run: of the set in use, of what it can fall back to, of what waits.
     #[must_use]
     pub fn named(&self) -> BTreeSet<Digest> {
@@ -218,7 +230,11 @@ impl Succession {
             .into_iter()
             .flatten()
             .map(|set| set.deployment.digests());
-        digests.flat_map(BTreeMap::into_values).collect()
+        let previous = self.previous.values().copied();
+        digests
+            .flat_map(BTreeMap::into_values)
+            .chain(previous)
+            .collect()
     }
 
     /// The set that left what operators hold.
@@ -313,6 +329,10 @@ impl Succession {
         };
         next.forget(|stream| self.holding.contains(&stream));
         let replaced = std::mem::replace(&mut self.current, next);
+        for plugin in replaced.changed(&self.current) {
+            let before = replaced.deployment.components[&plugin].digest();
+            self.previous.insert(plugin, before);
+        }
         let back = |proven: &Standing| proven.changed(&self.current).is_empty();
         if self.proven.as_ref().is_some_and(back) {
             // Swapped back to what is proven already.
