@@ -67,6 +67,14 @@ pub trait Source: Send {
         let _ = upto;
     }
 
+    /// The lanes that have come to nothing since this was asked last, because what they were was put
+    /// away: nobody need know them any more. At the end of a job it waits until all that was
+    /// acknowledged is.
+    fn closed(&mut self, at_end: bool) -> Vec<LaneName> {
+        let _ = at_end;
+        Vec::new()
+    }
+
     /// Stops receiving; what is received already is still cut. For a drain.
     fn stop(&mut self);
 

@@ -16,7 +16,7 @@ use super::error::JobError;
 use super::event::{Answer, Event, Inbox, Reply, Request};
 use super::recovery::checkpointer::Published;
 use super::recovery::entry::LogEntry;
-use super::recovery::log::JobLog;
+use super::recovery::log::{JobLog, WriterGate};
 use super::report;
 use super::run::batch::Batch;
 use super::run::commit::acknowledge;
@@ -63,6 +63,8 @@ pub struct Dispatcher {
 pub struct Journal {
     /// Where it is said.
     pub log: JobLog,
+    /// Lets it be written.
+    pub gate: WriterGate,
     /// Who waits for it.
     pub published: Published,
 }
@@ -176,14 +178,17 @@ impl Dispatcher {
             Event::Published(batch) => {
                 self.board.metrics.add(Metric::PublishedBatches, 1);
                 match &self.journal {
-                    Some(Journal { log, published }) => {
+                    Some(Journal { log, published, .. }) => {
                         log.say(LogEntry::Published { batch });
                         published.reach(batch);
                     }
                     None => acknowledge(&mut self.cutter, batch),
                 }
             }
-            Event::Covered(batch) => acknowledge(&mut self.cutter, batch),
+            Event::Covered(batch) => {
+                acknowledge(&mut self.cutter, batch);
+                self.say_closed(false);
+            }
             Event::Failing | Event::RunEnded(_) => self.stop_cutting(),
             Event::Version(event) => {
                 report::version(&mut self.board.status, &event);
@@ -253,11 +258,23 @@ impl Dispatcher {
 
     /// Says in the journal of what a batch consists.
     fn say_cut(&self, batch: &Batch) {
-        if let Some(Journal { log, .. }) = self.journal.as_ref().filter(|_| batch.has_input()) {
+        if let Some(Journal { log, gate, .. }) = self.journal.as_ref().filter(|_| batch.has_input())
+        {
             let input = self.plan.sources.iter().zip(&batch.input);
             let input = input.filter(|(_, parts)| !parts.is_empty());
             let input = input.map(|(source, parts)| (source.name.clone(), parts.clone()));
             log.cut(batch.time, input.collect());
+            gate.knock();
+        }
+    }
+
+    /// Says in the journal which lanes nobody need know any more.
+    fn say_closed(&mut self, at_end: bool) {
+        let Some(Journal { log, .. }) = &self.journal else {
+            return;
+        };
+        for (source, lanes) in self.cutter.closed(at_end) {
+            log.say(LogEntry::Closed { source, lanes });
         }
     }
 
@@ -293,6 +310,7 @@ impl Dispatcher {
                 None => warn!(batches, "received and not processed"),
             }
         }
+        self.say_closed(true);
         if let Some(Journal { log, .. }) = &self.journal
             && let Err(error) = log.sync()
         {

@@ -301,7 +301,12 @@ impl Job {
             if let Some(upto) = start.published_upto(lost.keys().next().copied()) {
                 published.reach(upto);
             }
-            journal = Some(Journal { log, published });
+            let gate = log.writer().map_err(JobError::Threads)?;
+            journal = Some(Journal {
+                log,
+                gate,
+                published,
+            });
         }
         let mut cutter = Cutter::new(sources, cadence);
         if let Some((batch, lanes)) = start.as_ref().and_then(Start::unacknowledged) {

@@ -56,7 +56,7 @@ pub enum LogEntry {
         /// The batch.
         batch: BatchTime,
     },
-    /// Lanes of a source have ended, and all of them is published: nobody will ask for them again.
+    /// Lanes of a source have come to nothing, because what they were was put away.
     Closed {
         /// The source's name.
         source: String,

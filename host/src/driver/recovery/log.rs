@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::entry::{CutInput, EntryError, LogEntry, decode, encode};
@@ -59,6 +60,17 @@ struct Written {
     programs: BTreeMap<Digest, LogPosition>,
     /// By batch, what was kept of its parts.
     kept: BTreeMap<BatchTime, Vec<BlockName>>,
+}
+
+/// Where the thread that writes the log is told that there is something to write.
+#[derive(Debug)]
+pub struct WriterGate(SyncSender<()>);
+
+impl WriterGate {
+    /// There is something to write.
+    pub fn knock(&self) {
+        let _ = self.0.try_send(());
+    }
 }
 
 /// A place of the log, and what all entries up to it come to.
@@ -222,6 +234,27 @@ impl JobLog {
     /// Nothing can be written any more.
     pub fn write(&self) -> Result<(), JournalError> {
         self.take_front()?.log.write()
+    }
+
+    /// Starts a thread that writes what was said whenever the gate is knocked at, so that what sources
+    /// gave survives the process also while a batch takes long. It ends with the gate.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn writer(&self) -> std::io::Result<WriterGate> {
+        // One knock that waits is as good as many.
+        let (gate, knocks) = sync_channel::<()>(1);
+        let log = self.clone();
+        std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || {
+                for () in knocks {
+                    // What is wrong with the log the next commit will tell.
+                    let _ = log.write();
+                }
+            })?;
+        Ok(WriterGate(gate))
     }
 
     /// Makes durable all that was said and kept, and `record` with it: the batch is committed.

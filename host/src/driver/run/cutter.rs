@@ -165,6 +165,18 @@ impl Cutter {
         }
     }
 
+    /// By the name of a source: the lanes that have come to nothing ([`Source::closed`]).
+    pub fn closed(&mut self, at_end: bool) -> Vec<(String, Vec<LaneName>)> {
+        let closed = self
+            .sources
+            .iter_mut()
+            .map(|CutSource { name, source, .. }| {
+                let lanes = source.closed(at_end);
+                (name.clone(), lanes)
+            });
+        closed.filter(|(_, lanes)| !lanes.is_empty()).collect()
+    }
+
     /// How the sources are, by name.
     #[must_use]
     pub fn health(&self) -> Vec<(String, SourceHealth)> {

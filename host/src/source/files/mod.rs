@@ -16,6 +16,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use globset::GlobBuilder;
@@ -54,6 +55,12 @@ use shared::Shared;
 use snapshot::Snapshot;
 use spans::{Backlog, SpanSettings};
 use watcher::{ScanProgress, Watcher};
+
+/// How long an end waits until files are put away; what is not by then is at the next start.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two looks whether they are.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Opens `type = "files"`.
 pub(super) struct FilesConnector;
@@ -292,13 +299,29 @@ impl Source for Files {
         for (lane, position) in upto {
             let ends = |(_, end): &(Arc<Snapshot>, Position)| end == position;
             if self.given.get(lane).is_some_and(ends) {
-                durable.extend(self.given.remove(lane).map(|(file, _)| file));
+                durable.extend(
+                    self.given
+                        .remove(lane)
+                        .map(|(file, _)| (lane.clone(), file)),
+                );
             }
         }
         if !durable.is_empty() {
-            self.shared.lock().durable.extend(durable);
+            let mut next = self.shared.lock();
+            next.pending += durable.len();
+            next.durable.extend(durable);
+            drop(next);
             self.shared.changed.notify_one();
         }
+    }
+
+    fn closed(&mut self, at_end: bool) -> Vec<LaneName> {
+        let begun = Instant::now();
+        let waits = || at_end && begun.elapsed() < PATIENCE && self.shared.lock().pending > 0;
+        while waits() {
+            thread::sleep(LOOK_AGAIN);
+        }
+        std::mem::take(&mut self.shared.lock().closed)
     }
 
     fn on_end(&mut self, notice: EndNotice) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::snapshot::Snapshot;
 use super::spans::Span;
+use crate::batch::position::LaneName;
 use crate::batch::source::SourceError;
 use crate::source::notice::Notice;
 
@@ -25,8 +26,12 @@ pub(crate) struct Next {
     pub spans: Vec<Span>,
     /// Their bytes.
     pub bytes: u64,
-    /// Files of which all is durable.
-    pub durable: Vec<Arc<Snapshot>>,
+    /// Files of which all is durable, with their lanes.
+    pub durable: Vec<(LaneName, Arc<Snapshot>)>,
+    /// So many files of which all is durable are not put away yet.
+    pub pending: usize,
+    /// The lanes of those that were put away.
+    pub closed: Vec<LaneName>,
     /// Why nothing will come any more.
     pub failed: Option<SourceError>,
     /// Nothing will come any more.

@@ -406,8 +406,11 @@ fn a_committed_file_is_put_away_before_the_source_is_gone() {
         upto.extend(cut.positions());
         cut.ended
     });
+    assert!(files.closed(true).is_empty());
     files.acknowledge(&upto);
-    drop(files);
+    let lanes: Vec<&LaneName> = upto.iter().map(|(lane, _)| lane).collect();
+    let closed = files.closed(true);
+    assert_eq!(closed.iter().collect::<Vec<_>>(), lanes);
     assert!(!place.path("a").exists());
 }
 

@@ -74,7 +74,12 @@ impl Watcher {
                 self.list();
             }
             let durable = std::mem::take(&mut self.shared.lock().durable);
-            durable.iter().for_each(|file| self.finish(file));
+            for (lane, file) in durable {
+                let is_away = self.finish(&file);
+                let mut next = self.shared.lock();
+                next.pending -= 1;
+                next.closed.extend(is_away.then_some(lane));
+            }
             let filled = match failed {
                 true => Ok(()),
                 false => self.fill(),
@@ -224,10 +229,13 @@ impl Watcher {
         Ok(())
     }
 
-    /// Does what is to be done with a file of which all is durable.
-    fn finish(&mut self, file: &Snapshot) {
+    /// Does what is to be done with a file of which all is durable; whether it was put away.
+    fn finish(&mut self, file: &Snapshot) -> bool {
         match put_away::put_away(file, &self.dir, &self.after) {
-            Ok(PutAway::Done) if self.after != After::Keep => self.listing.forget(file),
+            Ok(PutAway::Done) if self.after != After::Keep => {
+                self.listing.forget(file);
+                return true;
+            }
             // One that is gone may bear another name by now, which is no reason to read it again.
             Ok(PutAway::Done | PutAway::Gone) => {}
             // Told when it is listed.
@@ -238,6 +246,7 @@ impl Watcher {
                 warn!(%source, %path, %error, after = ?self.after, "cannot put a file away, it stays");
             }
         }
+        false
     }
 }
 
@@ -278,7 +287,9 @@ mod tests {
             fs::write(path("a"), "read\n").unwrap();
             let news = watcher.listing.news().unwrap();
             fs::rename(path("a"), path("b")).unwrap();
-            news.files.iter().for_each(|file| watcher.finish(file));
+            for file in &news.files {
+                assert!(!watcher.finish(file), "there is nothing to put away");
+            }
             fs::write(path("c"), "new\n").unwrap();
             let files = eventually(|| {
                 let files = watcher.listing.news().unwrap().files;
