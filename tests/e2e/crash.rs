@@ -35,14 +35,14 @@ const FILES: u64 = 10;
 const KEYS: u64 = 5;
 
 /// A job with its input.
-struct Place {
-    folder: Folder,
-    topology: PathBuf,
+pub(crate) struct Place {
+    pub(crate) folder: Folder,
+    pub(crate) topology: PathBuf,
 }
 
 impl Place {
     /// A job that reads files.
-    fn new(checkpoint_every: &str) -> Self {
+    pub(crate) fn new(checkpoint_every: &str) -> Self {
         let folder = Folder::new();
         let dir = folder.path.path().join("in");
         fs::create_dir(&dir).unwrap();
@@ -57,7 +57,7 @@ impl Place {
     }
 
     /// A job that is sent lines over TCP, by a sender that goes on where it is told.
-    fn sent(checkpoint_every: &str) -> Self {
+    pub(crate) fn sent(checkpoint_every: &str) -> Self {
         let (listener, source) = server();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -114,7 +114,7 @@ prefix = "out/held"
     }
 
     /// Starts the job, which is to die at a stage, if one is named.
-    fn start(&self, crash: Option<&str>) -> Running {
+    pub(crate) fn start(&self, crash: Option<&str>) -> Running {
         let mut command = dshost();
         command.arg("run").arg(&self.topology);
         if let Some(crash) = crash {
@@ -127,7 +127,7 @@ prefix = "out/held"
     }
 
     /// Runs the job until it dies there.
-    fn dies(&self, crash: &str) {
+    pub(crate) fn dies(&self, crash: &str) {
         let said = finish(self.start(Some(crash)));
         let signal = said.status.signal();
         assert_eq!(signal, Some(libc::SIGKILL), "{crash}: {}", stderr(&said));
@@ -153,7 +153,7 @@ prefix = "out/held"
     }
 
     /// How many lines are shown.
-    fn lines(&self) -> usize {
+    pub(crate) fn lines(&self) -> usize {
         self.shown("lines").values().map(Vec::len).sum()
     }
 
@@ -163,7 +163,7 @@ prefix = "out/held"
     }
 
     /// Runs the job until all lines are shown, and stops it.
-    fn finish(&self) -> Output {
+    pub(crate) fn finish(&self) -> Output {
         let running = self.start(None);
         wait_for("the job to answer", || {
             let status = output(dshost().arg("status").arg(&self.topology));
@@ -180,7 +180,7 @@ prefix = "out/held"
     }
 
     /// Holds what is shown against what was read.
-    fn check(&self, what: &str) {
+    pub(crate) fn check(&self, what: &str) {
         let (lines, mut totals) = (self.shown("lines"), self.shown("totals"));
         let all: Vec<&String> = lines.values().flatten().collect();
         let expected: Vec<String> = (0..LINES).map(text).collect();

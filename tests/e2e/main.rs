@@ -4,6 +4,7 @@
 
 mod commands;
 mod crash;
+mod damage;
 mod examples;
 mod files;
 mod laws;

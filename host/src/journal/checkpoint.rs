@@ -82,7 +82,13 @@ impl From<Digest> for HexDigest {
 #[derive(Serialize, Deserialize)]
 struct Written<M> {
     format: u32,
+    /// Of the manifest, as [`text_of`] gives it.
+    digest: HexDigest,
     manifest: M,
+}
+
+fn text_of(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec_pretty(value).expect("a manifest can be written")
 }
 
 /// A checkpoint, or a file of one, that cannot be used.
@@ -181,9 +187,10 @@ impl Checkpoints {
         let name = manifest_name(manifest.position, manifest.incarnation.number);
         let written = Written {
             format: FORMAT,
+            digest: Digest::of(&text_of(manifest)).into(),
             manifest,
         };
-        let text = serde_json::to_vec_pretty(&written).expect("a manifest can be written");
+        let text = text_of(&written);
         match self.root.create(&name, &text)? {
             Creation::New => Ok(()),
             Creation::Exists => Err(CheckpointError::Damaged {
@@ -199,7 +206,7 @@ impl Checkpoints {
     /// # Errors
     ///
     /// The storage's.
-    pub fn newest<T: DeserializeOwned, C>(
+    pub fn newest<T: Serialize + DeserializeOwned, C>(
         &self,
         load: impl Fn(&Manifest<T>) -> Result<C, CheckpointError>,
     ) -> Result<Newest<T, C>, StorageError> {
@@ -234,7 +241,9 @@ impl Checkpoints {
     /// # Errors
     ///
     /// The storage's.
-    pub fn retain<T: DeserializeOwned>(&self) -> Result<Vec<Manifest<T>>, StorageError> {
+    pub fn retain<T: Serialize + DeserializeOwned>(
+        &self,
+    ) -> Result<Vec<Manifest<T>>, StorageError> {
         let (mut kept, mut old) = (Vec::new(), Vec::new());
         for name in self.names()?.into_iter().rev() {
             if kept.len() == KEPT {
@@ -283,7 +292,10 @@ impl Checkpoints {
         Ok(names.map(|name| format!("{MANIFESTS}/{name}")).collect())
     }
 
-    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Manifest<T>, CheckpointError> {
+    fn read<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Manifest<T>, CheckpointError> {
         #[derive(Deserialize)]
         struct OfFormat {
             format: u32,
@@ -302,6 +314,12 @@ impl Checkpoints {
             });
         }
         let written: Written<Manifest<T>> = serde_json::from_slice(&bytes).map_err(damaged)?;
+        if HexDigest::from(Digest::of(&text_of(&written.manifest))) != written.digest {
+            return Err(CheckpointError::Damaged {
+                name: name.to_owned(),
+                what: "it has another digest".to_owned(),
+            });
+        }
         match written.manifest.incarnation.job == self.job {
             true => Ok(written.manifest),
             false => Err(CheckpointError::Stranger(name.to_owned())),
@@ -412,8 +430,13 @@ mod tests {
         let checkpoints = checkpoints(&disk);
         (1..=3).for_each(|number| make(&checkpoints, number).unwrap());
         let path = |name: String| PathBuf::from("/root").join(name);
-        disk.truncate(&path(manifest_name(LogPosition(3), 7)), 40)
-            .unwrap();
+        // Another number is a manifest, too.
+        let newest_path = path(manifest_name(LogPosition(3), 7));
+        let text = String::from_utf8(disk.read(&newest_path).unwrap()).unwrap();
+        let changed = text.replace("\"partition\": 3", "\"partition\": 2");
+        assert_ne!(changed, text);
+        disk.truncate(&newest_path, 0).unwrap();
+        disk.extend(&newest_path, changed.as_bytes());
         let file = CheckpointFile {
             digest: Digest::of(&2u64.to_le_bytes()).into(),
             bytes: 8,

@@ -17,7 +17,6 @@ use crate::driver::versions::store::ComponentStore;
 use crate::driver::versions::succession::Resumption;
 use crate::plugin::Engine;
 use crate::topology::plan::Plan;
-use crate::topology::problem::with_causes;
 
 /// The versions that a job starts with.
 pub struct Bound {
@@ -48,7 +47,7 @@ impl Bound {
         let current = match versions.of(&start.history.programs) {
             Ok(standing) => standing,
             Err(error) => {
-                let cause = with_causes(&error);
+                let cause = error.told();
                 warn!(
                     "what ran last does not fit any more, so what lies in the plugin directory runs: {cause}"
                 );

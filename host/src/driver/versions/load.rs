@@ -12,6 +12,7 @@ use crate::driver::versions::store::ComponentStore;
 use crate::journal::StorageError;
 use crate::plugin::{Component, ComponentFile, Engine, EngineConfig, EngineError, LoadError};
 use crate::topology::plan::{Op, Plan, PluginPlan, Upstream};
+use crate::topology::problem::with_causes;
 
 /// Plugins that cannot be used: the job is not started.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,20 @@ pub enum PluginsError {
     /// They cannot take over from those that run.
     #[error("the new versions cannot take over from the old ones")]
     Swap(#[from] SwapError),
+}
+
+impl PluginsError {
+    /// All that is wrong, in one line.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self {
+            Self::Load(errors) => {
+                let errors: Vec<String> = errors.iter().map(|error| with_causes(error)).collect();
+                errors.join("; ")
+            }
+            other => with_causes(other),
+        }
+    }
 }
 
 fn one_or_many(errors: &[LoadError]) -> String {

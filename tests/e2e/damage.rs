@@ -1,0 +1,201 @@
+//! What a start does with a job's directory that is damaged, full, foreign or in use: it goes on with
+//! what is whole, or says what is wrong and what to do, and loses nothing in silence.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use crate::crash::Place;
+use crate::support::{assert_said, dshost, finish, output, stderr, wait_for};
+
+/// The directory of the job.
+fn job(place: &Place) -> PathBuf {
+    place.folder.path.path().join(".dshost/crash")
+}
+
+/// The files in a folder of it, by name.
+fn files(place: &Place, folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(job(place).join(folder)).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Changes one bit in the middle of a file.
+fn spoil(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+fn run(place: &Place, args: &[&str]) -> Output {
+    output(dshost().arg("run").arg(&place.topology).args(args))
+}
+
+/// A job that has made checkpoints and was killed; all but the last batches stand in three of them.
+fn killed() -> Place {
+    let place = Place::new("40ms");
+    place.dies("CheckpointMade:5");
+    assert!(files(&place, "checkpoints").len() >= 3);
+    place
+}
+
+#[test]
+fn of_damaged_checkpoints_an_older_one_is_used() {
+    let place = killed();
+    let checkpoints = files(&place, "checkpoints");
+    spoil(checkpoints.last().unwrap());
+    place.finish();
+    place.check("the newest manifest is damaged");
+    let place = killed();
+    let checkpoints = files(&place, "checkpoints");
+    fs::write(checkpoints.last().unwrap(), "").unwrap();
+    fs::remove_file(&checkpoints[checkpoints.len() - 2]).unwrap();
+    place.finish();
+    place.check("the two newest are gone");
+}
+
+#[test]
+fn without_any_whole_checkpoint_a_job_starts_over_only_if_it_is_told_to() {
+    // An earlier start's part of the journal is gone by the time that there are enough checkpoints.
+    let place = Place::new("40ms");
+    place.dies("Committed:3");
+    place.dies("CheckpointMade:5");
+    files(&place, "checkpoints")
+        .iter()
+        .for_each(|path| spoil(path));
+    let refused = run(&place, &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert_said(
+        &stderr(&refused),
+        &[
+            "none of the job's checkpoints can be used",
+            "`--fresh` starts over",
+        ],
+    );
+    // Nothing was touched by that.
+    let before = place.lines();
+    let again = run(&place, &["--stop-after", "3"]);
+    assert_eq!((again.status.code(), place.lines()), (Some(1), before));
+    let fresh = run(&place, &["--fresh", "--stop-after", "3"]);
+    assert_eq!(fresh.status.code(), Some(0), "{}", stderr(&fresh));
+}
+
+#[test]
+fn without_any_whole_checkpoint_the_journal_is_enough_while_it_is_all_there() {
+    let place = killed();
+    files(&place, "checkpoints")
+        .iter()
+        .for_each(|path| spoil(path));
+    place.finish();
+    place.check("all checkpoints are damaged");
+}
+
+#[test]
+fn a_journal_that_is_damaged_in_the_middle_is_told_by_file_and_byte() {
+    let place = Place::new("10s");
+    place.dies("Committed:8");
+    spoil(&files(&place, "journal")[0]);
+    let refused = run(&place, &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert_said(
+        &stderr(&refused),
+        &[
+            "the journal is damaged",
+            "0000000000000001.log` holds no record at bytes ",
+        ],
+    );
+    assert!(!stderr(&refused).contains("running"), "nothing was started");
+}
+
+#[test]
+fn what_a_crash_has_torn_off_and_what_is_not_ours_is_no_damage() {
+    let place = killed();
+    let last = files(&place, "journal").pop().unwrap();
+    let mut bytes = fs::read(&last).unwrap();
+    bytes.extend([0; 4096]);
+    fs::write(&last, bytes).unwrap();
+    for folder in ["checkpoints", "journal", "parts", "plugins"] {
+        fs::write(job(&place).join(folder).join("notes.txt"), "not ours").unwrap();
+        fs::create_dir(job(&place).join(folder).join("folder")).unwrap();
+    }
+    place.finish();
+    place.check("zeros and strangers");
+}
+
+#[test]
+fn a_plugin_that_is_gone_from_the_directory_and_one_that_is_damaged_in_the_store() {
+    let place = killed();
+    fs::remove_file(place.folder.plugin("totals")).unwrap();
+    place.finish();
+    place.check("the plugin's file is gone");
+    let place = killed();
+    files(&place, "plugins").iter().for_each(|path| spoil(path));
+    let said = place.finish();
+    assert_said(&stderr(&said), &["what stands there is damaged"]);
+    place.check("the plugin directory has it still");
+}
+
+#[test]
+fn a_second_process_is_refused_also_while_the_first_is_stopped() {
+    let place = Place::new("40ms");
+    let first = place.start(None);
+    wait_for("the job to show something", || {
+        (place.lines() > 0).then_some(())
+    });
+    first.signal(libc::SIGSTOP);
+    let second = run(&place, &[]);
+    first.signal(libc::SIGCONT);
+    assert_eq!(second.status.code(), Some(1));
+    assert_said(&stderr(&second), &["is in use by another process"]);
+    wait_for("all lines", || (place.lines() == 300).then_some(()));
+    first.signal(libc::SIGTERM);
+    let said = finish(first);
+    assert_eq!(said.status.code(), Some(0), "{}", stderr(&said));
+    place.finish();
+    place.check("the first goes on unharmed");
+}
+
+#[test]
+fn a_stream_that_is_another_now_is_refused_with_the_way_out() {
+    let place = killed();
+    let text = fs::read_to_string(&place.topology).unwrap();
+    let changed = text.replace("window = \"1h\"", "window = \"2h\"");
+    fs::write(&place.topology, &changed).unwrap();
+    let refused = run(&place, &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert_said(
+        &stderr(&refused),
+        &[
+            "cannot go on with what stream `held` holds: its window in ms was 3600000 and is 7200000 now",
+            "`--reset-state held` lets go of what it holds",
+        ],
+    );
+    let wrong = run(&place, &["--reset-state", "lines"]);
+    assert_said(
+        &stderr(&wrong),
+        &["stream `lines` holds nothing that could be reset"],
+    );
+    let reset = run(&place, &["--reset-state", "held", "--stop-after", "2"]);
+    assert_eq!(reset.status.code(), Some(0), "{}", stderr(&reset));
+    // The others go on: sinks may come and go, too.
+    let less = changed.replace(
+        "[sink.out-held]\nfrom = \"held\"\ntype = \"text_files\"\nprefix = \"out/held\"",
+        "[sink.more]\nfrom = \"pairs\"\ntype = \"text_files\"\nprefix = \"out/more\"\n[sink.out-held]\nfrom = \"held\"\ntype = \"print\"",
+    );
+    assert_ne!(less, changed);
+    fs::write(&place.topology, less).unwrap();
+    let more = run(&place, &["--stop-after", "2"]);
+    assert_eq!(more.status.code(), Some(0), "{}", stderr(&more));
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_told_before_anything_runs() {
+    let place = Place::new("40ms");
+    fs::write(place.folder.path.path().join(".dshost"), "a file").unwrap();
+    let refused = run(&place, &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert_said(&stderr(&refused), &["cannot use the job's directory"]);
+    assert_eq!(place.lines(), 0);
+}
