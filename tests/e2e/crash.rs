@@ -134,7 +134,7 @@ prefix = "out/held"
     }
 
     /// What a sink shows, by batch.
-    fn shown(&self, sink: &str) -> BTreeMap<i64, Vec<String>> {
+    pub(crate) fn shown(&self, sink: &str) -> BTreeMap<i64, Vec<String>> {
         let mut shown = BTreeMap::new();
         let Ok(entries) = fs::read_dir(self.folder.path.path().join("out")) else {
             return shown;

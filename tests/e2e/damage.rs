@@ -199,3 +199,54 @@ fn a_directory_that_cannot_be_written_is_told_before_anything_runs() {
     assert_said(&stderr(&refused), &["cannot use the job's directory"]);
     assert_eq!(place.lines(), 0);
 }
+
+#[test]
+fn another_interval_goes_on_once_nothing_of_the_old_one_is_left() {
+    let place = Place::new("40ms");
+    place.dies("Prepared:4");
+    let text = fs::read_to_string(&place.topology).unwrap();
+    let changed = text.replace("batch = \"20ms\"", "batch = \"40ms\"");
+    fs::write(&place.topology, &changed).unwrap();
+    let refused = run(&place, &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert_said(
+        &stderr(&refused),
+        &[
+            "batches of 20 ms are still to be run, and `batch` is 40 ms now",
+            "stop it with SIGTERM",
+        ],
+    );
+    fs::write(&place.topology, &text).unwrap();
+    let whole = run(&place, &["--stop-after", "2"]);
+    assert_eq!(whole.status.code(), Some(0), "{}", stderr(&whole));
+    fs::write(&place.topology, &changed).unwrap();
+    place.finish();
+    place.check("batches of 40 ms");
+}
+
+#[test]
+fn what_was_let_go_of_does_not_come_back() {
+    let place = Place::new("10s");
+    place.dies("Committed:4");
+    let said = run(&place, &["--stop-after", "1"]);
+    assert_eq!(said.status.code(), Some(0), "{}", stderr(&said));
+    let reset = output(
+        dshost()
+            .env("DSHOST_CRASH_AT", "Committed:2")
+            .args(["run", "--reset-state", "totals"])
+            .arg(&place.topology),
+    );
+    assert_said(&stderr(&reset), &["what the stream held is let go of"]);
+    let said = run(&place, &["--stop-after", "1"]);
+    assert_eq!(said.status.code(), Some(0), "{}", stderr(&said));
+    let last = place.shown("totals").into_values().next_back().unwrap();
+    let all: i64 = last.iter().map(|line| sum(line)).sum();
+    let lines = place.lines() as i64;
+    assert!(all < lines * (lines - 1) / 2, "{last:?} of {lines} lines");
+}
+
+/// The number of a line `(key,number)`.
+fn sum(line: &str) -> i64 {
+    let number = line.rsplit_once(',').unwrap().1;
+    number.trim_end_matches(')').parse().unwrap()
+}

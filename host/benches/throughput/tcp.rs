@@ -16,11 +16,21 @@ const SECONDS: u64 = 10;
 /// Between two looks at the memory of the job.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Word count of what a generator in another process sends as fast as it is taken.
+/// Word count of what a generator in another process sends as fast as it is taken, with the journal and
+/// without.
 pub fn word_count(plugins: &Path) {
     println!(
         "\nword count over TCP, {SECONDS} s, batches of 200 ms, a buffer of 64 MiB, 2 workers"
     );
+    let (with, without) = (measured(plugins, true), measured(plugins, false));
+    println!(
+        "  with the journal {:.0} % of without",
+        100.0 * with / without
+    );
+}
+
+/// Lines per second.
+fn measured(plugins: &Path, journal: bool) -> f64 {
     let me = std::env::current_exe().expect("this program has a path");
     let mut generator = Command::new(me)
         .args([generator::COMMAND, &SECONDS.to_string()])
@@ -49,7 +59,10 @@ prefix = \"{}\"
 ",
         prefix.display(),
     );
-    let text = topologies::word_count(plugins, "200ms", &source) + &sink;
+    let mut text = topologies::word_count(plugins, "200ms", &source) + &sink;
+    if !journal {
+        text = text.replacen("[plugins]", "checkpoint = false\n[plugins]", 1);
+    }
     fs::write(&topology, text).expect("the topology is written");
     let begun = Instant::now();
     let mut job = Command::new(env!("CARGO_BIN_EXE_dshost"))
@@ -74,13 +87,19 @@ prefix = \"{}\"
         "nothing lost, nothing doubled"
     );
     println!(
-        "  {:.2} M lines/s from the start to the last published count ({lines} lines in {elapsed:.1} s)",
+        "  {}: {:.2} M lines/s from the start to the last published count ({lines} lines in {elapsed:.1} s)",
+        if journal {
+            "with the journal"
+        } else {
+            "without"
+        },
         lines as f64 / elapsed / 1e6,
     );
     println!(
         "  generator: {cpu} s of CPU; peak memory of the job {} MiB",
         peak / 1024
     );
+    lines as f64 / elapsed
 }
 
 /// Waits for the job; the most memory it ever had resident, in KiB.

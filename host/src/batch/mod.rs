@@ -23,6 +23,7 @@ pub mod lists;
 pub mod members;
 pub mod msgpack;
 pub mod nearly;
+mod opaque;
 pub mod position;
 pub mod sink;
 pub mod source;

@@ -25,7 +25,7 @@ impl fmt::Display for LaneName {
 /// A place in a lane: opaque bytes, ordered by the source alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Position(pub Vec<u8>);
+pub struct Position(#[serde(with = "super::opaque")] pub Vec<u8>);
 
 impl Position {
     /// A place that is a number: bytes, records, an offset.
@@ -54,6 +54,7 @@ pub struct PartName {
     pub upto: Position,
     /// What else must be known to read it the same way again, such as which file it was, and where
     /// in it the header of a table lies: opaque bytes, the source's own, some hundred at most.
+    #[serde(with = "super::opaque")]
     pub facts: Vec<u8>,
 }
 

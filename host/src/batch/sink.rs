@@ -116,8 +116,13 @@ pub struct Staged {
 /// A sink's receipt for a prepared batch: opaque bytes of its own, at most [`MAX_RECEIPT_BYTES`],
 /// with which it can tell and complete the batch after a crash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
+#[serde(try_from = "Receipt", into = "Receipt")]
 pub struct Prepared(Vec<u8>);
+
+/// A receipt as it is saved.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Receipt(#[serde(with = "super::opaque")] Vec<u8>);
 
 impl Prepared {
     /// A receipt of these bytes.
@@ -140,17 +145,17 @@ impl Prepared {
     }
 }
 
-impl TryFrom<Vec<u8>> for Prepared {
+impl TryFrom<Receipt> for Prepared {
     type Error = ReceiptTooLong;
 
-    fn try_from(bytes: Vec<u8>) -> Result<Self, ReceiptTooLong> {
+    fn try_from(Receipt(bytes): Receipt) -> Result<Self, ReceiptTooLong> {
         Self::new(bytes)
     }
 }
 
-impl From<Prepared> for Vec<u8> {
+impl From<Prepared> for Receipt {
     fn from(prepared: Prepared) -> Self {
-        prepared.0
+        Self(prepared.0)
     }
 }
 

@@ -111,7 +111,7 @@ impl Dispatcher {
         self
     }
 
-    /// No more than so many batches are cut, if there is a number.
+    /// No more than so many batches are cut, if there is a number; those of earlier starts do not count.
     #[must_use]
     pub const fn with_at_most(mut self, batches: Option<u64>) -> Self {
         self.left = batches;
@@ -240,6 +240,7 @@ impl Dispatcher {
                 self.say_cut(&batch);
                 reach(CrashStage::Cut);
                 let heard = self.queue(batch);
+                self.left = self.left.map(|left| left.saturating_sub(1));
                 if !more || !heard || self.left == Some(0) {
                     self.stop_cutting();
                 }
@@ -282,7 +283,6 @@ impl Dispatcher {
     /// about to.
     fn queue(&mut self, batch: Batch) -> bool {
         self.queued += 1;
-        self.left = self.left.map(|left| left.saturating_sub(1));
         let heard = self.queue.as_ref().map(|queue| queue.send(batch));
         matches!(heard, Some(Ok(())))
     }

@@ -3,7 +3,8 @@
 //! Threads beside the workers: the caller's thread decides ([`super::dispatcher`]): it cuts the
 //! sources into batches and answers what is asked; one runs the batches ([`super::run::runner`]),
 //! those of the sinks' lanes make them visible ([`crate::sink::lane`]). The reloader ([`super::versions::reload`])
-//! proposes new plugin versions. They share no state but [`Versions`]; they send events.
+//! proposes new plugin versions; another makes checkpoints ([`super::recovery::checkpointer`]), and one writes
+//! the log while a batch runs. They send events, and share [`Versions`] and the log.
 //!
 //! Start reading at [`Job::open`] and [`Job::run`].
 
@@ -35,8 +36,8 @@ use super::versions::reload::{Reloader, ReloaderHandle};
 use super::versions::shared::{Listener, Versions};
 use super::versions::store::ComponentStore;
 use super::versions::succession::VersionEvent;
-use crate::batch::BatchTime;
 use crate::batch::sink::{Incarnation, Recovered, WaitingBatch};
+use crate::batch::{BatchTime, whole_millis};
 use crate::dataflow::Restored;
 use crate::journal::{Directory, Storage};
 use crate::observe::fault::{CrashStage, reach};
@@ -121,7 +122,7 @@ impl Job {
     ///
     /// # Errors
     ///
-    /// What cannot be opened; nothing has been read or written.
+    /// What cannot be opened; nothing has been processed.
     pub fn open(plan: Plan, options: JobOptions) -> Result<Self, JobError> {
         let plan = Arc::new(plan);
         let plugins = plugin_engine(&plan, options.workers)?;
@@ -139,9 +140,6 @@ impl Job {
             }
             None => Bound::first(from_directory()?),
         };
-        if start.is_none() {
-            store.retain(&bound.current.deployment.digests().into_values().collect());
-        }
         let versions = Versions::resumed(
             Arc::clone(&plan),
             bound.current,
@@ -290,8 +288,6 @@ impl Job {
                 checkpoints: start.checkpoints.clone(),
                 incarnation,
                 log: start.log.clone(),
-                store: store.clone(),
-                versions: versions.clone(),
                 mail: mail.clone(),
             };
             let every = plan.settings.checkpoint_every;
@@ -312,6 +308,23 @@ impl Job {
         if let Some((batch, lanes)) = start.as_ref().and_then(Start::unacknowledged) {
             cutter = cutter.behind(batch, lanes);
         }
+        // Where no plugin is used none can change, and there may be no directory to watch.
+        let reloader = match plan.plugins.used.is_empty() {
+            true => None,
+            false => {
+                let log = journal.as_ref().map(|journal| journal.log.clone());
+                let needed = move || log.as_ref().map(JobLog::programs).unwrap_or_default();
+                let mut reloader = Reloader::new(Arc::clone(&plan), plugins, versions, store);
+                reloader = reloader.keeping(needed);
+                if start
+                    .as_ref()
+                    .is_some_and(|start| start.history.open.is_some())
+                {
+                    reloader = reloader.having_looked();
+                }
+                Some(reloader.spawn().map_err(JobError::Threads)?)
+            }
+        };
         let running = Running {
             executor,
             lanes,
@@ -320,17 +333,6 @@ impl Job {
             metrics: metrics.clone(),
         };
         let runner = Runner::start(Arc::clone(&plan), running).map_err(JobError::Threads)?;
-        // Where no plugin is used none can change, and there may be no directory to watch.
-        let log = journal.as_ref().map(|journal| journal.log.clone());
-        let reloader = match plan.plugins.used.is_empty() {
-            true => None,
-            false => Some(
-                Reloader::new(Arc::clone(&plan), plugins, versions, store)
-                    .keeping(move || log.as_ref().map(JobLog::programs).unwrap_or_default())
-                    .spawn()
-                    .map_err(JobError::Threads)?,
-            ),
-        };
         info!(job = plan.name, workers, interval = ?interval, "running");
         let board = Board::new(report::first(&plan, workers), metrics);
         let desk = reloader.as_ref().map(ReloaderHandle::desk);
@@ -375,6 +377,7 @@ fn find(
         Start::clear(directory.path(), root, incarnation)?;
     }
     let mut start = Start::find(directory.path(), root, incarnation)?;
+    start.set_interval(whole_millis(plan.settings.batch))?;
     past.reset
         .iter()
         .try_for_each(|stream| start.reset(stream))?;

@@ -88,7 +88,7 @@ struct Written<M> {
 }
 
 fn text_of(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec_pretty(value).expect("a manifest can be written")
+    serde_json::to_vec(value).expect("a manifest can be written")
 }
 
 /// A checkpoint, or a file of one, that cannot be used.
@@ -433,7 +433,7 @@ mod tests {
         // Another number is a manifest, too.
         let newest_path = path(manifest_name(LogPosition(3), 7));
         let text = String::from_utf8(disk.read(&newest_path).unwrap()).unwrap();
-        let changed = text.replace("\"partition\": 3", "\"partition\": 2");
+        let changed = text.replace("\"partition\":3", "\"partition\":2");
         assert_ne!(changed, text);
         disk.truncate(&newest_path, 0).unwrap();
         disk.extend(&newest_path, changed.as_bytes());

@@ -306,6 +306,8 @@ impl LocalLog {
         }
         let written = self.file.append(&self.unwritten);
         self.unwritten.clear();
+        // A large block came once, and another may never.
+        self.unwritten.shrink_to(2 * WRITE_BYTES);
         self.or_fail("write", written)
     }
 

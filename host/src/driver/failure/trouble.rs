@@ -31,10 +31,10 @@ fn times(attempts: u32) -> String {
     }
 }
 
-/// A record that cannot be made durable: the job ends, and what became of the batch is found out at
+/// What cannot be said of a batch in the log: the job ends, and what became of the batch is found out at
 /// the next start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot record the commit of batch {batch}")]
+#[error("cannot record batch {batch} in the journal")]
 pub struct RecordError {
     /// The batch.
     pub batch: BatchTime,

@@ -7,7 +7,6 @@
 //!
 //! A checkpoint that cannot be made costs a longer replay and nothing else, so it is told and left.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -22,9 +21,7 @@ use crate::batch::BatchTime;
 use crate::batch::sink::Incarnation;
 use crate::driver::event::{Event, Mail};
 use crate::driver::run::cadence::Now;
-use crate::driver::versions::shared::Versions;
-use crate::driver::versions::store::ComponentStore;
-use crate::journal::{Checkpoints, KEPT};
+use crate::journal::{Checkpoints, KEPT, StorageError};
 use crate::observe::fault::{CrashStage, reach};
 use crate::topology::problem::with_causes;
 
@@ -36,10 +33,6 @@ pub struct Keeping {
     pub incarnation: Incarnation,
     /// What need not be kept any more once they hold it.
     pub log: JobLog,
-    /// The plugin versions, as far as anything names them.
-    pub store: ComponentStore,
-    /// The versions that may run.
-    pub versions: Versions,
     /// Who is told how far checkpoints reach.
     pub mail: Mail,
 }
@@ -54,11 +47,12 @@ pub struct Checkpointer {
     last: Instant,
 }
 
-/// What is to be made a checkpoint.
-struct Order {
-    at: FrozenAt,
-    /// Nothing is run after it.
-    is_last: bool,
+/// What the thread is to do.
+enum Order {
+    /// To make this a checkpoint.
+    Make(FrozenAt),
+    /// The same, if there is something; nothing is run after it.
+    Last(Option<FrozenAt>),
 }
 
 /// How far batches are published; clones are the same.
@@ -135,17 +129,15 @@ impl Checkpointer {
     /// Makes a checkpoint of this, in its own time.
     pub fn make(&mut self, at: FrozenAt) {
         self.last = Instant::now();
-        self.order(at, false);
+        self.order(Order::Make(at));
     }
 
-    /// Makes a checkpoint of what is published, or of nothing more, and waits until it counts; it waits
-    /// for no batch that is not going to be published.
-    pub fn finish(self, last: Option<FrozenAt>) {
-        if let Some(at) = last {
-            if let Some(batch) = at.standpoint.history.last {
-                self.published.reach(batch);
-            }
-            self.order(at, true);
+    /// Ends the thread and waits for it. Where all up to a batch is published, that is made a
+    /// checkpoint, unless it is one already; else nothing more is.
+    pub fn finish(self, last: Option<FrozenAt>, published: Option<BatchTime>) {
+        if let Some(batch) = published {
+            self.published.reach(batch);
+            self.order(Order::Last(last));
         }
         self.published.end();
         drop(self.orders);
@@ -154,10 +146,10 @@ impl Checkpointer {
         }
     }
 
-    fn order(&self, at: FrozenAt, is_last: bool) {
+    fn order(&self, order: Order) {
         self.busy.store(true, Ordering::Release);
         // A thread that has panicked is told of at the end.
-        let _ = self.orders.send(Order { at, is_last });
+        let _ = self.orders.send(order);
     }
 }
 
@@ -170,16 +162,14 @@ struct Maker {
 
 impl Maker {
     fn run(self, orders: &Receiver<Order>) {
-        for Order { at, is_last } in orders {
-            let last = at.standpoint.history.last;
-            let begun = Instant::now();
+        for order in orders {
+            let (at, is_last) = match order {
+                Order::Make(at) => (Some(at), false),
+                Order::Last(at) => (at, true),
+            };
             match self.make(at) {
                 Ok(None) => {}
-                Ok(Some(kept)) => {
-                    let took = begun.elapsed();
-                    debug!(batch = ?last, ?took, "checkpoint made");
-                    self.let_go(&kept, is_last);
-                }
+                Ok(Some(kept)) => self.let_go(&kept, is_last),
                 Err(error) => {
                     let cause = with_causes(&*error);
                     warn!("no checkpoint, the journal is kept instead: {cause}");
@@ -190,12 +180,23 @@ impl Maker {
     }
 
     /// The checkpoints that are kept, the oldest first; none: the new one must not count.
-    fn make(&self, at: FrozenAt) -> Result<Option<Vec<Standpoint>>, Box<dyn std::error::Error>> {
+    fn make(
+        &self,
+        at: Option<FrozenAt>,
+    ) -> Result<Option<Vec<Standpoint>>, Box<dyn std::error::Error>> {
         let Keeping {
             checkpoints,
             incarnation,
             ..
         } = &self.keeping;
+        let begun = Instant::now();
+        let kept = || -> Result<_, StorageError> {
+            let kept = checkpoints.retain::<JobCheckpoint>()?;
+            Ok(kept.iter().map(checkpoint::standpoint).collect())
+        };
+        let Some(at) = at else {
+            return Ok(Some(kept()?));
+        };
         let last = at.standpoint.history.last;
         let manifest = at.put(checkpoints, *incarnation, Now::read().wall_ms)?;
         reach(CrashStage::CheckpointWritten);
@@ -204,20 +205,15 @@ impl Maker {
         }
         checkpoints.commit(&manifest)?;
         reach(CrashStage::CheckpointMade);
-        let kept = checkpoints.retain::<JobCheckpoint>()?;
-        Ok(Some(kept.iter().map(checkpoint::standpoint).collect()))
+        let took = begun.elapsed();
+        debug!(batch = ?last, ?took, "checkpoint made");
+        Ok(Some(kept()?))
     }
 
     /// Lets go of what the `kept` checkpoints make needless. Before there are enough of them, damage
     /// of all may still be mended from the log; but at an end without trouble no file is to wait.
     fn let_go(&self, kept: &[Standpoint], is_last: bool) {
-        let Keeping {
-            log,
-            store,
-            versions,
-            mail,
-            ..
-        } = &self.keeping;
+        let Keeping { log, mail, .. } = &self.keeping;
         let covers = match is_last {
             true => kept.last(),
             false => kept.first(),
@@ -227,9 +223,6 @@ impl Maker {
                 let cause = with_causes(&error);
                 warn!("some of the journal stays that nobody needs: {cause}");
             }
-            let named = versions.named();
-            let needed: BTreeSet<_> = named.union(&log.programs()).copied().collect();
-            store.retain(&needed);
         } else if !is_last {
             return;
         }

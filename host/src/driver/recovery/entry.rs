@@ -22,6 +22,24 @@ pub enum LogEntry {
         /// The ends of lanes that it will not read.
         passed_over: Vec<PartName>,
     },
+    /// The interval of batches from here on, and the label from which slides are counted by then, if
+    /// any batch was committed before.
+    Interval {
+        /// In milliseconds.
+        interval_ms: i64,
+        /// As it is from here on.
+        zero: Option<BatchTime>,
+    },
+    /// What a stream held at the checkpoint was let go of.
+    Reset {
+        /// The stream's name.
+        stream: String,
+    },
+    /// An attempt failed in good order, and the job ended with that: it says nothing of the next.
+    GaveUp {
+        /// The batch.
+        batch: BatchTime,
+    },
     /// A batch was cut: its input is these parts, whatever becomes of the process. What must be kept of
     /// them stands in the journal before this.
     Cut {

@@ -19,6 +19,10 @@ use crate::driver::versions::succession::VersionEvent;
 pub struct History {
     /// The label from which slides are counted; none before the first commit.
     pub zero: Option<BatchTime>,
+    /// The interval of batches, in milliseconds; none before the first start.
+    pub interval_ms: Option<i64>,
+    /// By stream: how often what it held was let go of.
+    pub resets: BTreeMap<String, u64>,
     /// The batch that was committed last.
     pub last: Option<BatchTime>,
     /// The largest round that was used.
@@ -102,6 +106,16 @@ impl History {
                 source,
                 passed_over,
             } => self.read_to(source, passed_over),
+            LogEntry::Interval { interval_ms, zero } => {
+                self.interval_ms = Some(*interval_ms);
+                self.zero = *zero;
+            }
+            LogEntry::Reset { stream } => {
+                *self.resets.entry(stream.clone()).or_default() += 1;
+            }
+            LogEntry::GaveUp { batch } => {
+                self.open.take_if(|open| open.batch == *batch);
+            }
             LogEntry::Cut { batch, input } => {
                 for (source, CutInput { parts, resumes, .. }) in input {
                     if *resumes {
@@ -309,12 +323,22 @@ mod tests {
                 source: "lines".to_owned(),
                 passed_over: vec![part("old", 9)],
             },
+            LogEntry::Interval {
+                interval_ms: 500,
+                zero: None,
+            },
+            LogEntry::Reset {
+                stream: "totals".to_owned(),
+            },
             live(1, 0),
             cut(1, "a", true),
             cut(2, "b", true),
             attempt(1, 1, 1),
             commit(1, 1),
             attempt(2, 1, 2),
+            LogEntry::GaveUp {
+                batch: BatchTime(2),
+            },
             attempt(2, 1, 3),
             attempt(2, 2, 4),
             commit(2, 1),
@@ -360,6 +384,8 @@ mod tests {
         let before = Some(digest(1));
         let expected = History {
             zero: Some(BatchTime(0)),
+            interval_ms: Some(500),
+            resets: BTreeMap::from([("totals".to_owned(), 1)]),
             last: Some(BatchTime(3)),
             round: 10,
             cut: BTreeMap::from([(

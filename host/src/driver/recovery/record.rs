@@ -20,8 +20,8 @@ pub struct CommitRecord {
     /// By the name of the source or stream: records that were rejected; those without any are
     /// missing.
     pub rejected: BTreeMap<String, u64>,
-    /// Whether it had input, gave output, or changed what is kept; a record of nothing need not be
-    /// waited for.
+    /// Whether it had input, gave output, changed what is kept, or left something in a sink; a record of
+    /// nothing need not be waited for.
     pub matters: bool,
 }
 

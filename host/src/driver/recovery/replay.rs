@@ -78,8 +78,8 @@ impl Recovery<'_> {
             });
             log.sync()?;
             if !lanes.publish(batch, receipts) {
-                // The sink that is lost is told at the end.
-                break;
+                // Nothing more is run: what operators hold is that of a batch in the middle.
+                lanes.finish()?;
             }
         }
         Ok(())

@@ -15,13 +15,14 @@ use crate::batch::position::PartName;
 use crate::batch::sink::{Incarnation, WaitingBatch};
 use crate::batch::source::SourceError;
 use crate::dataflow::{Frozen, Misfit};
-use crate::driver::failure::trouble::BatchError;
+use crate::driver::failure::trouble::{BatchError, Trouble};
 use crate::driver::run::cutter::LaneEnds;
 use crate::driver::versions::load::PluginsError;
 use crate::journal::disk::real::RealDisk;
 use crate::journal::{
     CheckpointError, Checkpoints, JournalError, LocalLog, Newest, Storage, StorageError,
 };
+use crate::sink::lane::PublishError;
 use crate::source::Behind;
 use crate::topology::problem::with_causes;
 
@@ -46,6 +47,17 @@ pub enum RecoveryError {
         #[source]
         log: LogError,
     },
+    /// Batches of another interval are still to be run.
+    #[error("batches of {was} ms are still to be run, and `batch` is {is} ms now")]
+    Interval {
+        /// The interval of those, in milliseconds.
+        was: i64,
+        /// The interval now.
+        is: i64,
+    },
+    /// A sink cannot be given again what it has lost.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// What the job held does not fit the topology.
     #[error(transparent)]
     Misfit(#[from] Misfit),
@@ -92,11 +104,15 @@ impl RecoveryError {
                 ))
             }
             Self::Log(_) | Self::NoCheckpoint { .. } => Some(FRESH.to_owned()),
-            Self::Programs { .. } => Some(format!(
+            Self::Interval { .. } | Self::Programs { .. } => Some(format!(
                 "start the job once with the topology as it was, and stop it with SIGTERM; or {FRESH}"
             )),
             Self::Input { error, .. } => Some(error.hint.clone().unwrap_or(FRESH.to_owned())),
-            Self::Replay(_) => Some(FRESH.to_owned()),
+            Self::Replay(error) => match &error.trouble {
+                Trouble::Sink { error, .. } => error.hint.clone(),
+                _ => Some(FRESH.to_owned()),
+            },
+            Self::Publish(error) => error.hint(),
             Self::Storage(_) | Self::NothingToReset(_) | Self::Journal(_) => None,
         }
     }
@@ -156,14 +172,21 @@ impl Start {
             Err(error) => return Err(error.into()),
         };
         let history = log.standpoint()?.history;
-        Ok(Self {
+        let mut start = Self {
             log,
             checkpoints,
             history,
             held,
             frozen,
             commits,
-        })
+        };
+        // What was let go of since the checkpoint is not there again.
+        for (stream, resets) in start.history.resets.clone() {
+            if Some(&resets) > start.held.resets.get(&stream) {
+                start.let_go(&stream);
+            }
+        }
+        Ok(start)
     }
 
     /// Lets go of all that earlier starts of the job have left, but for its plugin versions.
@@ -181,20 +204,55 @@ impl Start {
         Ok(())
     }
 
+    /// Goes by batches of this interval from here on. Where it is another than before, slides are counted
+    /// anew, from a label that is a multiple of it.
+    ///
+    /// # Errors
+    ///
+    /// There are batches of the old one still to be run, or to be run again.
+    pub fn set_interval(&mut self, is: i64) -> Result<(), RecoveryError> {
+        let before = self.history.interval_ms;
+        if before == Some(is) {
+            return Ok(());
+        }
+        let is_idle = self.commits.is_empty() && self.history.cut.is_empty();
+        if let Some(was) = before.filter(|_| !is_idle) {
+            return Err(RecoveryError::Interval { was, is });
+        }
+        let last = self.history.last;
+        let zero = last.map(|last| BatchTime(last.0.div_euclid(is) * is));
+        let entry = LogEntry::Interval {
+            interval_ms: is,
+            zero,
+        };
+        self.history.apply(&entry);
+        self.held.zero = zero;
+        self.log.say(entry);
+        Ok(())
+    }
+
     /// Lets go of what a stream held at the checkpoint: it goes on with what came behind it.
     ///
     /// # Errors
     ///
     /// It held nothing.
     pub fn reset(&mut self, stream: &str) -> Result<(), RecoveryError> {
-        let Frozen { job, parts } = &mut self.frozen;
-        if job.parts.remove(stream).is_none() {
+        if !self.let_go(stream) {
             return Err(RecoveryError::NothingToReset(stream.to_owned()));
         }
+        warn!(stream, "what the stream held is let go of");
+        self.log.say(LogEntry::Reset {
+            stream: stream.to_owned(),
+        });
+        Ok(())
+    }
+
+    /// Whether the stream held something.
+    fn let_go(&mut self, stream: &str) -> bool {
+        let Frozen { job, parts } = &mut self.frozen;
         job.windows.remove(stream);
         parts.retain(|part| part.form.stream != stream);
-        warn!(stream, "what the stream held is let go of");
-        Ok(())
+        job.parts.remove(stream).is_some()
     }
 
     /// Whether no start has committed or cut anything before.

@@ -204,7 +204,10 @@ fn resumption<'a>(
         };
         Some((index(&part.form.stream)?, signature))
     });
+    // What the last batch ran is refused no more.
+    let runs = |plugin: &String, digest| history.programs.get(plugin) == Some(&digest);
     let refused = history.refused.iter();
+    let refused = refused.filter(|(plugin, refused)| !runs(plugin, refused.digest));
     Resumption {
         proven,
         probation,

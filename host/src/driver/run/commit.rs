@@ -157,6 +157,9 @@ impl Committer {
                 .map(|(name, node)| (name.clone(), node.rejected))
                 .collect(),
             matters: changes
+                || receipts
+                    .iter()
+                    .any(|receipt| !receipt.what.bytes().is_empty())
                 || plan.parts.values().any(|parts| !parts.is_empty())
                 || all.into_iter().any(worked),
         }

@@ -20,6 +20,7 @@ use crate::driver::failure::trouble::{BatchError, Trouble};
 use crate::driver::laws::inspector::{Broken, Inspector, inspect};
 use crate::driver::laws::samples::Keep;
 use crate::driver::recovery::checkpoint::FrozenAt;
+use crate::driver::recovery::entry::LogEntry;
 use crate::driver::recovery::history::{AttemptedBatch, History};
 use crate::driver::recovery::log::JobLog;
 use crate::driver::recovery::record::{CommitRecord, Recorder, Unrecorded};
@@ -232,6 +233,10 @@ impl Executor {
                 Ok(pause) => std::thread::sleep(pause),
                 Err(trouble) => {
                     self.environment.release();
+                    if let Some(log) = &self.log {
+                        // The job ends by itself, which is no reason to refuse the batch next time.
+                        log.say(LogEntry::GaveUp { batch: batch.time });
+                    }
                     return Err(BatchError {
                         batch: batch.time,
                         attempts: course.attempt,

@@ -57,6 +57,7 @@ impl Runner {
             lanes: Arc::clone(&lanes),
             checkpointer,
             last: None,
+            newest: None,
             mail,
             metrics,
         };
@@ -94,6 +95,8 @@ struct RunnerThread {
     checkpointer: Option<Checkpointer>,
     /// The last batch that was committed behind the last checkpoint.
     last: Option<BatchTime>,
+    /// The last batch that was committed.
+    newest: Option<BatchTime>,
     mail: Mail,
     metrics: Metrics,
 }
@@ -130,7 +133,10 @@ impl RunnerThread {
         let finished = self.lanes.finish().map_err(JobError::from);
         if let Some(checkpointer) = self.checkpointer {
             // Only what is published is made a checkpoint.
-            checkpointer.finish(last.filter(|_| finished.is_ok()));
+            let published = self
+                .newest
+                .filter(|_| matches!(result, Ok(true)) && finished.is_ok());
+            checkpointer.finish(last, published);
         }
         farewell.0.tell(Event::RunEnded(result.and(finished)));
     }
@@ -175,7 +181,7 @@ impl RunnerThread {
     fn batch(&mut self, batch: &Batch) -> Result<bool, JobError> {
         let committed = self.executor.run(batch)?;
         let heard = self.executor.publish(batch, committed);
-        self.last = Some(batch.time);
+        (self.last, self.newest) = (Some(batch.time), Some(batch.time));
         if self.checkpointer.as_ref().is_some_and(Checkpointer::is_due) {
             let frozen = self.freeze();
             if let (Some(checkpointer), Some(at)) = (&mut self.checkpointer, frozen) {

@@ -155,6 +155,14 @@ impl Reloader {
         self
     }
 
+    /// Looks at every plugin's file now, before any batch is run: what lies there may be the cure of one
+    /// that cannot be run.
+    #[must_use]
+    pub fn having_looked(mut self) -> Self {
+        self.look();
+        self
+    }
+
     /// Runs on a thread of its own until the handle is dropped.
     ///
     /// # Errors
@@ -202,8 +210,8 @@ impl Reloader {
         }
     }
 
-    /// Proposes the version of a plugin that ran before the last swap, and refuses the one that runs
-    /// until its file changes. What cannot be done is told in words.
+    /// Proposes the version of a plugin that ran before the last swap; the one that runs is refused by
+    /// then, until its file changes. What cannot be done is told in words.
     fn roll_back(&mut self, plugin: &str) -> Result<Digest, String> {
         let used = self.plan.plugins.used.iter();
         let used = used.clone().find(|used| used.name == plugin);
@@ -213,9 +221,15 @@ impl Reloader {
         let file = self.store.get(plugin, previous);
         let component = file.and_then(|file| self.engine.load(&file, &used.limits));
         let component: Arc<dyn PluginVersion> = component.map_err(|error| with_causes(&error))?;
-        let now = self.versions.latest()[plugin].digest();
-        self.propose([(plugin.to_owned(), component)].into())?;
-        self.versions.refuse(plugin, now, "it was rolled back");
+        let mut components = self.versions.latest();
+        if components[plugin].digest() == previous {
+            return Err(format!("no other version of `{plugin}` has run"));
+        }
+        components.insert(plugin.to_owned(), component);
+        let deployment = Deployment::compose(&self.plan, components);
+        let deployment = deployment.map_err(|error| with_causes(&error))?;
+        let proposed = self.versions.propose_back(deployment, plugin);
+        proposed.map_err(|error| error.to_string())?;
         self.held.remove(plugin);
         Ok(previous)
     }

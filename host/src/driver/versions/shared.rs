@@ -91,6 +91,19 @@ impl Versions {
     ///
     /// It cannot go on with what operators hold.
     pub fn propose(&self, deployment: Deployment) -> Result<(), SwapError> {
+        self.take_next(deployment, None)
+    }
+
+    /// As [`Succession::propose_back`].
+    ///
+    /// # Errors
+    ///
+    /// It cannot go on with what operators hold.
+    pub fn propose_back(&self, deployment: Deployment, plugin: &str) -> Result<(), SwapError> {
+        self.take_next(deployment, Some(plugin))
+    }
+
+    fn take_next(&self, deployment: Deployment, back: Option<&str>) -> Result<(), SwapError> {
         let held = self.with(|succession| {
             succession.check(&deployment)?;
             Ok::<_, Breaks>(succession.held().clone())
@@ -102,7 +115,10 @@ impl Versions {
             initial: Arc::new(initial),
         };
         // What is held may be another version's meanwhile, so it is checked again.
-        Ok(self.with(|succession| succession.propose(next))?)
+        Ok(self.with(|succession| match back {
+            Some(plugin) => succession.propose_back(next, plugin),
+            None => succession.propose(next),
+        })?)
     }
 
     /// As [`Succession::refuse`].

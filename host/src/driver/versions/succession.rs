@@ -107,6 +107,8 @@ pub struct Succession {
     /// runs: they are brought over when it fires.
     states: BTreeMap<usize, StateSignature>,
     proposed: Option<Standing>,
+    /// The plugin of which the proposed set leaves the current version, not to take it again.
+    leaves: Option<String>,
     refused: BTreeMap<String, Digest>,
     /// By plugin: the version that ran before the last swap.
     previous: BTreeMap<String, Digest>,
@@ -178,6 +180,7 @@ impl Succession {
             holding,
             states,
             proposed: None,
+            leaves: None,
             refused,
             previous,
             dropped: 0,
@@ -266,13 +269,15 @@ impl Succession {
     pub fn propose(&mut self, next: Standing) -> Result<(), Breaks> {
         self.check(&next.deployment)?;
         let digests = next.deployment.digests();
-        if digests
-            .iter()
-            .any(|(plugin, digest)| self.is_refused(plugin, *digest))
-        {
+        let current = self.current.deployment.digests();
+        let mut new = digests.iter();
+        // What runs may go on, whatever was said of it since.
+        if new.any(|(plugin, digest)| {
+            current.get(plugin) != Some(digest) && self.is_refused(plugin, *digest)
+        }) {
             return Ok(());
         }
-        let current = self.current.deployment.digests();
+        self.leaves = None;
         for (plugin, digest) in digests {
             self.events
                 .push(match current.get(&plugin) == Some(&digest) {
@@ -285,6 +290,19 @@ impl Succession {
                 });
         }
         self.proposed = Some(next);
+        Ok(())
+    }
+
+    /// The next batch takes it, which is one that ran before; the version of `plugin` that it replaces
+    /// is refused from then on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Succession::propose`].
+    pub fn propose_back(&mut self, next: Standing, plugin: &str) -> Result<(), Breaks> {
+        self.forget_refusal(plugin);
+        self.propose(next)?;
+        self.leaves = Some(plugin.to_owned());
         Ok(())
     }
 
@@ -329,6 +347,10 @@ impl Succession {
         };
         next.forget(|stream| self.holding.contains(&stream));
         let replaced = std::mem::replace(&mut self.current, next);
+        if let Some(plugin) = self.leaves.take() {
+            let left = replaced.deployment.components[&plugin].digest();
+            self.refuse(&plugin, left, "it was rolled back");
+        }
         for plugin in replaced.changed(&self.current) {
             let before = replaced.deployment.components[&plugin].digest();
             self.previous.insert(plugin, before);

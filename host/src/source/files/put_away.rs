@@ -1,4 +1,4 @@
-//! What becomes of a file once its batch is published.
+//! What becomes of a file once no start will ask for it again.
 //!
 //! A name may name another file by then. So a file is first taken aside, under a hidden name beside
 //! it, looked at again, and only then removed or moved; another one is given its name back.

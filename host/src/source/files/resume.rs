@@ -36,7 +36,7 @@ pub(super) struct Resumed {
 struct ReadFile {
     /// What its parts are called.
     name: NamedFile,
-    /// The last part that a committed batch holds of it.
+    /// The last part of it that was cut.
     last: PartName,
     /// The first byte that no batch holds.
     at: u64,
