@@ -55,6 +55,9 @@ use crate::topology::plan::{Plan, SinkPlan, SourcePlan};
 /// Threads that move bytes between sockets and buffers.
 const IO_THREADS: usize = 1;
 
+/// Where the plugin versions of a job lie of which nothing is to survive.
+const VOLATILE: &str = "volatile";
+
 /// How a job is run.
 pub struct JobOptions {
     /// Worker threads.
@@ -129,8 +132,12 @@ impl Job {
         let directory = JobDirectory::lock(&job_directory(&plan, &options.folder))?;
         let incarnation = directory.incarnation()?;
         let root: Arc<dyn Storage> = Arc::new(Directory::open(directory.path()));
-        let store = ComponentStore::new(Arc::clone(&root));
         let mut start = find(&plan, &directory, &root, incarnation, &options.past)?;
+        let store = ComponentStore::new(match start {
+            Some(_) => root,
+            // Another start may have left a journal here that needs what lies in the root.
+            None => Arc::new(Directory::open(&directory.path().join(VOLATILE))),
+        });
         let (mail, inbox) = Mail::new();
         let from_directory = || from_directory(&plan, &plugins, &store);
         let bound = match &mut start {
@@ -138,7 +145,11 @@ impl Job {
                 let mut versions = KeptVersions::new(&plan, &plugins, &store, &start.frozen);
                 Bound::new(start, &mut versions, from_directory)?
             }
-            None => Bound::first(from_directory()?),
+            None => {
+                let current = from_directory()?;
+                store.retain(&current.deployment.digests().into_values().collect());
+                Bound::first(current)
+            }
         };
         let versions = Versions::resumed(
             Arc::clone(&plan),

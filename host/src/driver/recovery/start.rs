@@ -255,12 +255,6 @@ impl Start {
         job.parts.remove(stream).is_some()
     }
 
-    /// Whether no start has committed or cut anything before.
-    #[must_use]
-    pub fn is_first(&self) -> bool {
-        self.history == History::default()
-    }
-
     /// Where the sources go on that were there before.
     #[must_use]
     pub fn behind(&self) -> Arc<Behind> {

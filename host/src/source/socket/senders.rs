@@ -134,12 +134,26 @@ impl Senders {
         };
         let lane = LaneName(format!("{LANE}{name}"));
         let mut turn = self.take_turn(&lane);
-        tokio::select! {
+        let number = turn.number;
+        let end = tokio::select! {
             end = self.serve_turn(&lane, stream, intake, turn.durable.clone()) => end,
             () = turn.is_over() => {
                 warn!(%source, sender = name, "the sender has connected again, its old connection ends");
                 End::Closed
             }
+        };
+        self.forget(&lane, number, intake);
+        end
+    }
+
+    /// Forgets a sender that has sent nothing, if this was its last connection.
+    fn forget(&self, lane: &LaneName, number: u64, intake: &Intake) {
+        let mut senders = self.lock();
+        let is_empty = senders
+            .get(lane)
+            .is_some_and(|sender| sender.last.is_none() && *sender.connection.borrow() == number);
+        if is_empty && !intake.has(lane) {
+            senders.remove(lane);
         }
     }
 
