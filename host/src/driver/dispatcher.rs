@@ -23,6 +23,7 @@ use super::run::commit::acknowledge;
 use super::run::cutter::{Cutter, LostSource};
 use super::run::runner::Runner;
 use super::versions::reload::VersionDesk;
+use crate::batch::BatchTime;
 use crate::observe::fault::{CrashStage, reach};
 use crate::observe::metrics::Metric;
 use crate::observe::status::{Board, Status};
@@ -59,14 +60,33 @@ pub struct Dispatcher {
     lost: Option<JobError>,
 }
 
-/// What hears of a batch that is published, where more than the sources does.
+/// Where it is said what was cut and published, and who waits for that.
 pub struct Journal {
     /// Where it is said.
     pub log: JobLog,
     /// Lets it be written.
     pub gate: WriterGate,
-    /// Who waits for it.
+    /// Who waits until something is published.
     pub published: Published,
+}
+
+impl Journal {
+    /// That of a job of which all batches up to one are published.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn open(log: JobLog, upto: Option<BatchTime>) -> std::io::Result<Self> {
+        let published = Published::default();
+        if let Some(upto) = upto {
+            published.reach(upto);
+        }
+        Ok(Self {
+            gate: log.writer()?,
+            log,
+            published,
+        })
+    }
 }
 
 impl Dispatcher {

@@ -19,7 +19,7 @@ use super::dispatcher::{Dispatcher, Journal};
 use super::error::JobError;
 use super::event::{Event, Inbox, Mail};
 use super::laws::samples::Keep;
-use super::recovery::checkpointer::{Checkpointer, Keeping, Published};
+use super::recovery::checkpointer::{Checkpointer, Keeping};
 use super::recovery::entry::LogEntry;
 use super::recovery::log::JobLog;
 use super::recovery::replay::{LostBatches, Recovery};
@@ -290,52 +290,43 @@ impl Job {
             cut_before = recovery.cut_before()?;
         }
         let interval = plan.settings.batch;
-        let mut cadence = Cadence::start(interval, Now::read()).after(newest);
-        let (mut checkpointer, mut journal) = (None, None);
-        if let Some(start) = &start {
-            cadence = cadence.after(start.newest());
-            let published = Published::default();
-            let keeping = Keeping {
-                checkpoints: start.checkpoints.clone(),
-                incarnation,
-                log: start.log.clone(),
-                mail: mail.clone(),
-            };
-            let every = plan.settings.checkpoint_every;
-            let made = Checkpointer::start(keeping, every, published.clone());
-            checkpointer = Some(made.map_err(JobError::Threads)?);
-            let log = start.log.clone();
-            if let Some(upto) = start.published_upto(lost.keys().next().copied()) {
-                published.reach(upto);
-            }
-            let gate = log.writer().map_err(JobError::Threads)?;
-            journal = Some(Journal {
-                log,
-                gate,
-                published,
-            });
-        }
+        let newest = newest.max(start.as_ref().and_then(Start::newest));
+        let cadence = Cadence::start(interval, Now::read()).after(newest);
         let mut cutter = Cutter::new(sources, cadence);
         if let Some((batch, lanes)) = start.as_ref().and_then(Start::unacknowledged) {
             cutter = cutter.behind(batch, lanes);
         }
+        let has_open_batch = start.as_ref().is_some_and(Start::has_open_batch);
+        // What was found is needed no more, and may be large.
+        let journaled = start.map(|start| {
+            let lost = lost.keys().next().copied();
+            let (log, upto) = (start.log.clone(), start.published_upto(lost));
+            let keeping = Keeping {
+                checkpoints: start.checkpoints,
+                incarnation,
+                log: start.log,
+                mail: mail.clone(),
+            };
+            let journal = Journal::open(log, upto)?;
+            let every = plan.settings.checkpoint_every;
+            let checkpointer = Checkpointer::start(keeping, every, journal.published.clone())?;
+            Ok((checkpointer, journal))
+        });
+        let journaled = journaled.transpose().map_err(JobError::Threads)?;
+        let (checkpointer, journal) = journaled.unzip();
         // Where no plugin is used none can change, and there may be no directory to watch.
-        let reloader = match plan.plugins.used.is_empty() {
-            true => None,
-            false => {
-                let log = journal.as_ref().map(|journal| journal.log.clone());
-                let needed = move || log.as_ref().map(JobLog::programs).unwrap_or_default();
-                let mut reloader = Reloader::new(Arc::clone(&plan), plugins, versions, store);
-                reloader = reloader.keeping(needed);
-                if start
-                    .as_ref()
-                    .is_some_and(|start| start.history.open.is_some())
-                {
-                    reloader = reloader.having_looked();
-                }
-                Some(reloader.spawn().map_err(JobError::Threads)?)
+        let reloader = (!plan.plugins.used.is_empty()).then(|| {
+            let log = journal.as_ref().map(|journal| journal.log.clone());
+            let needed = move || log.as_ref().map(JobLog::programs).unwrap_or_default();
+            let reloader = Reloader::new(Arc::clone(&plan), plugins, versions, store);
+            let reloader = reloader.keeping(needed);
+            match has_open_batch {
+                true => reloader.having_looked(),
+                false => reloader,
             }
-        };
+            .spawn()
+        });
+        let reloader = reloader.transpose().map_err(JobError::Threads)?;
         let running = Running {
             executor,
             lanes,

@@ -319,6 +319,12 @@ impl Start {
         }
     }
 
+    /// Whether a batch was attempted and not committed.
+    #[must_use]
+    pub const fn has_open_batch(&self) -> bool {
+        self.history.open.is_some()
+    }
+
     /// The newest batch of which anything is known.
     #[must_use]
     pub fn newest(&self) -> Option<BatchTime> {
