@@ -7,7 +7,8 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::batch::position::{LaneName, Position};
+use crate::batch::position::{LaneName, PartName, Position};
+use crate::batch::sink::JobId;
 use crate::journal::disk::real::RealDisk;
 use crate::journal::disk::simulated::{Fault, SimulatedDisk};
 use crate::journal::frame::ALIGN;
