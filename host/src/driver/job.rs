@@ -266,17 +266,17 @@ impl Job {
             stop_after,
         } = self;
         let lanes = Arc::new(lanes);
+        let past = Past {
+            log: start.as_ref().map(|start| start.log.clone()),
+            history: start.as_ref().map(Start::executed).unwrap_or_default(),
+            restored,
+        };
         let options = ExecutorOptions {
             workers,
             keep: Keep::First,
-            past: Past {
-                log: start.as_ref().map(|start| start.log.clone()),
-                history: start.as_ref().map(Start::executed).unwrap_or_default(),
-                restored,
-            },
+            past,
         };
-        let (shared, told) = (versions.clone(), mail.clone());
-        let staging = Arc::clone(&lanes);
+        let (staging, shared, told) = (Arc::clone(&lanes), versions.clone(), mail.clone());
         let mut executor = Executor::start(Arc::clone(&plan), options, staging, shared, told)
             .map_err(|error| JobError::Threads(std::io::Error::other(error)))?;
         let mut cut_before = Vec::new();
@@ -299,34 +299,24 @@ impl Job {
         let has_open_batch = start.as_ref().is_some_and(Start::has_open_batch);
         // What was found is needed no more, and may be large.
         let journaled = start.map(|start| {
-            let lost = lost.keys().next().copied();
-            let (log, upto) = (start.log.clone(), start.published_upto(lost));
+            let every = plan.settings.checkpoint_every;
+            let upto = start.published_upto(lost.keys().next().copied());
+            let journal = Journal::open(start.log.clone(), upto)?;
             let keeping = Keeping {
                 checkpoints: start.checkpoints,
                 incarnation,
                 log: start.log,
                 mail: mail.clone(),
             };
-            let journal = Journal::open(log, upto)?;
-            let every = plan.settings.checkpoint_every;
             let checkpointer = Checkpointer::start(keeping, every, journal.published.clone())?;
             Ok((checkpointer, journal))
         });
         let journaled = journaled.transpose().map_err(JobError::Threads)?;
         let (checkpointer, journal) = journaled.unzip();
-        // Where no plugin is used none can change, and there may be no directory to watch.
-        let reloader = (!plan.plugins.used.is_empty()).then(|| {
-            let log = journal.as_ref().map(|journal| journal.log.clone());
-            let needed = move || log.as_ref().map(JobLog::programs).unwrap_or_default();
-            let reloader = Reloader::new(Arc::clone(&plan), plugins, versions, store);
-            let reloader = reloader.keeping(needed);
-            match has_open_batch {
-                true => reloader.having_looked(),
-                false => reloader,
-            }
-            .spawn()
-        });
-        let reloader = reloader.transpose().map_err(JobError::Threads)?;
+        let log = journal.as_ref().map(|journal| journal.log.clone());
+        let reloader = Reloader::new(Arc::clone(&plan), plugins, versions, store)
+            .keeping(move || log.as_ref().map(JobLog::programs).unwrap_or_default());
+        let reloader = watch(&plan, reloader, has_open_batch).map_err(JobError::Threads)?;
         let running = Running {
             executor,
             lanes,
@@ -349,6 +339,24 @@ impl Job {
         drop(directory);
         result
     }
+}
+
+/// Watches the plugin directory, if the plan uses any: else none can change, and there may be no
+/// directory. Before a batch that could not be committed is run again it is looked at: what lies there
+/// may be the cure.
+fn watch(
+    plan: &Plan,
+    reloader: Reloader,
+    has_open_batch: bool,
+) -> std::io::Result<Option<ReloaderHandle>> {
+    if plan.plugins.used.is_empty() {
+        return Ok(None);
+    }
+    let reloader = match has_open_batch {
+        true => reloader.having_looked(),
+        false => reloader,
+    };
+    reloader.spawn().map(Some)
 }
 
 /// What lies in the plugin directory, kept.
