@@ -135,13 +135,23 @@ fn common_keys_are_checked() {
 
 #[test]
 fn what_comes_later_is_known() {
-    let keys = "type = \"socket\"\naddress = \"x:1\"\nack = true\non_error = \"dead_letter\"";
+    let keys = "type = \"socket\"\naddress = \"x:1\"\non_error = \"dead_letter\"";
+    check_rejected(
+        &source(keys),
+        &expect![[r#"4:12: `on_error = "dead_letter"` of source `lines` is not yet available"#]],
+    );
+}
+
+#[test]
+fn a_sender_that_goes_on_sends_no_header_again() {
+    let keys = "type = \"socket\"\naddress = \"x:1\"\nack = true\nformat = \"csv\"\nheader = true";
     check_rejected(
         &source(keys),
         &expect![[r#"
-        4:7: `ack = true` of source `lines` is not yet available
-        5:12: `on_error = "dead_letter"` of source `lines` is not yet available"#]],
+            4:7: `ack = true` cannot have `header = true`
+              hint: a sender that goes on would have to send the header again"#]],
     );
+    accepted(&source("type = \"socket\"\naddress = \"x:1\"\nack = true"));
 }
 
 #[test]
