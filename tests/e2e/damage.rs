@@ -13,10 +13,11 @@ fn job(place: &Place) -> PathBuf {
     place.folder.path.path().join(".dshost/crash")
 }
 
-/// The files in a folder of it, by name.
+/// The files in a folder of it, by name, but for what a killed process has left half written.
 fn files(place: &Place, folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(job(place).join(folder)).unwrap();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| !path.file_name().unwrap().to_string_lossy().starts_with('.'));
     files.sort();
     files
 }
