@@ -127,12 +127,21 @@ impl Job {
     ///
     /// What cannot be opened; nothing has been processed.
     pub fn open(plan: Plan, options: JobOptions) -> Result<Self, JobError> {
+        let JobOptions {
+            workers,
+            once,
+            folder,
+            console,
+            connectors,
+            past,
+            stop_after,
+        } = options;
         let plan = Arc::new(plan);
-        let plugins = plugin_engine(&plan, options.workers)?;
-        let directory = JobDirectory::lock(&job_directory(&plan, &options.folder))?;
+        let plugins = plugin_engine(&plan, workers)?;
+        let directory = JobDirectory::lock(&job_directory(&plan, &folder))?;
         let incarnation = directory.incarnation()?;
         let root: Arc<dyn Storage> = Arc::new(Directory::open(directory.path()));
-        let mut start = find(&plan, &directory, &root, incarnation, &options.past)?;
+        let mut start = find(&plan, &directory, &root, incarnation, &past)?;
         let store = ComponentStore::new(match start {
             Some(_) => root,
             // Another start may have left a journal here that needs what lies in the root.
@@ -163,19 +172,20 @@ impl Job {
             .enable_all()
             .build()
             .map_err(JobError::Threads)?;
-        let context = sink::OpenContext {
-            output: options.console,
-            dir: options.folder,
-            observed: Observed::default(),
+        let observed = Observed::default();
+        let context = |_: &SinkPlan| sink::OpenContext {
+            output: Arc::clone(&console),
+            dir: folder.clone(),
+            observed: observed.clone(),
         };
-        let sinks = open_sinks(&plan, &options.connectors.sinks, &context)?;
+        let sinks = open_sinks(&plan, &connectors.sinks, context)?;
         let from = OpenContext {
             runtime: runtime.handle().clone(),
-            once: options.once,
+            once,
             incarnation: incarnation.number,
             behind: start.as_ref().map(Start::behind),
         };
-        let mut sources = open_sources(&plan, &options.connectors.sources, &from, &mail)?;
+        let mut sources = open_sources(&plan, &connectors.sources, &from, &mail)?;
         let waiting = |sink: &str| {
             start
                 .as_ref()
@@ -200,7 +210,7 @@ impl Job {
             .map_err(JobError::Threads)?;
         Ok(Self {
             plan,
-            workers: options.workers,
+            workers,
             directory,
             incarnation,
             runtime,
@@ -216,7 +226,7 @@ impl Job {
             start,
             restored: bound.restored,
             lost,
-            stop_after: options.stop_after,
+            stop_after,
         })
     }
 
@@ -268,7 +278,7 @@ impl Job {
         let lanes = Arc::new(lanes);
         let past = Past {
             log: start.as_ref().map(|start| start.log.clone()),
-            history: start.as_ref().map(Start::executed).unwrap_or_default(),
+            at: start.as_ref().map(Start::executed).unwrap_or_default(),
             restored,
         };
         let options = ExecutorOptions {
@@ -452,18 +462,18 @@ fn told_to(mail: Mail) -> impl Fn(LaneNews) + Send + Sync + 'static {
     }
 }
 
-/// Makes the sinks of a plan; nothing is touched.
+/// Makes the sinks of a plan, each in its own context; nothing is touched.
 pub(super) fn open_sinks(
     plan: &Plan,
     connectors: &SinkConnectors,
-    context: &sink::OpenContext,
+    context: impl Fn(&SinkPlan) -> sink::OpenContext,
 ) -> Result<Vec<NamedSink>, JobError> {
     let open = |sink: &SinkPlan| {
         let failed = |error| JobError::OpenSink {
             sink: sink.name.clone(),
             error,
         };
-        connectors.open(sink, context).map_err(failed)
+        connectors.open(sink, &context(sink)).map_err(failed)
     };
     plan.sinks.iter().map(open).collect()
 }

@@ -69,12 +69,7 @@ impl LocalLog {
     ) -> Result<(Self, Vec<LogGroup>), JournalError> {
         let failed = at("use", dir);
         disk.make_dir(dir).map_err(&failed)?;
-        let files = disk.list(dir).map_err(&failed)?;
-        let numbers = files
-            .iter()
-            .filter_map(|file| segment::number_of(&file.name));
-        let mut numbers: Vec<u64> = numbers.collect();
-        numbers.sort_unstable();
+        let numbers = segment_numbers(&*disk, dir).map_err(&failed)?;
         let mut found = Found::new(&*disk, dir, incarnation.job);
         for (index, number) in numbers.iter().enumerate() {
             let is_last = index + 1 == numbers.len();
@@ -123,16 +118,11 @@ impl LocalLog {
     ///
     /// The newer of its segments may stay.
     pub fn clear(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
-        let files = match disk.list(dir) {
-            Ok(files) => files,
+        let numbers = match segment_numbers(disk, dir) {
+            Ok(numbers) => numbers,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(at("use", dir)(error)),
         };
-        let mut numbers: Vec<u64> = files
-            .iter()
-            .filter_map(|file| segment::number_of(&file.name))
-            .collect();
-        numbers.sort_unstable();
         for number in numbers {
             let path = dir.join(segment::file_name(number));
             disk.remove(&path).map_err(at("remove", &path))?;
@@ -355,6 +345,16 @@ impl LocalLog {
         let path = self.path(number);
         done.map_err(at(act, &path))
     }
+}
+
+/// The numbers of the segments in a directory, ascending.
+fn segment_numbers(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<u64>> {
+    let files = disk.list(dir)?;
+    let numbers = files.iter();
+    let numbers = numbers.filter_map(|file| segment::number_of(&file.name));
+    let mut numbers: Vec<u64> = numbers.collect();
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 /// A mark for a new segment, which nobody can know before it is written.

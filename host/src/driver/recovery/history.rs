@@ -59,6 +59,19 @@ pub struct AttemptedBatch {
     pub starts: u32,
 }
 
+/// How far an earlier start has run a job; nowhere by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExecutedUpto {
+    /// The largest round that was used.
+    pub round: Round,
+    /// The label from which slides are counted.
+    pub zero: Option<BatchTime>,
+    /// The batch that was committed last.
+    pub last: Option<BatchTime>,
+    /// What was attempted and not committed.
+    pub open: Option<AttemptedBatch>,
+}
+
 /// A batch that was committed and may not be visible everywhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnpublishedBatch {

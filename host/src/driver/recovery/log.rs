@@ -341,12 +341,6 @@ impl JobLog {
         log.trim(next, |name| needed.contains(name))
     }
 
-    /// Bytes of all its files.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.written().log.size()
-    }
-
     /// Hands what lies in front of the log to it, and holds it.
     fn take_front(&self) -> Result<MutexGuard<'_, Written>, JournalError> {
         let mut written = self.written();

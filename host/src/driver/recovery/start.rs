@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::checkpoint;
 use super::entry::LogEntry;
-use super::history::History;
+use super::history::{ExecutedUpto, History};
 use super::log::{JobLog, LogError};
 use super::record::CommitRecord;
 use crate::batch::BatchTime;
@@ -311,11 +311,12 @@ impl Start {
     /// Where the job stands for whoever runs its batches, before those behind the checkpoint are run
     /// again.
     #[must_use]
-    pub fn executed(&self) -> History {
-        History {
+    pub fn executed(&self) -> ExecutedUpto {
+        ExecutedUpto {
             round: self.history.round,
+            zero: self.held.zero,
+            last: self.held.last,
             open: self.history.open,
-            ..self.held.clone()
         }
     }
 

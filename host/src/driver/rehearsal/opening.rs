@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use crate::batch::sink::{Incarnation, JobId, WaitingBatch};
 use crate::driver::error::JobError;
 use crate::driver::event::Mail;
-use crate::driver::job::recover;
+use crate::driver::job::{open_sinks, recover};
 use crate::driver::laws::samples::Keep;
 use crate::driver::recovery::entry::LogEntry;
 use crate::driver::recovery::log::JobLog;
@@ -103,7 +103,7 @@ impl Opening<'_> {
         let (sinks, lost) = self.sinks(incarnation, |sink| start.waiting(sink))?;
         let past = Past {
             log: Some(start.log.clone()),
-            history: start.executed(),
+            at: start.executed(),
             restored,
         };
         let (stage, lanes) = self.stage(versions, sinks, past)?;
@@ -115,21 +115,12 @@ impl Opening<'_> {
         incarnation: Incarnation,
         waiting: impl Fn(&str) -> Vec<WaitingBatch>,
     ) -> Result<(Vec<NamedSink>, LostBatches), JobError> {
-        let connectors = SinkConnectors::default();
-        let open = |sink: &SinkPlan| {
-            let context = sink::OpenContext {
-                output: self.printed[&sink.name].clone(),
-                dir: self.folder.to_owned(),
-                observed: self.observed.clone(),
-            };
-            let opened = connectors.open(sink, &context);
-            opened.map_err(|error| JobError::OpenSink {
-                sink: sink.name.clone(),
-                error,
-            })
+        let context = |sink: &SinkPlan| sink::OpenContext {
+            output: self.printed[&sink.name].clone(),
+            dir: self.folder.to_owned(),
+            observed: self.observed.clone(),
         };
-        let sinks = self.plan.sinks.iter().map(open);
-        let sinks = sinks.collect::<Result<Vec<_>, _>>()?;
+        let sinks = open_sinks(self.plan, &SinkConnectors::default(), context)?;
         let lost = recover(&sinks, incarnation, waiting)?.lost;
         Ok((sinks, lost))
     }

@@ -21,7 +21,7 @@ use crate::driver::laws::inspector::{Broken, Inspector, inspect};
 use crate::driver::laws::samples::Keep;
 use crate::driver::recovery::checkpoint::FrozenAt;
 use crate::driver::recovery::entry::LogEntry;
-use crate::driver::recovery::history::{AttemptedBatch, History};
+use crate::driver::recovery::history::{AttemptedBatch, ExecutedUpto};
 use crate::driver::recovery::log::JobLog;
 use crate::driver::recovery::record::{CommitRecord, Recorder, Unrecorded};
 use crate::driver::run::batch::Batch;
@@ -87,7 +87,7 @@ pub struct Past {
     /// Where its batches are recorded; none: nothing survives the process.
     pub log: Option<JobLog>,
     /// Where the job stood.
-    pub history: History,
+    pub at: ExecutedUpto,
     /// What its operators held then.
     pub restored: Option<Restored>,
 }
@@ -141,13 +141,12 @@ impl Executor {
             None => Box::new(Unrecorded),
         };
         let committer = Committer::new(Arc::clone(&plan), lanes, recorder);
-        let History {
+        let ExecutedUpto {
             round,
             zero,
             last,
             open,
-            ..
-        } = past.history;
+        } = past.at;
         Ok(Self {
             plan,
             engine,

@@ -213,18 +213,16 @@ impl Reloader {
     /// Proposes the version of a plugin that ran before the last swap; the one that runs is refused by
     /// then, until its file changes. What cannot be done is told in words.
     fn roll_back(&mut self, plugin: &str) -> Result<Digest, String> {
-        let used = self.plan.plugins.used.iter();
-        let used = used.clone().find(|used| used.name == plugin);
+        let mut used = self.plan.plugins.used.iter();
+        let used = used.find(|used| used.name == plugin);
         let used = used.ok_or_else(|| format!("the job has no plugin `{plugin}`"))?;
-        let previous = self.versions.previous(plugin);
+        let mut components = self.versions.latest();
+        let now = components[plugin].digest();
+        let previous = self.versions.previous(plugin).filter(|one| *one != now);
         let previous = previous.ok_or_else(|| format!("no other version of `{plugin}` has run"))?;
         let file = self.store.get(plugin, previous);
         let component = file.and_then(|file| self.engine.load(&file, &used.limits));
         let component: Arc<dyn PluginVersion> = component.map_err(|error| with_causes(&error))?;
-        let mut components = self.versions.latest();
-        if components[plugin].digest() == previous {
-            return Err(format!("no other version of `{plugin}` has run"));
-        }
         components.insert(plugin.to_owned(), component);
         let deployment = Deployment::compose(&self.plan, components);
         let deployment = deployment.map_err(|error| with_causes(&error))?;
