@@ -5,6 +5,7 @@
 mod commands;
 mod crash;
 mod damage;
+mod dead_letters;
 mod examples;
 mod files;
 mod laws;

@@ -7,8 +7,9 @@ use std::cell::RefCell;
 
 use crate::definition::{Item, Opened};
 use crate::link::Chain;
+use crate::refusal;
 use crate::shape::{BatchPair, Fold, Grouped, Groups, Numbered, Records, Update};
-use crate::wit::plugin::{self, Binding, Description, Function, Info, Kind, Migrated};
+use crate::wit::plugin::{self, Binding, Description, Function, Info, Kind, Migrated, Naming};
 use crate::wit::types::{self, RecordType};
 use crate::wit::{batch_pairs, chunks, folds, records, updates};
 
@@ -35,14 +36,24 @@ enum Ready {
     Records(Box<dyn Records>),
 }
 
+/// Functions that are open.
+struct OpenChain {
+    ready: Ready,
+    /// Which of the records that they refuse are named.
+    naming: Naming,
+}
+
 thread_local! {
-    static OPENED: RefCell<Vec<Ready>> = const { RefCell::new(Vec::new()) };
+    static OPENED: RefCell<Vec<OpenChain>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Calls what `handle` stands for.
 fn with<R>(handle: u32, call: impl FnOnce(&Ready) -> Result<R, String>) -> Result<R, String> {
     OPENED.with_borrow(|opened| match opened.get(handle as usize) {
-        Some(ready) => call(ready),
+        Some(open) => {
+            refusal::name(open.naming);
+            call(&open.ready)
+        }
         None => Err(format!("{handle} is the handle of nothing")),
     })
 }
@@ -62,8 +73,11 @@ impl<P: Plugin> plugin::Guest for P {
     fn open(chain: Vec<Binding>) -> Result<u32, String> {
         crate::logging::install();
         let ready = open::<P>(&chain)?;
+        let naming = chain
+            .first()
+            .map_or(Naming::FirstFew, |link| link.rejections);
         OPENED.with_borrow_mut(|opened| {
-            opened.push(ready);
+            opened.push(OpenChain { ready, naming });
             u32::try_from(opened.len() - 1).map_err(|_| "too many functions are open".to_owned())
         })
     }

@@ -1,13 +1,15 @@
 //! Records that are refused, and how many.
 //!
 //! A refused record is data and no trap: the call goes on without it. Its reason is told for the
-//! first few of a call only; the counts are complete.
+//! first few of a call only, unless the host wants all ([`name`]); the counts are complete.
 
+use std::cell::Cell;
 use std::fmt::{self, Display, Write as _};
 
+use crate::wit::plugin::Naming;
 use crate::wit::types;
 
-/// Reasons told per call, whatever the number of refused records.
+/// Reasons told per call, whatever the number of refused records, unless the host wants all.
 const MAX_REASONS: usize = 10;
 
 /// A reason's length, in bytes; what is longer is cut.
@@ -89,11 +91,37 @@ impl<T, E: Display> Settles<Result<T, E>> for Fallible {
     }
 }
 
+thread_local! {
+    /// Which refused records the reports of the running call name.
+    static NAMING: Cell<Naming> = const { Cell::new(Naming::FirstFew) };
+}
+
+/// Says which refused records the reports name that are begun from now on, as the binding of the
+/// functions wants it that are about to be called.
+pub fn name(naming: Naming) {
+    NAMING.set(naming);
+}
+
 /// What is told beside the output of a call.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Report {
     links: Vec<types::LinkCount>,
     rejections: Vec<types::Rejection>,
+    /// How many rejections are named.
+    most: usize,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            links: Vec::new(),
+            rejections: Vec::new(),
+            most: match NAMING.get() {
+                Naming::FirstFew => MAX_REASONS,
+                Naming::All => usize::MAX,
+            },
+        }
+    }
 }
 
 impl Report {
@@ -177,7 +205,7 @@ impl Entry<'_> {
     #[cold]
     pub fn reject_many(&mut self, index: u32, records: u32, refusal: Refusal) {
         self.count().rejected += records;
-        if self.report.rejections.len() < MAX_REASONS {
+        if self.report.rejections.len() < self.report.most {
             let at = types::RecordRef {
                 link: self.link,
                 index,
@@ -230,6 +258,19 @@ mod tests {
         assert_eq!(report.links[0].rejected, 100);
         assert_eq!(report.rejections.len(), MAX_REASONS);
         assert_eq!(report.rejections[9].at.index, 9);
+    }
+
+    #[test]
+    fn a_host_that_wants_all_reasons_gets_them() {
+        name(Naming::All);
+        let mut report = Report::default();
+        name(Naming::FirstFew);
+        let mut entry = report.enter(&[]);
+        entry.entered(100);
+        for index in 0..100 {
+            entry.reject(index, Refusal::new("no"));
+        }
+        assert_eq!(types::Report::from(report).rejections.len(), 100);
     }
 
     #[test]

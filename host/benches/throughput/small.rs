@@ -10,7 +10,7 @@ use dshost::batch::source::{Partition, Records};
 use dshost::batch::{BatchTime, Chunk, Column, ColumnType, RecordType};
 use dshost::driver::rehearsal::{Rehearsal, RehearsalOptions};
 use dshost::driver::{Connectors, Job, JobOptions, PastOptions};
-use dshost::plugin::{ChainRequest, ComponentFile, Engine, EngineConfig, Link};
+use dshost::plugin::{ChainRequest, ComponentFile, Engine, EngineConfig, Link, Naming};
 use dshost::topology::plan::{Limits, Plan};
 use dshost::topology::{self, Options};
 
@@ -51,6 +51,7 @@ fn instance_and_call(plugins: &Path) {
         operator: "words".to_owned(),
         links: links.into(),
         limits,
+        naming: Naming::FirstFew,
     };
     let binding = component.bind(request).expect("the functions fit");
     let context = Context {

@@ -186,6 +186,17 @@ pub struct Decoded {
     pub rejected: u64,
     /// Reasons of the first few.
     pub samples: Vec<String>,
+    /// All of them, where the source's `on_error` is `dead_letter`; else none.
+    pub undecoded: Vec<Undecoded>,
+}
+
+/// A piece of input that is no record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undecoded {
+    /// Its bytes; none where they were let go when they came, because they were too many.
+    pub piece: Option<Bytes>,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// A partition of records that are in memory already: a scenario's, a measurement's.
@@ -198,6 +209,7 @@ impl Partition for Records {
                 chunk,
                 rejected: 0,
                 samples: Vec::new(),
+                undecoded: Vec::new(),
             })
         }))
     }

@@ -6,7 +6,7 @@
 //! and what comes back is [spread](Outcome::spread) over the whole again.
 
 use super::chunk::Chunk;
-use super::column::{Fixed, U32s};
+use super::column::{Column, Fixed, U32s, VarColumn};
 use super::function::{
     Change, Changes, Groups, Outcome, Records, Request, States, TimeOut, Update,
 };
@@ -36,6 +36,49 @@ impl Request {
         match self {
             Self::Update(update) => update.records_of(unit as usize),
             _ => 1,
+        }
+    }
+
+    /// Some units, which ascend, as the records that they stand for, with their keys where the request
+    /// has any: of a key to be updated one for each of its values, and nil where it has none. As many
+    /// chunks as there are types of records, at most two.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such unit.
+    #[must_use]
+    pub fn records_of_units(&self, units: &[u32]) -> Vec<UnitRecords> {
+        let one = |records: Chunk| {
+            let units = units.to_vec();
+            vec![UnitRecords { records, units }]
+        };
+        match self {
+            Self::Chunk(chunk) | Self::Fold(_, chunk) => one(chunk.take(units)),
+            Self::BatchPair(left, right) => {
+                let middle = units.partition_point(|unit| (*unit as usize) < left.len());
+                let (of_left, of_right) = units.split_at(middle);
+                let right_at = of_right.iter().map(|unit| unit - left.len() as u32);
+                let right_at: Vec<u32> = right_at.collect();
+                let two = [
+                    (left.take(of_left), of_left),
+                    (right.take(&right_at), of_right),
+                ];
+                let two = two.into_iter().map(|(records, units)| UnitRecords {
+                    records,
+                    units: units.to_vec(),
+                });
+                two.filter(|some| !some.units.is_empty()).collect()
+            }
+            Self::Update(update) => update.records_of_keys(units),
+            Self::Records(records) => {
+                let keys = units.iter().map(|unit| records.numbers.get(*unit as usize));
+                let keys = records.keys.take(&keys.collect::<Vec<u32>>());
+                one(Chunk::pairs(keys, records.values.take(units)))
+            }
+            Self::TimeOut(time_out) => one(Chunk::pairs(
+                time_out.keys.take(units),
+                time_out.states.take(units),
+            )),
         }
     }
 
@@ -69,6 +112,15 @@ impl Request {
     }
 }
 
+/// Units of a request as records.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnitRecords {
+    /// The records.
+    pub records: Chunk,
+    /// The unit of each, ascending.
+    pub units: Vec<u32>,
+}
+
 /// A unit as a message tells it: cut and escaped ([`super::text::excerpt`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitText {
@@ -92,28 +144,18 @@ impl Request {
                 .map(|key| record_excerpt(&Chunk::single(key.clone()), 0)),
             record: record_excerpt(&record, 0),
         };
-        let at = [unit as u32];
         match self {
-            Self::Chunk(chunk) | Self::Fold(_, chunk) => text(chunk.take(&at)),
-            Self::BatchPair(left, right) => match unit.checked_sub(left.len()) {
-                None => text(left.take(&at)),
-                Some(unit) => text(right.take(&[unit as u32])),
-            },
             Self::Update(update) => {
-                let record = record_excerpt(&Chunk::single(update.keys.take(&at)), 0);
+                let record = record_excerpt(&Chunk::single(update.keys.take(&[unit as u32])), 0);
                 UnitText {
                     key: Some(record.clone()),
                     record,
                 }
             }
-            Self::Records(records) => {
-                let key = records.keys.take(&[records.numbers.get(unit)]);
-                text(Chunk::pairs(key, records.values.take(&at)))
+            _ => {
+                let records = self.records_of_units(&[unit as u32]).swap_remove(0);
+                text(records.records)
             }
-            Self::TimeOut(time_out) => text(Chunk::pairs(
-                time_out.keys.take(&at),
-                time_out.states.take(&at),
-            )),
         }
     }
 }
@@ -168,6 +210,35 @@ impl Update {
     #[must_use]
     pub fn records_of(&self, key: usize) -> u64 {
         u64::from((self.offsets.get(key + 1) - self.offsets.get(key)).max(1))
+    }
+
+    /// Keys with each of their values, then those without any.
+    fn records_of_keys(&self, keys: &[u32]) -> Vec<UnitRecords> {
+        let (mut valued, mut values, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+        for &key in keys {
+            let of_key = self.offsets.get(key as usize)..self.offsets.get(key as usize + 1);
+            if of_key.is_empty() {
+                bare.push(key);
+            }
+            valued.extend(std::iter::repeat_n(key, of_key.len()));
+            values.extend(of_key);
+        }
+        let nil = [rmp::Marker::Null.to_u8()];
+        let nils = bare.iter().map(|_| &nil[..]);
+        let nils = Column::Msgpack(VarColumn::from_iter(nils));
+        let both = [
+            UnitRecords {
+                records: Chunk::pairs(self.keys.take(&valued), self.values.take(&values)),
+                units: valued,
+            },
+            UnitRecords {
+                records: Chunk::pairs(self.keys.take(&bare), nils),
+                units: bare,
+            },
+        ];
+        both.into_iter()
+            .filter(|some| !some.units.is_empty())
+            .collect()
     }
 
     fn only(&self, kept: &[u32]) -> Self {
@@ -269,6 +340,32 @@ mod tests {
                 values: Column::int64([10, 30]),
             },
         })
+    }
+
+    #[test]
+    fn a_key_stands_for_its_values_and_for_itself_where_it_has_none() {
+        let records = update().records_of_units(&[0, 1]);
+        let nil = VarColumn::from_iter([&[0xc0][..]]);
+        let (of_a, of_b) = (Column::text(["a", "a"]), Column::text(["b"]));
+        let expected = [
+            (Chunk::pairs(of_a, Column::int64([1, 2])), vec![0, 0]),
+            (Chunk::pairs(of_b, Column::Msgpack(nil)), vec![1]),
+        ];
+        let expected = expected.map(|(records, units)| UnitRecords { records, units });
+        assert_eq!(records, expected);
+    }
+
+    #[test]
+    fn the_units_of_two_batches_are_those_of_the_first_then_those_of_the_second() {
+        let (left, right) = (Column::text(["a", "b"]), Column::int64([7, 8]));
+        let pair = Request::BatchPair(Chunk::single(left), Chunk::single(right));
+        let records = pair.records_of_units(&[1, 3]);
+        let expected = [
+            (Chunk::single(Column::text(["b"])), vec![1]),
+            (Chunk::single(Column::int64([8])), vec![3]),
+        ];
+        let expected = expected.map(|(records, units)| UnitRecords { records, units });
+        assert_eq!(records, expected);
     }
 
     #[test]

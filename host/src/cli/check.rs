@@ -12,7 +12,7 @@ use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
 use crate::sink::{self, SinkConnectors};
 use crate::source::SourceConnectors;
 use crate::topology::describe;
-use crate::topology::plan::{Instances, Plan, Upstream};
+use crate::topology::plan::{Instances, Plan};
 
 /// Checks the topology and its plugins, and tells the types of its streams.
 pub(super) fn check(args: &TopologyArgs, teller: &Teller) -> Result<(), CliError> {
@@ -66,10 +66,8 @@ fn told(topology: &Path, plan: &Plan, standing: &Standing) -> String {
         observed: sink::observe::Observed::default(),
     };
     for sink in &plan.sinks {
-        let from = match sink.from {
-            Upstream::Source(source) => &plan.sources[source].name,
-            Upstream::Stream(stream) => &plan.streams[stream].name,
-        };
+        let from = sink.from.map(|from| plan.name_of(from));
+        let from = from.unwrap_or("what is rejected");
         let opened = SinkConnectors::default().open(sink, &context);
         let guarantee = match opened {
             Ok(opened) => opened.sink.guarantee().to_string(),

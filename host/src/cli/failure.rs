@@ -75,7 +75,7 @@ pub(super) fn batch(error: &BatchError) -> CliError {
     match &error.trouble {
         Trouble::Dataflow { failure, .. } => dataflow(described, failure),
         Trouble::Guilty(blamed) => guilty(described, blamed)
-            .hint("`on_error = \"skip\"` counts and samples such records instead"),
+            .hint("`on_error = \"skip\"` counts and samples such records instead, `\"dead_letter\"` also keeps them"),
         Trouble::Deadly(_) => described
             .hint("when what ended it is mended, `dshost run --retry` tries the batch again"),
         Trouble::Record(_) => described,
@@ -117,7 +117,7 @@ fn dataflow(described: CliError, failure: &Failure) -> CliError {
     match &failure.kind {
         FailureKind::Trap(call) => described.details(trap(call.plugin, &call.trap)),
         FailureKind::Rejected(_) => {
-            described.hint("`on_error = \"skip\"` counts and samples such records instead")
+            described.hint("`on_error = \"skip\"` counts and samples such records instead, `\"dead_letter\"` also keeps them")
         }
         FailureKind::Source(error) => described.maybe_hint(error.hint.clone()),
         FailureKind::Sink(error) => described.maybe_hint(error.hint.clone()),

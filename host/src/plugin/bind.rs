@@ -11,7 +11,7 @@ use crate::topology::plan::Limits;
 
 use super::chain::{Chain, Link, Shape};
 use super::instance::{Instance, StartError, migrate};
-use super::lift::Promise;
+use super::lift::{Naming, Promise};
 use super::lower::KeyCrossing;
 use super::voice::Voice;
 use crate::plugin::load::component::Component;
@@ -25,6 +25,8 @@ pub struct ChainRequest {
     pub links: Vec<Link>,
     /// What its instances may use.
     pub limits: Limits,
+    /// Which of the records that it rejects are named.
+    pub naming: Naming,
 }
 
 /// Functions that cannot be bound.
@@ -160,6 +162,7 @@ impl Component {
             operator,
             links,
             limits,
+            naming,
         } = request;
         let signatures = links
             .iter()
@@ -177,6 +180,7 @@ impl Component {
                 state: signatures[0].state.map(|state| state.column_type),
                 returned: limits.returned,
                 depth: limits.depth,
+                naming,
             },
             voice: Arc::new(Voice::new(&operator, limits.log_lines)),
             links,

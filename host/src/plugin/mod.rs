@@ -35,6 +35,7 @@ pub use bind::{BindError, ChainRequest};
 pub use cache::CacheDir;
 pub use chain::Link;
 pub use engine::{Engine, EngineConfig, EngineError};
+pub use lift::Naming;
 pub use load::compile::COMPILER_THREAD;
 pub use load::component::Component;
 pub use load::error::{LoadError, LoadErrorKind};

@@ -13,6 +13,7 @@
 use std::path::PathBuf;
 
 mod connector;
+mod dead_letters;
 pub mod lane;
 pub mod observe;
 pub mod print;
@@ -57,7 +58,7 @@ mod tests {
         let open = |target: Arc<dyn Target>| {
             let plan = SinkPlan {
                 name: "seen".into(),
-                from: Upstream::Source(0),
+                from: Some(Upstream::Source(0)),
                 target,
             };
             SinkConnectors::default().open(&plan, &context).unwrap()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::OpenContext;
 use super::connector::{SinkConnector, never};
+use super::dead_letters::DeadLettersConnector;
 use super::lane::NamedSink;
 use super::observe::ObserveConnector;
 use super::print::PrintConnector;
@@ -21,6 +22,7 @@ impl Default for SinkConnectors {
         Self(BTreeMap::new())
             .with("print", PrintConnector)
             .with("text_files", TextFilesConnector)
+            .with("dead_letters", DeadLettersConnector)
             .with("observe", ObserveConnector)
     }
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use ::bytes::Bytes;
 
 use self::bytes::lane::{Lane, Share};
-use self::format::{Decoder, Framing};
+use self::format::Decoder;
 use crate::batch::position::{LaneName, PartName};
 use crate::batch::source::{Partition, SourceError};
 use crate::topology::plan::SourcePlan;
@@ -85,7 +85,7 @@ fn no_thread(plan: &SourcePlan, error: &std::io::Error) -> SourceError {
 #[must_use]
 pub fn partitions_of_connection(plan: &SourcePlan, bytes: Bytes) -> Vec<Arc<dyn Partition>> {
     let lane = LaneName("connection".to_owned());
-    let mut lane = Lane::new(lane, &Arc::new(Decoder::new(Framing::of(plan))));
+    let mut lane = Lane::new(lane, &Arc::new(Decoder::of(plan)));
     lane.receive(bytes);
     lane.close();
     let all = Share {

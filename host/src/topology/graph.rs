@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use super::item::Offset;
 use super::operators::SNAPSHOTS;
-use super::plan::{Observe, Op, Plan, SinkPlan, SourcePlan, StreamPlan, Upstream};
+use super::plan::{Observe, OnError, Op, Plan, SinkPlan, SourcePlan, StreamPlan, Upstream};
 use super::plugins::PluginsSpec;
 use super::problem::quoted;
 use super::reader::{Located, Reader, Text};
 use super::settings::{TopologySpec, bad_name};
-use super::sinks::SinkSpec;
+use super::sinks::{self, SinkSpec};
 use super::slides::slides;
 use super::sources::SourceSpec;
 use super::streams::StreamSpec;
@@ -393,15 +393,16 @@ fn assemble(
     for (sink, from) in file_sinks {
         sinks.push(SinkPlan {
             name: sink.name.clone(),
-            from: moved((*from)?),
+            from: Some(moved((*from)?)),
             target: sink.target.clone()?,
         });
     }
     sinks.extend(observed.iter().map(|stream| SinkPlan {
         name: spec.streams[*stream].name.clone(),
-        from: Upstream::Stream(indices[*stream]),
+        from: Some(Upstream::Stream(indices[*stream])),
         target: Arc::new(Observe),
     }));
+    sinks.extend(dead_letters(&spec, &kept, reader));
     let functions = streams.iter().flat_map(StreamPlan::functions);
     let plugins: BTreeSet<String> = functions.map(|(_, name)| name.plugin.clone()).collect();
     let sources: Option<Vec<SourcePlan>> = spec.sources.into_iter().map(|one| one.plan).collect();
@@ -415,6 +416,25 @@ fn assemble(
         streams,
         sinks,
     })
+}
+
+/// The sink of dead letters, if a source or one of the streams `kept` writes any.
+fn dead_letters(spec: &Spec<'_>, kept: &[usize], reader: &mut Reader<'_>) -> Option<SinkPlan> {
+    let plans = spec.sources.iter();
+    let sources = plans.filter_map(|one| Some((one.plan.as_ref()?.on_error, one.at)));
+    let streams = kept.iter().map(|stream| &spec.streams[*stream]);
+    let streams = streams.map(|stream| (stream.on_error, stream.at));
+    let mut all = sources.chain(streams);
+    let (_, buries) = all.find(|(on_error, _)| *on_error == OnError::DeadLetter)?;
+    let names = spec.sources.iter().map(|one| (&one.name, one.at));
+    let names = names.chain(spec.streams.iter().map(|one| (&one.name, one.at)));
+    let mut names = names.chain(spec.sinks.iter().map(|one| (&one.name, one.at)));
+    if let Some((name, at)) = names.find(|(name, _)| *name == sinks::dead_letters::NAME) {
+        let message = format!("{} is where dead letters go", quoted(name));
+        reader.wrong_hint(at, &message, "give it another name");
+    }
+    let TopologySpec { name, settings, .. } = &spec.topology;
+    sinks::dead_letters::plan(reader, name, settings, buries)
 }
 
 fn stream_plan(

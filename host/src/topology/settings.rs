@@ -74,6 +74,7 @@ pub(super) fn read(
             attempts: DEFAULT_ATTEMPTS,
             allow_state_loss: false,
             limits: OperatorLimits::default(),
+            dead_letters: None,
         },
         batch: None,
         on_error: OnError::Fail,
@@ -121,6 +122,9 @@ fn fill(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut TopologySpec)
     if let Some(allow) = table.boolean(reader, "allow_state_loss") {
         settings.allow_state_loss = allow;
     }
+    if let Some(item) = table.take("dead_letters") {
+        settings.dead_letters = reader.path(&item);
+    }
     if let Some(on_error) = on_error(reader, table) {
         spec.on_error = on_error;
     }
@@ -167,17 +171,12 @@ fn checkpoint(reader: &mut Reader<'_>, item: &Item<'_>, checkpoint: &mut Option<
 /// What becomes of rejected records, if `table` says.
 pub(super) fn on_error(reader: &mut Reader<'_>, table: &mut Table<'_>) -> Option<OnError> {
     let choices = [
-        ("fail", Some(OnError::Fail)),
-        ("skip", Some(OnError::Skip)),
-        ("dead_letter", None),
+        ("fail", OnError::Fail),
+        ("skip", OnError::Skip),
+        ("dead_letter", OnError::DeadLetter),
     ];
     let item = table.take("on_error")?;
-    let chosen = reader.choice(&item, &choices)?;
-    if chosen.is_none() {
-        let message = format!("`on_error = \"dead_letter\"` of {}", table.label);
-        reader.later(item.at, &message);
-    }
-    chosen
+    reader.choice(&item, &choices)
 }
 
 /// Tells that a thing cannot have this name.
@@ -271,7 +270,7 @@ mod tests {
                 3:1: `[topology]` has an unknown key `worker`
                   hint: did you mean `workers`?
                 4:1: `[topology]` has an unknown key `colour`
-                  hint: one of `name`, `batch`, `workers`, `partitions`, `attempts`, `checkpoint`, `checkpoint_every`, `limits`, `allow_state_loss`, `on_error`"#]],
+                  hint: one of `name`, `batch`, `workers`, `partitions`, `attempts`, `checkpoint`, `checkpoint_every`, `limits`, `allow_state_loss`, `dead_letters`, `on_error`"#]],
         );
     }
 
@@ -355,10 +354,6 @@ mod tests {
             &expect![[r#"
                 3:12: `on_error` of `[topology]` cannot be `skipp`
                   hint: did you mean `skip`?"#]],
-        );
-        check_rejected(
-            &with("batch = \"1s\"\non_error = \"dead_letter\""),
-            &expect![[r#"3:12: `on_error = "dead_letter"` of `[topology]` is not yet available"#]],
         );
     }
 

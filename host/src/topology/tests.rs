@@ -128,7 +128,7 @@ fn the_example_of_the_reference_is_a_plan() {
             ("counts", &Op::ReduceByKey, &[Upstream::Stream(1)]),
         ]
     );
-    assert_eq!(plan.sinks[0].from, Upstream::Stream(2));
+    assert_eq!(plan.sinks[0].from, Some(Upstream::Stream(2)));
     assert_eq!(plan.sinks[0].keys(), Some(&PrintKeys { count: 10 }));
     assert_eq!(plan.plugins.used[0].name, "wordcount");
     assert_eq!(plan.plugins.dir, Path::new("dir/plugins"));
@@ -161,6 +161,7 @@ fn what_is_not_said_has_its_default() {
                     state: 17179869184,
                     in_flight: 8388608,
                 },
+                dead_letters: None,
             },
             plugins: Plugins {
                 dir: "dir/plugins",
@@ -185,8 +186,10 @@ fn what_is_not_said_has_its_default() {
             sinks: [
                 SinkPlan {
                     name: "out",
-                    from: Source(
-                        0,
+                    from: Some(
+                        Source(
+                            0,
+                        ),
                     ),
                     target: PrintKeys {
                         count: 10,
@@ -339,7 +342,7 @@ type = "print"
     assert_eq!(settings.initial, Some(PathBuf::from("dir/state.json")));
     assert_eq!(snapshots.op, Op::Snapshots);
     assert_eq!(snapshots.from, [Upstream::Stream(0)]);
-    assert_eq!(plan.sinks[0].from, Upstream::Stream(1));
+    assert_eq!(plan.sinks[0].from, Some(Upstream::Stream(1)));
 
     let observe = [
         "glom",

@@ -313,6 +313,7 @@ fn the_memory_limit_is_that_of_the_request() {
         operator: "small".to_owned(),
         links: vec![link(&component, "answer-same")],
         limits: limits(),
+        naming: dshost::plugin::Naming::FirstFew,
     };
     request.limits.memory = 64 * 1024;
     let error = component.bind(request).map(|_| ()).unwrap_err();

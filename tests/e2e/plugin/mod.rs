@@ -14,7 +14,7 @@ use dshost::batch::function::{Binding, Context, Function, Outcome, RecordRef, Re
 use dshost::batch::{BatchTime, Chunk, Column, RecordType};
 use dshost::plugin::{
     BindError, CacheDir, ChainRequest, Component, ComponentFile, Engine, EngineConfig, Link,
-    LoadError,
+    LoadError, Naming,
 };
 use dshost::topology::plan::Limits;
 
@@ -95,6 +95,7 @@ fn bind(component: &Arc<Component>, links: Vec<Link>) -> Result<Arc<dyn Binding>
         operator: links[0].function.clone(),
         links,
         limits: limits(),
+        naming: Naming::FirstFew,
     })
 }
 

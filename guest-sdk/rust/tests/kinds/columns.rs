@@ -1,7 +1,7 @@
 //! Columns and calls in few words.
 
 use dshost_guest::glue;
-use dshost_guest::wit::plugin::{Binding, Description, Guest as _};
+use dshost_guest::wit::plugin::{Binding, Description, Guest as _, Naming};
 use dshost_guest::wit::types::{
     BytesColumn, Chunk, Column, ColumnType, Context, OutputChunk, OutputColumn, RecordRef, Report,
     Side, TextColumn,
@@ -104,6 +104,7 @@ pub fn open<P: glue::Plugin>(
             function: (*name).to_owned(),
             input,
             params: params.map(<[u8]>::to_vec),
+            rejections: Naming::FirstFew,
         }
     });
     P::open(bindings.collect())

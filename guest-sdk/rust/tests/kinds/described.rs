@@ -1,6 +1,6 @@
 //! What a plugin says of itself, and what it refuses to open.
 
-use dshost_guest::wit::plugin::{Binding, Guest as _, Kind};
+use dshost_guest::wit::plugin::{Binding, Guest as _, Kind, Naming};
 use dshost_guest::wit::types::{ColumnType, RecordType};
 
 use crate::functions::Plugin;
@@ -110,6 +110,7 @@ fn what_does_not_fit_is_refused_when_it_is_opened() {
             value: ColumnType::Int64,
         }],
         params: None,
+        rejections: Naming::FirstFew,
     };
     assert!(
         Plugin::open(vec![binding])

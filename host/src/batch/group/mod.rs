@@ -104,6 +104,28 @@ impl Grouper {
         }
     }
 
+    /// The keys of some groups.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such group.
+    #[must_use]
+    pub fn keys_of(&self, groups: &[u32]) -> Column {
+        let mut some = Self::new(self.column_type);
+        match (&self.table, &mut some.table) {
+            (GroupTable::Var(all), GroupTable::Var(some)) => {
+                let keys = groups.iter().map(|group| all.keys.get(*group as usize));
+                keys.for_each(|key| some.keys.push(key));
+            }
+            (GroupTable::Word(all), GroupTable::Word(some)) => {
+                let keys = groups.iter().map(|group| all.keys[*group as usize]);
+                some.keys.extend(keys);
+            }
+            _ => unreachable!("keys of one type have tables of one kind"),
+        }
+        some.into_keys()
+    }
+
     /// The distinct keys, by group number.
     #[must_use]
     pub fn into_keys(self) -> Column {

@@ -85,8 +85,11 @@ impl Picture {
             let from = stream.from.iter();
             from.map(move |from| (index(*from), sources + to))
         });
-        let written = plan.sinks.iter().enumerate();
-        let written = written.map(|(to, sink)| (index(sink.from), sources + streams + to));
+        let written = plan.sinks.iter().enumerate().flat_map(|(to, sink)| {
+            let from = sink.from.map_or_else(|| plan.burying(), |from| vec![from]);
+            let to = sources + streams + to;
+            from.into_iter().map(move |from| (index(from), to))
+        });
         let arrows = read.chain(written).collect();
         Self { boxes, arrows }
     }

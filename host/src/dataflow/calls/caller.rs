@@ -13,6 +13,7 @@ use crate::dataflow::round::call_site::{CallSite, Half};
 use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::failed_call::{FailedCall, Grain};
 use crate::dataflow::round::failure::{Failure, FailureKind, Limit, Node, Trapped};
+use crate::dataflow::round::letters::RejectSite;
 use crate::dataflow::round::plan::RoundPlan;
 use crate::dataflow::round::skips::LeftOut;
 use crate::topology::plan::{OnError, Op, Plan};
@@ -237,7 +238,7 @@ impl Caller {
             for (link, count) in links.iter().zip(outcome.report.links.iter().skip(1)) {
                 out.tally().node(Node::Stream(link.stream)).records_out += count.records;
             }
-            part.account(run, &chunk, &outcome.report, out)?;
+            part.account(run, &request, &outcome.report, out)?;
             chunk = self.canonical(part, run, outcome.chunk, out)?;
             if first < self.links.len() {
                 let last = Node::Stream(links[links.len() - 1].stream);
@@ -266,9 +267,9 @@ impl Caller {
         let right = part.convert_to(run, right, takes[1], out)?;
         let records = (left.len() + right.len()) as u64;
         out.tally().node(part.node()).records_in += records;
-        let request = Request::BatchPair(left.clone(), right);
+        let request = Request::BatchPair(left, right);
         let outcome = self.call(part, run, &request, out)?;
-        part.account(run, &left, &outcome.report, out)?;
+        part.account(run, &request, &outcome.report, out)?;
         let chunk = self.canonical(part, run, outcome.chunk, out)?;
         run.calls += 1;
         Ok(chunk)
@@ -290,7 +291,7 @@ impl Caller {
         let part = self.only();
         let request = Request::Fold(groups, values.clone());
         let outcome = self.call(part, run, &request, out)?;
-        part.account(run, values, &outcome.report, out)?;
+        part.account(run, &request, &outcome.report, out)?;
         let (watch, stream) = (&self.attempt().watch, part.links[0].stream);
         if self.role == Role::Main && watch.wants_folds(stream) {
             let context = context(&self.attempt().plan, &self.site(part, run));
@@ -408,13 +409,19 @@ fn context(plan: &RoundPlan, site: &CallSite) -> Context {
     }
 }
 
-impl StageLink {
-    pub(super) fn rejects(&self, run: &Run) -> Rejects {
+impl ProgramPart<'_> {
+    /// Where `link` rejects records in the call that is next.
+    pub(super) fn rejects(&self, link: &StageLink, run: &Run) -> Rejects {
+        let digest = self.segment.binding.digest();
         Rejects {
-            node: Node::Stream(self.stream),
-            on_error: self.on_error,
-            partition: run.partition,
-            sequence: run.calls,
+            site: RejectSite {
+                node: Node::Stream(link.stream),
+                half: self.caller.half,
+                partition: run.partition,
+                sequence: run.calls,
+                function: link.function.clone().map(|function| (function, digest)),
+            },
+            on_error: link.on_error,
         }
     }
 }

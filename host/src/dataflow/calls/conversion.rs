@@ -54,11 +54,15 @@ impl Caller {
             return Ok(chunk);
         };
         let canonical = canonical_column(keys);
+        if canonical.rejected.is_empty() {
+            let (_, value) = chunk.into_columns();
+            return Ok(Chunk::pairs(Column::Msgpack(canonical.values), value));
+        }
         let rejected = canonical.rejected.iter().map(|(index, error)| {
             let reason = move || format!("its key is none: {error}");
             (*index, reason)
         });
-        link.rejects(run).reject(&chunk, rejected, out)?;
+        part.rejects(link, run).reject(&chunk, rejected, out)?;
         let rejected: Vec<u32> = canonical.rejected.iter().map(|(index, _)| *index).collect();
         let (_, value) = without(&chunk, &rejected).into_columns();
         Ok(Chunk::pairs(Column::Msgpack(canonical.values), value))
@@ -89,10 +93,12 @@ impl ProgramPart<'_> {
         out: &mut Output,
     ) -> Result<Converted, Failure> {
         let converted = convert(input, to);
-        let rejects = self.links[0].rejects(run);
-        let rejected = converted.rejected.iter();
-        let rejected = rejected.map(|index| (*index, || NOT_EXACT.to_owned()));
-        rejects.reject(input, rejected, out)?;
+        if !converted.rejected.is_empty() {
+            let rejected = converted.rejected.iter();
+            let rejected = rejected.map(|index| (*index, || NOT_EXACT.to_owned()));
+            self.rejects(&self.links[0], run)
+                .reject(input, rejected, out)?;
+        }
         Ok(converted)
     }
 }

@@ -42,7 +42,7 @@ impl Caller {
         }
         let request = Request::Chunk(converted.chunk.clone());
         let outcome = self.call(part, run, &request, out)?;
-        part.account(run, &converted.chunk, &outcome.report, out)?;
+        part.account(run, &request, &outcome.report, out)?;
         run.calls += 1;
         // What comes back is some of the records, in order, and no two have the same key.
         let mut rejected = converted.rejected.iter().peekable();

@@ -22,10 +22,7 @@ impl Caller {
         let part = self.only();
         let request = Request::Update(update);
         let outcome = self.call(part, run, &request, out)?;
-        if let Request::Update(update) = &request {
-            let keys = Chunk::single(update.keys.clone());
-            part.account(run, &keys, &outcome.report, out)?;
-        }
+        part.account(run, &request, &outcome.report, out)?;
         let (_, changes) = self.changes(run, outcome)?;
         run.calls += 1;
         Ok(changes)
@@ -45,15 +42,7 @@ impl Caller {
         let part = self.only();
         let request = Request::Records(records);
         let outcome = self.call(part, run, &request, out)?;
-        let rejected = outcome.report.links.iter().any(|link| link.rejected > 0);
-        let pairs = match &request {
-            Request::Records(records) if rejected => {
-                let numbers: Vec<u32> = records.numbers.iter().collect();
-                Chunk::pairs(records.keys.take(&numbers), records.values.clone())
-            }
-            _ => Chunk::single(Column::empty(ColumnType::Bool)),
-        };
-        part.account(run, &pairs, &outcome.report, out)?;
+        part.account(run, &request, &outcome.report, out)?;
         let (chunk, changes) = self.changes(run, outcome)?;
         let chunk = self.canonical(part, run, chunk, out)?;
         run.calls += 1;
@@ -72,9 +61,9 @@ impl Caller {
         out: &mut Output,
     ) -> Result<Chunk, Failure> {
         let part = self.only();
-        let pairs = Chunk::pairs(time_out.keys.clone(), time_out.states.clone());
-        let outcome = self.call(part, run, &Request::TimeOut(time_out), out)?;
-        part.account(run, &pairs, &outcome.report, out)?;
+        let request = Request::TimeOut(time_out);
+        let outcome = self.call(part, run, &request, out)?;
+        part.account(run, &request, &outcome.report, out)?;
         let chunk = self.canonical(part, run, outcome.chunk, out)?;
         run.calls += 1;
         Ok(chunk)

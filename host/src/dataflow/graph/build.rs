@@ -32,12 +32,10 @@ pub(in crate::dataflow) fn build(site: &Site<'_>) {
         graph.streams[streams[streams.len() - 1]] = Some(add(&graph, stage));
     }
     for (index, sink) in plan.sinks.iter().enumerate() {
+        // What is rejected is staged where it is rejected.
+        let Some(from) = sink.from else { continue };
         let operator = SinkOperator::new(index, Arc::clone(&local.environment));
-        site.sink(
-            Node::Sink(index),
-            Box::new(operator),
-            graph.straight(sink.from),
-        );
+        site.sink(Node::Sink(index), Box::new(operator), graph.straight(from));
     }
 }
 

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::batch::Round;
+use crate::batch::sink::Staged;
 use crate::dataflow::round::control::{Begin, Verdict};
-use crate::dataflow::round::failure::{Failure, Node};
+use crate::dataflow::round::failure::{Failure, FailureKind, Node};
+use crate::dataflow::round::plan::RoundPlan;
 
 use super::local::Local;
 use super::operator::{Attempt, More, Operator, Output};
@@ -183,6 +185,7 @@ impl<C> Machine<C> {
         let guest = open.output.tally().guest_time();
         let result = call(&mut *self.operator, &mut open.output);
         open.output.tally().host(self.node, start.elapsed(), guest);
+        let result = result.and_then(|result| stage_letters(&self.local, open).map(|()| result));
         match result {
             Ok(result) => Some(result),
             Err(failure) => {
@@ -224,6 +227,36 @@ impl<C> Machine<C> {
         let reads = || stream.from.iter().any(|from| attempt.fires(*from));
         attempt.fires[index] || (stream.op.window().is_some() && reads())
     }
+}
+
+/// Stages what an operator has buried in the plan's sink of dead letters.
+fn stage_letters<C>(local: &Local, open: &mut Open<C>) -> Result<(), Failure> {
+    let buried = std::mem::take(open.output.letters());
+    let Some(sink) = local.plan.dead_letters() else {
+        debug_assert!(buried.is_empty(), "a plan that buries has a sink for it");
+        return Ok(());
+    };
+    let RoundPlan { batch, round, .. } = *open.attempt.plan;
+    for letters in buried {
+        let partition = letters
+            .site
+            .letter_partition(&local.plan, &open.attempt.partitions);
+        let at = Staged {
+            batch,
+            round,
+            partition,
+            sequence: letters.site.sequence,
+        };
+        let letters = letters.letters(&local.plan, batch);
+        open.output.tally().node(Node::Sink(sink)).records_in += letters.len() as u64;
+        let staged = local.environment.stage(sink, at, &letters);
+        staged.map_err(|error| Failure {
+            node: Node::Sink(sink),
+            partition,
+            kind: FailureKind::Sink(error),
+        })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::dataflow::round::bounds::Bounds;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failed_call::FailedCall;
 use crate::dataflow::round::failure::{Failure, FailureKind, Node};
+use crate::dataflow::round::letters::DeadLetters;
 use crate::dataflow::round::observer::RoundWatch;
 use crate::dataflow::round::partitions::Partitions;
 use crate::dataflow::round::placement::Placement;
@@ -128,6 +129,7 @@ pub(crate) struct Output {
     parcels: Vec<Parcel>,
     tally: Tally,
     trapped: Option<FailedCall>,
+    letters: Vec<DeadLetters>,
 }
 
 impl Output {
@@ -140,6 +142,7 @@ impl Output {
             parcels: Vec::new(),
             tally: Tally::default(),
             trapped: None,
+            letters: Vec::new(),
         }
     }
 
@@ -167,6 +170,16 @@ impl Output {
     /// Takes what was tallied.
     pub(crate) fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
+    }
+
+    /// Writes records aside that were rejected.
+    pub(in crate::dataflow) fn bury(&mut self, letters: DeadLetters) {
+        self.letters.push(letters);
+    }
+
+    /// What was buried and not taken yet.
+    pub(in crate::dataflow) const fn letters(&mut self) -> &mut Vec<DeadLetters> {
+        &mut self.letters
     }
 
     /// Remembers the call whose trap is the operator's failure.

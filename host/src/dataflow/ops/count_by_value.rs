@@ -15,8 +15,10 @@ use crate::dataflow::calls::rejects::Rejects;
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::bounds::Bound;
+use crate::dataflow::round::call_site::Half;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, FailureKind, Node};
+use crate::dataflow::round::letters::RejectSite;
 use crate::topology::plan::OnError;
 
 use super::gather::Make;
@@ -95,10 +97,14 @@ impl CountByValue {
         };
         let canonical = canonical_column(&values);
         let rejects = Rejects {
-            node: Node::Stream(self.stream),
+            site: RejectSite {
+                node: Node::Stream(self.stream),
+                half: Half::Before,
+                partition: parcel.partition,
+                sequence: parcel.sequence,
+                function: None,
+            },
             on_error: self.on_error,
-            partition: parcel.partition,
-            sequence: parcel.sequence,
         };
         let rejected = canonical.rejected.iter().map(|(index, error)| {
             let reason = move || format!("it cannot be compared: {error}");

@@ -52,11 +52,18 @@ impl Folding {
         }
     }
 
-    /// Tells the call that trapped, if one did, which `keys` its groups have: those of the groups
-    /// as [`Folding::add`] numbers them.
-    pub(in crate::dataflow) fn name_groups(&self, keys: impl FnOnce() -> Column, out: &mut Output) {
+    /// Tells the call that trapped, if one did, and the values that were buried, which keys their
+    /// groups have; `keys` finds those of some groups as [`Folding::add`] numbers them.
+    pub(in crate::dataflow) fn name_groups(
+        &self,
+        keys: impl Fn(&[u32]) -> Column,
+        out: &mut Output,
+    ) {
         if let Some(call) = out.trapped() {
-            call.keys = Some(keys().take(&self.trapped));
+            call.keys = Some(keys(&self.trapped));
+        }
+        for letters in out.letters() {
+            letters.name_groups(|groups| keys(groups));
         }
     }
 
@@ -132,6 +139,7 @@ impl Folding {
             return folded.inspect_err(|_| self.trapped = (0..groups as u32).collect());
         }
         let split = Split::new(&numbers, &sizes);
+        let buried = out.letters().len();
         let folded = caller.fold(
             &mut self.run,
             as_groups(split.numbers, several),
@@ -139,6 +147,11 @@ impl Folding {
             out,
         );
         let folded = folded.inspect_err(|_| self.trapped = several_of(&sizes))?;
+        if out.letters().len() > buried {
+            let several = several_of(&sizes);
+            let of_call = out.letters()[buried..].iter_mut();
+            of_call.for_each(|letters| letters.renumber(&several));
+        }
         let mut merged = ChunkBuilder::new(self.record_type);
         for place in &split.places {
             match *place {

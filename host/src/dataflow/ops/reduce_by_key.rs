@@ -55,26 +55,21 @@ impl KeyedValues {
             grouper.len()
         };
         let added = self.values.add(&Chunk::single(value), group, caller, out);
-        added.inspect_err(|_| self.name_groups(out))
+        self.name_groups(out);
+        added
     }
 
-    /// Names the keys of the call that trapped; after that there is nothing more to do with them.
-    fn name_groups(&mut self, out: &mut Output) {
-        let none = Grouper::new(self.key_type());
-        let keys = std::mem::replace(&mut self.keys, none);
-        self.values.name_groups(|| keys.into_keys(), out);
-    }
-
-    fn key_type(&self) -> ColumnType {
-        self.pair.key.expect("`pair` has keys")
+    /// Names the keys of what was rejected, and of the call that trapped.
+    fn name_groups(&self, out: &mut Output) {
+        self.values
+            .name_groups(|groups| self.keys.keys_of(groups), out);
     }
 
     /// A pair for each key.
     fn finish(mut self, caller: &Caller, out: &mut Output) -> Result<Chunk, Failure> {
         let finished = self.values.finish(self.keys.len(), caller, out);
-        let (_, values) = finished
-            .inspect_err(|_| self.name_groups(out))?
-            .into_columns();
+        self.name_groups(out);
+        let (_, values) = finished?.into_columns();
         Ok(Chunk::pairs(self.keys.into_keys(), values))
     }
 }

@@ -3,16 +3,20 @@
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use crate::batch::Chunk;
+use rmp::encode;
+
 use crate::batch::position::PartName;
-use crate::batch::source::{Decoded, SourceError};
+use crate::batch::source::{Decoded, SourceError, Undecoded};
 use crate::batch::text::excerpt;
+use crate::batch::{Chunk, Column, VarColumn};
 use crate::dataflow::calls::rejects::{NO_REASON, Rejects};
 use crate::dataflow::machine::operator::{Attempt, More, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
+use crate::dataflow::round::call_site::Half;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::environment::Environment;
 use crate::dataflow::round::failure::{Failure, FailureKind, Node, Rejected};
+use crate::dataflow::round::letters::RejectSite;
 use crate::topology::plan::{OnError, SourcePlan};
 
 /// The operator of `Plan::sources[source]` on one worker.
@@ -97,12 +101,22 @@ impl SourceOperator {
             return Ok(());
         }
         let rejects = Rejects {
-            node: Node::Source(self.source),
+            site: RejectSite {
+                node: Node::Source(self.source),
+                half: Half::Before,
+                partition,
+                sequence,
+                function: None,
+            },
             on_error: self.on_error,
-            partition,
-            sequence,
         };
         rejects.count(decoded.rejected, out);
+        if !decoded.undecoded.is_empty() {
+            let (records, reasons) = decoded.undecoded.iter().map(undecoded).unzip();
+            let records: Vec<Vec<u8>> = records;
+            let records = VarColumn::from_iter(records.iter().map(Vec::as_slice));
+            rejects.bury(Chunk::single(Column::Msgpack(records)), reasons, out);
+        }
         for (index, reason) in (0..).zip(&decoded.samples) {
             let reason = || excerpt(reason.as_bytes());
             rejects.tell(index, || (Rejected::Unseen, reason()), out)?;
@@ -112,6 +126,21 @@ impl SourceOperator {
         }
         Ok(())
     }
+}
+
+/// A piece of input as a dead letter has it, as `MessagePack`, and what is wrong with it.
+fn undecoded(Undecoded { piece, reason }: &Undecoded) -> (Vec<u8>, String) {
+    let mut record = Vec::new();
+    let whole = "a vector takes all bytes";
+    match piece.as_deref().map(str::from_utf8) {
+        None => encode::write_nil(&mut record).expect(whole),
+        Some(Ok(text)) => encode::write_str(&mut record, text).expect(whole),
+        Some(Err(_)) => {
+            let bytes = piece.as_deref().unwrap_or_default();
+            encode::write_bin(&mut record, bytes).expect(whole);
+        }
+    }
+    (record, excerpt(reason.as_bytes()))
 }
 
 impl Operator for SourceOperator {

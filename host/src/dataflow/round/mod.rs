@@ -8,7 +8,7 @@
 //! | `control` | what goes to every operator: a round begins, a round is decided |
 //! | `bounds` | how much operators may hold, and which limit says so |
 //! | `partitions` | how many partitions every stream has in a round |
-//! | `report`, `failure` | what comes back beside data |
+//! | `report`, `failure`, `letters` | what comes back beside data |
 //! | `failed_call` | a call that trapped, kept so that it can be made again |
 //! | `environment`, `observer` | what workers ask of the driver, and what they tell it meanwhile |
 
@@ -18,6 +18,7 @@ pub(super) mod control;
 pub(super) mod environment;
 pub(super) mod failed_call;
 pub(super) mod failure;
+pub(super) mod letters;
 pub(super) mod observer;
 pub(super) mod partitions;
 pub(super) mod placement;

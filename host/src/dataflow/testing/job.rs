@@ -171,7 +171,7 @@ impl Job {
     pub(in crate::dataflow) fn sink(&mut self, from: Upstream) {
         self.plan.sinks.push(SinkPlan {
             name: format!("sink{}", self.plan.sinks.len()),
-            from,
+            from: Some(from),
             target: Arc::new(Observe),
         });
     }
@@ -311,6 +311,7 @@ fn plan() -> Plan {
             attempts: 4,
             allow_state_loss: false,
             limits: OperatorLimits::default(),
+            dead_letters: None,
         },
         plugins: Plugins {
             dir: PathBuf::new(),

@@ -48,6 +48,7 @@ impl Partition for Plain {
                 chunk,
                 rejected: 0,
                 samples: Vec::new(),
+                undecoded: Vec::new(),
             })
         }))
     }

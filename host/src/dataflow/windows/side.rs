@@ -91,11 +91,13 @@ impl FoldSide {
         out: &mut Output,
     ) -> Result<Chunk, Failure> {
         let mut folding = Folding::within(std::mem::take(run), record_type);
-        let folded = self.fold_into(&mut folding, caller, out).inspect_err(|_| {
-            if let Some((keys, order)) = &self.keys {
-                folding.name_groups(|| keys.take(order), out);
-            }
-        })?;
+        let folded = self.fold_into(&mut folding, caller, out);
+        if let Some((keys, order)) = &self.keys {
+            let key = |group: &u32| order[*group as usize];
+            let keys = |groups: &[u32]| keys.take(&groups.iter().map(key).collect::<Vec<u32>>());
+            folding.name_groups(keys, out);
+        }
+        let folded = folded?;
         *run = folding.into_run();
         Ok(folded)
     }

@@ -250,7 +250,7 @@ impl Judge {
         let mut reached = match node {
             Node::Source(_) => Vec::new(),
             Node::Stream(index) => vec![index],
-            Node::Sink(index) => streams(&[self.plan.sinks[index].from]),
+            Node::Sink(index) => streams(self.plan.sinks[index].from.as_slice()),
         };
         let mut next = 0;
         while let Some(&stream) = reached.get(next) {

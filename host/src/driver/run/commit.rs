@@ -24,7 +24,7 @@ use crate::driver::failure::trouble::Trouble;
 use crate::driver::recovery::record::{CommitRecord, Recorder};
 use crate::observe::fault::{CrashStage, reach};
 use crate::sink::lane::{LostSink, Receipt, SinkLanes};
-use crate::topology::plan::{Op, Plan};
+use crate::topology::plan::{Op, Plan, SinkPlan};
 
 /// A round that ran without failure.
 #[derive(Debug)]
@@ -111,7 +111,11 @@ impl Committer {
     /// Step 1: all sinks that fire prepare, side by side.
     fn vote(&self, plan: &RoundPlan) -> Result<Vec<Receipt>, Trouble> {
         let sinks = self.plan.sinks.iter().enumerate();
-        let firing = sinks.filter(|(_, sink)| plan.fires(self.plan.slide(sink.from)));
+        let fires = |sink: &SinkPlan| {
+            sink.from
+                .is_none_or(|from| plan.fires(self.plan.slide(from)))
+        };
+        let firing = sinks.filter(|(_, sink)| fires(sink));
         let firing: Vec<usize> = firing.map(|(index, _)| index).collect();
         self.prepare(plan, &firing)
     }

@@ -14,8 +14,8 @@ use crate::driver::versions::continuity::{self, Breaks};
 use crate::driver::versions::initial::{Initial, InitialError};
 use crate::driver::versions::instances::{FreshInstances, KeptInstances};
 use crate::plugin::bind::BindErrorKind;
-use crate::plugin::{BindError, ChainRequest, Component, Link};
-use crate::topology::plan::{Instances, Op, Plan, StreamPlan};
+use crate::plugin::{BindError, ChainRequest, Component, Link, Naming};
+use crate::topology::plan::{Instances, OnError, Op, Plan, StreamPlan};
 use crate::topology::problem::{Problem, Problems, quoted, with_causes};
 use crate::topology::types::{Signatures, Types, infer};
 
@@ -320,6 +320,10 @@ impl Composer<'_> {
             operator: first.name.clone(),
             links: links.iter().map(|&link| self.link(role, link)).collect(),
             limits: settings.limits.clone(),
+            naming: match first.on_error {
+                OnError::DeadLetter => Naming::All,
+                OnError::Fail | OnError::Skip => Naming::FirstFew,
+            },
         };
         let binding = component
             .bind(request)

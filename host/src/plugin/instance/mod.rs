@@ -20,10 +20,11 @@ use crate::batch::RecordType;
 use crate::batch::function::{Context, Function, Outcome, RecordRef, Request, Trap, TrapKind};
 
 use self::call::{Call, Typed};
-use crate::plugin::chain::{Chain, Link};
+use crate::plugin::chain::Chain;
 use crate::plugin::engine::deadline;
 use crate::plugin::escape::escape;
 use crate::plugin::guest::{Guest, new_store};
+use crate::plugin::lift::Naming;
 use crate::plugin::trap::trap;
 use crate::plugin::wire;
 
@@ -113,7 +114,7 @@ impl Instance {
         };
         let open: Open = typed.named("open", Some(component.exports.open))?;
         let call = Call::find(chain.shape, &component.exports, &mut typed)?;
-        let handle = open_links(&mut store, &open, &chain.links)?;
+        let handle = open_links(&mut store, &open, chain)?;
         store.data_mut().end();
         let started_with = store.data().meter.used();
         Ok(OpenChain {
@@ -196,7 +197,12 @@ fn answered<T>(
     }
 }
 
-fn open_links(store: &mut Store<Guest>, open: &Open, links: &[Link]) -> Result<u32, StartError> {
+fn open_links(store: &mut Store<Guest>, open: &Open, chain: &Chain) -> Result<u32, StartError> {
+    let links = &chain.links;
+    let rejections = match chain.promise.naming {
+        Naming::FirstFew => wire::Naming::FirstFew,
+        Naming::All => wire::Naming::All,
+    };
     let inputs: Vec<Vec<wire::RecordType>> = links
         .iter()
         .map(|link| link.input.iter().copied().map(RecordType::into).collect())
@@ -206,6 +212,7 @@ fn open_links(store: &mut Store<Guest>, open: &Open, links: &[Link]) -> Result<u
             function: &link.function,
             input,
             params: link.params.as_deref(),
+            rejections,
         })
         .collect();
     match open.call(&mut *store, (&bindings,)) {

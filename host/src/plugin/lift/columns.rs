@@ -264,6 +264,7 @@ mod tests {
     use crate::batch::{Chunk, RecordType};
 
     use super::*;
+    use crate::plugin::lift::Naming;
     use crate::plugin::lower::KeyCrossing;
 
     const RETURNED: usize = 1000;
@@ -275,6 +276,7 @@ mod tests {
             state: None,
             returned: RETURNED,
             depth: 4,
+            naming: Naming::FirstFew,
         }
     }
 

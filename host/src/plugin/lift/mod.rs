@@ -19,9 +19,18 @@ use crate::batch::function::{Kind, Outcome, RecordRef, Trap};
 use crate::batch::{Chunk, ColumnType, RecordType};
 
 use self::columns::{Repeats, ascending};
-use self::counts::{Records, report};
+use self::counts::Records;
 use crate::plugin::lower::{Input, KeyCrossing};
 use crate::plugin::wire;
+
+/// Which of the records that functions reject are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// The first few of a call; all are counted.
+    FirstFew,
+    /// All of them, because they are written aside.
+    All,
+}
 
 /// What the functions of a binding must answer.
 #[derive(Clone, Debug)]
@@ -36,6 +45,8 @@ pub(super) struct Promise {
     pub(super) returned: usize,
     /// Levels that a `MessagePack` value may nest.
     pub(super) depth: usize,
+    /// Which of the rejected records are named.
+    pub(super) naming: Naming,
 }
 
 impl Promise {
@@ -50,7 +61,8 @@ impl Promise {
         skip: &[RecordRef],
         outcome: wire::Outcome,
     ) -> Result<Outcome, Trap> {
-        let (report, due) = report(&self.kinds, input.len(), skip, outcome.report)?;
+        let (report, due) = self.report(input.len(), skip, outcome.report)?;
+        self.names(&report, |_| 1)?;
         let filters = self.kinds.iter().all(|kind| *kind == Kind::Filter);
         let chunk = match (outcome.output, filters) {
             (wire::Output::Kept(indices), true) => {
@@ -84,7 +96,8 @@ impl Promise {
         skip: &[RecordRef],
         outcome: wire::ChunkOutcome,
     ) -> Result<Outcome, Trap> {
-        let (report, _) = report(&self.kinds, values.len(), skip, outcome.report)?;
+        let (report, _) = self.report(values.len(), skip, outcome.report)?;
+        self.names(&report, |_| 1)?;
         let chunk = self.chunk(values, outcome.output)?;
         Records::Exactly(count.into()).check("it gave", chunk.len() as u64)?;
         Ok(Outcome::records(chunk, report))
@@ -100,7 +113,8 @@ impl Promise {
         records: usize,
         outcome: wire::ChunkOutcome,
     ) -> Result<Outcome, Trap> {
-        let (report, _) = report(&self.kinds, records, &[], outcome.report)?;
+        let (report, _) = self.report(records, &[], outcome.report)?;
+        self.names(&report, |_| 1)?;
         let chunk = self.own_chunk(outcome.output)?;
         Ok(Outcome::records(chunk, report))
     }
@@ -205,6 +219,7 @@ mod tests {
             state: None,
             returned: 1000,
             depth: 4,
+            naming: Naming::FirstFew,
         };
         let report = counted(links);
         promise

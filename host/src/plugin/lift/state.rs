@@ -3,7 +3,7 @@
 use crate::batch::function::{Change, Changes, Migrated, Outcome, Trap, Update};
 use crate::batch::{Chunk, Column};
 
-use super::counts::{Records, report};
+use super::counts::Records;
 use super::{Promise, broken};
 use crate::plugin::wire;
 
@@ -30,9 +30,9 @@ impl Promise {
     ) -> Result<Outcome, Trap> {
         let (present, keys) = (&update.old.present[..], update.keys.len());
         let records: u64 = (0..keys).map(|key| update.records_of(key)).sum();
-        let (report, _) = report(&self.kinds, records as usize, &[], outcome.report)?;
+        let (report, _) = self.report(records as usize, &[], outcome.report)?;
         let changes = self.changes(present, &outcome.verdicts, outcome.states)?;
-        // The state of a key that was rejected stays; not all of them are named.
+        // The state of a key that was rejected stays; not all of them need be named.
         for one in &report.rejections {
             let key = one.at.index as usize;
             if key >= keys {
@@ -44,6 +44,7 @@ impl Promise {
                 ));
             }
         }
+        self.names(&report, |key| update.records_of(key as usize))?;
         let rejected: u64 = report.links.iter().map(|link| link.rejected).sum();
         let taken: u64 = (0..keys)
             .filter(|key| changed(present, &changes, *key))
@@ -125,7 +126,8 @@ impl Promise {
         emitted: &[u8],
         counts: wire::Report,
     ) -> Result<Outcome, Trap> {
-        let (report, _) = report(&self.kinds, count, &[], counts)?;
+        let (report, _) = self.report(count, &[], counts)?;
+        self.names(&report, |_| 1)?;
         of_bytes("mark", emitted, count, YES)?;
         let yes = emitted.iter().filter(|byte| **byte == YES).count() as u64;
         let rejected: u64 = report.links.iter().map(|link| link.rejected).sum();

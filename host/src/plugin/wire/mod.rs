@@ -112,6 +112,18 @@ pub(super) struct Binding<'a> {
     pub(super) function: &'a str,
     pub(super) input: &'a [RecordType],
     pub(super) params: Option<&'a [u8]>,
+    pub(super) rejections: Naming,
+}
+
+/// Which rejected records a function names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lower)]
+#[component(enum)]
+#[repr(u8)]
+pub(super) enum Naming {
+    #[component(name = "first-few")]
+    FirstFew,
+    #[component(name = "all")]
+    All,
 }
 
 // === Out ===

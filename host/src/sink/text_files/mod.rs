@@ -38,6 +38,9 @@ const SUCCESS: &str = "_SUCCESS";
 /// prepared, since they take room for ever.
 const MAX_LEFTOVERS: usize = 64;
 
+/// Files that are made safe on disk side by side.
+const MAX_SYNCS: usize = 16;
+
 /// Published directories, newest first, that are looked at for one of this job's own.
 const MAX_LOOKED_AT: usize = 1000;
 
@@ -312,10 +315,11 @@ impl Sink for TextFiles {
         let mark = self.mark(batch, round)?;
         let dir = self.begin(&mark, None)?;
         let parts = self.staging().staged.get(&(batch, round)).cloned();
-        for name in parts.into_iter().flatten().map(part) {
-            let path = dir.join(name);
-            sync(&path).map_err(|error| failed("save", &path, &error))?;
-        }
+        let parts = parts
+            .into_iter()
+            .flatten()
+            .map(|number| dir.join(part(number)));
+        sync_all(&parts.collect::<Vec<PathBuf>>())?;
         let (path, receipt) = (dir.join(SUCCESS), receipt(&mark)?);
         File::create(&path)
             .and_then(|mut file| {
@@ -398,6 +402,37 @@ fn success(dir: &Path) -> io::Result<Vec<u8>> {
 
 fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// Makes files safe on disk, some at a time: what a disk takes for one it takes for several.
+fn sync_all(paths: &[PathBuf]) -> Result<(), SinkError> {
+    let some = |paths: &[PathBuf]| {
+        let mut results = paths.iter().map(|path| (path, sync(path)));
+        results.find_map(|(path, result)| Some(failed("save", path, &result.err()?)))
+    };
+    let each = paths.len().div_ceil(MAX_SYNCS).max(1);
+    let mut pieces = paths.chunks(each);
+    let first = pieces.next().unwrap_or_default();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = pieces
+            .map(|paths| scope.spawn(move || some(paths)))
+            .collect();
+        let mine = some(first);
+        let others = others.into_iter().map(|other| {
+            other.join().unwrap_or_else(|_| {
+                let message = "cannot save its files: a thread panicked".to_owned();
+                Some(SinkError {
+                    message,
+                    hint: None,
+                    lasting: false,
+                })
+            })
+        });
+        match others.fold(mine, |found, other| found.or(other)) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    })
 }
 
 fn failed(verb: &str, path: &Path, error: &io::Error) -> SinkError {

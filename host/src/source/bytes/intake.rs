@@ -17,7 +17,7 @@ use super::lane::{Lane, Share};
 use super::replay;
 use crate::batch::position::{LaneName, PartName, Position};
 use crate::batch::source::{Cut, EndNotice, Part, Partition, Source, SourceError, SourceHealth};
-use crate::source::format::{Decoder, Framing};
+use crate::source::format::Decoder;
 use crate::source::notice::Notice;
 use crate::source::pace::Pace;
 use crate::topology::plan::SourcePlan;
@@ -44,7 +44,7 @@ impl Intake {
     #[must_use]
     pub(crate) fn new(plan: &SourcePlan) -> Arc<Self> {
         Arc::new(Self {
-            decoder: Arc::new(Decoder::new(Framing::of(plan))),
+            decoder: Arc::new(Decoder::of(plan)),
             buffer: Buffer::new(plan.buffer),
             lanes: Mutex::default(),
             arrivals: AtomicU64::new(0),

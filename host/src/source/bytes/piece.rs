@@ -105,7 +105,7 @@ impl<I: Iterator<Item = Result<Strand, SourceError>>> Chunks<I> {
     /// Decodes records that were too many for the last chunk.
     fn decode_left(&mut self) -> Decoded {
         let bytes = std::mem::take(&mut self.left);
-        let (decoded, left) = self.decoder.decode(bytes, false, Rejections::default());
+        let (decoded, left) = self.decoder.decode(bytes, false, self.decoder.rejections());
         self.left = left;
         decoded
     }
@@ -113,7 +113,7 @@ impl<I: Iterator<Item = Result<Strand, SourceError>>> Chunks<I> {
     /// Decodes whole records up to `end`.
     fn decode(&mut self, end: u64) -> Decoded {
         let rope = self.assembly.take(end).into_rope();
-        let mut rejected = Rejections::default();
+        let mut rejected = self.decoder.rejections();
         for part in rope.strands() {
             if let Strand::Dropped { bytes, reason } = part {
                 self.reject(*bytes, reason, &mut rejected);
@@ -128,12 +128,15 @@ impl<I: Iterator<Item = Result<Strand, SourceError>>> Chunks<I> {
 
     fn reject(&self, bytes: u64, reason: &Reason, rejected: &mut Rejections) {
         match reason {
-            Reason::Oversized => rejected.add_oversized(bytes, self.decoder.framing().max_record),
-            Reason::NoRoom => rejected.add(|| {
+            Reason::Oversized => {
+                let most = self.decoder.framing().max_record;
+                rejected.add_unseen_oversized(bytes, most);
+            }
+            Reason::NoRoom => rejected.add_unseen(|| {
                 format!("unfinished records fill `buffer`, and this one of {bytes} bytes was the largest")
             }),
             Reason::Unfinished(why) => {
-                rejected.add(|| format!("the last {bytes} bytes are no record: {why}"));
+                rejected.add_unseen(|| format!("the last {bytes} bytes are no record: {why}"));
             }
         }
     }

@@ -24,7 +24,7 @@ use tracing::{info, warn};
 
 use super::bytes::facts::{byte_range, no_facts};
 use super::connector::{SourceConnector, keys};
-use super::format::{Decoder, Framing};
+use super::format::Decoder;
 use super::pace::Pace;
 use super::{OpenContext, no_thread};
 use crate::batch::guarantee::{Delivery, Guarantee};
@@ -145,7 +145,7 @@ fn open(
             info!(%source, %to, "files are copied there, because it is on another file system");
         }
     }
-    let decoder = Decoder::new(Framing::of(plan));
+    let decoder = Decoder::of(plan);
     let settings = SpanSettings {
         dir: watched.dir.as_path().into(),
         partitions: plan.partitions,

@@ -472,7 +472,7 @@ fn a_file_that_cannot_be_read_for_now_holds_up_no_other_and_is_read_later() {
     fs::write(sub.join("x"), "a\n").unwrap();
     place.put("b", "b\n");
     let mut backlog = Backlog::new(
-        Decoder::new(Framing::of(&plan(Format::Text))),
+        Decoder::of(&plan(Format::Text)),
         SpanSettings {
             dir: place.path("").into(),
             partitions: 1,

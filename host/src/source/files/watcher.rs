@@ -258,7 +258,7 @@ mod tests {
 
     use super::*;
     use crate::source::files::spans::SpanSettings;
-    use crate::source::format::{Decoder, Framing};
+    use crate::source::format::Decoder;
     use crate::source::testing::{eventually, plan};
     use crate::topology::plan::Format;
 
@@ -277,7 +277,7 @@ mod tests {
                 dir: dir.path().to_owned(),
                 listing: Listing::new(dir.path(), Glob::new("*").unwrap().compile_matcher()),
                 ends: false,
-                backlog: Backlog::new(Decoder::new(Framing::of(&plan(Format::Text))), settings),
+                backlog: Backlog::new(Decoder::of(&plan(Format::Text)), settings),
                 max_bytes: 1 << 20,
                 pace: None,
                 after,

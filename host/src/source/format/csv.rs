@@ -247,11 +247,11 @@ pub(crate) fn decode(
             continue;
         }
         if is_of_lone_returns(row) {
-            rejected.add(|| lone_returns(content));
+            rejected.add(content, || lone_returns(content));
         } else if content.len() > max_record {
-            rejected.add_oversized(row.len() as u64, max_record);
+            rejected.add_oversized(row, max_record);
         } else if let Err(reason) = write(content, header, &mut fields, values.data_mut()) {
-            rejected.add(|| {
+            rejected.add(content, || {
                 let row = text::excerpt(content);
                 format!("a row is not taken: {reason}: `{row}`")
             });

@@ -13,7 +13,7 @@ use super::{Framing, Rejections, lines};
 /// Decodes lines.
 pub(crate) fn decode(bytes: &[u8], framing: Framing, rejected: &mut Rejections) -> VarColumn {
     let mut values = VarBuilder::with_capacity(0, bytes.len());
-    let mut wrong = Rejections::default();
+    let mut wrong = rejected.fresh();
     lines::split(bytes, framing, rejected, |start, end| {
         let line = &bytes[start..end];
         if line.trim_ascii().is_empty() {
@@ -24,7 +24,7 @@ pub(crate) fn decode(bytes: &[u8], framing: Framing, rejected: &mut Rejections) 
                 write(values.data_mut(), &value);
                 values.end_element();
             }
-            Err(error) => wrong.add(|| {
+            Err(error) => wrong.add(line, || {
                 let (reason, line) = (told(&error, line), text::excerpt(line));
                 format!("a line is not JSON: {reason}: `{line}`")
             }),

@@ -32,14 +32,14 @@ pub(crate) fn split(
         if end - start <= max_record {
             each(start, end);
         } else {
-            rejected.add_oversized((feed + 1 - start) as u64, max_record);
+            rejected.add_oversized(&bytes[start..=feed], max_record);
         }
         start = feed + 1;
     }
     // The last line of a connection or file may have no line end; a `\r` there is its own.
     let left = bytes.len() - start;
     if left > max_record {
-        rejected.add_oversized(left as u64, max_record);
+        rejected.add_oversized(&bytes[start..], max_record);
     } else if left > 0 {
         each(start, bytes.len());
     }
@@ -78,7 +78,7 @@ fn only_text(lines: &VarColumn, rejected: &mut Rejections) -> Column {
             kept.push_str(line);
             offsets.push(kept.len() as u32);
         }
-        Err(error) => rejected.add(|| {
+        Err(error) => rejected.add(line, || {
             let (at, line) = (error.valid_up_to(), text::excerpt(line));
             format!("a line is not UTF-8 from byte {at}: `{line}`")
         }),

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::batch::chunk::CHUNK_BYTES;
-use crate::batch::source::Decoded;
+use crate::batch::source::{Decoded, Undecoded};
 use crate::batch::{Chunk, Column, VarColumn};
-use crate::topology::plan::{Format, SourcePlan};
+use crate::topology::plan::{Format, OnError, SourcePlan};
 
 pub(super) mod csv;
 pub(super) mod json;
@@ -142,6 +142,8 @@ pub(super) struct Decoder {
     framing: Framing,
     /// The columns' names, where the first row gives them.
     header: Option<Arc<csv::Header>>,
+    /// Whether what is no record is kept whole.
+    keeps: bool,
 }
 
 impl Decoder {
@@ -151,6 +153,25 @@ impl Decoder {
         Self {
             framing,
             header: None,
+            keeps: false,
+        }
+    }
+
+    /// That of a source.
+    #[must_use]
+    pub(super) fn of(plan: &SourcePlan) -> Self {
+        Self {
+            keeps: plan.on_error == OnError::DeadLetter,
+            ..Self::new(Framing::of(plan))
+        }
+    }
+
+    /// No rejections yet.
+    #[must_use]
+    pub(super) fn rejections(&self) -> Rejections {
+        Rejections {
+            keeps: self.keeps,
+            ..Rejections::default()
         }
     }
 
@@ -211,6 +232,7 @@ impl Decoder {
             chunk: Chunk::single(column),
             rejected: rejected.count,
             samples: rejected.samples,
+            undecoded: rejected.undecoded,
         };
         (decoded, left)
     }
@@ -232,14 +254,58 @@ pub(super) struct Rejections {
     pub count: u64,
     /// Why, of the first few.
     pub samples: Vec<String>,
+    /// All of them, where they are kept.
+    pub undecoded: Vec<Undecoded>,
+    /// Whether they are.
+    keeps: bool,
 }
 
 impl Rejections {
-    /// Adds one.
-    pub(super) fn add(&mut self, reason: impl FnOnce() -> String) {
+    /// Adds a piece of input.
+    pub(super) fn add(&mut self, piece: &[u8], reason: impl FnOnce() -> String) {
+        let keep = || Some(Bytes::copy_from_slice(piece));
+        self.add_one(keep, reason);
+    }
+
+    /// Adds a piece of input that was let go already.
+    pub(super) fn add_unseen(&mut self, reason: impl FnOnce() -> String) {
+        self.add_one(|| None, reason);
+    }
+
+    /// Adds a record of `bytes` (its end included), which is more than `max_record` allows, and was
+    /// let go already.
+    pub(super) fn add_unseen_oversized(&mut self, bytes: u64, max_record: usize) {
+        self.add_unseen(|| oversized(bytes, max_record));
+    }
+
+    /// Adds a record, its end included, of more bytes than `max_record` allows.
+    pub(super) fn add_oversized(&mut self, record: &[u8], max_record: usize) {
+        self.add(record, || oversized(record.len() as u64, max_record));
+    }
+
+    fn add_one(&mut self, piece: impl FnOnce() -> Option<Bytes>, reason: impl FnOnce() -> String) {
         self.count += 1;
-        if self.samples.len() < MAX_SAMPLES {
-            self.samples.push(reason());
+        let is_sample = self.samples.len() < MAX_SAMPLES;
+        if !is_sample && !self.keeps {
+            return;
+        }
+        let reason = reason();
+        if self.keeps {
+            self.undecoded.push(Undecoded {
+                piece: piece(),
+                reason: reason.clone(),
+            });
+        }
+        if is_sample {
+            self.samples.push(reason);
+        }
+    }
+
+    /// None yet, kept as these are.
+    pub(super) fn fresh(&self) -> Self {
+        Self {
+            keeps: self.keeps,
+            ..Self::default()
         }
     }
 
@@ -248,14 +314,12 @@ impl Rejections {
         let room = MAX_SAMPLES - self.samples.len();
         self.count += other.count;
         self.samples.extend(other.samples.into_iter().take(room));
+        self.undecoded.extend(other.undecoded);
     }
+}
 
-    /// Adds a record of `bytes` (its end included), which is more than `max_record` allows.
-    pub(super) fn add_oversized(&mut self, bytes: u64, max_record: usize) {
-        self.add(|| {
-            format!("a record of {bytes} bytes is larger than `max_record` ({max_record})")
-        });
-    }
+fn oversized(bytes: u64, max_record: usize) -> String {
+    format!("a record of {bytes} bytes is larger than `max_record` ({max_record})")
 }
 
 /// The elements that `starts` and `ends` name in `data`, which our own scanners gave.

@@ -141,9 +141,11 @@ pub(crate) fn decode(bytes: Bytes, max_record: usize, rejected: &mut Rejections)
     while let Some(length) = scanner.next_end(&bytes[start..]) {
         let end = start + length;
         if length > max_record {
-            rejected.add_oversized(length as u64, max_record);
+            rejected.add_oversized(&bytes[start..end], max_record);
         } else if let Err(error) = check(&bytes[start..end], MAX_DEPTH) {
-            rejected.add(|| format!("a value of {length} bytes is not MessagePack: {error}"));
+            rejected.add(&bytes[start..end], || {
+                format!("a value of {length} bytes is not MessagePack: {error}")
+            });
         } else {
             // A chunk is far below 4 GiB: `u32` holds every place in it.
             starts.extend_from_slice(&(start as u32).to_le_bytes());

@@ -59,6 +59,8 @@ pub struct Settings {
     pub allow_state_loss: bool,
     /// What operators may hold.
     pub limits: OperatorLimits,
+    /// Where dead letters are written; none: in the job's directory.
+    pub dead_letters: Option<PathBuf>,
 }
 
 /// `[plugins]`.
@@ -136,6 +138,8 @@ pub enum OnError {
     Fail,
     /// It is counted and sampled.
     Skip,
+    /// It is counted, sampled, and written aside whole, as a part of its batch.
+    DeadLetter,
 }
 
 /// What a stream or sink reads.
@@ -193,6 +197,26 @@ impl Plan {
         }
     }
 
+    /// The number of the sink that takes dead letters, if some source or stream writes any.
+    #[must_use]
+    pub fn dead_letters(&self) -> Option<usize> {
+        self.sinks.iter().position(|sink| sink.from.is_none())
+    }
+
+    /// The sources and streams that write dead letters.
+    #[must_use]
+    pub fn burying(&self) -> Vec<Upstream> {
+        let buries = |on_error| on_error == OnError::DeadLetter;
+        let sources = self.sources.iter().enumerate();
+        let sources = sources.filter(|(_, source)| buries(source.on_error));
+        let streams = self.streams.iter().enumerate();
+        let streams = streams.filter(|(_, stream)| buries(stream.on_error));
+        let sources = sources.map(|(index, _)| Upstream::Source(index));
+        sources
+            .chain(streams.map(|(index, _)| Upstream::Stream(index)))
+            .collect()
+    }
+
     /// The name of what `upstream` names.
     #[must_use]
     pub fn name_of(&self, upstream: Upstream) -> &str {
@@ -209,7 +233,7 @@ impl Plan {
     pub fn stages(&self) -> Vec<Vec<usize>> {
         let mut readers = vec![0usize; self.streams.len()];
         let reads = self.streams.iter().flat_map(|stream| &stream.from);
-        for upstream in reads.chain(self.sinks.iter().map(|sink| &sink.from)) {
+        for upstream in reads.chain(self.sinks.iter().filter_map(|sink| sink.from.as_ref())) {
             if let Upstream::Stream(stream) = upstream {
                 readers[*stream] += 1;
             }
@@ -235,8 +259,12 @@ impl Plan {
         stages
     }
 
-    /// Whether both are links of a chain, of one plugin.
+    /// Whether both are links of a chain, of one plugin. What is written aside must be seen by the
+    /// host, which sees only what enters the first link.
     fn continues(&self, before: usize, stream: usize) -> bool {
+        if self.streams[stream].on_error == OnError::DeadLetter {
+            return false;
+        }
         let link = |index: usize| {
             let stream = &self.streams[index];
             stream

@@ -11,8 +11,8 @@ use super::Upstream;
 pub struct SinkPlan {
     /// Its name; of an observer, the stream's.
     pub name: String,
-    /// What it reads.
-    pub from: Upstream,
+    /// What it reads; none: the records that are rejected where `on_error` is `dead_letter`.
+    pub from: Option<Upstream>,
     /// Its `type` and the keys of that.
     pub target: Arc<dyn Target>,
 }

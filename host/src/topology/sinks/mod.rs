@@ -1,5 +1,6 @@
 //! `[sink.NAME]`: where records go. Each type stands in a file of its own.
 
+pub(super) mod dead_letters;
 mod print;
 mod spec;
 mod text_files;
@@ -10,6 +11,7 @@ use super::reader::{Reader, Text};
 use super::table::Table;
 use spec::SinkType;
 
+pub(crate) use dead_letters::DeadLettersKeys;
 pub(crate) use print::PrintKeys;
 pub(super) use spec::SinkSpec;
 pub(crate) use text_files::TextFilesKeys;

@@ -134,15 +134,6 @@ fn common_keys_are_checked() {
 }
 
 #[test]
-fn what_comes_later_is_known() {
-    let keys = "type = \"socket\"\naddress = \"x:1\"\non_error = \"dead_letter\"";
-    check_rejected(
-        &source(keys),
-        &expect![[r#"4:12: `on_error = "dead_letter"` of source `lines` is not yet available"#]],
-    );
-}
-
-#[test]
 fn a_sender_that_goes_on_sends_no_header_again() {
     let keys = "type = \"socket\"\naddress = \"x:1\"\nack = true\nformat = \"csv\"\nheader = true";
     check_rejected(
