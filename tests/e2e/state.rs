@@ -297,3 +297,52 @@ fn a_rollback_goes_back_to_the_version_before_and_outlives_the_process() {
     let (code, said, _) = job.stop();
     assert_eq!(code, Some(0), "{said}");
 }
+
+#[test]
+fn a_rollback_with_its_state_goes_back_to_what_was_held_before_the_swap() {
+    let folder = Folder::new();
+    folder.install("totals", "totals");
+    let (listener, source) = server();
+    let topology = folder.topology(&totals(&source));
+    let back = || {
+        let mut command = dshost();
+        command.arg("rollback").arg(&topology).arg("totals");
+        output(command.arg("--with-state"))
+    };
+    let mut job = Job::start(&topology);
+    let mut peer = accept(&listener);
+    peer.write_all(b"a 3\n").unwrap();
+    printed(&job, "", "(a,3)");
+    let refused = back();
+    assert_eq!(refused.status.code(), Some(1));
+    let none = "the job answers: no other version of `totals` has run";
+    assert_said(&stderr(&refused), &[none]);
+    folder.install("totals-hundredfold", "totals");
+    shown(&topology, &["\"live\""]);
+    peer.write_all(b"a 2\n").unwrap();
+    printed(&job, "(a,3)", "(a,203)");
+    let said = back();
+    let went = ["plugin totals goes back to", "with the state of then"];
+    assert_said(&stdout(&said), &went);
+    // The same process starts the job anew.
+    let mut peer = accept(&listener);
+    printed(&job, "(a,203)", "(a,3)");
+    peer.write_all(b"a 1\n").unwrap();
+    printed(&job, "(a,3)", "(a,4)");
+    // Nothing but the log says so yet.
+    job.running.child.kill().unwrap();
+    job.running.child.wait().unwrap();
+    drop(peer);
+    let job = Job::start(&topology);
+    let mut peer = accept(&listener);
+    peer.write_all(b"a 1\n").unwrap();
+    printed(&job, "(a,4)", "(a,5)");
+    // And forth again.
+    assert_said(&stdout(&back()), &went);
+    let mut peer = accept(&listener);
+    printed(&job, "(a,5)", "(a,203)");
+    peer.write_all(b"a 1\n").unwrap();
+    printed(&job, "(a,203)", "(a,303)");
+    let (code, said, _) = job.stop();
+    assert_eq!(code, Some(0), "{said}");
+}

@@ -349,6 +349,10 @@ pub(super) struct RollbackArgs {
     /// The plugin.
     #[arg(value_name = "PLUGIN")]
     pub(super) plugin: String,
+    /// Also to the state before the last swap, of the streams that bind its functions. What came since
+    /// is not in it; what was shown stays.
+    #[arg(long)]
+    pub(super) with_state: bool,
 }
 
 fn worker_count(text: &str) -> Result<usize, String> {

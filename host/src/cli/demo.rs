@@ -15,7 +15,7 @@ use super::error::{CliError, Fault};
 use super::tell::Teller;
 use super::{failure, load, new, run};
 use crate::driver::event::{Event, Mail};
-use crate::driver::{Connectors, Job, JobOptions, PastOptions};
+use crate::driver::{Connectors, Job, JobEnd, JobOptions, PastOptions};
 use crate::observe::status::Status;
 use crate::sink::print;
 
@@ -80,7 +80,7 @@ pub(super) fn demo(teller: &Teller) -> Result<(), CliError> {
             result
         })
     };
-    let status = run::run_until_signal(job).map_err(describe)?;
+    let JobEnd { status, .. } = run::run_until_signal(job).map_err(describe)?;
     match story.join() {
         Ok(result) => result?,
         Err(panic) => std::panic::resume_unwind(panic),

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::args::RunArgs;
 use super::error::CliError;
@@ -11,9 +11,10 @@ use super::tell::Teller;
 use super::{failure, load};
 use crate::control::socket::ControlSocket;
 use crate::driver::event::{Event, Mail};
-use crate::driver::{Connectors, Job, JobError, JobOptions, PastOptions};
+use crate::driver::{Connectors, Job, JobEnd, JobError, JobOptions, PastOptions};
 use crate::observe::status::Status;
 use crate::sink::print;
+use crate::topology::problem::with_causes;
 
 /// Runs a topology until its sources end or a signal comes, then prints a summary to standard
 /// error.
@@ -26,36 +27,54 @@ pub(super) fn run(args: &RunArgs, teller: &Teller) -> Result<(), CliError> {
     if plan.settings.checkpoint.is_none() {
         info!("nothing survives the end of the process: `checkpoint = false`");
     }
-    let options = JobOptions {
+    let options = |past: PastOptions| JobOptions {
         workers,
         once: args.once,
         folder: load::folder(&args.topology),
         console: print::stdout(),
         connectors: Connectors::default(),
-        past: PastOptions {
-            fresh: args.fresh,
-            reset: args.reset_state.clone(),
-            retry: args.retry,
-        },
+        past,
         stop_after: args.stop_after,
     };
-    let job =
-        Job::open(plan, options).map_err(|error| failure::describe(&error, &args.topology))?;
-    let _reachable = ControlSocket::serve(
-        job.directory(),
-        job.runtime().handle(),
-        job.mail(),
-        teller.masks().clone(),
-    )
-    .map_err(|error| CliError::job(&error))?;
-    let status =
-        run_until_signal(job).map_err(|error| failure::describe(&error, &args.topology))?;
-    summarize(&status, teller);
-    Ok(())
+    let describe = |error: JobError| failure::describe(&error, &args.topology);
+    let mut past = PastOptions {
+        fresh: args.fresh,
+        reset: args.reset_state.clone(),
+        retry: args.retry,
+        take_back: None,
+    };
+    loop {
+        let goes_back = past.take_back.is_some();
+        let job = match Job::open(plan.clone(), options(past)) {
+            Err(error) if goes_back => {
+                error!("the job goes on as it was: {}", with_causes(&error));
+                past = PastOptions::default();
+                continue;
+            }
+            opened => opened.map_err(describe)?,
+        };
+        let reachable = ControlSocket::serve(
+            job.directory(),
+            job.runtime().handle(),
+            job.mail(),
+            teller.masks().clone(),
+        );
+        let reachable = reachable.map_err(|error| CliError::job(&error))?;
+        let JobEnd { status, take_back } = run_until_signal(job).map_err(describe)?;
+        drop(reachable);
+        if take_back.is_none() {
+            summarize(&status, teller);
+            return Ok(());
+        }
+        past = PastOptions {
+            take_back,
+            ..PastOptions::default()
+        };
+    }
 }
 
 /// Runs a job; the first SIGINT, SIGTERM or SIGHUP drains it, the second ends the process.
-pub(super) fn run_until_signal(job: Job) -> Result<Status, JobError> {
+pub(super) fn run_until_signal(job: Job) -> Result<JobEnd, JobError> {
     let mail = job.mail();
     let signals = {
         let _inside = job.runtime().enter();

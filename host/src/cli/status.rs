@@ -8,6 +8,7 @@ use super::tell::Teller;
 use super::{load, show};
 use crate::control::socket::{ControlError, ask_rollback, ask_status};
 use crate::driver::directory::job_directory;
+use crate::driver::event::RollbackState;
 use crate::observe::status::Status;
 
 /// Shows how a running job is doing.
@@ -34,10 +35,18 @@ pub(super) fn plugins(args: &StatusArgs, teller: &Teller) -> Result<(), CliError
 
 /// Lets a running job go back to the version of a plugin before the last swap.
 pub(super) fn rollback(args: &RollbackArgs, teller: &Teller) -> Result<(), CliError> {
-    let RollbackArgs { topology, plugin } = args;
-    let digest = asked(topology, teller, |job| ask_rollback(job, plugin))?;
+    let RollbackArgs {
+        topology,
+        plugin,
+        with_state,
+    } = args;
+    let (state, how) = match with_state {
+        true => (RollbackState::OfThen, ", with the state of then"),
+        false => (RollbackState::OfNow, ""),
+    };
+    let digest = asked(topology, teller, |job| ask_rollback(job, plugin, state))?;
     teller.print(&format!(
-        "plugin {plugin} goes back to {digest} at the next batch\n"
+        "plugin {plugin} goes back to {digest} at the next batch{how}\n"
     ))
 }
 

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::batch::Digest;
-use crate::driver::event::{Answer, Mail, Request};
+use crate::driver::event::{Answer, Mail, Request, RollbackState};
 use crate::observe::mask::Masks;
 use crate::observe::status::Status;
 
@@ -203,9 +203,13 @@ pub fn ask_status(path: &Path) -> Result<Status, ControlError> {
 /// # Errors
 ///
 /// The job is not running, does not answer, or cannot do it.
-pub fn ask_rollback(path: &Path, plugin: &str) -> Result<Digest, ControlError> {
+pub fn ask_rollback(
+    path: &Path,
+    plugin: &str,
+    state: RollbackState,
+) -> Result<Digest, ControlError> {
     let plugin = plugin.to_owned();
-    match request(path, &Request::Rollback { plugin })? {
+    match request(path, &Request::Rollback { plugin, state })? {
         Answer::RolledBack(digest) => Ok(digest),
         Answer::Error(message) => Err(ControlError::Refused(message)),
         Answer::Status(_) => Err(ControlError::Refused(OTHER.to_owned())),

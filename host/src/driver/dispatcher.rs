@@ -58,6 +58,17 @@ pub struct Dispatcher {
     left: Option<u64>,
     /// A source that failed.
     lost: Option<JobError>,
+    /// The plugin that goes back when the job is started again.
+    take_back: Option<String>,
+}
+
+/// How a job has ended in good order.
+#[derive(Debug)]
+pub struct JobEnd {
+    /// The last figures.
+    pub status: Status,
+    /// It is to be started again, with this plugin's version before the last swap and the state of then.
+    pub take_back: Option<String>,
 }
 
 /// Where it is said what was cut and published, and who waits for that.
@@ -114,6 +125,7 @@ impl Dispatcher {
             journal: None,
             left: None,
             lost: None,
+            take_back: None,
         }
     }
 
@@ -147,12 +159,12 @@ impl Dispatcher {
         self
     }
 
-    /// Until all is cut, run and published, or the job fails; the last figures.
+    /// Until all is cut, run and published, or the job fails.
     ///
     /// # Errors
     ///
     /// Why it fails; what was committed before is published.
-    pub fn run(mut self) -> Result<Status, JobError> {
+    pub fn run(mut self) -> Result<JobEnd, JobError> {
         loop {
             let cuts = self.queue.is_some();
             let has_room = self.queued < MAX_QUEUED_BATCHES;
@@ -180,6 +192,10 @@ impl Dispatcher {
                 if self.ended_sources >= self.cutter.sources() {
                     self.drain();
                 }
+            }
+            Event::TakeBack(plugin) => {
+                self.take_back = Some(plugin);
+                self.hear(Event::Stop);
             }
             Event::Stop => {
                 self.board.status.state = "draining".to_owned();
@@ -222,9 +238,9 @@ impl Dispatcher {
         self.board.metrics.add(Metric::AnsweredRequests, 1);
         match request {
             Request::Status => reply(Answer::Status(Box::new(self.status()))),
-            Request::Rollback { plugin } => match &self.desk {
+            Request::Rollback { plugin, state } => match &self.desk {
                 // It takes as long as compiling does.
-                Some(desk) => desk.roll_back(plugin, reply),
+                Some(desk) => desk.roll_back(plugin, state, reply),
                 None => reply(Answer::Error("the job has no plugins".to_owned())),
             },
         }
@@ -319,7 +335,7 @@ impl Dispatcher {
         self.cutter.stop();
     }
 
-    fn end(mut self, result: Result<(), JobError>) -> Result<Status, JobError> {
+    fn end(mut self, result: Result<(), JobError>) -> Result<JobEnd, JobError> {
         if let Some(Err(panic)) = self.runner.take().map(JoinHandle::join) {
             std::panic::resume_unwind(panic);
         }
@@ -345,7 +361,10 @@ impl Dispatcher {
         report::ended(&status);
         match self.lost {
             Some(lost) => Err(lost),
-            None => result.map(|()| status),
+            None => result.map(|()| JobEnd {
+                status,
+                take_back: self.take_back,
+            }),
         }
     }
 }

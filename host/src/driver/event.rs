@@ -34,6 +34,9 @@ pub enum Event {
     Version(VersionEvent),
     /// Somebody wants the job to process what was received, and to end.
     Stop,
+    /// The same, and to be started again with a plugin's version before the last swap and the state of
+    /// then.
+    TakeBack(String),
     /// Somebody asks.
     Request {
         /// What.
@@ -53,7 +56,21 @@ pub enum Request {
     Rollback {
         /// The plugin.
         plugin: String,
+        /// With which state.
+        #[serde(default)]
+        state: RollbackState,
     },
+}
+
+/// Which state a plugin goes back with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackState {
+    /// What its streams hold.
+    #[default]
+    OfNow,
+    /// What they held before the last swap. The job is started anew for it.
+    OfThen,
 }
 
 /// What is answered.

@@ -15,10 +15,11 @@ use std::time::Duration;
 use tracing::info;
 
 use super::directory::{JobDirectory, job_directory};
-use super::dispatcher::{Dispatcher, Journal};
+use super::dispatcher::{Dispatcher, JobEnd, Journal};
 use super::error::JobError;
 use super::event::{Event, Inbox, Mail};
 use super::laws::samples::Keep;
+use super::recovery::checkpoint;
 use super::recovery::checkpointer::{Checkpointer, Keeping};
 use super::recovery::entry::LogEntry;
 use super::recovery::log::JobLog;
@@ -37,12 +38,12 @@ use super::versions::shared::{Listener, Versions};
 use super::versions::store::ComponentStore;
 use super::versions::succession::VersionEvent;
 use crate::batch::sink::{Incarnation, Recovered, WaitingBatch};
-use crate::batch::{BatchTime, whole_millis};
+use crate::batch::{BatchTime, Digest, whole_millis};
 use crate::dataflow::Restored;
-use crate::journal::{Directory, Storage};
+use crate::journal::{Checkpoints, Directory, Storage};
 use crate::observe::fault::{CrashStage, reach};
 use crate::observe::metrics::Metrics;
-use crate::observe::status::{Board, Status};
+use crate::observe::status::Board;
 use crate::plugin;
 use crate::sink;
 use crate::sink::SinkConnectors;
@@ -50,7 +51,8 @@ use crate::sink::lane::{LaneNews, LaneOptions, NamedSink, SinkLanes};
 use crate::sink::observe::Observed;
 use crate::sink::print::Output;
 use crate::source::{OpenContext, SourceConnectors};
-use crate::topology::plan::{Plan, SinkPlan, SourcePlan};
+use crate::topology::plan::{Plan, SinkPlan, SourcePlan, StreamPlan};
+use crate::topology::problem::with_causes;
 
 /// Threads that move bytes between sockets and buffers.
 const IO_THREADS: usize = 1;
@@ -85,6 +87,8 @@ pub struct PastOptions {
     pub reset: Vec<String>,
     /// Attempt the open batch, however many starts have ended with it.
     pub retry: bool,
+    /// A plugin that goes back to its version before the last swap, with the state of then.
+    pub take_back: Option<String>,
 }
 
 /// What opens the sources and sinks of a job; by default what dshost brings along.
@@ -254,7 +258,7 @@ impl Job {
     /// # Errors
     ///
     /// The job failed; what was committed before is published.
-    pub fn run(self) -> Result<Status, JobError> {
+    pub fn run(self) -> Result<JobEnd, JobError> {
         let Self {
             plan,
             workers,
@@ -307,6 +311,7 @@ impl Job {
             cutter = cutter.behind(batch, lanes);
         }
         let has_open_batch = start.as_ref().is_some_and(Start::has_open_batch);
+        let checkpoints = start.as_ref().map(|start| start.checkpoints.clone());
         // What was found is needed no more, and may be large.
         let journaled = start.map(|start| {
             let every = plan.settings.checkpoint_every;
@@ -324,8 +329,11 @@ impl Job {
         let journaled = journaled.transpose().map_err(JobError::Threads)?;
         let (checkpointer, journal) = journaled.unzip();
         let log = journal.as_ref().map(|journal| journal.log.clone());
-        let reloader = Reloader::new(Arc::clone(&plan), plugins, versions, store)
+        let mut reloader = Reloader::new(Arc::clone(&plan), plugins, versions, store)
             .keeping(move || log.as_ref().map(JobLog::programs).unwrap_or_default());
+        if let Some(checkpoints) = checkpoints {
+            reloader = reloader.taking_back(taking_back(checkpoints, mail.clone()));
+        }
         let reloader = watch(&plan, reloader, has_open_batch).map_err(JobError::Threads)?;
         let running = Running {
             executor,
@@ -369,6 +377,23 @@ fn watch(
     reloader.spawn().map(Some)
 }
 
+/// Lets the job go back to the state before a swap, if its checkpoint is kept.
+fn taking_back(
+    checkpoints: Checkpoints,
+    mail: Mail,
+) -> impl Fn(&str, Digest) -> Result<(), String> + Send + 'static {
+    move |plugin, previous| {
+        let manifest = checkpoint::before_swap(&checkpoints, plugin, previous);
+        match manifest.map_err(|error| with_causes(&error))? {
+            Some(_) => {
+                mail.tell(Event::TakeBack(plugin.to_owned()));
+                Ok(())
+            }
+            None => Err("no checkpoint before its last swap is kept".to_owned()),
+        }
+    }
+}
+
 /// What lies in the plugin directory, kept.
 fn from_directory(
     plan: &Plan,
@@ -403,6 +428,12 @@ fn find(
         .try_for_each(|stream| start.reset(stream))?;
     if past.retry {
         start.history.open = None;
+    }
+    if let Some(plugin) = &past.take_back {
+        let binds =
+            |stream: &&StreamPlan| stream.functions().any(|(_, name)| name.plugin == *plugin);
+        let streams = plan.streams.iter().filter(binds);
+        start.take_back(plugin, streams.map(|stream| stream.name.clone()).collect())?;
     }
     Ok(Some(start))
 }

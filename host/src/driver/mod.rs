@@ -35,5 +35,6 @@ pub mod versions;
 #[cfg(test)]
 mod testing;
 
+pub use dispatcher::JobEnd;
 pub use error::JobError;
 pub use job::{Connectors, Job, JobOptions, PastOptions};

@@ -234,31 +234,34 @@ impl Checkpoints {
         })
     }
 
-    /// Deletes all but the newest [`KEPT`] checkpoints that can be read, and files that none of those
-    /// names; gives what is kept, the oldest first: the log is needed from there on. Only whoever
-    /// makes checkpoints calls it, between two of them.
+    /// Deletes all but the newest [`KEPT`] checkpoints that can be read and those of which `also`, which
+    /// is given these and the older ones, says so, and files that none of them names; gives the newest,
+    /// the oldest of them first: the log is needed from there on. Only whoever makes checkpoints calls
+    /// it, between two of them.
     ///
     /// # Errors
     ///
     /// The storage's.
     pub fn retain<T: Serialize + DeserializeOwned>(
         &self,
+        also: impl Fn(&[Manifest<T>], &Manifest<T>) -> bool,
     ) -> Result<Vec<Manifest<T>>, StorageError> {
-        let (mut kept, mut old) = (Vec::new(), Vec::new());
+        let (mut kept, mut older, mut old) = (Vec::new(), Vec::new(), Vec::new());
         for name in self.names()?.into_iter().rev() {
-            if kept.len() == KEPT {
-                old.push(name);
-                continue;
-            }
+            let is_old = kept.len() == KEPT;
             match self.read::<T>(&name) {
+                Ok(manifest) if is_old && also(&kept, &manifest) => older.push(manifest),
+                Ok(_) if is_old => old.push(name),
                 Ok(manifest) => kept.push(manifest),
                 Err(CheckpointError::Storage(error)) => return Err(error),
+                Err(_) if is_old => old.push(name),
                 // It stays to be looked at, until it is older than those.
                 Err(error) => warn!(%error, "a checkpoint cannot be read, and does not count"),
             }
         }
         kept.reverse();
-        let files = kept.iter().flat_map(|manifest| &manifest.parts);
+        let files = kept.iter().chain(&older);
+        let files = files.flat_map(|manifest| &manifest.parts);
         let files = files.flat_map(|part| &part.files);
         let needed: BTreeSet<&str> = files.map(|file| file.digest.0.as_str()).collect();
         old.iter().try_for_each(|name| self.root.delete(name))?;
@@ -268,6 +271,25 @@ impl Checkpoints {
             }
         }
         Ok(kept)
+    }
+
+    /// The manifests that can be read, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// The storage's.
+    pub fn manifests<T: Serialize + DeserializeOwned>(
+        &self,
+    ) -> Result<Vec<Manifest<T>>, StorageError> {
+        let mut manifests = Vec::new();
+        for name in self.names()?.into_iter().rev() {
+            match self.read::<T>(&name) {
+                Ok(manifest) => manifests.push(manifest),
+                Err(CheckpointError::Storage(error)) => return Err(error),
+                Err(error) => warn!(%error, "a checkpoint cannot be read, and does not count"),
+            }
+        }
+        Ok(manifests)
     }
 
     /// Deletes all checkpoints and their files.

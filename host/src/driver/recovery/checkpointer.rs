@@ -7,7 +7,7 @@
 //!
 //! A checkpoint that cannot be made costs a longer replay and nothing else, so it is told and left.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -15,15 +15,18 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
-use super::checkpoint::{self, FrozenAt, JobCheckpoint};
+use super::checkpoint::{self, FrozenAt};
 use super::log::{JobLog, Standpoint};
 use crate::batch::BatchTime;
 use crate::batch::sink::Incarnation;
 use crate::driver::event::{Event, Mail};
 use crate::driver::run::cadence::Now;
-use crate::journal::{Checkpoints, KEPT, StorageError};
+use crate::journal::{Checkpoints, KEPT};
 use crate::observe::fault::{CrashStage, reach};
 use crate::topology::problem::with_causes;
+
+/// Checkpoints that may wait to be made.
+const MAX_WAITING: usize = 4;
 
 /// What makes checkpoints and what they let go of.
 pub struct Keeping {
@@ -42,7 +45,8 @@ pub struct Checkpointer {
     orders: Sender<Order>,
     thread: JoinHandle<()>,
     published: Published,
-    busy: Arc<AtomicBool>,
+    /// Checkpoints that are made or wait to be.
+    waiting: Arc<AtomicUsize>,
     every: Duration,
     last: Instant,
 }
@@ -101,11 +105,11 @@ impl Checkpointer {
     /// The system gives no thread.
     pub fn start(keeping: Keeping, every: Duration, published: Published) -> std::io::Result<Self> {
         let (orders, ordered) = channel();
-        let busy = Arc::new(AtomicBool::new(false));
+        let waiting = Arc::new(AtomicUsize::new(0));
         let maker = Maker {
             keeping,
             published: published.clone(),
-            busy: Arc::clone(&busy),
+            waiting: Arc::clone(&waiting),
         };
         let thread = std::thread::Builder::new()
             .name("checkpointer".to_owned())
@@ -114,7 +118,7 @@ impl Checkpointer {
             orders,
             thread,
             published,
-            busy,
+            waiting,
             every,
             last: Instant::now(),
         })
@@ -123,13 +127,22 @@ impl Checkpointer {
     /// Whether it is time for a checkpoint; not while one is being made.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        self.last.elapsed() >= self.every && !self.busy.load(Ordering::Acquire)
+        self.last.elapsed() >= self.every && self.waiting.load(Ordering::Acquire) == 0
     }
 
     /// Makes a checkpoint of this, in its own time.
     pub fn make(&mut self, at: FrozenAt) {
         self.last = Instant::now();
         self.order(Order::Make(at));
+    }
+
+    /// Makes a checkpoint of the job as it was before a swap; not where several wait already.
+    pub fn make_before_swap(&mut self, at: FrozenAt) {
+        if self.waiting.load(Ordering::Acquire) < MAX_WAITING {
+            self.make(at);
+        } else {
+            warn!("no checkpoint before the swap: {MAX_WAITING} are still to be made");
+        }
     }
 
     /// Ends the thread and waits for it. Where all up to a batch is published, that is made a
@@ -147,7 +160,7 @@ impl Checkpointer {
     }
 
     fn order(&self, order: Order) {
-        self.busy.store(true, Ordering::Release);
+        self.waiting.fetch_add(1, Ordering::AcqRel);
         // A thread that has panicked is told of at the end.
         let _ = self.orders.send(order);
     }
@@ -157,7 +170,8 @@ impl Checkpointer {
 struct Maker {
     keeping: Keeping,
     published: Published,
-    busy: Arc<AtomicBool>,
+    /// Checkpoints that are made or wait to be.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Maker {
@@ -175,7 +189,7 @@ impl Maker {
                     warn!("no checkpoint, the journal is kept instead: {cause}");
                 }
             }
-            self.busy.store(false, Ordering::Release);
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
@@ -190,12 +204,8 @@ impl Maker {
             ..
         } = &self.keeping;
         let begun = Instant::now();
-        let kept = || -> Result<_, StorageError> {
-            let kept = checkpoints.retain::<JobCheckpoint>()?;
-            Ok(kept.iter().map(checkpoint::standpoint).collect())
-        };
         let Some(at) = at else {
-            return Ok(Some(kept()?));
+            return Ok(Some(checkpoint::retain(checkpoints)?));
         };
         let last = at.standpoint.history.last;
         let manifest = at.put(checkpoints, *incarnation, Now::read().wall_ms)?;
@@ -207,7 +217,7 @@ impl Maker {
         reach(CrashStage::CheckpointMade);
         let took = begun.elapsed();
         debug!(batch = ?last, ?took, "checkpoint made");
-        Ok(Some(kept()?))
+        Ok(Some(checkpoint::retain(checkpoints)?))
     }
 
     /// Lets go of what the `kept` checkpoints make needless. Before there are enough of them, damage

@@ -10,6 +10,7 @@ use crate::batch::position::{LaneName, PartName};
 use crate::batch::sink::Prepared;
 use crate::batch::{BatchTime, Round};
 use crate::driver::versions::succession::VersionEvent;
+use crate::journal::LogPosition;
 
 /// One thing that was decided or has happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,14 @@ pub enum LogEntry {
     Reset {
         /// The stream's name.
         stream: String,
+    },
+    /// A plugin went back to its version before the last swap, and its streams to what they held then.
+    /// Nothing was committed since the checkpoint before this.
+    TakenBack {
+        /// The plugin.
+        plugin: String,
+        /// What was taken back.
+        state: TakenBack,
     },
     /// An attempt failed in good order, and the job ended with that: it says nothing of the next.
     GaveUp {
@@ -83,6 +92,19 @@ pub enum LogEntry {
     },
     /// Something became of a plugin's version.
     Version(VersionEvent),
+}
+
+/// Streams that hold again what a checkpoint before a swap says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// The streams, by name.
+    pub streams: Vec<String>,
+    /// The place in the log that the checkpoint covers.
+    pub position: LogPosition,
+    /// The number of the start of the job that made it.
+    pub start: u64,
+    /// The batch that was committed last when they were taken back.
+    pub at: BatchTime,
 }
 
 /// What a source gave for a batch.

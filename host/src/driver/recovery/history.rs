@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{CutInput, LogEntry};
+use super::entry::{CutInput, LogEntry, TakenBack};
 use super::record::CommitRecord;
 use crate::batch::position::{LaneName, PartName};
 use crate::batch::sink::Prepared;
@@ -23,6 +23,8 @@ pub struct History {
     pub interval_ms: Option<i64>,
     /// By stream: how often what it held was let go of.
     pub resets: BTreeMap<String, u64>,
+    /// By plugin: what its streams went back to last.
+    pub taken_back: BTreeMap<String, TakenBack>,
     /// The batch that was committed last.
     pub last: Option<BatchTime>,
     /// The largest round that was used.
@@ -126,6 +128,7 @@ impl History {
             LogEntry::Reset { stream } => {
                 *self.resets.entry(stream.clone()).or_default() += 1;
             }
+            LogEntry::TakenBack { plugin, state } => self.take_back(plugin, state),
             LogEntry::GaveUp { batch } => {
                 self.open.take_if(|open| open.batch == *batch);
             }
@@ -166,6 +169,24 @@ impl History {
                 }
             }
             LogEntry::Version(event) => self.version(event),
+        }
+    }
+
+    /// The version before the last swap runs from here on; the one that ran is refused until its file
+    /// changes.
+    fn take_back(&mut self, plugin: &str, state: &TakenBack) {
+        self.taken_back.insert(plugin.to_owned(), state.clone());
+        self.probation.remove(plugin);
+        let Some(back) = self.previous.remove(plugin) else {
+            return;
+        };
+        if let Some(left) = self.programs.insert(plugin.to_owned(), back) {
+            let refused = RefusedVersion {
+                digest: left,
+                reason: "it was rolled back, with its state".to_owned(),
+            };
+            self.refused.insert(plugin.to_owned(), refused);
+            self.previous.insert(plugin.to_owned(), left);
         }
     }
 

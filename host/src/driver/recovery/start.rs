@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use super::checkpoint;
-use super::entry::LogEntry;
+use super::entry::{LogEntry, TakenBack};
 use super::history::{ExecutedUpto, History};
 use super::log::{JobLog, LogError};
 use super::record::CommitRecord;
@@ -61,6 +61,14 @@ pub enum RecoveryError {
     /// What the job held does not fit the topology.
     #[error(transparent)]
     Misfit(#[from] Misfit),
+    /// A plugin cannot go back to its state before a swap.
+    #[error("plugin `{plugin}` cannot go back to the state before its last swap: {why}")]
+    TakeBack {
+        /// The plugin.
+        plugin: String,
+        /// Why.
+        why: String,
+    },
     /// There is no stream whose state could be reset.
     #[error("stream `{0}` holds nothing that could be reset")]
     NothingToReset(String),
@@ -113,7 +121,10 @@ impl RecoveryError {
                 _ => Some(FRESH.to_owned()),
             },
             Self::Publish(error) => error.hint(),
-            Self::Storage(_) | Self::NothingToReset(_) | Self::Journal(_) => None,
+            Self::Storage(_)
+            | Self::NothingToReset(_)
+            | Self::TakeBack { .. }
+            | Self::Journal(_) => None,
         }
     }
 }
@@ -186,6 +197,12 @@ impl Start {
                 start.let_go(&stream);
             }
         }
+        for (plugin, state) in start.history.taken_back.clone() {
+            if start.held.taken_back.get(&plugin) != Some(&state) {
+                start.hold_again(&plugin, &state)?;
+                start.held.apply(&LogEntry::TakenBack { plugin, state });
+            }
+        }
         Ok(start)
     }
 
@@ -244,6 +261,72 @@ impl Start {
         self.log.say(LogEntry::Reset {
             stream: stream.to_owned(),
         });
+        Ok(())
+    }
+
+    /// Goes back to the version of a plugin before its last swap, and to what its `streams` held then,
+    /// by the checkpoint that was kept of it.
+    ///
+    /// # Errors
+    ///
+    /// There was no swap, its checkpoint is not there, or the newest does not hold all that was
+    /// committed.
+    pub fn take_back(&mut self, plugin: &str, streams: Vec<String>) -> Result<(), RecoveryError> {
+        let because = |why: &str| RecoveryError::TakeBack {
+            plugin: plugin.to_owned(),
+            why: why.to_owned(),
+        };
+        let previous = self.history.previous.get(plugin).copied();
+        let previous = previous.ok_or_else(|| because("no other version of it has run"))?;
+        let at = self
+            .history
+            .last
+            .filter(|last| self.held.last == Some(*last));
+        let at = at.ok_or_else(|| because("batches are still to be run again"))?;
+        let manifest = checkpoint::before_swap(&self.checkpoints, plugin, previous)?;
+        let manifest =
+            manifest.ok_or_else(|| because("no checkpoint before its last swap is kept"))?;
+        let state = TakenBack {
+            streams,
+            position: manifest.position,
+            start: manifest.incarnation.number,
+            at,
+        };
+        self.hold_again(plugin, &state)?;
+        let plugin = plugin.to_owned();
+        let batch = manifest.job.history.last.unwrap_or(at);
+        warn!(plugin, upto = %batch, "the plugin's version before the last swap runs again, with the state of then");
+        let entry = LogEntry::TakenBack { plugin, state };
+        self.history.apply(&entry);
+        self.held.apply(&entry);
+        self.log.say(entry);
+        Ok(())
+    }
+
+    /// Gives streams what they held at a checkpoint before a swap.
+    fn hold_again(&mut self, plugin: &str, taken: &TakenBack) -> Result<(), RecoveryError> {
+        let because = |why: String| RecoveryError::TakeBack {
+            plugin: plugin.to_owned(),
+            why,
+        };
+        if self.held.last != Some(taken.at) {
+            // Batches before that were committed behind the checkpoint would change it.
+            return Err(because(
+                "the checkpoint when it went back cannot be used".to_owned(),
+            ));
+        }
+        let then = checkpoint::of_taken_back(&self.checkpoints, taken);
+        let mut then = then.map_err(|error| because(with_causes(&error)))?;
+        for stream in &taken.streams {
+            self.let_go(stream);
+            let Frozen { job, parts } = &mut self.frozen;
+            job.parts.extend(then.job.parts.remove_entry(stream));
+            job.windows.extend(then.job.windows.remove_entry(stream));
+            parts.extend(
+                then.parts
+                    .extract_if(.., |part| part.form.stream == *stream),
+            );
+        }
         Ok(())
     }
 

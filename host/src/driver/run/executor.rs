@@ -301,6 +301,12 @@ impl Executor {
         Ok(receipts)
     }
 
+    /// Whether the next batch runs other plugin versions.
+    #[must_use]
+    pub fn is_to_swap(&self) -> bool {
+        self.versions.is_to_swap()
+    }
+
     /// The job as it stands at the last commit, and what its operators hold; none: nothing is
     /// recorded, or a worker does not answer.
     ///

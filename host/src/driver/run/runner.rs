@@ -179,6 +179,13 @@ impl RunnerThread {
 
     /// Runs a batch; whether it is going to be published.
     fn batch(&mut self, batch: &Batch) -> Result<bool, JobError> {
+        if self.checkpointer.is_some() && self.executor.is_to_swap() {
+            // What one can go back to.
+            let frozen = self.freeze();
+            if let (Some(checkpointer), Some(at)) = (&mut self.checkpointer, frozen) {
+                checkpointer.make_before_swap(at);
+            }
+        }
         let committed = self.executor.run(batch)?;
         let heard = self.executor.publish(batch, committed);
         (self.last, self.newest) = (Some(batch.time), Some(batch.time));

@@ -18,7 +18,7 @@ use notify::Watcher;
 use tracing::{debug, warn};
 
 use crate::batch::Digest;
-use crate::driver::event::{Answer, Reply};
+use crate::driver::event::{Answer, Reply, RollbackState};
 use crate::driver::versions::deployment::{Components, Deployment, PluginVersion};
 use crate::driver::versions::shared::Versions;
 use crate::driver::versions::store::ComponentStore;
@@ -51,7 +51,12 @@ pub struct Reloader {
     dropped: u64,
     /// Versions that must be kept beside those that may run.
     needed: Box<dyn Fn() -> BTreeSet<Digest> + Send>,
+    /// Lets the job go back to a version of a plugin and the state of then.
+    take_back: Box<TakeBack>,
 }
+
+/// Lets the job go back to a version of a plugin and the state of then, or says why it cannot.
+type TakeBack = dyn Fn(&str, Digest) -> Result<(), String> + Send;
 
 /// What a plugin's file was like at the last look.
 #[derive(Default)]
@@ -96,14 +101,19 @@ pub struct VersionDesk {
 /// A plugin's version before the last swap is asked for.
 struct Rollback {
     plugin: String,
+    state: RollbackState,
     reply: Reply,
 }
 
 impl VersionDesk {
     /// Asks for the version of a plugin before the last swap; the answer comes when it is compiled.
-    pub fn roll_back(&self, plugin: String, reply: Reply) {
+    pub fn roll_back(&self, plugin: String, state: RollbackState, reply: Reply) {
         // A reloader that has ended drops the reply, which says so.
-        let _ = self.requests.send(Rollback { plugin, reply });
+        let _ = self.requests.send(Rollback {
+            plugin,
+            state,
+            reply,
+        });
         let _ = self.hints.try_send(());
     }
 }
@@ -145,6 +155,7 @@ impl Reloader {
             held: Components::new(),
             dropped: 0,
             needed: Box::new(BTreeSet::new),
+            take_back: Box::new(|_, _| Err("nothing of the job's state is kept".to_owned())),
         }
     }
 
@@ -152,6 +163,16 @@ impl Reloader {
     #[must_use]
     pub fn keeping(mut self, needed: impl Fn() -> BTreeSet<Digest> + Send + 'static) -> Self {
         self.needed = Box::new(needed);
+        self
+    }
+
+    /// The state of before a swap can be gone back to.
+    #[must_use]
+    pub fn taking_back(
+        mut self,
+        take_back: impl Fn(&str, Digest) -> Result<(), String> + Send + 'static,
+    ) -> Self {
+        self.take_back = Box::new(take_back);
         self
     }
 
@@ -197,8 +218,13 @@ impl Reloader {
         // Kept until the end: dropping it ends the events.
         let _watcher = watch(&self.plan.plugins.dir, hints);
         while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-            while let Ok(Rollback { plugin, reply }) = requested.try_recv() {
-                reply(match self.roll_back(&plugin) {
+            while let Ok(Rollback {
+                plugin,
+                state,
+                reply,
+            }) = requested.try_recv()
+            {
+                reply(match self.roll_back(&plugin, state) {
                     Ok(digest) => Answer::RolledBack(digest),
                     Err(reason) => Answer::Error(reason),
                 });
@@ -210,9 +236,10 @@ impl Reloader {
         }
     }
 
-    /// Proposes the version of a plugin that ran before the last swap; the one that runs is refused by
-    /// then, until its file changes. What cannot be done is told in words.
-    fn roll_back(&mut self, plugin: &str) -> Result<Digest, String> {
+    /// Proposes the version of a plugin that ran before the last swap, or lets the job go back to it with
+    /// its state; the one that runs is refused by then, until its file changes. What cannot be done is
+    /// told in words.
+    fn roll_back(&mut self, plugin: &str, state: RollbackState) -> Result<Digest, String> {
         let mut used = self.plan.plugins.used.iter();
         let used = used.find(|used| used.name == plugin);
         let used = used.ok_or_else(|| format!("the job has no plugin `{plugin}`"))?;
@@ -226,6 +253,10 @@ impl Reloader {
         components.insert(plugin.to_owned(), component);
         let deployment = Deployment::compose(&self.plan, components);
         let deployment = deployment.map_err(|error| with_causes(&error))?;
+        if state == RollbackState::OfThen {
+            (self.take_back)(plugin, previous)?;
+            return Ok(previous);
+        }
         let proposed = self.versions.propose_back(deployment, plugin);
         proposed.map_err(|error| error.to_string())?;
         self.held.remove(plugin);

@@ -78,6 +78,12 @@ impl Versions {
         self.with(|succession| succession.previous(plugin))
     }
 
+    /// As [`Succession::is_to_swap`].
+    #[must_use]
+    pub fn is_to_swap(&self) -> bool {
+        self.with(|succession| succession.is_to_swap())
+    }
+
     /// What is in use.
     #[must_use]
     pub fn current(&self) -> Standing {

@@ -215,6 +215,12 @@ impl Succession {
         &self.current
     }
 
+    /// Whether the next batch takes another set.
+    #[must_use]
+    pub const fn is_to_swap(&self) -> bool {
+        self.proposed.is_some()
+    }
+
     /// The version of a plugin that ran before the last swap.
     #[must_use]
     pub fn previous(&self, plugin: &str) -> Option<Digest> {

@@ -47,7 +47,7 @@ fn newest(checkpoints: &Checkpoints) -> Newest<String, ()> {
 
 /// The places of those that are kept.
 fn retain(checkpoints: &Checkpoints) -> Result<Vec<u64>, StorageError> {
-    let kept = checkpoints.retain::<String>()?.into_iter();
+    let kept = checkpoints.retain::<String>(|_, _| false)?.into_iter();
     Ok(kept.map(|manifest| manifest.position.0).collect())
 }
 

@@ -144,6 +144,7 @@ fn a_history_says_where_a_job_stands() {
         zero: Some(BatchTime(0)),
         interval_ms: Some(500),
         resets: BTreeMap::from([("totals".to_owned(), 1)]),
+        taken_back: BTreeMap::new(),
         last: Some(BatchTime(3)),
         round: 10,
         cut: BTreeMap::from([(
