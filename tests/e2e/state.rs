@@ -1,6 +1,8 @@
 //! Stateful functions in a job of the real binary: swaps that go on with the state, swaps that
 //! cannot, and the states that a job starts with.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 
@@ -43,6 +45,16 @@ fn printed(job: &Job, before: &str, wanted: &str) {
         }
         assert_eq!(line, before, "before {wanted}");
     }
+}
+
+/// Waits until more checkpoints have been made than are kept.
+fn checkpoints_made(dir: &Path) {
+    let mut seen = BTreeSet::new();
+    wait_for("checkpoints", || {
+        let names = fs::read_dir(dir).unwrap();
+        seen.extend(names.map(|entry| entry.unwrap().file_name()));
+        (seen.len() > 8).then_some(())
+    });
 }
 
 /// Waits until `dshost plugins` shows all of `parts`.
@@ -300,10 +312,20 @@ fn a_rollback_goes_back_to_the_version_before_and_outlives_the_process() {
 
 #[test]
 fn a_rollback_with_its_state_goes_back_to_what_was_held_before_the_swap() {
+    back_and_forth_with_state("10s");
+}
+
+#[test]
+fn the_checkpoint_before_a_swap_outlives_those_that_follow() {
+    back_and_forth_with_state("100ms");
+}
+
+fn back_and_forth_with_state(checkpoint_every: &str) {
     let folder = Folder::new();
     folder.install("totals", "totals");
     let (listener, source) = server();
-    let topology = folder.topology(&totals(&source));
+    let every = format!("workers = 2\ncheckpoint_every = \"{checkpoint_every}\"");
+    let topology = folder.topology(&totals(&source).replace("workers = 2", &every));
     let back = || {
         let mut command = dshost();
         command.arg("rollback").arg(&topology).arg("totals");
@@ -321,6 +343,9 @@ fn a_rollback_with_its_state_goes_back_to_what_was_held_before_the_swap() {
     shown(&topology, &["\"live\""]);
     peer.write_all(b"a 2\n").unwrap();
     printed(&job, "(a,3)", "(a,203)");
+    if checkpoint_every == "100ms" {
+        checkpoints_made(&folder.path.path().join(".dshost/totals/checkpoints"));
+    }
     let said = back();
     let went = ["plugin totals goes back to", "with the state of then"];
     assert_said(&stdout(&said), &went);

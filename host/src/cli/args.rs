@@ -177,9 +177,12 @@ Examples:
 const ROLLBACK_EXAMPLES: &str = "\
 Examples:
   dshost rollback topology.toml wordcount
+  dshost rollback topology.toml totals --with-state
 
 The next batch takes the version that ran before; the one that runs now is refused until its file changes.
-What streams hold stays as it is: where the old version cannot go on with it, that is told, and nothing changes.";
+What streams hold stays as it is: where the old version cannot go on with it, that is told, and nothing changes.
+With `--with-state` those that bind its functions hold what they held before the swap; what came since is not in it, what was
+shown stays, and the job is started anew for it, in the same process.";
 
 const PLUGINS_EXAMPLES: &str = "\
 Examples:
