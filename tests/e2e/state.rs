@@ -264,9 +264,9 @@ expect.late = [["a", { count = 1, total = 1 }]]
         told.contains("batch 6: ") && told.contains(refused),
         "{told}"
     );
-    let text = std::fs::read_to_string(&scenario).unwrap();
+    let text = fs::read_to_string(&scenario).unwrap();
     let swap = "swap.totals = \"plugins/totals-mean-anew.wasm\"\n";
-    std::fs::write(&scenario, text.replace(swap, "")).unwrap();
+    fs::write(&scenario, text.replace(swap, "")).unwrap();
     let told = output(dshost().arg("test").arg(&scenario));
     assert!(told.status.success(), "{}", stdout(&told));
 }

@@ -145,7 +145,7 @@ count = 30000";
         stop_after: None,
     };
     let job = Job::open(plan(&topology, folder.path(), 2), options).expect("the job opens");
-    let status = job.run().expect("the job runs");
+    let status = job.run().expect("the job runs").status;
     println!(
         "  an interval of 10 ms, 10 000 lines/s, {} batches: at the end {} µs a batch, delay {} µs",
         status.batches, status.recent.processing_us, status.recent.scheduling_delay_us,

@@ -39,6 +39,12 @@ pub trait Source: Send {
         Vec::new()
     }
 
+    /// The next cuts hold about so many bytes at most, if there is a bound, and a record at least: the
+    /// job is behind. Called before each cut.
+    fn bound(&mut self, bytes: Option<u64>) {
+        let _ = bytes;
+    }
+
     /// A part that a plan names, again: after a crash, or in another process. It decodes to the same
     /// chunks as the part of that name that was cut. May read as much as is needed to say whether
     /// that is so. `kept` is what was kept of it, if anything was ([`Part::kept`]).
@@ -301,6 +307,9 @@ pub struct SourceHealth {
     /// What does not work for the moment and is tried again; none: nothing.
     #[serde(default)]
     pub trouble: Option<String>,
+    /// Bytes of a batch that it is bounded to, because the job is behind.
+    #[serde(default)]
+    pub bounded_to: Option<u64>,
 }
 
 #[cfg(test)]

@@ -72,9 +72,12 @@ pub(super) fn status(status: &Status) -> String {
                 } else {
                     String::new()
                 },
-                match &source.trouble {
-                    Some(trouble) => format!("; {trouble}, trying again"),
-                    None => String::new(),
+                match (&source.trouble, source.bounded_to) {
+                    (Some(trouble), _) => format!("; {trouble}, trying again"),
+                    (None, Some(most)) => {
+                        format!("; slowed to {} a batch, the job is behind", bytes(most))
+                    }
+                    (None, None) => String::new(),
                 },
             ),
         );

@@ -203,12 +203,16 @@ impl Dispatcher {
                 self.lanes.stop();
                 self.drain();
             }
-            Event::Begun(_) => self.queued -= 1,
+            Event::Begun(batch) => {
+                self.queued -= 1;
+                self.cutter.begun(batch);
+            }
             Event::Aborted(_) => self.board.status.aborted += 1,
             Event::Committed(batch) => {
                 if self.journal.is_some() {
                     self.cutter.durable(batch.batch);
                 }
+                self.cutter.processed(&batch);
                 report::committed(&mut self.board, &self.plan, &batch);
             }
             Event::Published(batch) => {

@@ -121,6 +121,7 @@ pub struct Job {
     start: Option<Start>,
     restored: Option<Restored>,
     lost: LostBatches,
+    once: bool,
     stop_after: Option<u64>,
 }
 
@@ -230,6 +231,7 @@ impl Job {
             start,
             restored: bound.restored,
             lost,
+            once,
             stop_after,
         })
     }
@@ -277,6 +279,7 @@ impl Job {
             start,
             restored,
             lost,
+            once,
             stop_after,
         } = self;
         let lanes = Arc::new(lanes);
@@ -306,7 +309,9 @@ impl Job {
         let interval = plan.settings.batch;
         let newest = newest.max(start.as_ref().and_then(Start::newest));
         let cadence = Cadence::start(interval, Now::read()).after(newest);
-        let mut cutter = Cutter::new(sources, cadence);
+        // A run that is to process what is there has no clock to keep up with.
+        let back_pressure = plan.settings.back_pressure.filter(|_| !once);
+        let mut cutter = Cutter::new(sources, cadence).slowed_by(back_pressure, interval);
         if let Some((batch, lanes)) = start.as_ref().and_then(Start::unacknowledged) {
             cutter = cutter.behind(batch, lanes);
         }

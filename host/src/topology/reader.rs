@@ -270,6 +270,24 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// A number that is not negative.
+    pub(super) fn number(&mut self, item: &Item<'_>) -> Option<f64> {
+        let number = match item.value {
+            DeValue::Integer(integer) => integer.as_str().parse().ok(),
+            DeValue::Float(float) => float.as_str().parse().ok(),
+            _ => {
+                self.wrong_type(item, "a number");
+                return None;
+            }
+        };
+        let number = number.filter(|number: &f64| number.is_finite() && *number >= 0.0);
+        if number.is_none() {
+            let message = format!("{} is no number from 0 on", item.name);
+            self.wrong(item.at, &message);
+        }
+        number
+    }
+
     pub(super) fn boolean(&mut self, item: &Item<'_>) -> Option<bool> {
         let value = item.value.as_bool();
         if value.is_none() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::item::{Item, Offset};
-use super::plan::{OnError, OperatorLimits, Settings};
+use super::plan::{BackPressure, OnError, OperatorLimits, Settings};
 use super::problem::quoted;
 use super::reader::{Located, Reader};
 use super::table::Table;
@@ -75,6 +75,7 @@ pub(super) fn read(
             allow_state_loss: false,
             limits: OperatorLimits::default(),
             dead_letters: None,
+            back_pressure: Some(BackPressure::default()),
         },
         batch: None,
         on_error: OnError::Fail,
@@ -119,6 +120,9 @@ fn fill(reader: &mut Reader<'_>, table: &mut Table<'_>, spec: &mut TopologySpec)
     if let Some(item) = table.take("limits") {
         limits(reader, &item, &mut settings.limits);
     }
+    if let Some(item) = table.take("backpressure") {
+        settings.back_pressure = back_pressure(reader, &item);
+    }
     if let Some(allow) = table.boolean(reader, "allow_state_loss") {
         settings.allow_state_loss = allow;
     }
@@ -147,6 +151,28 @@ fn limits(reader: &mut Reader<'_>, item: &Item<'_>, limits: &mut OperatorLimits)
         }
     }
     table.finish(reader);
+}
+
+/// `[topology.backpressure]`, or `false` for none: how sources are slowed while the job is behind.
+fn back_pressure(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<BackPressure> {
+    let mut settings = BackPressure::default();
+    if let Some(is_on) = item.value.as_bool() {
+        return is_on.then_some(settings);
+    }
+    let mut table = Table::of(reader, item, "`[topology.backpressure]`".to_owned())?;
+    let numbers: [(&'static str, &mut f64); 4] = [
+        ("proportional", &mut settings.proportional),
+        ("integral", &mut settings.integral),
+        ("derivative", &mut settings.derivative),
+        ("min_rate", &mut settings.min_rate),
+    ];
+    for (key, setting) in numbers {
+        if let Some(number) = table.number(reader, key) {
+            *setting = number;
+        }
+    }
+    table.finish(reader);
+    Some(settings)
 }
 
 /// A directory, or `false` for none.
@@ -200,6 +226,7 @@ mod tests {
 
     use super::super::tests::{REST, accepted, check_rejected};
     use super::whole_batches;
+    use crate::topology::plan::BackPressure;
     use crate::topology::plan::OperatorLimits;
 
     /// A file whose `[topology]` holds `keys`.
@@ -270,7 +297,7 @@ mod tests {
                 3:1: `[topology]` has an unknown key `worker`
                   hint: did you mean `workers`?
                 4:1: `[topology]` has an unknown key `colour`
-                  hint: one of `name`, `batch`, `workers`, `partitions`, `attempts`, `checkpoint`, `checkpoint_every`, `limits`, `allow_state_loss`, `dead_letters`, `on_error`"#]],
+                  hint: one of `name`, `batch`, `workers`, `partitions`, `attempts`, `checkpoint`, `checkpoint_every`, `limits`, `backpressure`, `allow_state_loss`, `dead_letters`, `on_error`"#]],
         );
     }
 
@@ -354,6 +381,33 @@ mod tests {
             &expect![[r#"
                 3:12: `on_error` of `[topology]` cannot be `skipp`
                   hint: did you mean `skip`?"#]],
+        );
+    }
+
+    #[test]
+    fn back_pressure_is_on_unless_it_is_said_to_be_off() {
+        let read = |text: &str| {
+            let text = with(&format!("batch = \"1s\"\n{text}"));
+            accepted(&text).settings.back_pressure
+        };
+        let default = BackPressure::default();
+        assert_eq!(read(""), Some(default));
+        assert_eq!(read("backpressure = true"), Some(default));
+        assert_eq!(read("backpressure = false"), None);
+        let set = BackPressure {
+            integral: 0.5,
+            min_rate: 10.0,
+            ..default
+        };
+        let table = "backpressure = { integral = 0.5, min_rate = 10 }";
+        assert_eq!(read(table), Some(set));
+        check_rejected(
+            &with("batch = \"1s\"\nbackpressure = { integral = -1.0, min_rate = nan, rate = 1 }"),
+            &expect![[r#"
+                3:29: `integral` of `[topology.backpressure]` is no number from 0 on
+                3:46: `min_rate` of `[topology.backpressure]` is no number from 0 on
+                3:51: `[topology.backpressure]` has an unknown key `rate`
+                  hint: one of `proportional`, `integral`, `derivative`, `min_rate`"#]],
         );
     }
 

@@ -185,6 +185,10 @@ impl<'t> Table<'t> {
         self.take(key).and_then(|item| reader.integer(&item, range))
     }
 
+    pub(super) fn number(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<f64> {
+        self.take(key).and_then(|item| reader.number(&item))
+    }
+
     pub(super) fn boolean(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<bool> {
         self.take(key).and_then(|item| reader.boolean(&item))
     }

@@ -162,6 +162,14 @@ fn what_is_not_said_has_its_default() {
                     in_flight: 8388608,
                 },
                 dead_letters: None,
+                back_pressure: Some(
+                    BackPressure {
+                        proportional: 1.0,
+                        integral: 0.2,
+                        derivative: 0.0,
+                        min_rate: 100.0,
+                    },
+                ),
             },
             plugins: Plugins {
                 dir: "dir/plugins",

@@ -312,6 +312,7 @@ fn plan() -> Plan {
             allow_state_loss: false,
             limits: OperatorLimits::default(),
             dead_letters: None,
+            back_pressure: None,
         },
         plugins: Plugins {
             dir: PathBuf::new(),

@@ -5,15 +5,17 @@
 //! however long it is.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::batch::Batch;
+use super::batch::{Batch, CommittedBatch};
 use super::cadence::{Cadence, Now};
+use super::rate::{ProcessedBatch, RateControl};
 use crate::batch::BatchTime;
 use crate::batch::position::{LaneName, Position};
 use crate::batch::source::{Cut, Source, SourceError, SourceHealth};
+use crate::topology::plan::BackPressure;
 
 /// Sources with their names, in the order of the plan.
 pub type NamedSources = Vec<(String, Box<dyn Source>)>;
@@ -40,6 +42,8 @@ pub struct Cutter {
     durable: Option<BatchTime>,
     /// What cannot be had by now will not be waited for.
     stopped: bool,
+    /// How much sources may give; none: as much as they have.
+    rate: Option<RateControl>,
 }
 
 /// A source, and how its last cut went.
@@ -72,7 +76,16 @@ impl Cutter {
             unpublished: VecDeque::new(),
             durable: None,
             stopped: false,
+            rate: None,
         }
+    }
+
+    /// Sources are slowed while batches take longer than the `interval`.
+    #[must_use]
+    pub fn slowed_by(mut self, settings: Option<BackPressure>, interval: Duration) -> Self {
+        let sources = self.sources.len();
+        self.rate = settings.map(|settings| RateControl::new(settings, interval, sources));
+        self
     }
 
     /// What earlier starts cut, up to a batch, is acknowledged with that: by the name of a source, how
@@ -106,13 +119,19 @@ impl Cutter {
     pub fn cut(&mut self) -> Result<(Batch, bool), LostSource> {
         let mut batch = Batch::new(self.cadence.cut(Now::read()), Vec::new());
         let mut upto = Vec::with_capacity(self.sources.len());
+        let mut bytes = Vec::with_capacity(self.sources.len());
         let mut ended = true;
+        self.bound();
         for source in &mut self.sources {
             let cut = source.cut(self.stopped)?;
             upto.push(cut.positions());
             batch.input.push(cut.parts);
-            batch.bytes += cut.bytes;
+            bytes.push(cut.bytes);
             ended &= cut.ended;
+        }
+        batch.bytes = bytes.iter().sum();
+        if let Some(rate) = &mut self.rate {
+            rate.cut(batch.time, bytes);
         }
         let unpublished = AwaitedBatch {
             batch: batch.time,
@@ -120,6 +139,39 @@ impl Cutter {
         };
         self.unpublished.push_back(unpublished);
         Ok((batch, !ended))
+    }
+
+    /// Tells the sources how much they may give.
+    fn bound(&mut self) {
+        let Some(rate) = &self.rate else { return };
+        // A drain takes all there is.
+        let bounds = match self.stopped {
+            true => vec![None; self.sources.len()],
+            false => rate.bounds(Instant::now()),
+        };
+        for (CutSource { source, .. }, bytes) in self.sources.iter_mut().zip(bounds) {
+            source.bound(bytes);
+        }
+    }
+
+    /// A batch begins to run.
+    pub fn begun(&mut self, batch: BatchTime) {
+        if let Some(rate) = &mut self.rate {
+            rate.begun(batch, Instant::now());
+        }
+    }
+
+    /// A batch is committed.
+    pub fn processed(&mut self, batch: &CommittedBatch) {
+        if let Some(rate) = &mut self.rate {
+            let sources = batch.report.sources.iter();
+            rate.processed(&ProcessedBatch {
+                batch: batch.batch,
+                scheduling_delay: batch.scheduling_delay,
+                processing: batch.processing,
+                records: sources.map(|one| one.records_out + one.rejected).collect(),
+            });
+        }
     }
 
     /// Lets the open interval grow into the next: its label moves on with the clock, and what was
@@ -223,11 +275,11 @@ impl CutSource {
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
-    use std::time::Duration;
 
     use super::*;
     use crate::batch::position::PartName;
     use crate::batch::source::{Part, Partition, Records};
+    use crate::dataflow::{NodeReport, RoundReport};
 
     /// What a source was told is durable.
     type Heard = Arc<Mutex<Vec<(LaneName, Position)>>>;
@@ -236,6 +288,7 @@ mod tests {
     struct Scripted {
         cuts: VecDeque<Result<Cut, SourceError>>,
         heard: Heard,
+        bounds: Arc<Mutex<Vec<Option<u64>>>>,
     }
 
     impl Source for Scripted {
@@ -255,6 +308,10 @@ mod tests {
             self.heard.lock().unwrap().extend_from_slice(upto);
         }
 
+        fn bound(&mut self, bytes: Option<u64>) {
+            self.bounds.lock().unwrap().push(bytes);
+        }
+
         fn stop(&mut self) {}
 
         fn health(&self) -> SourceHealth {
@@ -267,6 +324,7 @@ mod tests {
         let source = Scripted {
             cuts: cuts.into(),
             heard: Arc::clone(&heard),
+            bounds: Arc::default(),
         };
         let cadence = Cadence::start(Duration::from_secs(1), Now::read());
         let sources: NamedSources = vec![("a".to_owned(), Box::new(source))];
@@ -307,6 +365,46 @@ mod tests {
         // A drain does not wait for it.
         cutter.stop();
         assert!(!cutter.cut().unwrap().1);
+    }
+
+    #[test]
+    fn sources_are_slowed_by_how_long_batches_took_but_for_a_drain() {
+        let cuts = [4000, 1000, 10].map(|bytes| {
+            Ok(Cut {
+                bytes,
+                ..Cut::default()
+            })
+        });
+        let bounds = Arc::new(Mutex::new(Vec::new()));
+        let source = Scripted {
+            cuts: cuts.into(),
+            heard: Heard::default(),
+            bounds: Arc::clone(&bounds),
+        };
+        let second = Duration::from_secs(1);
+        let sources: NamedSources = vec![("a".to_owned(), Box::new(source))];
+        let cutter = Cutter::new(sources, Cadence::start(second, Now::read()));
+        let settings = BackPressure {
+            min_rate: 0.0,
+            ..BackPressure::default()
+        };
+        let mut cutter = cutter.slowed_by(Some(settings), second);
+        let (batch, _) = cutter.cut().unwrap();
+        cutter.begun(batch.time);
+        cutter.processed(&CommittedBatch {
+            batch: batch.time,
+            report: RoundReport {
+                sources: vec![NodeReport::default()],
+                ..RoundReport::default()
+            },
+            scheduling_delay: Duration::ZERO,
+            processing: 4 * second,
+            has_input: true,
+        });
+        cutter.cut().unwrap();
+        cutter.stop();
+        cutter.cut().unwrap();
+        assert_eq!(*bounds.lock().unwrap(), [None, Some(1000), None]);
     }
 
     #[test]

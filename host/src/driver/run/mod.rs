@@ -14,4 +14,5 @@ pub mod environment;
 pub mod executor;
 pub mod missed;
 pub mod parts;
+pub mod rate;
 pub mod runner;

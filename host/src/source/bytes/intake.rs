@@ -295,6 +295,8 @@ pub(crate) struct Received {
     intake: Arc<Intake>,
     receiver: Box<dyn Receiver>,
     max_bytes: u64,
+    /// The most bytes of a batch while the job is behind.
+    bound: Option<u64>,
     partitions: u32,
     /// Records per second, if bounded here.
     pace: Option<Pace>,
@@ -311,6 +313,7 @@ impl Received {
             intake,
             receiver,
             max_bytes: plan.max_bytes_per_batch as u64,
+            bound: None,
             partitions: plan.partitions,
             pace: plan.rate.map(Pace::new),
             given: Vec::new(),
@@ -358,8 +361,11 @@ impl Source for Received {
         for (index, lane) in ready.iter().enumerate() {
             // What one lane leaves of its share is for the next ones.
             let lanes = (ready.len() - index) as u64;
+            let most = self.bound.unwrap_or(u64::MAX).min(self.max_bytes);
+            let bytes = most.saturating_sub(cut.bytes).div_ceil(lanes);
             let share = Share {
-                bytes: self.max_bytes.saturating_sub(cut.bytes).div_ceil(lanes),
+                // However little is wanted, no lane waits for the end of another.
+                bytes: bytes.max(u64::from(self.bound.is_some())),
                 records: records.map(|records| records.div_ceil(lanes)),
             };
             let taken = locked(lane).take(share, self.partitions);
@@ -418,6 +424,10 @@ impl Source for Received {
         self.receiver.durable(upto);
     }
 
+    fn bound(&mut self, bytes: Option<u64>) {
+        self.bound = bytes;
+    }
+
     fn stop(&mut self) {
         self.receiver.stop();
         self.intake.stop();
@@ -436,6 +446,7 @@ impl Source for Received {
             dropped_bytes: self.intake.dropped.load(Ordering::Relaxed),
             state: locked(&self.intake.state).clone(),
             trouble: None,
+            bounded_to: self.bound,
         }
     }
 }

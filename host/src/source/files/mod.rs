@@ -328,6 +328,10 @@ impl Source for Files {
         self.shared.notice.ask(notice);
     }
 
+    fn bound(&mut self, bytes: Option<u64>) {
+        self.shared.lock().bound = bytes;
+    }
+
     fn stop(&mut self) {
         self.shared.lock().stopped = true;
         self.shared.changed.notify_one();
@@ -341,6 +345,7 @@ impl Source for Files {
             dropped_bytes: 0,
             state: next.state.clone(),
             trouble: next.trouble.clone(),
+            bounded_to: next.bound,
         }
     }
 }

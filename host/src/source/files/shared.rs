@@ -40,6 +40,8 @@ pub(crate) struct Next {
     pub cut: bool,
     /// Nothing more is to be read.
     pub stopped: bool,
+    /// The most bytes of a batch while the job is behind.
+    pub bound: Option<u64>,
     /// Nobody cuts any more.
     pub dropped: bool,
     /// In words, for the status.

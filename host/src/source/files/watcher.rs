@@ -194,8 +194,9 @@ impl Watcher {
                 if next.stopped || next.dropped || next.spans.len() >= MAX_FILES_PER_BATCH {
                     break;
                 }
+                let most = next.bound.unwrap_or(u64::MAX).min(self.max_bytes);
                 Room {
-                    bytes: self.max_bytes.saturating_sub(next.bytes),
+                    bytes: most.saturating_sub(next.bytes),
                     records,
                     empty: next.spans.is_empty(),
                 }

@@ -61,6 +61,33 @@ pub struct Settings {
     pub limits: OperatorLimits,
     /// Where dead letters are written; none: in the job's directory.
     pub dead_letters: Option<PathBuf>,
+    /// How sources are slowed while the job is behind; none: only by what they may buffer.
+    pub back_pressure: Option<BackPressure>,
+}
+
+/// The settings of the controller that bounds what sources give while a job is behind; by default
+/// those of Spark's `PIDRateEstimator`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BackPressure {
+    /// The share of the last error that is taken back.
+    pub proportional: f64,
+    /// The share of what has piled up that is worked off in an interval.
+    pub integral: f64,
+    /// The weight of the change of the error.
+    pub derivative: f64,
+    /// The least rate, in records per second.
+    pub min_rate: f64,
+}
+
+impl Default for BackPressure {
+    fn default() -> Self {
+        Self {
+            proportional: 1.0,
+            integral: 0.2,
+            derivative: 0.0,
+            min_rate: 100.0,
+        }
+    }
 }
 
 /// `[plugins]`.
