@@ -143,14 +143,11 @@ impl Cutter {
 
     /// Tells the sources how much they may give.
     fn bound(&mut self) {
-        let Some(rate) = &self.rate else { return };
-        // A drain takes all there is.
-        let bounds = match self.stopped {
-            true => vec![None; self.sources.len()],
-            false => rate.bounds(Instant::now()),
-        };
+        let Some(rate) = &mut self.rate else { return };
+        let bounds = rate.bounds(Instant::now());
         for (CutSource { source, .. }, bytes) in self.sources.iter_mut().zip(bounds) {
-            source.bound(bytes);
+            // A drain takes all there is.
+            source.bound(bytes.filter(|_| !self.stopped));
         }
     }
 

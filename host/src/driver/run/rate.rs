@@ -9,6 +9,9 @@
 //! * It bounds nothing while the job keeps up, so that a small batch, whose time says little of how
 //!   fast a large one would be, holds nobody back; and nothing more once a source does not fill its
 //!   bound.
+//! * A batch that took a small part of an interval says only that the job is at least so fast. In Spark
+//!   the few records that a source gives while others are worked off become the measure of what it may
+//!   give afterwards.
 //! * It goes by the very first batch, also while that still runs: what has not been processed yet
 //!   after so long is processed no faster than that. In Spark the first estimate comes with the
 //!   second batch, and meanwhile any number of batches of any size is cut.
@@ -27,6 +30,10 @@ use crate::topology::plan::BackPressure;
 /// The size of a record of which nothing is known, in bytes.
 const UNKNOWN_RECORD_BYTES: f64 = 100.0;
 
+/// A batch that takes less than this share of an interval is too small to tell how fast a large one
+/// would be.
+const TELLING: f64 = 0.25;
+
 /// A source that gives less than this share of its bound has nothing more to give.
 const FILLED: f64 = 0.9;
 
@@ -36,17 +43,28 @@ pub struct RateControl {
     settings: BackPressure,
     interval: Duration,
     sources: Vec<SourceRate>,
+    /// What each source is bounded to now, in bytes of a batch.
+    bounds: Vec<Option<u64>>,
     /// Batches that were cut and are not committed, the oldest first.
     open: VecDeque<OpenBatch>,
     /// When the oldest of them began to run.
     running: Option<Instant>,
 }
 
-/// What a batch holds of each source, in bytes.
+/// What a batch holds of each source.
 #[derive(Debug)]
 struct OpenBatch {
     batch: BatchTime,
-    bytes: Vec<u64>,
+    sources: Vec<Given>,
+}
+
+/// What a source gave for a batch.
+#[derive(Clone, Copy, Debug)]
+struct Given {
+    /// In bytes.
+    bytes: f64,
+    /// Whether it was bounded, and had as much as that.
+    fills: bool,
 }
 
 /// What is known of one source.
@@ -54,6 +72,8 @@ struct OpenBatch {
 struct SourceRate {
     /// Bytes a second that it may give; none while the job keeps up.
     bound: Option<f64>,
+    /// Bytes a second that the job is able to process; none before the first batch.
+    speed: Option<f64>,
     /// By how much the last estimate was too high, in bytes a second.
     last_error: f64,
     /// Bytes and records that were processed so far.
@@ -82,6 +102,7 @@ impl RateControl {
             settings,
             interval,
             sources: vec![SourceRate::default(); sources],
+            bounds: vec![None; sources],
             open: VecDeque::new(),
             running: None,
         }
@@ -89,7 +110,13 @@ impl RateControl {
 
     /// A batch was cut that holds so many bytes of each source.
     pub fn cut(&mut self, batch: BatchTime, bytes: Vec<u64>) {
-        self.open.push_back(OpenBatch { batch, bytes });
+        let given = bytes.into_iter().zip(&self.bounds).map(|(bytes, bound)| {
+            let bytes = bytes as f64;
+            let fills = bound.is_some_and(|bound| bytes >= bound as f64 * FILLED);
+            Given { bytes, fills }
+        });
+        let sources = given.collect();
+        self.open.push_back(OpenBatch { batch, sources });
     }
 
     /// A batch begins to run.
@@ -105,23 +132,24 @@ impl RateControl {
             // A firing between two cuts, or a batch that an earlier start has cut.
             return;
         };
-        let sources = self.sources.iter_mut().zip(open.bytes);
-        for ((source, bytes), records) in sources.zip(&processed.records) {
-            source.learn(bytes as f64, *records as f64);
-            source.update(bytes as f64, processed, &self.settings, self.interval);
+        let sources = self.sources.iter_mut().zip(open.sources);
+        for ((source, given), records) in sources.zip(&processed.records) {
+            source.learn(given.bytes, *records as f64);
+            source.update(given, processed, &self.settings, self.interval);
         }
     }
 
     /// The most bytes that each source may give for the next batch; none: as many as it has.
-    #[must_use]
-    pub fn bounds(&self, now: Instant) -> Vec<Option<u64>> {
+    pub fn bounds(&mut self, now: Instant) -> &[Option<u64>] {
         let interval = self.interval.as_secs_f64();
         let running = self.open.front().zip(self.running);
         let bound = |(index, source): (usize, &SourceRate)| {
             let so_far = running.and_then(|(open, begun)| {
                 let elapsed = now.saturating_duration_since(begun);
-                let is_late = elapsed > self.interval && open.bytes[index] > 0;
-                is_late.then(|| open.bytes[index] as f64 / elapsed.as_secs_f64())
+                let bytes = open.sources[index].bytes;
+                // A small batch that takes long has another reason.
+                let tells = bytes > source.speed.unwrap_or_default() * interval * TELLING;
+                (elapsed > self.interval && tells).then(|| bytes / elapsed.as_secs_f64())
             });
             let rate = match (source.bound, so_far) {
                 (Some(bound), Some(so_far)) => bound.min(so_far),
@@ -131,7 +159,8 @@ impl RateControl {
             // A cast of a float saturates.
             Some(((rate * interval) as u64).max(1))
         };
-        self.sources.iter().enumerate().map(bound).collect()
+        self.bounds = self.sources.iter().enumerate().map(bound).collect();
+        &self.bounds
     }
 }
 
@@ -152,26 +181,33 @@ impl SourceRate {
 
     fn update(
         &mut self,
-        bytes: f64,
+        given: Given,
         batch: &ProcessedBatch,
         settings: &BackPressure,
         interval: Duration,
     ) {
+        let Given { bytes, fills } = given;
         let is_behind = batch.scheduling_delay + batch.processing > interval;
         let interval = interval.as_secs_f64();
-        let has_more = |bound: f64| bytes >= bound * interval * FILLED;
-        if bytes == 0.0 || !(is_behind || self.bound.is_some_and(has_more)) {
+        let seconds = batch.processing.as_secs_f64().max(f64::EPSILON);
+        if bytes > 0.0 {
+            let measured = bytes / seconds;
+            self.speed = Some(match self.speed {
+                Some(known) if seconds < TELLING * interval => known.max(measured),
+                _ => measured,
+            });
+        }
+        if bytes == 0.0 || !(is_behind || fills) {
             // Nothing was learnt of a source that gave nothing, but that it has nothing more.
             if !is_behind {
                 self.bound = None;
             }
             return;
         }
-        let seconds = batch.processing.as_secs_f64().max(f64::EPSILON);
-        let processed = bytes / seconds;
-        let latest = self.bound.unwrap_or(processed);
-        let error = latest - processed;
-        let piled_up = batch.scheduling_delay.as_secs_f64() * processed / interval;
+        let speed = self.speed.unwrap_or_default();
+        let latest = self.bound.unwrap_or(speed);
+        let error = latest - speed;
+        let piled_up = batch.scheduling_delay.as_secs_f64() * speed / interval;
         let change = (error - self.last_error) / interval;
         let rate = latest
             - settings.proportional * error
@@ -192,11 +228,21 @@ mod tests {
         RateControl::new(BackPressure::default(), SECOND, 1)
     }
 
-    /// Runs a batch of so many bytes, in records of ten, that took so many milliseconds; the bound
+    /// Cuts a batch of so many bytes, in records of ten, which takes so many milliseconds; the bound
     /// of the next.
     fn run(control: &mut RateControl, bytes: u64, delay: u64, took: u64) -> Option<u64> {
         let batch = BatchTime(control.sources[0].records as i64 + 1);
         control.cut(batch, vec![bytes]);
+        end(control, batch, bytes, (delay, took))
+    }
+
+    /// Runs a batch that was cut.
+    fn end(
+        control: &mut RateControl,
+        batch: BatchTime,
+        bytes: u64,
+        (delay, took): (u64, u64),
+    ) -> Option<u64> {
         let now = Instant::now();
         control.begun(batch, now);
         control.processed(&ProcessedBatch {
@@ -229,7 +275,7 @@ mod tests {
         control.cut(BatchTime(1), vec![10_000_000]);
         control.begun(BatchTime(1), begun);
         assert_eq!(control.bounds(begun + SECOND), [None]);
-        let after = |seconds| control.bounds(begun + seconds * SECOND)[0].unwrap();
+        let mut after = |seconds| control.bounds(begun + seconds * SECOND)[0].unwrap();
         assert_eq!(after(2), 5_000_000);
         assert_eq!(after(10), 1_000_000);
         // Never less than a hundred records, of whatever size.
@@ -245,6 +291,28 @@ mod tests {
         assert_eq!(bound, Some(1_500_000));
         // Without a delay it is the speed itself.
         assert_eq!(run(&mut control, 1_500_000, 500, 600), Some(2_250_000));
+    }
+
+    #[test]
+    fn what_trickles_in_while_others_are_worked_off_is_no_measure_of_speed() {
+        let mut control = control();
+        run(&mut control, 10_000_000, 0, 4_000);
+        // So much has piled up that next to nothing is wanted.
+        assert_eq!(run(&mut control, 2_500_000, 20_000, 1_000), Some(1_000));
+        assert_eq!(run(&mut control, 1_000, 20_000, 10), Some(1_000));
+        // It is worked off.
+        assert_eq!(run(&mut control, 1_000, 0, 10), Some(2_500_000));
+    }
+
+    #[test]
+    fn a_batch_that_was_cut_before_more_was_allowed_says_nothing_of_what_a_source_has() {
+        let mut control = control();
+        run(&mut control, 10_000_000, 0, 4_000);
+        assert_eq!(run(&mut control, 2_500_000, 20_000, 1_000), Some(1_000));
+        let small = [BatchTime(7_000_000), BatchTime(8_000_000)];
+        small.map(|batch| control.cut(batch, vec![1_000]));
+        assert_eq!(end(&mut control, small[0], 1_000, (0, 10)), Some(2_500_000));
+        assert_eq!(end(&mut control, small[1], 1_000, (0, 10)), Some(2_500_000));
     }
 
     #[test]
