@@ -18,6 +18,21 @@ pub struct Frozen {
     pub parts: Vec<FrozenPart>,
 }
 
+impl Frozen {
+    /// By the name of a stream whose keys time out: the last record of the key that had none for longest.
+    #[must_use]
+    pub fn oldest(&self) -> BTreeMap<&str, BatchTime> {
+        let mut oldest = BTreeMap::new();
+        for FrozenPart { form, held } in self.parts.iter().filter(|part| part.form.timed) {
+            if let Some(time) = held.contents.oldest() {
+                let known = oldest.entry(form.stream.as_str()).or_insert(time);
+                *known = time.min(*known);
+            }
+        }
+        oldest
+    }
+}
+
 /// What is not of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrozenJob {

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::batch::{BatchTime, Chunk};
+use crate::batch::{BatchTime, Chunk, Column};
 
 use super::form::StateForm;
 
@@ -45,6 +45,16 @@ pub trait Pieces: Debug + Send + Sync {
     /// All of it, in order. Where it is kept in another form, it is turned into columns here, by
     /// whoever asks.
     fn pieces(&self) -> Box<dyn Iterator<Item = Piece> + '_>;
+
+    /// The least of the times that it holds.
+    fn oldest(&self) -> Option<BatchTime> {
+        let times = self.pieces().filter(|piece| piece.kind == PieceKind::Times);
+        let oldest = times.filter_map(|piece| match piece.chunk.value() {
+            Column::Int64(times) => times.iter_i64().min(),
+            _ => None,
+        });
+        oldest.min().map(BatchTime)
+    }
 }
 
 impl Pieces for Vec<Piece> {

@@ -162,6 +162,11 @@ impl Output {
         &mut self.tally
     }
 
+    /// So many keys had no record for too long.
+    pub(in crate::dataflow) fn timed_out(&mut self, keys: usize) {
+        self.tally.node(self.node).timed_out += keys as u64;
+    }
+
     /// Takes what was sent.
     pub(crate) fn take_parcels(&mut self) -> Vec<Parcel> {
         std::mem::take(&mut self.parcels)

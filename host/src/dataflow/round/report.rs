@@ -51,6 +51,8 @@ pub struct NodeReport {
     pub records_out: u64,
     /// Records rejected. Not among those that left, nor among those that entered a source.
     pub rejected: u64,
+    /// Keys that had no record for too long, and are gone.
+    pub timed_out: u64,
     /// The first few of them by (partition, sequence, index).
     pub samples: Vec<Sample>,
     /// Time in guests, in nanoseconds. A chain's is with the first stream of the segment.
@@ -92,6 +94,7 @@ impl NodeReport {
         self.records_in += other.records_in;
         self.records_out += other.records_out;
         self.rejected += other.rejected;
+        self.timed_out += other.timed_out;
         self.guest_ns += other.guest_ns;
         self.host_ns += other.host_ns;
         for sample in other.samples {

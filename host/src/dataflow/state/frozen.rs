@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::hash::{SLOTS, slot};
-use crate::batch::{Chunk, Column};
+use crate::batch::{BatchTime, Chunk, Column};
 use crate::dataflow::kept::{Piece, PieceKind, Pieces};
 
 use super::page::PAGE_ROWS;
@@ -107,6 +107,11 @@ impl Pieces for FrozenTable {
             let times = times.map(|times| piece(PieceKind::Times, times));
             std::iter::once(piece(PieceKind::Pairs, stretch.pairs)).chain(times)
         }))
+    }
+
+    fn oldest(&self) -> Option<BatchTime> {
+        let pages = self.rows.pages().iter();
+        pages.filter_map(|page| page.oldest()).min().map(BatchTime)
     }
 }
 

@@ -144,6 +144,7 @@ impl MapWithState {
                 .caller
                 .time_out(&mut work.run, TimeOut { keys, states }, out)?;
             work.table.remove(rows);
+            out.timed_out(rows.len());
             work.give(chunk)
                 .map_err(|kind| out.failed(partition, kind))?;
         }

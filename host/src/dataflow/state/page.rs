@@ -193,6 +193,13 @@ impl Page {
         (due, oldest)
     }
 
+    /// The time of the row whose last record is the oldest.
+    pub(super) fn oldest(&self) -> Option<i64> {
+        let times = self.times.as_ref()?;
+        let oldest = times.last.iter().copied().min();
+        oldest.filter(|time| *time != NEVER)
+    }
+
     /// Remembers what [`Page::due`] found.
     pub(super) const fn set_oldest(&mut self, oldest: i64) {
         if let Some(times) = &mut self.times {

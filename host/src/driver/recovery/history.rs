@@ -12,6 +12,7 @@ use super::record::CommitRecord;
 use crate::batch::position::{LaneName, PartName};
 use crate::batch::sink::Prepared;
 use crate::batch::{BatchTime, Digest, Round};
+use crate::driver::run::missed::Fed;
 use crate::driver::versions::succession::VersionEvent;
 
 /// Where a job stands, by its log.
@@ -27,6 +28,8 @@ pub struct History {
     pub taken_back: BTreeMap<String, TakenBack>,
     /// The batch that was committed last.
     pub last: Option<BatchTime>,
+    /// When what windows may hold came.
+    pub fed: Fed,
     /// The largest round that was used.
     pub round: Round,
     /// Batches that were cut and are not committed: by source, the parts of their input.
@@ -62,7 +65,7 @@ pub struct AttemptedBatch {
 }
 
 /// How far an earlier start has run a job; nowhere by default.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ExecutedUpto {
     /// The largest round that was used.
     pub round: Round,
@@ -70,6 +73,8 @@ pub struct ExecutedUpto {
     pub zero: Option<BatchTime>,
     /// The batch that was committed last.
     pub last: Option<BatchTime>,
+    /// When what windows may hold came.
+    pub fed: Fed,
     /// What was attempted and not committed.
     pub open: Option<AttemptedBatch>,
 }
@@ -205,6 +210,7 @@ impl History {
         let plan = &record.plan;
         self.zero = Some(plan.zero);
         self.last = Some(plan.batch);
+        self.fed.note(plan, &record.timed_out);
         self.round = self.round.max(plan.round);
         self.open = None;
         self.cut.retain(|batch, _| *batch > plan.batch);

@@ -20,6 +20,8 @@ pub struct CommitRecord {
     /// By the name of the source or stream: records that were rejected; those without any are
     /// missing.
     pub rejected: BTreeMap<String, u64>,
+    /// By the name of the stream: keys that had no record for too long; those without any are missing.
+    pub timed_out: BTreeMap<String, u64>,
     /// Whether it had input, gave output, changed what is kept, or left something in a sink; a record of
     /// nothing need not be waited for.
     pub matters: bool,

@@ -399,6 +399,7 @@ impl Start {
             round: self.history.round,
             zero: self.held.zero,
             last: self.held.last,
+            fed: self.held.fed.clone(),
             open: self.history.open,
         }
     }

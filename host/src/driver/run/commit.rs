@@ -12,6 +12,7 @@
 //! ([`CommitRecord::matters`]) a sink may show that there was none.
 //! **Invariant:** a batch that is not committed leaves nothing behind.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -157,6 +158,7 @@ impl Committer {
         CommitRecord {
             plan: Arc::clone(plan),
             receipts: receipts.iter().map(sink).collect(),
+            timed_out: timed_out(&self.plan, report),
             rejected: rejected
                 .map(|(name, node)| (name.clone(), node.rejected))
                 .collect(),
@@ -183,6 +185,15 @@ impl Committer {
         })));
         heard
     }
+}
+
+/// By the name of the stream: keys that had no record for too long.
+#[must_use]
+pub fn timed_out(plan: &Plan, report: &RoundReport) -> BTreeMap<String, u64> {
+    let streams = plan.streams.iter().zip(&report.streams);
+    let timed_out = streams.filter(|(_, node)| node.timed_out > 0);
+    let timed_out = timed_out.map(|(stream, node)| (stream.name.clone(), node.timed_out));
+    timed_out.collect()
 }
 
 /// Step 4: no start will ask for `batch` again, nor for any before it: the sources may forget what they

@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use crate::batch::{BatchTime, Round, whole_millis};
 use crate::dataflow::{
-    Decided, Engine, EngineOptions, Failure, FailureKind, Placement, Restored, RoundPlan,
+    Decided, Engine, EngineOptions, Failure, FailureKind, Frozen, Placement, Restored, RoundPlan,
     StartError, Verdict, fires,
 };
 use crate::driver::event::{Event, Mail};
@@ -25,9 +25,9 @@ use crate::driver::recovery::history::{AttemptedBatch, ExecutedUpto};
 use crate::driver::recovery::log::JobLog;
 use crate::driver::recovery::record::{CommitRecord, Recorder, Unrecorded};
 use crate::driver::run::batch::Batch;
-use crate::driver::run::commit::{Committed, Committer, RanRound};
+use crate::driver::run::commit::{Committed, Committer, RanRound, timed_out};
 use crate::driver::run::environment::{Heard, JobEnvironment, RoundBinding};
-use crate::driver::run::missed::{Gap, Missed, missed};
+use crate::driver::run::missed::{Fed, Gap, has_timeouts, missed};
 use crate::driver::run::parts::NamedParts;
 use crate::driver::versions::deployment::Standing;
 use crate::driver::versions::shared::Versions;
@@ -77,6 +77,7 @@ pub struct Executor {
     zero: Option<BatchTime>,
     /// The batch that was committed last.
     last: Option<BatchTime>,
+    fed: Fed,
     /// What an earlier start attempted and did not commit.
     open: Option<AttemptedBatch>,
 }
@@ -145,6 +146,7 @@ impl Executor {
             round,
             zero,
             last,
+            fed,
             open,
         } = past.at;
         Ok(Self {
@@ -161,17 +163,30 @@ impl Executor {
             job_seed,
             zero,
             last,
+            fed,
             open,
         })
     }
 
-    /// The firings of windows between the last batch and `next` that must be run before it.
-    #[must_use]
-    pub fn missed(&self, next: BatchTime) -> Missed {
-        match (self.zero, self.last) {
-            (Some(zero), Some(last)) => missed(&self.plan, zero, Gap { last, next }),
-            _ => Missed::default(),
+    /// The first firing between the last batch and `next` that must be run before it.
+    pub fn missed(&mut self, next: BatchTime) -> Option<BatchTime> {
+        let (zero, last) = (self.zero?, self.last?);
+        if next.0 - last.0 <= whole_millis(self.plan.settings.batch) {
+            return None;
         }
+        let frozen = match has_timeouts(&self.plan) {
+            true => self.frozen(),
+            false => None,
+        };
+        let frozen = frozen.unwrap_or_default();
+        let gap = Gap {
+            zero,
+            last,
+            next,
+            fed: &self.fed,
+            oldest: &frozen.oldest(),
+        };
+        missed(&self.plan, gap)
     }
 
     /// Runs a batch until it is committed.
@@ -200,10 +215,10 @@ impl Executor {
             let attempt = self.attempt(batch, &parts, &course);
             let committed = attempt.and_then(|ran| {
                 let receipts = self.committer.commit(&mut self.engine, &ran)?;
-                Ok((ran.report, receipts))
+                Ok((ran, receipts))
             });
             let trouble = match committed {
-                Ok((report, receipts)) => {
+                Ok((RanRound { plan, report }, receipts)) => {
                     let fired =
                         |stream: usize| fires(self.plan.streams[stream].slide, zero, batch.time);
                     self.versions.hold(&course.standing.deployment, fired);
@@ -215,6 +230,7 @@ impl Executor {
                     }
                     self.environment.release();
                     self.last = Some(batch.time);
+                    self.fed.note(&plan, &timed_out(&self.plan, &report));
                     if let Some(inspector) = &mut self.inspector {
                         inspector.look_at(self.environment.samples().batch());
                     }
@@ -298,6 +314,7 @@ impl Executor {
         self.versions.hold(&standing.deployment, fired);
         self.environment.release();
         (self.zero, self.last) = (Some(zero), Some(batch.time));
+        self.fed.note(&record.plan, &record.timed_out);
         Ok(receipts)
     }
 
@@ -317,12 +334,20 @@ impl Executor {
         let Some(log) = &self.log else {
             return Ok(None);
         };
-        let Some(frozen) = self.engine.freeze(FREEZE_PATIENCE) else {
-            warn!("the workers do not give what they hold within {FREEZE_PATIENCE:?}");
+        let log = log.clone();
+        let Some(frozen) = self.frozen() else {
             return Ok(None);
         };
         let standpoint = log.standpoint()?;
         Ok(Some(FrozenAt { standpoint, frozen }))
+    }
+
+    fn frozen(&mut self) -> Option<Frozen> {
+        let frozen = self.engine.freeze(FREEZE_PATIENCE);
+        if frozen.is_none() {
+            warn!("the workers do not give what they hold within {FREEZE_PATIENCE:?}");
+        }
+        frozen
     }
 
     /// The laws that functions do not keep on values of all batches so far.

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::batch::Batch;
 use super::executor::Executor;
-use super::missed::{MAX_CATCH_UP, Missed};
+use super::missed::MAX_CATCH_UP;
 use crate::batch::BatchTime;
 use crate::driver::error::JobError;
 use crate::driver::event::{Event, Mail};
@@ -22,7 +22,7 @@ use crate::sink::lane::SinkLanes;
 use crate::topology::plan::Plan;
 use crate::topology::problem::with_causes;
 
-/// So many firings that windows must not miss are told in the log when they are caught up with.
+/// From so many firings on that must not be missed the log tells that they are caught up with.
 const CATCH_UP_TOLD: usize = 10;
 
 /// The thread that runs batches. Dropping the queue lets it end once it has run what waits.
@@ -153,21 +153,22 @@ impl RunnerThread {
         Ok(true)
     }
 
-    /// Runs the firings between the batch before and `next` that windows must not miss.
+    /// Runs the firings between the batch before and `next` that must not be missed.
     fn catch_up(&mut self, next: BatchTime) -> Result<bool, JobError> {
-        let Missed { labels, left_out } = self.executor.missed(next);
-        if labels.len() > CATCH_UP_TOLD {
-            let firings = labels.len();
-            info!(firings, batch = %next, "catching up with windows that slide before the batch");
-        }
-        if let Some(from) = left_out {
-            error!(
-                %from,
-                batch = %next,
-                "windows would slide more than {MAX_CATCH_UP} times before the batch: what is due from the label `from` on is left out"
-            );
-        }
-        for time in labels {
+        let mut firings = 0;
+        while let Some(time) = self.executor.missed(next) {
+            if firings == MAX_CATCH_UP {
+                error!(
+                    from = %time,
+                    batch = %next,
+                    "windows slide and keys time out more than {MAX_CATCH_UP} times before the batch: what is due from the label `from` on is left out"
+                );
+                break;
+            }
+            firings += 1;
+            if firings == CATCH_UP_TOLD {
+                info!(from = %time, batch = %next, "catching up with windows and timeouts that are due before the batch");
+            }
             self.metrics.add(Metric::CaughtUpFirings, 1);
             let nothing = vec![Vec::new(); self.plan.sources.len()];
             if !self.batch(&Batch::new(time, nothing))? {

@@ -36,8 +36,22 @@ fn commit(time: i64, program: u8) -> LogEntry {
         plan: Arc::new(plan),
         receipts: BTreeMap::from([("out".to_owned(), receipt)]),
         rejected: BTreeMap::new(),
+        timed_out: (time == 2)
+            .then(|| ("held".to_owned(), 1))
+            .into_iter()
+            .collect(),
         matters: true,
     }))
+}
+
+/// When what windows may hold came, if the batch was the last in which keys timed out.
+fn fed_at(time: i64) -> Fed {
+    let mut fed = Fed::default();
+    if let LogEntry::Commit(record) = commit(time, 1) {
+        fed.note(&record.plan, &record.timed_out);
+    }
+    assert_ne!(fed, Fed::default());
+    fed
 }
 
 fn cut(time: i64, lane: &str, resumes: bool) -> LogEntry {
@@ -146,6 +160,7 @@ fn a_history_says_where_a_job_stands() {
         resets: BTreeMap::from([("totals".to_owned(), 1)]),
         taken_back: BTreeMap::new(),
         last: Some(BatchTime(3)),
+        fed: fed_at(2),
         round: 10,
         cut: BTreeMap::from([(
             BatchTime(4),

@@ -57,6 +57,7 @@ fn record(time: i64, matters: bool) -> CommitRecord {
         }),
         receipts: BTreeMap::new(),
         rejected: BTreeMap::new(),
+        timed_out: BTreeMap::new(),
         matters,
     }
 }
