@@ -18,6 +18,7 @@ mod said;
 mod scenarios;
 mod secrets;
 mod sinks;
+mod stages;
 mod state;
 mod support;
 mod versions;

@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::batch::Digest;
+use crate::batch::{BatchTime, Digest, whole_millis};
 use crate::driver::event::{Answer, Mail, Request, RollbackState};
 use crate::observe::mask::Masks;
 use crate::observe::status::Status;
@@ -193,7 +193,7 @@ pub fn ask_status(path: &Path) -> Result<Status, ControlError> {
     match request(path, &Request::Status)? {
         Answer::Status(status) => Ok(*status),
         Answer::Error(message) => Err(ControlError::Refused(message)),
-        Answer::RolledBack(_) => Err(ControlError::Refused(OTHER.to_owned())),
+        _ => Err(ControlError::Refused(OTHER.to_owned())),
     }
 }
 
@@ -212,7 +212,27 @@ pub fn ask_rollback(
     match request(path, &Request::Rollback { plugin, state })? {
         Answer::RolledBack(digest) => Ok(digest),
         Answer::Error(message) => Err(ControlError::Refused(message)),
-        Answer::Status(_) => Err(ControlError::Refused(OTHER.to_owned())),
+        _ => Err(ControlError::Refused(OTHER.to_owned())),
+    }
+}
+
+/// Moves the clocks of the running job of a directory, which a test has stopped
+/// ([`crate::driver::run::clock`]): the monotonic one by `elapsed`, the wall clock to `wall_ms`. The label
+/// of the interval that is open until then; if it is over, it is cut before the next request is answered.
+///
+/// # Errors
+///
+/// The job is not running, does not answer, or its clocks run by themselves.
+pub fn move_clock(path: &Path, elapsed: Duration, wall_ms: i64) -> Result<BatchTime, ControlError> {
+    let elapsed_ms = whole_millis(elapsed).unsigned_abs();
+    let moved = Request::MoveClock {
+        elapsed_ms,
+        wall_ms,
+    };
+    match request(path, &moved)? {
+        Answer::Open(label) => Ok(label),
+        Answer::Error(message) => Err(ControlError::Refused(message)),
+        _ => Err(ControlError::Refused(OTHER.to_owned())),
     }
 }
 

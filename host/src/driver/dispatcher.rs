@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tracing::{debug, error, warn};
 
@@ -173,7 +174,9 @@ impl Dispatcher {
                 continue;
             }
             let event = match cuts && !self.draining {
-                true => self.inbox.next_until(self.cutter.deadline()),
+                true => self
+                    .inbox
+                    .next_until(self.cutter.deadline(), self.cutter.clock()),
                 false => self.inbox.next(),
             };
             match event {
@@ -238,7 +241,7 @@ impl Dispatcher {
         }
     }
 
-    fn answer(&self, request: Request, reply: Reply) {
+    fn answer(&mut self, request: Request, reply: Reply) {
         self.board.metrics.add(Metric::AnsweredRequests, 1);
         match request {
             Request::Status => reply(Answer::Status(Box::new(self.status()))),
@@ -247,6 +250,16 @@ impl Dispatcher {
                 Some(desk) => desk.roll_back(plugin, state, reply),
                 None => reply(Answer::Error("the job has no plugins".to_owned())),
             },
+            Request::MoveClock {
+                elapsed_ms,
+                wall_ms,
+            } => {
+                let elapsed = Duration::from_millis(elapsed_ms);
+                reply(match self.cutter.move_clock(elapsed, wall_ms) {
+                    Some(open) => Answer::Open(open),
+                    None => Answer::Error("the job's clocks run by themselves".to_owned()),
+                });
+            }
         }
     }
 

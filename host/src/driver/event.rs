@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::JobError;
 use super::run::batch::CommittedBatch;
+use super::run::clock::Clock;
 use super::versions::succession::VersionEvent;
 use crate::batch::{BatchTime, Digest};
 use crate::observe::status::Status;
@@ -60,6 +61,13 @@ pub enum Request {
         #[serde(default)]
         state: RollbackState,
     },
+    /// Clocks that a test has stopped move on; where the open interval is over then, it is cut.
+    MoveClock {
+        /// By so many milliseconds the monotonic one.
+        elapsed_ms: u64,
+        /// To this time the wall clock, epoch milliseconds.
+        wall_ms: i64,
+    },
 }
 
 /// Which state a plugin goes back with.
@@ -81,6 +89,8 @@ pub enum Answer {
     Status(Box<Status>),
     /// To [`Request::Rollback`]: the version that the next batch takes.
     RolledBack(Digest),
+    /// To [`Request::MoveClock`]: the label of the interval that was open until then.
+    Open(BatchTime),
     /// The request was not understood, or cannot be answered.
     Error(String),
 }
@@ -130,7 +140,7 @@ impl Mail {
         self.ask(Request::Status, Box::new(reply));
         match answer.recv_timeout(PATIENCE) {
             Ok(Answer::Status(status)) => Some(*status),
-            Ok(Answer::RolledBack(_) | Answer::Error(_)) | Err(_) => None,
+            Ok(_) | Err(_) => None,
         }
     }
 }
@@ -142,8 +152,8 @@ pub struct Inbox(Receiver<Event>);
 impl Inbox {
     /// The next event; none if `deadline` comes first. A deadline that has passed comes first
     /// however much waits, so that a flood of events does not keep a job from its batches.
-    pub fn next_until(&self, deadline: Instant) -> Option<Event> {
-        let left = deadline.checked_duration_since(Instant::now())?;
+    pub fn next_until(&self, deadline: Instant, clock: &Clock) -> Option<Event> {
+        let left = clock.left(deadline)?;
         match self.0.recv_timeout(left) {
             Ok(event) => Some(event),
             Err(RecvTimeoutError::Timeout) => None,
@@ -169,9 +179,10 @@ mod tests {
     fn a_deadline_that_has_passed_comes_before_what_waits() {
         let (mail, inbox) = Mail::new();
         mail.tell(Event::Stop);
-        let now = Instant::now();
-        assert!(inbox.next_until(now - Duration::from_millis(1)).is_none());
-        let event = inbox.next_until(now + Duration::from_secs(60));
+        let (now, clock) = (Instant::now(), Clock::of_process());
+        let past = now - Duration::from_millis(1);
+        assert!(inbox.next_until(past, &clock).is_none());
+        let event = inbox.next_until(now + Duration::from_secs(60), &clock);
         assert!(matches!(event, Some(Event::Stop)));
     }
 

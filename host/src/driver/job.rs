@@ -27,7 +27,8 @@ use super::recovery::replay::{LostBatches, Recovery};
 use super::recovery::start::{RecoveryError, Start};
 use super::recovery::versions::{Bound, KeptVersions};
 use super::report;
-use super::run::cadence::{Cadence, Now};
+use super::run::cadence::Cadence;
+use super::run::clock::Clock;
 use super::run::cutter::{Cutter, NamedSources};
 use super::run::executor::{Executor, ExecutorOptions, Past};
 use super::run::runner::{Runner, Running};
@@ -308,10 +309,12 @@ impl Job {
         }
         let interval = plan.settings.batch;
         let newest = newest.max(start.as_ref().and_then(Start::newest));
-        let cadence = Cadence::start(interval, Now::read()).after(newest);
+        let clock = Clock::of_process();
+        let cadence = Cadence::start(interval, clock.now()).after(newest);
         // A run that is to process what is there has no clock to keep up with.
         let back_pressure = plan.settings.back_pressure.filter(|_| !once);
-        let mut cutter = Cutter::new(sources, cadence).slowed_by(back_pressure, interval);
+        let cutter = Cutter::new(sources, cadence, clock);
+        let mut cutter = cutter.slowed_by(back_pressure, interval);
         if let Some((batch, lanes)) = start.as_ref().and_then(Start::unacknowledged) {
             cutter = cutter.behind(batch, lanes);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::run::batch::CommittedBatch;
-use super::run::cadence::Now;
+use super::run::clock::Now;
 use super::versions::succession::VersionEvent;
 use crate::batch::Digest;
 use crate::dataflow::NodeReport;

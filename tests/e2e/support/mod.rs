@@ -2,8 +2,10 @@
 
 pub mod guests;
 pub mod job;
+pub mod scripted;
 
 use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -131,6 +133,23 @@ pub fn finish(mut running: Running) -> Output {
         stdout: stdout.join().unwrap(),
         stderr: stderr.join().unwrap(),
     }
+}
+
+/// The seeds of a test that goes by chance, each printed: `DSHOST_SEED` for one that is to be run again,
+/// or `DSHOST_SEEDS` new ones, one unless it says more.
+pub fn seeds() -> impl Iterator<Item = u64> {
+    let number = |name| {
+        std::env::var(name)
+            .ok()
+            .map(|number| number.parse().unwrap())
+    };
+    let (one, many): (Option<u64>, u64) =
+        (number("DSHOST_SEED"), number("DSHOST_SEEDS").unwrap_or(1));
+    let first = one.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+    let count = one.map_or(many, |_| 1);
+    (0..count)
+        .map(move |index| first.wrapping_add(index))
+        .inspect(|seed| println!("DSHOST_SEED={seed}"))
 }
 
 /// Looks again and again until there is something.

@@ -20,7 +20,7 @@ use super::log::{JobLog, Standpoint};
 use crate::batch::BatchTime;
 use crate::batch::sink::Incarnation;
 use crate::driver::event::{Event, Mail};
-use crate::driver::run::cadence::Now;
+use crate::driver::run::clock::Now;
 use crate::journal::{Checkpoints, KEPT};
 use crate::observe::fault::{CrashStage, reach};
 use crate::topology::problem::with_causes;

@@ -7,29 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::clock::Now;
 use crate::batch::{BatchTime, whole_millis};
-
-/// The two clocks at one moment.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// The monotonic clock.
-    pub instant: Instant,
-    /// The wall clock, epoch milliseconds.
-    pub wall_ms: i64,
-}
-
-impl Now {
-    /// Reads both.
-    #[must_use]
-    pub fn read() -> Self {
-        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let wall_ms = since_epoch.map_or(0, whole_millis);
-        Self {
-            instant: Instant::now(),
-            wall_ms,
-        }
-    }
-}
 
 /// The next cut: its time and its label.
 #[derive(Debug)]
@@ -69,6 +48,12 @@ impl Cadence {
     #[must_use]
     pub const fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// The label of the open interval, as it looks now: its end may find the wall clock elsewhere.
+    #[must_use]
+    pub const fn open(&self) -> BatchTime {
+        self.label
     }
 
     /// Ends the open interval, at its deadline or (for a drain) before, and opens the next. Gives

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::batch::{Batch, CommittedBatch};
-use super::cadence::{Cadence, Now};
+use super::cadence::Cadence;
+use super::clock::Clock;
 use super::rate::{ProcessedBatch, RateControl};
 use crate::batch::BatchTime;
 use crate::batch::position::{LaneName, Position};
@@ -36,6 +37,7 @@ pub struct LostSource {
 pub struct Cutter {
     sources: Vec<CutSource>,
     cadence: Cadence,
+    clock: Clock,
     /// What was cut and is not acknowledged, oldest first.
     unpublished: VecDeque<AwaitedBatch>,
     /// The last batch that is known to survive the process.
@@ -62,9 +64,9 @@ struct AwaitedBatch {
 }
 
 impl Cutter {
-    /// Cuts `sources` when `cadence` says so.
+    /// Cuts `sources` when `cadence` says so, by that clock.
     #[must_use]
-    pub fn new(sources: NamedSources, cadence: Cadence) -> Self {
+    pub fn new(sources: NamedSources, cadence: Cadence, clock: Clock) -> Self {
         let sources = sources.into_iter().map(|(name, source)| CutSource {
             name,
             source,
@@ -73,6 +75,7 @@ impl Cutter {
         Self {
             sources: sources.collect(),
             cadence,
+            clock,
             unpublished: VecDeque::new(),
             durable: None,
             stopped: false,
@@ -105,6 +108,19 @@ impl Cutter {
         self.cadence.deadline()
     }
 
+    /// The clock that it cuts by.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Moves a clock that a test has stopped. The label of the interval that is open until then; none:
+    /// the clock is not stopped.
+    pub fn move_clock(&mut self, elapsed: Duration, wall_ms: i64) -> Option<BatchTime> {
+        let is_moved = self.clock.advance(elapsed, wall_ms);
+        is_moved.then(|| self.cadence.open())
+    }
+
     /// How many sources there are.
     #[must_use]
     pub const fn sources(&self) -> usize {
@@ -117,7 +133,7 @@ impl Cutter {
     ///
     /// A source can never deliver again.
     pub fn cut(&mut self) -> Result<(Batch, bool), LostSource> {
-        let mut batch = Batch::new(self.cadence.cut(Now::read()), Vec::new());
+        let mut batch = Batch::new(self.cadence.cut(self.clock.now()), Vec::new());
         let mut upto = Vec::with_capacity(self.sources.len());
         let mut bytes = Vec::with_capacity(self.sources.len());
         let mut ended = true;
@@ -174,7 +190,7 @@ impl Cutter {
     /// Lets the open interval grow into the next: its label moves on with the clock, and what was
     /// received waits for the next cut.
     pub fn skip(&mut self) {
-        self.cadence.cut(Now::read());
+        self.cadence.cut(self.clock.now());
     }
 
     /// Stops receiving; what is received already is still cut.
@@ -323,9 +339,10 @@ mod tests {
             heard: Arc::clone(&heard),
             bounds: Arc::default(),
         };
-        let cadence = Cadence::start(Duration::from_secs(1), Now::read());
+        let clock = Clock::of_process();
+        let cadence = Cadence::start(Duration::from_secs(1), clock.now());
         let sources: NamedSources = vec![("a".to_owned(), Box::new(source))];
-        (Cutter::new(sources, cadence), heard)
+        (Cutter::new(sources, cadence, clock), heard)
     }
 
     fn parts(count: usize) -> Result<Cut, SourceError> {

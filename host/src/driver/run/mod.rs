@@ -1,6 +1,6 @@
 //! One batch, from its cut to its publication.
 //!
-//! [`cadence`] says when a [`batch`] is cut and what it is called, [`cutter`] cuts it, [`runner`]
+//! [`cadence`] says by a [`clock`] when a [`batch`] is cut and what it is called, [`cutter`] cuts it, [`runner`]
 //! takes one after the other and with it the firings between two that [`missed`] finds, [`executor`]
 //! runs it on the [`parts`] and functions that [`environment`] hands to the workers; the lanes of the sinks make it visible.
 //!
@@ -8,6 +8,7 @@
 
 pub mod batch;
 pub mod cadence;
+pub mod clock;
 pub mod commit;
 pub mod cutter;
 pub mod environment;
