@@ -6,6 +6,7 @@ mod commands;
 mod crash;
 mod damage;
 mod dead_letters;
+mod disk;
 mod examples;
 mod files;
 mod laws;

@@ -80,12 +80,12 @@ prefix = "out/held"
 "#;
 
 /// A checkpoint after nearly every batch.
-const OFTEN: &str = "checkpoint_every = \"10ms\"";
+pub(crate) const OFTEN: &str = "checkpoint_every = \"10ms\"";
 
 /// None but the one of a clean stop.
-const NEVER: &str = "checkpoint_every = \"1h\"";
+pub(crate) const NEVER: &str = "checkpoint_every = \"1h\"";
 
-fn job(input: Input, settings: &str) -> Scripted {
+pub(crate) fn job(input: Input, settings: &str) -> Scripted {
     Scripted::new(input, SCRIPT, settings, STREAMS)
 }
 
@@ -100,9 +100,15 @@ fn expected(input: Input) -> &'static Shown {
     shown.get_or_init(|| job(input, OFTEN).finish())
 }
 
-/// Plays the rest, and holds what is shown against what was never killed.
-fn check(job: &Scripted, input: Input, what: &str) {
-    let (shown, expected) = (job.finish(), expected(input));
+/// Plays the rest, stops the job, and holds what is shown against what was never killed.
+pub(crate) fn check(job: &Scripted, input: Input, what: &str) {
+    job.finish();
+    compare(job, input, what);
+}
+
+/// Holds what a job shows that was stopped against what was never killed.
+pub(crate) fn compare(job: &Scripted, input: Input, what: &str) {
+    let (shown, expected) = (job.shown(), expected(input));
     for path in shown.keys().chain(expected.keys()) {
         let both = [shown.get(path), expected.get(path)];
         assert_eq!(both[0], both[1], "{what}, {input:?}: {}", path.display());

@@ -1,5 +1,7 @@
 //! How the errors of a job read, each with its exit code, its details and a hint.
 
+use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::build::BuildError;
@@ -29,17 +31,19 @@ pub(super) fn describe(error: &JobError, topology: &Path) -> CliError {
         }
         JobError::Publish(cause) => CliError::job(error).maybe_hint(cause.hint()),
         JobError::Batch(error) => batch(error),
-        JobError::Recovery(cause) => CliError::job(error).maybe_hint(cause.hint()),
-        JobError::Directory(_) | JobError::Threads(_) | JobError::TemporaryDirectory(_) => {
-            CliError::job(error)
+        JobError::Recovery(cause) => {
+            CliError::job(error).maybe_hint(cause.hint().or_else(|| disk(error)))
         }
+        JobError::Directory(_) => CliError::job(error).maybe_hint(disk(error)),
+        JobError::Threads(_) | JobError::TemporaryDirectory(_) => CliError::job(error),
     }
 }
 
 /// What is wrong with the plugins of a topology.
 pub(super) fn plugins(error: &PluginsError, topology: &Path) -> CliError {
     match error {
-        PluginsError::Engine(_) | PluginsError::Keep(_) => CliError::job(error),
+        PluginsError::Engine(_) => CliError::job(error),
+        PluginsError::Keep(_) => CliError::job(error).maybe_hint(disk(error)),
         PluginsError::Load(errors) => load_errors(errors, topology),
         PluginsError::Compose(ComposeError(problems)) => {
             load::problems(&problems.clone().in_file(topology))
@@ -78,10 +82,36 @@ pub(super) fn batch(error: &BatchError) -> CliError {
             .hint("`on_error = \"skip\"` counts and samples such records instead, `\"dead_letter\"` also keeps them"),
         Trouble::Deadly(_) => described
             .hint("when what ended it is mended, `dshost run --retry` tries the batch again"),
-        Trouble::Record(_) => described,
+        Trouble::Record(_) => described.maybe_hint(disk(error)),
         Trouble::TooMuchGuilty(blamed) => guilty(described, blamed),
         Trouble::Sink { error, .. } => described.maybe_hint(error.hint.clone()),
     }
+}
+
+/// What the user can do where the last cause is that a disk does not do what it was asked.
+fn disk(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    let cause = cause.downcast_ref::<io::Error>()?;
+    Some(match cause.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "free some space on its disk and start the job again: it goes on where it stood"
+                .to_owned()
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "the job needs a directory that it may write to".to_owned()
+        }
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            "a file stands where a directory is to be".to_owned()
+        }
+        _ if cause.raw_os_error() == Some(libc::EIO) => {
+            "the disk may be broken; once it is not, start the job again: it goes on where it stood"
+                .to_owned()
+        }
+        _ => return None,
+    })
 }
 
 fn guilty(described: CliError, blamed: &Blamed) -> CliError {

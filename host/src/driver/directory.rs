@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::batch::sink::{Incarnation, JobId};
 use crate::journal::disk::Disk;
 use crate::journal::disk::real::RealDisk;
+use crate::observe::fault::{DiskCall, disk};
 use crate::topology::plan::Plan;
 
 /// A directory that cannot be used.
@@ -117,6 +118,7 @@ fn next_incarnation(dir: &Path) -> io::Result<Incarnation> {
     };
     let number = last + 1;
     let staged = dir.join(".incarnation.tmp");
+    disk(DiskCall::Write, &staged)?;
     let mut file = File::create(&staged)?;
     writeln!(file, "{job} {number}")?;
     file.sync_all()?;

@@ -52,7 +52,15 @@ pub struct LocalLog {
     next_group: u64,
     next_block: u64,
     blocks: HashMap<BlockName, BlockPlace>,
-    failed: bool,
+    failed: Option<Failure>,
+}
+
+/// An error of a write or a sync, after which nothing is written any more.
+#[derive(Debug)]
+struct Failure {
+    act: &'static str,
+    path: PathBuf,
+    error: io::Error,
 }
 
 impl LocalLog {
@@ -107,7 +115,7 @@ impl LocalLog {
             next_group: first.next_group,
             next_block,
             blocks,
-            failed: false,
+            failed: None,
         };
         Ok((log, groups))
     }
@@ -323,27 +331,43 @@ impl LocalLog {
                 self.segments.push_back(segment);
                 Ok(())
             }
-            Err(error) => {
-                self.failed = true;
-                Err(error)
-            }
+            Err(JournalError::Disk { act, path, source }) => self.fail(act, path, source),
+            Err(error) => Err(error),
         }
     }
 
     fn check(&self) -> Result<(), JournalError> {
-        match self.failed {
-            true => Err(at("write", &self.dir)(io::Error::other(
-                "a write has failed before",
-            ))),
-            false => Ok(()),
+        match &self.failed {
+            // Whoever met it first may have had nobody to tell.
+            Some(Failure { act, path, error }) => Err(at(act, path)(again(error))),
+            None => Ok(()),
         }
     }
 
     fn or_fail(&mut self, act: &'static str, done: io::Result<()>) -> Result<(), JournalError> {
-        self.failed |= done.is_err();
+        let Err(error) = done else { return Ok(()) };
         let number = self.last().number;
-        let path = self.path(number);
-        done.map_err(at(act, &path))
+        self.fail(act, self.path(number), error)
+    }
+
+    /// Nothing is written any more.
+    fn fail(
+        &mut self,
+        act: &'static str,
+        path: PathBuf,
+        error: io::Error,
+    ) -> Result<(), JournalError> {
+        let failed = at(act, &path)(again(&error));
+        self.failed.get_or_insert(Failure { act, path, error });
+        Err(failed)
+    }
+}
+
+/// The same error once more.
+fn again(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 

@@ -1,8 +1,16 @@
-//! Named places at which tests let the process die, as `kill -9` does.
+//! Named places at which tests let the process die, as `kill -9` does, and calls of the file system
+//! that they let fail, as a full or broken disk does.
 //!
-//! They are compiled in where debug assertions are, so not into what is released. Which one it is
-//! comes from the environment: `DSHOST_CRASH_AT=STAGE` or `STAGE:N`, at the `N`th time that the
-//! process gets there.
+//! They are compiled in where debug assertions are, so not into what is released. Which ones it is
+//! comes from the environment:
+//!
+//! * `DSHOST_CRASH_AT=STAGE` or `STAGE:N`, at the `N`th time that the process gets there;
+//! * `DSHOST_FAIL_AT=CALL:PATH:ERROR:FIRST-LAST`: calls of that kind on a path that holds `PATH`
+//!   fail with the system's error of that number, from the `FIRST` to the `LAST`; without the last, for
+//!   ever.
+
+use std::io;
+use std::path::Path;
 
 /// Where a process may die: the way of a batch, of a checkpoint, of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +80,34 @@ impl CrashStage {
 /// The environment variable that names a stage.
 pub const CRASH_AT: &str = "DSHOST_CRASH_AT";
 
+/// What is done with a file or directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskCall {
+    /// A file is made.
+    Create,
+    /// A file is read.
+    Read,
+    /// Something is written to a file.
+    Write,
+    /// A file, or the names in a directory, are made durable.
+    Sync,
+    /// A file or directory gets a name.
+    Name,
+}
+
+/// The environment variable that names calls that fail.
+pub const FAIL_AT: &str = "DSHOST_FAIL_AT";
+
+/// Calls that fail.
+#[cfg(debug_assertions)]
+struct FailingCalls {
+    call: String,
+    path: String,
+    error: i32,
+    first: u64,
+    last: u64,
+}
+
 /// Dies here, if a test wants that.
 pub fn reach(stage: CrashStage) {
     if is_due(stage) {
@@ -105,6 +141,64 @@ pub fn is_due(stage: CrashStage) -> bool {
 #[must_use]
 pub const fn is_due(_: CrashStage) -> bool {
     false
+}
+
+/// Fails where a test wants that, in place of the call.
+///
+/// # Errors
+///
+/// The one that the test wants.
+#[cfg(debug_assertions)]
+pub fn disk(call: DiskCall, path: &Path) -> io::Result<()> {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static WANTED: OnceLock<Option<FailingCalls>> = OnceLock::new();
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let wanted = WANTED.get_or_init(|| FailingCalls::of(&std::env::var(FAIL_AT).ok()?));
+    let Some(wanted) = wanted.as_ref().filter(|wanted| wanted.is_one(call, path)) else {
+        return Ok(());
+    };
+    let number = MADE.fetch_add(1, Ordering::Relaxed) + 1;
+    match (wanted.first..=wanted.last).contains(&number) {
+        true => Err(io::Error::from_raw_os_error(wanted.error)),
+        false => Ok(()),
+    }
+}
+
+/// Nothing fails in what is released but by itself.
+///
+/// # Errors
+///
+/// None.
+#[cfg(not(debug_assertions))]
+pub const fn disk(_: DiskCall, _: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(debug_assertions)]
+impl FailingCalls {
+    /// Those that are wanted; none where that is not understood.
+    fn of(wanted: &str) -> Option<Self> {
+        let [call, path, error, range] =
+            wanted.splitn(4, ':').collect::<Vec<_>>().try_into().ok()?;
+        let (first, last) = range.split_once('-')?;
+        Some(Self {
+            call: call.to_owned(),
+            path: path.to_owned(),
+            error: error.parse().ok()?,
+            first: first.parse().ok()?,
+            last: if last.is_empty() {
+                u64::MAX
+            } else {
+                last.parse().ok()?
+            },
+        })
+    }
+
+    fn is_one(&self, call: DiskCall, path: &Path) -> bool {
+        self.call == format!("{call:?}") && path.to_string_lossy().contains(&self.path)
+    }
 }
 
 /// Dies as if somebody had sent SIGKILL.

@@ -99,6 +99,7 @@ impl Scripted {
 
     /// Starts it with its clocks stopped, the wall clock at `wall_ms`.
     pub fn start(&self, wall_ms: i64, prepare: impl FnOnce(&mut Command)) -> Running {
+        self.sender.iter().for_each(|sender| sender.send(0));
         let mut command = dshost();
         command.arg("run").arg(&self.topology);
         command.env(CLOCK, wall_ms.to_string());
@@ -136,9 +137,11 @@ impl Scripted {
             {
                 return Played::Died(finish(running));
             }
-            // A cut of nothing is said nowhere: after a death before its commit what comes next would be
-            // received for this batch.
-            if lines.is_empty() && !self.has_committed(&mut running, label) {
+            // A cut may be said in the log some time after it was made, and one of nothing never is:
+            // after a death what comes next would be received for this batch. A sender is told how far to
+            // go.
+            let waits = lines.is_empty() || self.sender.is_none();
+            if waits && !self.has_committed(&mut running, label) {
                 return Played::Died(finish(running));
             }
             if self.paced {

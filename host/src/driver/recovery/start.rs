@@ -111,6 +111,8 @@ impl RecoveryError {
                     "`--reset-state {stream}` lets go of what it holds, `--fresh` of everything; or go back to the topology as it was"
                 ))
             }
+            // What is wrong with the disk is no reason to let go of anything.
+            Self::Log(LogError::Journal(JournalError::Disk { .. })) => None,
             Self::Log(_) | Self::NoCheckpoint { .. } => Some(FRESH.to_owned()),
             Self::Interval { .. } | Self::Programs { .. } => Some(format!(
                 "start the job once with the topology as it was, and stop it with SIGTERM; or {FRESH}"

@@ -34,7 +34,7 @@ impl Bound {
     ///
     /// # Errors
     ///
-    /// No versions fit the topology, or what was held does not.
+    /// No versions fit the topology, or what was held does not; or those that ran cannot be read.
     pub fn new(
         start: &mut Start,
         versions: &mut KeptVersions<'_>,
@@ -46,6 +46,8 @@ impl Bound {
         let frozen = std::mem::take(&mut start.frozen);
         let current = match versions.of(&start.history.programs) {
             Ok(standing) => standing,
+            // A disk that fails is no reason to run another version.
+            Err(error) if error.is_of_system() => return Err(error.into()),
             Err(error) => {
                 let cause = error.told();
                 warn!(

@@ -38,6 +38,16 @@ pub enum PluginsError {
 }
 
 impl PluginsError {
+    /// Whether they may well fit, and the system does not give them.
+    #[must_use]
+    pub fn is_of_system(&self) -> bool {
+        match self {
+            Self::Load(errors) => errors.iter().any(LoadError::is_of_system),
+            Self::Keep(_) | Self::Engine(_) => true,
+            Self::Compose(_) | Self::Initial(_) | Self::Swap(_) => false,
+        }
+    }
+
     /// All that is wrong, in one line.
     #[must_use]
     pub fn told(&self) -> String {

@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Disk, DiskFile, FoundFile};
+use crate::observe::fault::{DiskCall, disk};
 
 /// Only the user who runs the job may read what it holds.
 const PRIVATE: u32 = 0o600;
@@ -55,6 +56,7 @@ impl Disk for RealDisk {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        disk(DiskCall::Read, path)?;
         fs::read(path)
     }
 
@@ -68,10 +70,15 @@ impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut options = File::options();
         options.write(true).create_new(true).mode(PRIVATE);
-        Ok(Box::new(RealFile(options.open(path)?)))
+        disk(DiskCall::Create, path)?;
+        Ok(Box::new(RealFile {
+            file: options.open(path)?,
+            path: path.to_owned(),
+        }))
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        disk(DiskCall::Name, to)?;
         fs::hard_link(from, to)
     }
 
@@ -92,21 +99,31 @@ impl Disk for RealDisk {
         } else {
             dir
         };
+        disk(DiskCall::Sync, dir)?;
         File::open(dir)?.sync_all()
     }
 }
 
 /// A file of this machine.
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    path: PathBuf,
+}
 
 impl DiskFile for RealFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
+        if let Err(error) = disk(DiskCall::Write, &self.path) {
+            // A disk that is full takes some of it.
+            self.file.write_all(&bytes[..bytes.len() / 2])?;
+            return Err(error);
+        }
+        self.file.write_all(bytes)
     }
 
     fn sync(&mut self) -> io::Result<()> {
         // The length of the file is part of the data that is needed to read it back.
-        self.0.sync_data()
+        disk(DiskCall::Sync, &self.path)?;
+        self.file.sync_data()
     }
 }

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::warn;
 
@@ -42,6 +42,8 @@ struct Writes {
     begun: AtomicU64,
     /// Folders that are there, and in which nothing old is left half written.
     ready: Mutex<BTreeSet<PathBuf>>,
+    /// Folders that could not be synced: a second sync would succeed and mean nothing.
+    unsynced: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl Directory {
@@ -62,6 +64,7 @@ impl Directory {
                 token: RandomState::new().build_hasher().finish(),
                 begun: AtomicU64::new(0),
                 ready: Mutex::default(),
+                unsynced: Mutex::default(),
             }),
         }
     }
@@ -91,7 +94,7 @@ impl Directory {
         self.make_ready(folder)?;
         if self.is_there(&place)? {
             // It need not be written again to learn that.
-            self.disk.sync_dir(folder)?;
+            self.sync(folder)?;
             return Ok(Creation::Exists);
         }
         let number = self.writes.begun.fetch_add(1, Ordering::Relaxed);
@@ -108,8 +111,21 @@ impl Directory {
         removed?;
         reach(CrashStage::Linked);
         // Also where another has created it and may have crashed before it did this.
-        self.disk.sync_dir(folder)?;
+        self.sync(folder)?;
         Ok(creation)
+    }
+
+    /// Makes the names in a folder durable.
+    fn sync(&self, folder: &Path) -> io::Result<()> {
+        let mut unsynced = locked(&self.writes.unsynced);
+        if unsynced.contains(folder) {
+            return Err(io::Error::other("it could not be synced before"));
+        }
+        let synced = self.disk.sync_dir(folder);
+        if synced.is_err() {
+            unsynced.insert(folder.to_owned());
+        }
+        synced
     }
 
     fn is_there(&self, place: &Path) -> io::Result<bool> {
@@ -128,12 +144,7 @@ impl Directory {
 
     /// Makes a folder, and removes what crashes have left in it, as far as it can be.
     fn make_ready(&self, folder: &Path) -> io::Result<()> {
-        let ready = || {
-            self.writes
-                .ready
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
+        let ready = || locked(&self.writes.ready);
         if ready().contains(folder) {
             return Ok(());
         }
@@ -188,6 +199,11 @@ impl Storage for Directory {
             _ => Ok(()),
         }
     }
+}
+
+fn locked(folders: &Mutex<BTreeSet<PathBuf>>) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+    // Everything is inserted whole.
+    folders.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -307,6 +323,20 @@ mod tests {
                 assert_eq!(again == Creation::Exists, found.is_some());
             }
         }
+    }
+
+    #[test]
+    fn a_folder_that_could_not_be_synced_is_not_believed_again() {
+        let disk = SimulatedDisk::new(0);
+        let root = Directory::on(Arc::new(disk.clone()), Path::new("/root"));
+        root.create("a/object", b"object").unwrap();
+        // It is there, and only its folder is synced once more.
+        disk.fail_after(0, Fault::Error(ErrorKind::Other));
+        for _ in 0..2 {
+            root.create("a/object", b"object").unwrap_err();
+        }
+        root.create("a/more", b"").unwrap_err();
+        root.create("b/more", b"").unwrap();
     }
 
     #[test]

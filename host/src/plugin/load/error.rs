@@ -144,6 +144,15 @@ impl LoadError {
         matches!(*self.kind, LoadErrorKind::CompilersBusy(_))
     }
 
+    /// Whether nothing is known of the file, because the system does not give it, or not what it takes.
+    #[must_use]
+    pub fn is_of_system(&self) -> bool {
+        match &*self.kind {
+            LoadErrorKind::Unreadable(error) => error.kind() != io::ErrorKind::NotFound,
+            _ => self.is_passing(),
+        }
+    }
+
     /// What the user can do, if anything is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -26,6 +26,7 @@ use crate::batch::sink::{
     Incarnation, MAX_RECEIPT_BYTES, Prepared, Recovered, Sink, SinkError, Staged, WaitingBatch,
 };
 use crate::batch::{BatchTime, Chunk, Round, text};
+use crate::observe::fault::{DiskCall, disk};
 use crate::topology::plan::SinkPlan;
 use names::Mark;
 
@@ -142,7 +143,9 @@ impl TextFiles {
     fn show(&self, mark: &Mark, line: &[u8]) -> Result<(), SinkError> {
         let (staged, published) = (self.names.staged(mark), self.names.published(mark.batch));
         if !success(&published).is_ok_and(|found| found == line) {
-            fs::rename(&staged, &published).map_err(|error| match error.kind() {
+            let named = disk(DiskCall::Name, &published);
+            let named = named.and_then(|()| fs::rename(&staged, &published));
+            named.map_err(|error| match error.kind() {
                 io::ErrorKind::DirectoryNotEmpty
                 | io::ErrorKind::AlreadyExists
                 | io::ErrorKind::NotADirectory => self.in_the_way(mark.batch),
@@ -298,10 +301,9 @@ impl Sink for TextFiles {
         let mut lines = Vec::with_capacity(chunk.size() * 2);
         text::write_lines(&mut lines, chunk, 0..chunk.len());
         let mut options = OpenOptions::new();
-        options
-            .create(true)
-            .append(true)
-            .open(&path)
+        options.create(true).append(true);
+        disk(DiskCall::Write, &path)
+            .and_then(|()| options.open(&path))
             .and_then(|mut file| file.write_all(&lines))
             .map_err(|error| failed("write", &path, &error))
     }
@@ -401,6 +403,7 @@ fn success(dir: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn sync(path: &Path) -> io::Result<()> {
+    disk(DiskCall::Sync, path)?;
     File::open(path)?.sync_all()
 }
 
@@ -437,7 +440,9 @@ fn sync_all(paths: &[PathBuf]) -> Result<(), SinkError> {
 
 fn failed(verb: &str, path: &Path, error: &io::Error) -> SinkError {
     let hint = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space on its disk",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            "free some space on its disk"
+        }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "the sink needs a place that it may write to"
         }
