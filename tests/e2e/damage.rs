@@ -1,7 +1,8 @@
 //! What a start does with a job's directory that is damaged, full, foreign or in use: it goes on with
 //! what is whole, or says what is wrong and what to do, and loses nothing in silence.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -192,12 +193,44 @@ fn a_stream_that_is_another_now_is_refused_with_the_way_out() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_is_told_before_anything_runs() {
+fn a_directory_that_cannot_be_used_is_told_before_anything_runs() {
     let place = Place::new("40ms");
-    fs::write(place.folder.path.path().join(".dshost"), "a file").unwrap();
-    let refused = run(&place, &[]);
-    assert_eq!(refused.status.code(), Some(1));
-    assert_said(&stderr(&refused), &["cannot use the job's directory"]);
+    let folder = place.folder.path.path();
+    fs::write(folder.join("file"), "a file").unwrap();
+    symlink("nowhere", folder.join("link")).unwrap();
+    fs::create_dir(folder.join("closed")).unwrap();
+    fs::set_permissions(folder.join("closed"), Permissions::from_mode(0o500)).unwrap();
+    let in_the_way = "hint: a file stands where a directory is to be";
+    let mut dirs = vec![
+        (
+            "file",
+            "/file` is no directory, nor a link to one",
+            in_the_way,
+        ),
+        ("file/below", "/file` is no directory", in_the_way),
+        (
+            "link",
+            "/link` is no directory, nor a link to one",
+            in_the_way,
+        ),
+        ("/dev/null", "`/dev/null` is no directory", in_the_way),
+        ("/proc/dshost", "`/proc/dshost/crash`", "caused by: "),
+    ];
+    // SAFETY: a plain system call.
+    match unsafe { libc::geteuid() } {
+        0 => println!("root may write everywhere: a closed directory is not tried"),
+        _ => dirs.push(("closed", "Permission denied", "that it may write to")),
+    }
+    let text = fs::read_to_string(&place.topology).unwrap();
+    for (dir, what, more) in dirs {
+        let keys = format!("name = \"crash\"\ncheckpoint = \"{dir}\"");
+        fs::write(&place.topology, text.replace("name = \"crash\"", &keys)).unwrap();
+        let refused = run(&place, &[]);
+        assert_eq!(refused.status.code(), Some(1), "{dir}");
+        let said = stderr(&refused);
+        assert_said(&said, &["cannot use the job's directory", what, more]);
+        assert!(!said.contains("running"), "nothing was started");
+    }
     assert_eq!(place.lines(), 0);
 }
 

@@ -42,7 +42,8 @@ const SCRIPT: &[Step] = &[
     (290, &["g 31"]),
 ];
 
-const STREAMS: &str = r#"
+/// All that a kill can break.
+pub(crate) const STREAMS: &str = r#"
 [stream.pairs]
 from = "lines"
 op = "map"

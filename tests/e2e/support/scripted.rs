@@ -245,7 +245,7 @@ impl Scripted {
     }
 
     /// Lets the job have the input of a step.
-    fn give(&self, step: usize) {
+    pub fn give(&self, step: usize) {
         if let Some(sender) = &self.sender {
             return sender.send(bytes(&self.script[..=step]));
         }
@@ -263,7 +263,7 @@ impl Scripted {
 
     /// Waits until this start of the job has received the input of these steps and no more; false: it
     /// has died.
-    fn has_received(&self, running: &mut Running, steps: std::ops::Range<usize>) -> bool {
+    pub fn has_received(&self, running: &mut Running, steps: std::ops::Range<usize>) -> bool {
         let expected = bytes(&self.script[steps]) as u64;
         self.is(running, |status| {
             let received = status.sources[0].1.received_bytes;
@@ -273,7 +273,7 @@ impl Scripted {
     }
 
     /// Waits until a batch is committed; false: the job has died.
-    fn has_committed(&self, running: &mut Running, label: i64) -> bool {
+    pub fn has_committed(&self, running: &mut Running, label: i64) -> bool {
         self.is(running, |status| {
             status.last.is_some_and(|last| last.time.0 >= label)
         })

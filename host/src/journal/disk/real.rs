@@ -27,6 +27,11 @@ impl Disk for RealDisk {
         self.make_dir(parent)?;
         match fs::create_dir(dir) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            // Another process may have made it meanwhile.
+            Err(_) if !dir.is_dir() => Err(io::Error::new(
+                ErrorKind::NotADirectory,
+                format!("`{}` is no directory, nor a link to one", dir.display()),
+            )),
             _ => self.sync_dir(parent),
         }
     }
