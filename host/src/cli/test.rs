@@ -164,15 +164,14 @@ fn perform(
     let topology = rehearsed.topology();
     let mut rehearsal = Rehearsal::start(rehearsed.plan.clone(), options)
         .map_err(|error| describe(&failure::describe(&error, topology)))?;
-    let mut performances = Vec::new();
+    let (mut performances, mut workers) = (Vec::new(), options.workers);
     for (index, batch) in rehearsed.scenario.batches.iter().enumerate() {
         let at = |text: String| format!("batch {}: {text}", index + 1);
         if batch.restart || restarts {
             // It goes on with any number of workers.
-            let workers = match restarts {
-                true => 1 + (options.workers + index) % 3,
-                false => options.workers,
-            };
+            if restarts {
+                workers = other_workers(workers);
+            }
             rehearsal = rehearsal
                 .restart(workers)
                 .map_err(|error| at(describe(&failure::describe(&error, topology))))?;
@@ -199,6 +198,11 @@ fn perform(
     }
     let broken = rehearsal.broken_laws();
     Ok((performances, broken))
+}
+
+/// Another number of workers than before: 1, 2 or 3.
+const fn other_workers(before: usize) -> usize {
+    before % 3 + 1
 }
 
 /// The laws that functions do not keep, with what shows it.
@@ -353,4 +357,17 @@ fn indent(text: &str) -> String {
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _ = writeln!(out, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_changes_the_number_of_workers() {
+        for before in 1..=64 {
+            let after = other_workers(before);
+            assert!(after != before && (1..=3).contains(&after), "{before}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //!
 //! Start reading at [`Scripted::play`].
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
@@ -45,6 +46,8 @@ pub struct Scripted {
     pub folder: Folder,
     pub topology: PathBuf,
     script: &'static [Step],
+    /// Each start has another number of workers, which makes no difference.
+    starts: Cell<usize>,
     /// After each batch it is given time for a checkpoint.
     paced: bool,
     /// None: the input is files.
@@ -74,13 +77,14 @@ impl Scripted {
             }
         };
         let topology = folder.topology(&format!(
-            "[topology]\nname = \"scripted\"\nbatch = \"{INTERVAL}ms\"\nworkers = 2\n{settings}\n\
+            "[topology]\nname = \"scripted\"\nbatch = \"{INTERVAL}ms\"\n{settings}\n\
              [plugins]\ndir = \"plugins\"\n[source.lines]\n{source}\npartitions = 3\n{streams}"
         ));
         Self {
             folder,
             topology,
             script,
+            starts: Cell::new(0),
             paced: false,
             sender,
         }
@@ -101,7 +105,9 @@ impl Scripted {
     pub fn start(&self, wall_ms: i64, prepare: impl FnOnce(&mut Command)) -> Running {
         self.sender.iter().for_each(|sender| sender.send(0));
         let mut command = dshost();
+        let workers = 1 + self.starts.replace(self.starts.get() + 1) % 3;
         command.arg("run").arg(&self.topology);
+        command.args(["--workers", &workers.to_string()]);
         command.env(CLOCK, wall_ms.to_string());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         prepare(&mut command);

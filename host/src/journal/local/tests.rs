@@ -12,6 +12,7 @@ use crate::batch::sink::JobId;
 use crate::journal::disk::real::RealDisk;
 use crate::journal::disk::simulated::{Fault, SimulatedDisk};
 use crate::journal::frame::ALIGN;
+use crate::topology::problem::with_causes;
 
 const DIR: &str = "/job/journal";
 
@@ -324,7 +325,12 @@ fn after_a_write_or_a_sync_that_fails_nothing_is_written_any_more() {
         assert!(matches!(error, JournalError::Disk { .. }));
         let operations = disk.operations();
         log.append(b"more");
-        log.sync().unwrap_err();
+        let again = log.sync().unwrap_err();
+        assert_eq!(
+            with_causes(&again),
+            with_causes(&error),
+            "whoever asks later"
+        );
         log.keep(&block(5), &[&[0; 2 * WRITE_BYTES]]).unwrap_err();
         assert_eq!(disk.operations(), operations, "{kind:?}");
     }
