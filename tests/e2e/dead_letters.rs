@@ -170,6 +170,21 @@ fn they_are_there_once_whenever_the_process_dies() {
 }
 
 #[test]
+fn a_scenario_sees_them_and_leaves_none() {
+    let folder = Folder::new();
+    folder.install("ops", "ops");
+    folder.topology(&topology("type = \"stdin\"", ""));
+    let text = "topology = \"topology.toml\"\n[[batch]]\ninput.lines = [\"a 1\", \"no\"]\n\
+                rejected.words = 1\nexpect.dead_letters = \"none\"\n\
+                [[batch]]\ninput.lines = [\"a 1\"]\nexpect.dead_letters = \"\"\n";
+    let scenario = folder.file("scenario.toml", text);
+    let said = stdout(&output(dshost().arg("test").arg(scenario)));
+    assert_said(&said, &["batch 1", "\"record\":\"no\"", "not this one"]);
+    assert!(!said.contains("batch 2"), "{said}");
+    assert!(!folder.path.path().join(".dshost").exists());
+}
+
+#[test]
 fn they_need_a_place_and_a_name_of_their_own() {
     let folder = Folder::new();
     folder.install("ops", "ops");

@@ -32,8 +32,8 @@ use crate::plugin::{ComponentFile, Engine};
 use crate::sink::lane::Receipt;
 use crate::sink::observe::Observed;
 use crate::sink::text_files;
-use crate::topology::plan::Plan;
-use crate::topology::sinks::TextFilesKeys;
+use crate::topology::plan::{Plan, SinkPlan};
+use crate::topology::sinks::{DeadLettersKeys, TextFilesKeys};
 use crate::topology::value::Value;
 use given::GivenInput;
 use opening::{Durable, Opening, Printed, ROOT, Stage, find};
@@ -340,9 +340,10 @@ impl Rehearsal {
             performance.rows.insert(name.clone(), rows);
             return;
         }
-        let text = match plan.keys() {
-            Some(files) => {
-                let names = text_files::DirectoryNames::of(self.folder.path(), files);
+        let text = match self.directories(plan) {
+            // There are no dead letters.
+            Some(_) if what.bytes().is_empty() => String::new(),
+            Some(names) => {
                 let text = published
                     .map_err(|error| error.to_string())
                     .and_then(|()| joined(&names.published(time)).map_err(|e| e.to_string()));
@@ -355,6 +356,16 @@ impl Rehearsal {
             }
         };
         performance.texts.insert(name.clone(), text);
+    }
+}
+
+impl Rehearsal {
+    /// The directories that a sink writes, if it does.
+    fn directories(&self, sink: &SinkPlan) -> Option<text_files::DirectoryNames> {
+        let files = sink.keys::<TextFilesKeys>();
+        let files = files.map(|keys| text_files::DirectoryNames::of(self.folder.path(), keys));
+        let letters = sink.keys::<DeadLettersKeys>();
+        files.or_else(|| Some(text_files::DirectoryNames::new(&letters?.dir, None, None)))
     }
 }
 
@@ -379,6 +390,10 @@ fn redirect_files(plan: &mut Plan, folder: &Path) {
                 prefix: Some(folder.join(&sink.name).join("batch")),
                 suffix: keys.suffix.clone(),
             });
+        }
+        if sink.keys::<DeadLettersKeys>().is_some() {
+            let dir = folder.join(&sink.name);
+            sink.target = Arc::new(DeadLettersKeys { dir });
         }
     }
 }
