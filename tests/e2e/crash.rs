@@ -133,6 +133,11 @@ prefix = "out/held"
         assert_eq!(signal, Some(libc::SIGKILL), "{crash}: {}", stderr(&said));
     }
 
+    /// The directory of the job.
+    pub(crate) fn job(&self) -> PathBuf {
+        self.folder.path.path().join(".dshost/crash")
+    }
+
     /// What a sink shows, by batch.
     pub(crate) fn shown(&self, sink: &str) -> BTreeMap<i64, Vec<String>> {
         let mut shown = BTreeMap::new();
@@ -247,7 +252,7 @@ fn a_job_that_was_killed_can_be_inspected() {
     place.dies("CheckpointMade:2");
     place.finish();
     place.check("CheckpointMade");
-    let job = place.folder.path.path().join(".dshost/crash");
+    let job = place.job();
     for dir in [job.clone(), job.join("checkpoints"), job.join("..")] {
         let shown = output(dshost().arg("inspect").arg(dir));
         assert_said(

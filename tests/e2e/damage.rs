@@ -9,14 +9,9 @@ use std::process::Output;
 use crate::crash::Place;
 use crate::support::{assert_said, dshost, finish, output, stderr, wait_for};
 
-/// The directory of the job.
-fn job(place: &Place) -> PathBuf {
-    place.folder.path.path().join(".dshost/crash")
-}
-
 /// The files in a folder of it, by name, but for what a killed process has left half written.
 fn files(place: &Place, folder: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(job(place).join(folder)).unwrap();
+    let entries = fs::read_dir(place.job().join(folder)).unwrap();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| !path.file_name().unwrap().to_string_lossy().starts_with('.'));
     files.sort();
@@ -119,8 +114,8 @@ fn what_a_crash_has_torn_off_and_what_is_not_ours_is_no_damage() {
     bytes.extend([0; 4096]);
     fs::write(&last, bytes).unwrap();
     for folder in ["checkpoints", "journal", "parts", "plugins"] {
-        fs::write(job(&place).join(folder).join("notes.txt"), "not ours").unwrap();
-        fs::create_dir(job(&place).join(folder).join("folder")).unwrap();
+        fs::write(place.job().join(folder).join("notes.txt"), "not ours").unwrap();
+        fs::create_dir(place.job().join(folder).join("folder")).unwrap();
     }
     place.finish();
     place.check("zeros and strangers");

@@ -1,4 +1,5 @@
-//! A chunk as bytes: what crosses between processes, and what is saved.
+//! A chunk as bytes, as it crosses between workers and processes; at rest it is in
+//! [`arrow`](super::arrow).
 //!
 //! All numbers are little-endian. A chunk is the number of its columns (4: two where there are
 //! keys), zeros (4) and its columns, keys first. A column is its type (4), the number of elements
@@ -16,7 +17,7 @@ use super::column::{ColumnError, U32s};
 use super::{Chunk, Column, ColumnType, Fixed, TextBuffer, VarColumn};
 
 /// Every column starts and ends at a multiple of this, in bytes.
-pub const ALIGN: usize = 8;
+const ALIGN: usize = 8;
 const CHUNK_HEADER: usize = 8;
 const COLUMN_HEADER: usize = 16;
 

@@ -9,6 +9,7 @@
 //!
 //! Start reading at [`column`], then [`chunk`].
 
+pub mod arrow;
 pub mod canonical;
 pub mod chunk;
 pub mod codec;

@@ -20,7 +20,7 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | `kept/` | what operators hold from batch to batch, frozen, as bytes, and restored |
+//! | `kept/` | what operators hold from batch to batch, frozen, in files, and restored |
 //! | `round/` | what is said of a round: plans, verdicts, reports, failures, what workers ask |
 //! | `machine/` | what an operator is, its life, its timely shell, chunks on their way |
 //! | `calls/` | calls into functions |
@@ -52,8 +52,9 @@ mod tests;
 pub use calls::seed::seed;
 pub use engine::{Engine, EngineOptions, Exchange, PANIC_EXIT_CODE, StartError};
 pub use kept::{
-    Frozen, FrozenError, FrozenJob, FrozenPart, HeldBatch, HeldPart, LastCommit, Misfit,
-    MisfitKind, Piece, PieceKind, Pieces, Restored, StateForm, StreamForm,
+    Frozen, FrozenError, FrozenJob, FrozenPart, HeldBatch, HeldPart, HeldStream, LastCommit,
+    Misfit, MisfitKind, PartFacts, Piece, PieceKind, Pieces, Restored, Section, StateForm,
+    StreamForm,
 };
 pub use round::call_site::{CallSite, Half};
 pub use round::control::Verdict;

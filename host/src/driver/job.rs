@@ -312,7 +312,8 @@ impl Job {
         let clock = Clock::of_process();
         let cadence = Cadence::start(interval, clock.now()).after(newest);
         // A run that is to process what is there has no clock to keep up with.
-        let back_pressure = plan.settings.back_pressure.filter(|_| !once);
+        let is_timed = !once && clock.runs();
+        let back_pressure = plan.settings.back_pressure.filter(|_| is_timed);
         let cutter = Cutter::new(sources, cadence, clock);
         let mut cutter = cutter.slowed_by(back_pressure, interval);
         if let Some((batch, lanes)) = start.as_ref().and_then(Start::unacknowledged) {

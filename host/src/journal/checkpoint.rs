@@ -8,7 +8,7 @@
 //! | object | what |
 //! |---|---|
 //! | `checkpoints/POSITION-INCARNATION.json` | a manifest, named by the place in the log that it covers |
-//! | `parts/DIGEST` | a file |
+//! | `parts/DIGEST.arrow` | a file, which other tools open by what its name ends in |
 //!
 //! **Invariant:** a manifest is created when everything that it names is durable.
 //! **Invariant:** a file that a kept manifest names is not deleted.
@@ -26,7 +26,7 @@ use crate::batch::Digest;
 use crate::batch::sink::{Incarnation, JobId};
 
 /// The version of the format; raised when a reader of the old one would go wrong.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Checkpoints that are kept, so that damage of the newest costs a longer replay and no more.
 pub const KEPT: usize = 3;
@@ -263,11 +263,12 @@ impl Checkpoints {
         let files = kept.iter().chain(&older);
         let files = files.flat_map(|manifest| &manifest.parts);
         let files = files.flat_map(|part| &part.files);
-        let needed: BTreeSet<&str> = files.map(|file| file.digest.0.as_str()).collect();
+        let needed: BTreeSet<String> = files.map(CheckpointFile::name).collect();
         old.iter().try_for_each(|name| self.root.delete(name))?;
         for file in self.root.list(FILES)? {
-            if !needed.contains(file.as_str()) {
-                self.root.delete(&format!("{FILES}/{file}"))?;
+            let name = format!("{FILES}/{file}");
+            if !needed.contains(&name) {
+                self.root.delete(&name)?;
             }
         }
         Ok(kept)
@@ -353,7 +354,7 @@ impl CheckpointFile {
     /// The object that it is in the root.
     #[must_use]
     pub fn name(&self) -> String {
-        format!("{FILES}/{}", self.digest.0)
+        format!("{FILES}/{}.arrow", self.digest.0)
     }
 }
 

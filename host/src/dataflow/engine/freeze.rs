@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::dataflow::kept::{
-    Frozen, FrozenJob, FrozenPart, HeldPart, Piece, PieceKind, StreamForm,
+    Frozen, FrozenJob, FrozenPart, HeldPart, HeldStream, Piece, PieceKind, StreamForm,
 };
 
 use super::worker::EngineCommand;
@@ -61,17 +61,21 @@ impl Engine {
             Some(FrozenPart { form, held })
         });
         let parts: Vec<FrozenPart> = parts.collect();
-        let mut listed: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        let mut streams: BTreeMap<String, HeldStream> = BTreeMap::new();
         for FrozenPart { form, held } in &parts {
-            let partitions = listed.entry(form.stream.clone()).or_default();
-            partitions.push(held.partition);
+            let stream = streams.entry(form.stream.clone());
+            let stream = stream.or_insert_with(|| HeldStream {
+                form: form.clone(),
+                partitions: BTreeMap::new(),
+            });
+            stream.partitions.insert(held.partition, held.facts);
         }
         Frozen {
             parts,
             job: FrozenJob {
                 last: Some(committed.last),
                 windows: self.history.freeze(&self.plan),
-                parts: listed,
+                streams,
             },
         }
     }

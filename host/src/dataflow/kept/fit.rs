@@ -12,7 +12,7 @@ use crate::topology::plan::{Op, Plan};
 use crate::topology::types::Types;
 
 use super::form::{StateForm, StreamForm};
-use super::frozen::{Frozen, FrozenJob, FrozenPart, HeldBatch};
+use super::frozen::{Frozen, FrozenJob, FrozenPart, HeldBatch, HeldStream};
 use super::part::{HeldPart, Piece, PieceKind};
 
 /// What an engine goes on with; made for one plan.
@@ -143,11 +143,11 @@ impl Restored {
     }
 
     fn is_whole(&self, plan: &Plan) -> Result<(), Misfit> {
-        for (name, partitions) in &self.job.parts {
+        for (name, HeldStream { partitions, .. }) in &self.job.streams {
             let index = plan.streams.iter().position(|stream| stream.name == *name);
             let kept = index.and_then(|index| self.streams[index].as_ref());
             let lost = |number: &&u32| kept.is_none_or(|kept| !kept.parts.contains_key(number));
-            if let Some(lost) = partitions.iter().find(lost) {
+            if let Some(lost) = partitions.keys().find(lost) {
                 return Err(Misfit {
                     stream: name.clone(),
                     kind: MisfitKind::Missing(*lost),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::BatchTime;
 
 use super::form::StreamForm;
-use super::part::HeldPart;
+use super::part::{HeldPart, PartFacts};
 
 /// What an engine holds as of its last commit.
 #[derive(Clone, Debug, Default)]
@@ -40,9 +40,18 @@ pub struct FrozenJob {
     pub last: Option<LastCommit>,
     /// By the name of a `window`: the batches that it may hold, oldest first.
     pub windows: BTreeMap<String, Vec<HeldBatch>>,
-    /// By the name of a stream: the partitions of which there is a part, so that a part that is lost
-    /// is missed.
-    pub parts: BTreeMap<String, Vec<u32>>,
+    /// By the name of a stream: what it is, and the partitions of which there is a part, so that a
+    /// part that is lost is missed.
+    pub streams: BTreeMap<String, HeldStream>,
+}
+
+/// A stream that holds something, but for its records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldStream {
+    /// What it must be to go on.
+    pub form: StreamForm,
+    /// By partition.
+    pub partitions: BTreeMap<u32, PartFacts>,
 }
 
 /// The batch that was committed last.

@@ -2,7 +2,7 @@
 //!
 //! [`Engine::freeze`](super::Engine::freeze) gives a [`Frozen`]: what every stream holds as of the
 //! last commit, by name and partition. Having it costs the memory of what has changed since; it may
-//! be read by any thread, and written as bytes, a part each. [`Restored`] is the same after it was
+//! be read by any thread, and written to files, which other tools read, too. [`Restored`] is the same after it was
 //! found to fit a plan; an engine that starts with it goes on as if it had never stopped, with any
 //! number of workers.
 //!
@@ -15,18 +15,20 @@
 //! | `part` | what one stream holds in one partition, in pieces |
 //! | `form` | what a stream must be to go on with it |
 //! | `frozen` | all parts of an engine |
-//! | `bytes` | a part as bytes |
+//! | `files`, `write`, `read` | the files that a part is at rest |
 //! | `fit` | whether parts fit a plan |
 
-mod bytes;
+mod files;
 mod fit;
 mod form;
 mod frozen;
 pub(super) mod part;
+mod read;
+mod write;
 
-pub use bytes::FrozenError;
+pub use files::{FrozenError, Section};
 pub(super) use fit::KeptStream;
 pub use fit::{Misfit, MisfitKind, Restored};
 pub use form::{StateForm, StreamForm};
-pub use frozen::{Frozen, FrozenJob, FrozenPart, HeldBatch, LastCommit};
-pub use part::{HeldPart, Piece, PieceKind, Pieces};
+pub use frozen::{Frozen, FrozenJob, FrozenPart, HeldBatch, HeldStream, LastCommit};
+pub use part::{HeldPart, PartFacts, Piece, PieceKind, Pieces};

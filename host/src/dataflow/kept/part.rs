@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::batch::{BatchTime, Chunk, Column};
 
 use super::form::StateForm;
@@ -63,6 +65,15 @@ impl Pieces for Vec<Piece> {
     }
 }
 
+/// What is known of a part beside its records. It may change where those do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartFacts {
+    /// The last batch at which a window fired.
+    pub fired: Option<BatchTime>,
+    /// `count_by_window`: there was a record.
+    pub seen: bool,
+}
+
 /// What one stream holds in one partition.
 #[derive(Clone, Debug)]
 pub struct HeldPart {
@@ -70,10 +81,8 @@ pub struct HeldPart {
     pub partition: u32,
     /// Keys and states, of a stateful stream.
     pub state: Option<StateForm>,
-    /// The last batch at which a window fired.
-    pub fired: Option<BatchTime>,
-    /// `count_by_window`: there was a record.
-    pub seen: bool,
+    /// What else is known of it.
+    pub facts: PartFacts,
     /// The records.
     pub contents: Arc<dyn Pieces>,
 }
@@ -85,8 +94,7 @@ impl HeldPart {
         Self {
             partition,
             state: None,
-            fired: None,
-            seen: false,
+            facts: PartFacts::default(),
             contents: Arc::new(contents),
         }
     }

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::batch::codec::CodecError;
 use crate::batch::function::Role;
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
 use crate::dataflow::engine::{Engine, EngineOptions, Exchange};
 use crate::dataflow::kept::{
-    Frozen, FrozenError, FrozenPart, Misfit, MisfitKind, Piece, PieceKind, Restored,
+    Frozen, FrozenError, Misfit, MisfitKind, PartFacts, Piece, PieceKind, Restored, Section,
+    StreamForm,
 };
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::testing::{Double, INT, Job, PAIR, TEXT, World, begin, chunk};
 use crate::topology::plan::{Op, State, Upstream, Window};
 
-use super::{PATIENCE, add, options, saved};
+use super::{PATIENCE, add, files, options, read, saved};
 
 const BATCHES: u64 = 9;
 
@@ -246,12 +246,7 @@ fn first_states_are_not_read_again() {
 
 #[test]
 fn what_is_frozen_is_read_by_another_thread_while_batches_go_on() {
-    let bytes = |frozen: &Frozen| {
-        let mut bytes = Vec::new();
-        let parts = frozen.parts.iter();
-        parts.for_each(|part| part.write(&mut bytes).unwrap());
-        bytes
-    };
+    let bytes = |frozen: &Frozen| -> Vec<_> { frozen.parts.iter().map(files).collect() };
     for (name, record_type, make) in operators() {
         let mut bench = Bench::new(job_of(record_type, make), record_type, 2);
         bench.attempt(1, Verdict::Commit);
@@ -270,36 +265,70 @@ fn what_is_frozen_is_read_by_another_thread_while_batches_go_on() {
 }
 
 #[test]
-fn a_part_that_is_cut_anywhere_is_an_error() {
+fn a_file_of_a_part_that_is_not_what_was_written_is_told_or_read_and_brings_nothing_down() {
     for (name, record_type, make) in operators() {
         let mut bench = Bench::new(job_of(record_type, make), record_type, 1);
         bench.attempt(1, Verdict::Commit);
         bench.attempt(2, Verdict::Commit);
-        for part in bench.freeze().parts {
-            let mut bytes = Vec::new();
-            part.write(&mut bytes).unwrap();
-            for length in 0..bytes.len() {
-                let cut = FrozenPart::read(bytes[..length].to_vec().into());
-                assert!(cut.is_err(), "{name}: {length} of {}", bytes.len());
-            }
-            // Any byte that is wrong is told or read, and brings nothing down.
-            for at in 0..bytes.len() {
-                let mut wrong = bytes.clone();
-                wrong[at] ^= 0x55;
-                if let Ok(part) = FrozenPart::read(wrong.into()) {
-                    let parts = vec![part];
-                    let job = bench.freeze().job;
-                    let _ = bench.restored(Frozen { job, parts });
+        let frozen = bench.freeze();
+        for part in &frozen.parts {
+            let (partition, facts) = (part.held.partition, part.held.facts);
+            let read = |files| read(&part.form, partition, facts, files);
+            for bytes in files(part) {
+                for length in 0..bytes.len() {
+                    let cut = read(vec![bytes[..length].to_vec()]);
+                    assert!(cut.is_err(), "{name}: {length} of {}", bytes.len());
+                }
+                assert!(
+                    read(vec![[&bytes[..], &[0; 8]].concat()]).is_err(),
+                    "{name}"
+                );
+                for at in 0..bytes.len() {
+                    let mut wrong = bytes.clone();
+                    wrong[at] ^= 0x55;
+                    if let Ok(part) = read(vec![wrong]) {
+                        let (job, parts) = (frozen.job.clone(), vec![part]);
+                        let _ = bench.restored(Frozen { job, parts });
+                    }
                 }
             }
-            bytes.extend([0; 8]);
-            let long = FrozenPart::read(bytes.into()).unwrap_err();
-            assert!(
-                matches!(long, FrozenError::Codec(CodecError::Long(8))),
-                "{long}"
-            );
         }
     }
+}
+
+#[test]
+fn a_file_of_another_part_is_told() {
+    let mut bench = Bench::new(job_of(PAIR, update), PAIR, 1);
+    (1..=3).for_each(|number| drop(bench.attempt(number, Verdict::Commit)));
+    let frozen = bench.freeze();
+    let [one, other] = &frozen.parts[..2] else {
+        panic!("there are four")
+    };
+    assert!(!one.is_empty(Section::Table) && !other.is_empty(Section::Table));
+    let read = |form: &StreamForm, files| read(form, 0, PartFacts::default(), files);
+    let told = |form, files| read(form, files).unwrap_err().to_string();
+    assert_eq!(
+        told(&one.form, files(other)),
+        "its `dshost.partition` is `1`, not `0`"
+    );
+    let named = StreamForm {
+        stream: "other".to_owned(),
+        ..one.form.clone()
+    };
+    assert_eq!(
+        told(&named, files(one)),
+        "its `dshost.stream` is `stream0`, not `other`"
+    );
+    let timed = StreamForm {
+        timed: true,
+        ..one.form.clone()
+    };
+    assert!(matches!(
+        read(&timed, files(one)),
+        Err(FrozenError::Columns)
+    ));
+    let twice = [files(one), files(one)].concat();
+    assert!(matches!(read(&one.form, twice), Err(FrozenError::Surplus)));
 }
 
 #[test]

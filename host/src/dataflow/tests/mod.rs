@@ -12,12 +12,16 @@ mod state;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::batch::{Chunk, Column};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::report::Decided;
 
 use super::engine::{Engine, EngineOptions, Exchange};
-use super::kept::{Frozen, FrozenPart};
+use super::kept::{
+    Frozen, FrozenError, FrozenJob, FrozenPart, HeldStream, PartFacts, Section, StreamForm,
+};
 use super::testing::{Double, Job, TEXT, World, begin, chunk};
 
 /// Longer than any test takes on a busy machine; nothing waits for it to pass.
@@ -56,15 +60,38 @@ fn options(workers: usize, exchange: Exchange) -> EngineOptions {
 /// What was frozen, written and read again.
 fn saved(frozen: &Frozen) -> Frozen {
     let job = serde_json::to_vec(&frozen.job).unwrap();
+    let job: FrozenJob = serde_json::from_slice(&job).unwrap();
     let parts = frozen.parts.iter().map(|part| {
-        let mut bytes = Vec::new();
-        part.write(&mut bytes).unwrap();
-        FrozenPart::read(bytes.into()).unwrap()
+        let HeldStream { form, partitions } = &job.streams[&part.form.stream];
+        let facts = partitions[&part.held.partition];
+        read(form, part.held.partition, facts, files(part)).unwrap()
     });
     Frozen {
-        job: serde_json::from_slice(&job).unwrap(),
         parts: parts.collect(),
+        job,
     }
+}
+
+/// The files that a part is at rest.
+fn files(part: &FrozenPart) -> Vec<Vec<u8>> {
+    let sections = Section::ALL.into_iter();
+    let sections = sections.filter(|section| !part.is_empty(*section));
+    let written = sections.map(|section| {
+        let mut bytes = Vec::new();
+        part.write(section, &mut bytes).unwrap();
+        bytes
+    });
+    written.collect()
+}
+
+fn read(
+    form: &StreamForm,
+    partition: u32,
+    facts: PartFacts,
+    files: Vec<Vec<u8>>,
+) -> Result<FrozenPart, FrozenError> {
+    let files = files.into_iter().map(Bytes::from);
+    FrozenPart::read(form.clone(), partition, facts, files)
 }
 
 /// Runs a round with every number of workers and both ways of exchange; all must stage the same.

@@ -66,7 +66,7 @@ impl Aggregate for CountByWindow {
     }
 
     fn restore(&mut self, _: usize, held: &HeldPart) {
-        self.seen = held.seen;
+        self.seen = held.facts.seen;
     }
 }
 
@@ -84,10 +84,8 @@ mod tests {
     #[test]
     fn a_round_in_which_it_has_no_work_does_not_forget_what_was_restored() {
         let mut count = CountByWindow::default();
-        let held = HeldPart {
-            seen: true,
-            ..HeldPart::new(0, Vec::new())
-        };
+        let mut held = HeldPart::new(0, Vec::new());
+        held.facts.seen = true;
         count.restore(0, &held);
         for verdict in [Verdict::Commit, Verdict::Abort] {
             count.verdict(verdict);

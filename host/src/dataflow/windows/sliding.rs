@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::{BatchTime, Chunk, RecordType};
 use crate::dataflow::calls::Run;
-use crate::dataflow::kept::{HeldPart, KeptStream, Piece, PieceKind};
+use crate::dataflow::kept::{HeldPart, KeptStream, PartFacts, Piece, PieceKind};
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::{Parcel, parcels};
 use crate::dataflow::ops::shelf::Shelf;
@@ -330,8 +330,10 @@ impl<A: Aggregate> Operator for Sliding<A> {
             });
             pieces.extend(partials.filter(|piece| !piece.chunk.is_empty()));
             HeldPart {
-                fired: self.fired,
-                seen,
+                facts: PartFacts {
+                    fired: self.fired,
+                    seen,
+                },
                 ..HeldPart::new(partition, pieces)
             }
         };
@@ -342,7 +344,7 @@ impl<A: Aggregate> Operator for Sliding<A> {
         let mine = self.targets.mine();
         let mut batches: BTreeMap<BatchTime, Vec<Chunk>> = BTreeMap::new();
         for (index, (_, part)) in kept.parts.range(mine.clone()).enumerate() {
-            self.fired = part.fired;
+            self.fired = part.facts.fired;
             self.aggregate.restore(index, part);
             for Piece { kind, chunk } in part.pieces() {
                 let PieceKind::Partial(batch) = kind else {

@@ -11,9 +11,9 @@ use super::history::History;
 use super::log::Standpoint;
 use crate::batch::Digest;
 use crate::batch::sink::Incarnation;
-use crate::dataflow::{Frozen, FrozenJob, FrozenPart};
+use crate::dataflow::{Frozen, FrozenJob, FrozenPart, Section};
 use crate::journal::{
-    CheckpointError, CheckpointFile, CheckpointPart, Checkpoints, Manifest, Newest, StorageError,
+    CheckpointError, CheckpointPart, Checkpoints, Manifest, Newest, StorageError,
 };
 use crate::observe::fault::{CrashStage, reach};
 
@@ -26,6 +26,25 @@ pub struct JobCheckpoint {
     pub engine: FrozenJob,
     /// When it was made, in milliseconds since the epoch, by the wall clock.
     pub at_ms: i64,
+}
+
+/// Files of a checkpoint that cannot be made durable.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// What a stream holds has no place in the format.
+    #[error("cannot write partition {partition} of what stream `{stream}` holds")]
+    Part {
+        /// The stream.
+        stream: String,
+        /// The partition.
+        partition: u32,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The root does not do what it was asked.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 /// A job as it stood and what it held, at one commit.
@@ -42,24 +61,35 @@ impl FrozenAt {
     ///
     /// # Errors
     ///
-    /// The storage's.
+    /// A part cannot be written in its format, or the storage's.
     pub fn put(
         self,
         checkpoints: &Checkpoints,
         incarnation: Incarnation,
         at_ms: i64,
-    ) -> Result<Manifest<JobCheckpoint>, StorageError> {
+    ) -> Result<Manifest<JobCheckpoint>, PutError> {
         let mut parts = Vec::with_capacity(self.frozen.parts.len());
         let mut bytes = Vec::new();
         for part in &self.frozen.parts {
-            bytes.clear();
-            part.write(&mut bytes)
-                .expect("memory takes all that is written");
-            reach(CrashStage::MidCheckpoint);
+            let mut files = Vec::new();
+            for section in Section::ALL {
+                if part.is_empty(section) {
+                    continue;
+                }
+                bytes.clear();
+                let written = part.write(section, &mut bytes);
+                written.map_err(|error| PutError::Part {
+                    stream: part.form.stream.clone(),
+                    partition: part.held.partition,
+                    error,
+                })?;
+                reach(CrashStage::MidCheckpoint);
+                files.push(checkpoints.put(&bytes)?);
+            }
             parts.push(CheckpointPart {
                 stream: part.form.stream.clone(),
                 partition: part.held.partition,
-                files: vec![checkpoints.put(&bytes)?],
+                files,
             });
         }
         Ok(Manifest {
@@ -93,10 +123,11 @@ pub fn load(
     checkpoints: &Checkpoints,
     manifest: &Manifest<JobCheckpoint>,
 ) -> Result<Frozen, CheckpointError> {
-    let files = manifest.parts.iter().flat_map(|part| &part.files);
-    let parts = files.map(|file| part(checkpoints, file));
+    let engine = &manifest.job.engine;
+    let parts = manifest.parts.iter();
+    let parts = parts.map(|written| part(checkpoints, engine, written));
     Ok(Frozen {
-        job: manifest.job.engine.clone(),
+        job: engine.clone(),
         parts: parts.collect::<Result<_, _>>()?,
     })
 }
@@ -181,12 +212,30 @@ pub fn of_taken_back(
     }
 }
 
-fn part(checkpoints: &Checkpoints, file: &CheckpointFile) -> Result<FrozenPart, CheckpointError> {
-    let bytes = checkpoints.get(file)?;
-    FrozenPart::read(Bytes::from(bytes)).map_err(|error| CheckpointError::Damaged {
-        name: file.name(),
-        what: error.to_string(),
-    })
+fn part(
+    checkpoints: &Checkpoints,
+    engine: &FrozenJob,
+    written: &CheckpointPart,
+) -> Result<FrozenPart, CheckpointError> {
+    let CheckpointPart {
+        stream,
+        partition,
+        files,
+    } = written;
+    let damaged = |what: String| CheckpointError::Damaged {
+        name: format!("{stream}/{partition}"),
+        what,
+    };
+    let facts = engine.streams.get(stream);
+    let facts = facts.and_then(|stream| Some((&stream.form, stream.partitions.get(partition)?)));
+    let unknown = || damaged("its manifest says nothing of it".to_owned());
+    let (form, facts) = facts.ok_or_else(unknown)?;
+    let files = files
+        .iter()
+        .map(|file| checkpoints.get(file).map(Bytes::from));
+    let files = files.collect::<Result<Vec<_>, _>>()?;
+    FrozenPart::read(form.clone(), *partition, *facts, files)
+        .map_err(|error| damaged(error.to_string()))
 }
 
 /// Where the job stood by a manifest.

@@ -322,7 +322,7 @@ impl Start {
         for stream in &taken.streams {
             self.let_go(stream);
             let Frozen { job, parts } = &mut self.frozen;
-            job.parts.extend(then.job.parts.remove_entry(stream));
+            job.streams.extend(then.job.streams.remove_entry(stream));
             job.windows.extend(then.job.windows.remove_entry(stream));
             parts.extend(
                 then.parts
@@ -337,7 +337,7 @@ impl Start {
         let Frozen { job, parts } = &mut self.frozen;
         job.windows.remove(stream);
         parts.retain(|part| part.form.stream != stream);
-        job.parts.remove(stream).is_some()
+        job.streams.remove(stream).is_some()
     }
 
     /// Where the sources go on that were there before.

@@ -171,7 +171,7 @@ impl<'a> KeptVersions<'a> {
 /// The streams that hold something in a checkpoint.
 fn holding(plan: &Plan, frozen: &Frozen) -> BTreeSet<usize> {
     let streams = plan.streams.iter().enumerate();
-    let holding = streams.filter(|(_, stream)| frozen.job.parts.contains_key(&stream.name));
+    let holding = streams.filter(|(_, stream)| frozen.job.streams.contains_key(&stream.name));
     holding.map(|(index, _)| index).collect()
 }
 

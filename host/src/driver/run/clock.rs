@@ -49,6 +49,12 @@ impl Clock {
         }
     }
 
+    /// Whether they go on by themselves.
+    #[must_use]
+    pub const fn runs(&self) -> bool {
+        self.stopped.is_none()
+    }
+
     /// Both at this moment.
     #[must_use]
     pub fn now(&self) -> Now {

@@ -160,7 +160,7 @@ impl Cutter {
     /// Tells the sources how much they may give.
     fn bound(&mut self) {
         let Some(rate) = &mut self.rate else { return };
-        let bounds = rate.bounds(Instant::now());
+        let bounds = rate.bounds(self.clock.now().instant);
         for (CutSource { source, .. }, bytes) in self.sources.iter_mut().zip(bounds) {
             // A drain takes all there is.
             source.bound(bytes.filter(|_| !self.stopped));
@@ -170,7 +170,7 @@ impl Cutter {
     /// A batch begins to run.
     pub fn begun(&mut self, batch: BatchTime) {
         if let Some(rate) = &mut self.rate {
-            rate.begun(batch, Instant::now());
+            rate.begun(batch, self.clock.now().instant);
         }
     }
 
@@ -397,7 +397,8 @@ mod tests {
         };
         let second = Duration::from_secs(1);
         let sources: NamedSources = vec![("a".to_owned(), Box::new(source))];
-        let cutter = Cutter::new(sources, Cadence::start(second, Now::read()));
+        let clock = Clock::of_process();
+        let cutter = Cutter::new(sources, Cadence::start(second, clock.now()), clock);
         let settings = BackPressure {
             min_rate: 0.0,
             ..BackPressure::default()
