@@ -26,7 +26,7 @@ use crate::support::{
 };
 
 /// Lines that the job reads.
-const LINES: u64 = 300;
+pub(crate) const LINES: u64 = 300;
 
 /// Files that they stand in.
 const FILES: u64 = 10;
@@ -70,7 +70,8 @@ impl Place {
         Self::of(Folder::new(), checkpoint_every, &source)
     }
 
-    fn of(folder: Folder, checkpoint_every: &str, source: &str) -> Self {
+    /// A job with this source.
+    pub(crate) fn of(folder: Folder, checkpoint_every: &str, source: &str) -> Self {
         folder.install("totals", "totals");
         let topology = folder.topology(&format!(
             r#"
@@ -218,7 +219,7 @@ fn send(stream: &TcpStream) -> std::io::Result<()> {
     writer.write_all(b"the sender\n")?;
     let mut told = BufReader::new(stream.try_clone()?).lines();
     let from = told.next().ok_or(std::io::ErrorKind::UnexpectedEof)??;
-    let all: String = (0..LINES).map(|line| format!("{}\n", text(line))).collect();
+    let all = all_lines();
     let rest = &all.as_bytes()[from.parse::<usize>().unwrap()..];
     let listening = std::thread::spawn(move || told.for_each(drop));
     for piece in rest.chunks(37) {
@@ -227,6 +228,11 @@ fn send(stream: &TcpStream) -> std::io::Result<()> {
     }
     let _ = listening.join();
     Ok(())
+}
+
+/// All lines, as they are sent.
+pub(crate) fn all_lines() -> String {
+    (0..LINES).map(|line| format!("{}\n", text(line))).collect()
 }
 
 /// The line of this number.

@@ -234,7 +234,7 @@ prefix = "out/lines"
         output(&mut command)
     };
     let said = run(true);
-    assert_eq!(said.status.code(), Some(1), "{}", stderr(&said));
+    assert_eq!(said.status.code(), Some(75), "{}", stderr(&said));
     assert_said(
         &stderr(&said),
         &[

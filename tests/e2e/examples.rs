@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::supervise::{activated, start};
 use crate::support::guests::root;
 use crate::support::{Folder, Running, accept, dshost, finish, output, stderr, stdout};
 
@@ -24,10 +25,11 @@ fn copy(example: &str, plugins: &[&str]) -> Folder {
 
 #[test]
 fn every_example_has_a_readme_and_a_scenario_that_holds() {
-    let examples: [(&str, &[&str]); 5] = [
+    let examples: [(&str, &[&str]); 6] = [
         ("access_logs", &["access", "counts"]),
         ("errors", &["lines"]),
         ("running_totals", &["counts", "wordcount"]),
+        ("service", &["lines"]),
         ("sessions", &["sessions"]),
         ("wordcount", &["wordcount"]),
     ];
@@ -171,4 +173,48 @@ fn totals_of_made_up_words_run() {
         let total = line.trim_end_matches(')').rsplit_once(',');
         total.is_some_and(|(_, total)| total.parse().is_ok_and(|total: u64| total > 20))
     });
+}
+
+/// What a unit file of the service example says.
+fn unit(file: &str, key: &str) -> String {
+    let path = root().join("examples/service").join(file);
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines = text.lines();
+    let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    value.unwrap().to_owned()
+}
+
+#[test]
+fn the_service_runs_as_its_units_say() {
+    let folder = copy("service", &["lines"]);
+    let topology = folder.path.path().join("topology.toml");
+    let start_line = unit("dshost-errors.service", "ExecStart");
+    let mut words = start_line.split(' ');
+    assert_eq!(words.next(), Some("/usr/local/bin/dshost"));
+    let mut command = dshost();
+    for word in words {
+        match word.ends_with("topology.toml") {
+            true => command.arg(&topology),
+            false => command.arg(word),
+        };
+    }
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
+    let name = unit("dshost-errors.socket", "FileDescriptorName");
+    let mut running = start(&mut activated(&command, &name, vec![socket.into()]));
+    client.write_all(b"a sender\nfine\nan error\n").unwrap();
+    let mut lines = BufReader::new(running.child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "an error"));
+    let rest = std::thread::spawn(move || lines.count());
+    // A topology that is wrong is not tried again.
+    fs::write(&topology, "[topology]\n").unwrap();
+    let status = output(&mut command);
+    let left = unit("dshost-errors.service", "RestartPreventExitStatus");
+    assert!(
+        left.split(' ')
+            .any(|code| code.parse().ok() == status.status.code())
+    );
+    running.signal(libc::SIGTERM);
+    assert_eq!(finish(running).status.code(), Some(0));
+    rest.join().unwrap();
 }

@@ -23,5 +23,6 @@ mod secrets;
 mod sinks;
 mod stages;
 mod state;
+mod supervise;
 mod support;
 mod versions;

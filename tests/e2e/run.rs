@@ -193,7 +193,7 @@ fn a_port_in_use_and_a_second_process_are_told() {
     let job = Job::start(&topology);
     job.next_count();
     let second = output(dshost().arg("run").arg(&topology));
-    assert_eq!(second.status.code(), Some(1));
+    assert_eq!(second.status.code(), Some(76));
     assert!(
         stderr(&second).contains("another process"),
         "{}",

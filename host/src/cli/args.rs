@@ -1,9 +1,12 @@
 //! The command line: what can be said, and its help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+use crate::topology::units;
 
 /// Streaming jobs whose functions are sandboxed WebAssembly, replaced while the job runs.
 #[derive(Debug, Parser)]
@@ -30,7 +33,8 @@ Examples:
   dshost run examples/wordcount/topology.toml    count words from `nc -lk 9999`
   dshost build examples/wordcount/topology.toml  rebuild its plugins; the running job takes them
 
-Exit codes: 0 done, 1 the job failed, 2 the command line or the topology is wrong.";
+Exit codes: 0 done, 1 the job failed, 2 the command line or the topology is wrong, 75 start the job
+again, 76 another process has it, 101 a panic; `dshost run --help` says more.";
 
 /// Settings of every command.
 #[derive(Args, Clone, Debug)]
@@ -84,7 +88,14 @@ pub(super) enum ColorWhen {
 pub(super) enum Command {
     /// Run a topology until it is told to stop
     #[command(after_help = RUN_EXAMPLES)]
-    Run(RunArgs),
+    Run {
+        /// The job.
+        #[command(flatten)]
+        job: RunArgs,
+        /// What becomes of it when it crashes.
+        #[command(flatten)]
+        keeper: SuperviseArgs,
+    },
     /// Check everything that `run` would check before its first batch, plugins included
     #[command(after_help = CHECK_EXAMPLES)]
     Check(TopologyArgs),
@@ -130,7 +141,7 @@ impl Command {
     /// Whether a job runs, which tells what it does.
     #[must_use]
     pub(super) const fn runs_a_job(&self) -> bool {
-        matches!(self, Self::Run(_) | Self::Dev(_) | Self::Demo)
+        matches!(self, Self::Run { .. } | Self::Dev(_) | Self::Demo)
     }
 }
 
@@ -138,7 +149,24 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   dshost run topology.toml
   dshost run topology.toml --workers 4
-  cat access.log | dshost run topology.toml --once";
+  cat access.log | dshost run topology.toml --once
+  dshost run topology.toml --supervise           start it again whenever it crashes
+
+The first SIGINT, SIGTERM or SIGHUP lets the job process what it has received, and end; the second
+ends it at once, which loses nothing that was acknowledged.
+
+Exit codes, for whoever starts the job again when it ends:
+    0  done, or stopped by a signal with all that was received processed
+    1  the job failed and would fail again, or was stopped at once, or `--supervise` gave up
+    2  the command line, the topology or a plugin is wrong
+   75  start it again, it goes on where it ended: the disk failed or was full, the system gave no
+       threads or memory
+   76  another process has the job
+  101  a panic: start it again, too; likewise when it was killed
+
+Sockets that listen already are taken over from systemd (`LISTEN_FDS`), each by the source whose
+name it bears (`FileDescriptorName=`). With `NOTIFY_SOCKET` the job says when it runs, how it is and
+that it stops, and with `WATCHDOG_USEC` that it is not stuck (`NotifyAccess=all` under `--supervise`).";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -262,6 +290,30 @@ pub(super) struct RunArgs {
     pub(super) retry: bool,
 }
 
+/// How `run` keeps a job alive.
+#[derive(Args, Clone, Debug)]
+pub(super) struct SuperviseArgs {
+    /// Run the job in a process of its own, and start that again whenever it crashes.
+    ///
+    /// A crash is an end by a signal, by a panic, or with exit code 75. The job is started again
+    /// at once; with growing pauses, of 2 s at most, after five crashes without a commit between.
+    /// `--fresh`, `--reset-state` and `--retry` hold for the first start only. Any other end is
+    /// the end of all, with the same exit code. Sockets of sources that listen stay open over
+    /// crashes, so that clients wait and are not refused.
+    #[arg(long, conflicts_with = "stop_after")]
+    pub(super) supervise: bool,
+    /// Give up, with exit code 1, once a job has crashed so many times in a row without a commit
+    /// between, if that took no longer than `--give-up-within`.
+    #[arg(long, value_name = "N", default_value = "20", value_parser = crash_count)]
+    #[arg(requires = "supervise")]
+    pub(super) give_up_after: usize,
+    /// The time for `--give-up-after`, such as `30s` or `5m`: crashes that come more slowly go on
+    /// for ever.
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = duration)]
+    #[arg(requires = "supervise")]
+    pub(super) give_up_within: Duration,
+}
+
 /// `test`.
 #[derive(Args, Debug)]
 pub(super) struct TestArgs {
@@ -366,6 +418,21 @@ fn worker_count(text: &str) -> Result<usize, String> {
     }
 }
 
+/// The most crashes that are waited for.
+const MAX_CRASHES: usize = 10_000;
+
+fn crash_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=MAX_CRASHES).contains(&count) => Ok(count),
+        _ => Err(format!("not a number from 1 to {MAX_CRASHES}")),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    units::duration(text)
+        .map_err(|error| format!("it {error}; write a time such as `30s`, `5m` or `1h`"))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -403,5 +470,25 @@ mod tests {
         assert!(parse("dshost build").is_err());
         assert!(parse("dshost build --into plugins").is_err());
         assert!(parse("dshost run t.toml --workers 0").is_err());
+    }
+
+    #[test]
+    fn how_a_job_is_kept_alive_belongs_to_run() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        let line = "dshost run t.toml --supervise --give-up-after 3 --give-up-within 30s";
+        let Command::Run { keeper, .. } = parse(line).unwrap().command else {
+            panic!("it is `run`")
+        };
+        assert_eq!(keeper.give_up_after, 3);
+        assert_eq!(keeper.give_up_within, Duration::from_secs(30));
+        for wrong in [
+            "dshost dev t.toml --supervise",
+            "dshost run t.toml --supervise --stop-after 3",
+            "dshost run t.toml --give-up-after 3",
+            "dshost run t.toml --supervise --give-up-after 0",
+            "dshost run t.toml --supervise --give-up-within 3",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use super::build::{BuildOptions, build};
 use super::error::{CliError, Fault};
+use super::stop::Stopper;
 use super::tell::Teller;
 use super::{failure, load, new, run};
 use crate::driver::event::{Event, Mail};
-use crate::driver::{Connectors, Job, JobEnd, JobOptions, PastOptions};
+use crate::driver::{Connectors, Job, JobOptions, PastOptions};
 use crate::observe::status::Status;
 use crate::sink::print;
 
@@ -80,13 +81,13 @@ pub(super) fn demo(teller: &Teller) -> Result<(), CliError> {
             result
         })
     };
-    let JobEnd { status, .. } = run::run_until_signal(job).map_err(describe)?;
+    let ended = Stopper::listen(None).run(job).map_err(describe)?;
     match story.join() {
         Ok(result) => result?,
         Err(panic) => std::panic::resume_unwind(panic),
     }
     teller.heading("4. drained and done; what went through it:");
-    run::summarize(&status, teller);
+    run::summarize(&ended.status, teller);
     teller.heading("now your own: `dshost new topology clicks && dshost dev clicks/topology.toml`");
     Ok(())
 }

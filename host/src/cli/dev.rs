@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::args::RunArgs;
 use super::build::{BuildOptions, build};
 use super::error::{CliError, Fault};
+use super::inherited::Inherited;
 use super::tell::Teller;
 use super::{failure, load, run};
 
@@ -39,7 +40,7 @@ pub(super) fn dev(args: &RunArgs, teller: &Teller) -> Result<(), CliError> {
         .name("builder".to_owned())
         .spawn(move || rebuild(&crates, &into, &saves))
         .map_err(|error| CliError::job(&error))?;
-    let result = run::run(args, teller);
+    let result = run::run(args, Inherited::default(), teller);
     // Until here saves were heard.
     drop(watcher);
     result

@@ -15,10 +15,26 @@ use crate::topology::Problems;
 /// Why a command ends without having done what it was asked; each fault has its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The job, a test or a build failed: 1.
+    /// The job, a test or a build failed, and would fail again.
     Job,
-    /// The command line, the topology or a plugin is wrong: 2.
+    /// The command line, the topology or a plugin is wrong.
     Usage,
+    /// What stood in the way may be gone at the next start, which goes on where this one ended.
+    Again,
+    /// Another process has the job.
+    Fenced,
+}
+
+impl Fault {
+    /// What the process ends with; 75 is `EX_TEMPFAIL` of `sysexits.h`.
+    pub(super) const fn exit_code(self) -> u8 {
+        match self {
+            Self::Job => 1,
+            Self::Usage => 2,
+            Self::Again => 75,
+            Self::Fenced => 76,
+        }
+    }
 }
 
 /// An error as the user sees it.
@@ -71,6 +87,13 @@ impl CliError {
         this
     }
 
+    /// The same for another fault.
+    #[must_use]
+    pub(super) const fn of(mut self, fault: Fault) -> Self {
+        self.fault = fault;
+        self
+    }
+
     /// Names what lies behind it.
     #[must_use]
     pub(super) fn cause(mut self, cause: impl Into<String>) -> Self {
@@ -109,10 +132,7 @@ impl CliError {
 
     /// What the process ends with.
     pub(super) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self.fault {
-            Fault::Job => 1,
-            Fault::Usage => 2,
-        })
+        ExitCode::from(self.fault.exit_code())
     }
 }
 

@@ -10,9 +10,12 @@ use super::load;
 use super::new::NewError;
 use crate::batch::Digest;
 use crate::batch::function::Trap;
+use crate::control::socket::ControlError;
 use crate::dataflow::{Failure, FailureKind};
 use crate::driver::JobError;
+use crate::driver::directory::DirectoryError;
 use crate::driver::failure::trouble::{BatchError, Blamed, Trouble};
+use crate::driver::recovery::start::RecoveryError;
 use crate::driver::versions::deployment::ComposeError;
 use crate::driver::versions::initial::InitialErrorKind;
 use crate::driver::versions::load::PluginsError;
@@ -21,7 +24,7 @@ use crate::topology::problem::with_causes;
 
 /// A job's error as the user sees it.
 pub(super) fn describe(error: &JobError, topology: &Path) -> CliError {
-    match error {
+    let described = match error {
         JobError::Plugins(error) => plugins(error, topology),
         JobError::OpenSource { error: cause, .. } | JobError::LostSource { error: cause, .. } => {
             CliError::job(error).maybe_hint(cause.hint.clone())
@@ -34,8 +37,91 @@ pub(super) fn describe(error: &JobError, topology: &Path) -> CliError {
         JobError::Recovery(cause) => {
             CliError::job(error).maybe_hint(cause.hint().or_else(|| disk(error)))
         }
+        JobError::Directory(DirectoryError::InUse(_)) => {
+            CliError::job(error).hint("`dshost status` shows it; stop it first")
+        }
         JobError::Directory(_) => CliError::job(error).maybe_hint(disk(error)),
         JobError::Threads(_) | JobError::TemporaryDirectory(_) => CliError::job(error),
+    };
+    match fault(error) {
+        // A plugin or a topology that is wrong is told as such.
+        Fault::Job => described,
+        fault => described.of(fault),
+    }
+}
+
+/// Whether another start may go better than one that ended with `error`.
+fn fault(error: &JobError) -> Fault {
+    let may_pass = match error {
+        JobError::Directory(DirectoryError::InUse(_)) => return Fault::Fenced,
+        JobError::Threads(_) => true,
+        JobError::OpenSource { error, .. } | JobError::LostSource { error, .. } => {
+            error.is_passing()
+        }
+        JobError::OpenSink { error, .. } => !error.lasting,
+        JobError::Batch(error) | JobError::Recovery(RecoveryError::Replay(error)) => {
+            may_batch_pass(&error.trouble)
+        }
+        JobError::Recovery(RecoveryError::Input { error, .. }) => error.is_passing(),
+        // It was asked to stop, and what is missing is told: whoever asked decides.
+        JobError::Publish(_) => false,
+        JobError::Directory(_)
+        | JobError::Plugins(_)
+        | JobError::Recovery(_)
+        | JobError::TemporaryDirectory(_) => may_system_pass(error),
+    };
+    if may_pass { Fault::Again } else { Fault::Job }
+}
+
+/// Whether another start may commit a batch with which this one ended.
+fn may_batch_pass(trouble: &Trouble) -> bool {
+    match trouble {
+        // A journal that failed once is not trusted again by this start, but by the next.
+        Trouble::Record(error) => may_system_pass(error),
+        Trouble::Sink { error, .. } => !error.lasting,
+        Trouble::Dataflow { failure, .. } => match &failure.kind {
+            FailureKind::Sink(error) => !error.lasting,
+            FailureKind::Source(error) => error.is_passing(),
+            FailureKind::Trap(_) | FailureKind::Rejected(_) | FailureKind::TooLarge { .. } => false,
+        },
+        Trouble::Guilty(_) | Trouble::TooMuchGuilty(_) | Trouble::Deadly(_) => false,
+    }
+}
+
+/// Whether the system refused something that it may grant the next time: a disk that was full or
+/// failed, no memory, no file descriptor. Not what somebody must mend: missing rights, a path that
+/// is something else, and all that is no error of the system.
+fn may_system_pass(error: &(dyn Error + 'static)) -> bool {
+    last_cause(error).is_some_and(|error| {
+        !matches!(
+            error.kind(),
+            ErrorKind::PermissionDenied
+                | ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::NotFound
+                | ErrorKind::NotADirectory
+                | ErrorKind::IsADirectory
+                | ErrorKind::AlreadyExists
+                | ErrorKind::InvalidInput
+                | ErrorKind::InvalidData
+                | ErrorKind::UnexpectedEof
+                | ErrorKind::InvalidFilename
+                | ErrorKind::Unsupported
+        )
+    })
+}
+
+/// The last cause of an error, where it is one of the system's.
+fn last_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.last()?.downcast_ref()
+}
+
+/// The control socket of a job that cannot be made.
+pub(super) fn control(error: &ControlError) -> CliError {
+    let described = CliError::job(error);
+    match may_system_pass(error) {
+        true => described.of(Fault::Again),
+        false => described,
     }
 }
 
@@ -90,11 +176,7 @@ pub(super) fn batch(error: &BatchError) -> CliError {
 
 /// What the user can do where the last cause is that a disk does not do what it was asked.
 fn disk(error: &(dyn Error + 'static)) -> Option<String> {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    let cause = cause.downcast_ref::<io::Error>()?;
+    let cause = last_cause(error)?;
     Some(match cause.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             "free some space on its disk and start the job again: it goes on where it stood"

@@ -10,7 +10,7 @@ use super::tell::Teller;
 use crate::topology::plan::Plan;
 use crate::topology::problem::Problems;
 use crate::topology::syntax::MAX_FILE_BYTES;
-use crate::topology::{self, Options};
+use crate::topology::{self, Options, Parsed};
 
 /// The text of a topology or scenario file.
 pub(super) fn text(path: &Path) -> Result<String, CliError> {
@@ -30,15 +30,20 @@ pub(super) fn text(path: &Path) -> Result<String, CliError> {
 
 /// A checked topology; its warnings are told.
 pub(super) fn plan(path: &Path, teller: &Teller) -> Result<Plan, CliError> {
+    let parsed = parse(path, teller)?;
+    teller.problems(&parsed.warnings);
+    Ok(parsed.plan)
+}
+
+/// A checked topology and its warnings.
+pub(super) fn parse(path: &Path, teller: &Teller) -> Result<Parsed, CliError> {
     let text = text(path)?;
     let options = Options {
         environment: &|name| teller.environment(name),
         workers: cores(),
         observe: &[],
     };
-    let parsed = topology::parse(path, &text, &options).map_err(|wrong| problems(&wrong))?;
-    teller.problems(&parsed.warnings);
-    Ok(parsed.plan)
+    topology::parse(path, &text, &options).map_err(|wrong| problems(&wrong))
 }
 
 /// All that is wrong with a file, as it stands.

@@ -15,13 +15,17 @@ mod dev;
 mod expect;
 mod failure;
 mod graph;
+mod inherited;
 mod inspect;
 mod load;
 mod panic;
 mod rewrite;
 mod run;
 mod show;
+mod signals;
 mod status;
+mod stop;
+mod supervise;
 mod tell;
 mod test;
 
@@ -34,6 +38,7 @@ use clap::{CommandFactory, Parser};
 
 use self::args::{BuildArgs, Cli, ColorWhen, Command, GlobalArgs, LogFormat, NewWhat};
 use self::error::{CliError, Fault};
+use self::inherited::Inherited;
 use self::tell::Teller;
 use crate::observe::log::{self, FilterError};
 use crate::topology::problem::nearest;
@@ -51,7 +56,7 @@ pub fn main() -> ExitCode {
     };
     let teller = Teller::new(global.log_format);
     panic::end_the_process(teller.clone());
-    match set_up(&global, &command, &teller).and_then(|()| dispatch(command, &teller)) {
+    match set_up(&global, &command, &teller).and_then(|()| dispatch(command, global, &teller)) {
         Ok(code) => code,
         Err(error) => teller.error(&error),
     }
@@ -114,9 +119,16 @@ fn set_up(global: &GlobalArgs, command: &Command, teller: &Teller) -> Result<(),
     })
 }
 
-fn dispatch(command: Command, teller: &Teller) -> Result<ExitCode, CliError> {
+fn dispatch(command: Command, global: GlobalArgs, teller: &Teller) -> Result<ExitCode, CliError> {
     match command {
-        Command::Run(args) => run::run(&args, teller)?,
+        Command::Run { job, keeper } => {
+            // First of all: no thread has been started yet.
+            let inherited = Inherited::take()?;
+            if keeper.supervise {
+                return supervise::supervise(job, &keeper, global, inherited, teller);
+            }
+            run::run(&job, inherited, teller)?;
+        }
         Command::Check(args) => check::check(&args, teller)?,
         Command::Test(args) => return test::test(&args, teller),
         Command::Build(args) => build_plugins(&args, teller)?,

@@ -1,24 +1,34 @@
 //! `dshost run`: a topology until it is told to stop.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use super::args::RunArgs;
 use super::error::CliError;
+use super::inherited::Inherited;
+use super::stop::Stopper;
 use super::tell::Teller;
 use super::{failure, load};
+use crate::control::herald::Herald;
+use crate::control::service::ServiceManager;
 use crate::control::socket::ControlSocket;
-use crate::driver::event::{Event, Mail};
+use crate::control::supervisor::{Milestone, SupervisorLine};
 use crate::driver::{Connectors, Job, JobEnd, JobError, JobOptions, PastOptions};
 use crate::observe::status::Status;
 use crate::sink::print;
+use crate::topology::plan::{Plan, SourcePlan};
 use crate::topology::problem::with_causes;
 
 /// Runs a topology until its sources end or a signal comes, then prints a summary to standard
 /// error.
-pub(super) fn run(args: &RunArgs, teller: &Teller) -> Result<(), CliError> {
+pub(super) fn run(args: &RunArgs, inherited: Inherited, teller: &Teller) -> Result<(), CliError> {
+    let Inherited {
+        listeners,
+        supervisor,
+    } = inherited;
+    let stopper = Stopper::listen(supervisor.clone());
     let plan = load::plan(&args.topology, teller)?;
     if args.once {
         load::can_end(&plan)?;
@@ -27,12 +37,17 @@ pub(super) fn run(args: &RunArgs, teller: &Teller) -> Result<(), CliError> {
     if plan.settings.checkpoint.is_none() {
         info!("nothing survives the end of the process: `checkpoint = false`");
     }
+    let connectors = Connectors {
+        listeners: Arc::new(listeners),
+        ..Connectors::default()
+    };
+    tell_untaken(&connectors, &plan);
     let options = |past: PastOptions| JobOptions {
         workers,
         once: args.once,
         folder: load::folder(&args.topology),
         console: print::stdout(),
-        connectors: Connectors::default(),
+        connectors: connectors.clone(),
         past,
         stop_after: args.stop_after,
     };
@@ -53,14 +68,15 @@ pub(super) fn run(args: &RunArgs, teller: &Teller) -> Result<(), CliError> {
             }
             opened => opened.map_err(describe)?,
         };
+        let job = observed(job, supervisor.as_ref());
         let reachable = ControlSocket::serve(
             job.directory(),
             job.runtime().handle(),
             job.mail(),
             teller.masks().clone(),
         );
-        let reachable = reachable.map_err(|error| CliError::job(&error))?;
-        let JobEnd { status, take_back } = run_until_signal(job).map_err(describe)?;
+        let reachable = reachable.map_err(|error| failure::control(&error))?;
+        let JobEnd { status, take_back } = stopper.run(job).map_err(describe)?;
         drop(reachable);
         if take_back.is_none() {
             summarize(&status, teller);
@@ -73,76 +89,33 @@ pub(super) fn run(args: &RunArgs, teller: &Teller) -> Result<(), CliError> {
     }
 }
 
-/// Runs a job; the first SIGINT, SIGTERM or SIGHUP drains it, the second ends the process.
-pub(super) fn run_until_signal(job: Job) -> Result<JobEnd, JobError> {
-    let mail = job.mail();
-    let signals = {
-        let _inside = job.runtime().enter();
-        Signals::listen()
-    };
-    match signals {
-        Ok(signals) => drop(job.runtime().spawn(heed(signals, mail))),
-        Err(_) => warn!("cannot listen for signals: a signal stops the job at once"),
+/// A job that tells its supervisor and the service manager how it gets on.
+fn observed(job: Job, supervisor: Option<&SupervisorLine>) -> Job {
+    if let Some(line) = supervisor {
+        line.tell(Milestone::Opened);
     }
-    job.run()
+    let herald = Herald::new(supervisor.cloned(), ServiceManager::from_environment());
+    job.with_observer(Box::new(herald))
 }
 
-async fn heed(mut signals: Signals, mail: Mail) {
-    signals.next().await;
-    info!("stopping: what was received is processed; once more stops at once");
-    mail.tell(Event::Stop);
-    signals.next().await;
-    warn!("stopped at once");
-    std::process::exit(1);
-}
-
-/// The signals that end a job.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    /// A terminal that went away; none where the job is to outlive it (`nohup`).
-    hangup: Option<Signal>,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        let hangup = match is_ignored(libc::SIGHUP) {
-            true => None,
-            false => Some(signal(SignalKind::hangup())?),
+/// Tells of sockets that listen for sources which are none, or do not listen: who connects there
+/// is not served.
+fn tell_untaken(connectors: &Connectors, plan: &Plan) {
+    for (name, socket) in connectors.listeners.iter() {
+        let mut sources = plan.sources.iter();
+        let takes = |source: &SourcePlan| {
+            source.name == name && connectors.sources.listens_on(source).is_some()
         };
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup,
-        })
-    }
-
-    /// The next of any of them.
-    async fn next(&mut self) {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = hangup => {}
+        if !sources.any(takes) {
+            let address = socket
+                .local_addr()
+                .map_or_else(|_| "?".to_owned(), |at| at.to_string());
+            warn!(
+                socket = name,
+                address, "nobody takes over a socket: no source of this name listens"
+            );
         }
     }
-}
-
-/// Whether who started the process asked for a signal to be ignored.
-fn is_ignored(signal: libc::c_int) -> bool {
-    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: no new action is given, so nothing is changed; the old one is written to `action`,
-    // which is as large as it must be and zeroed, a valid value, before.
-    let action = unsafe {
-        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
-        action.assume_init()
-    };
-    action.sa_sigaction == libc::SIG_IGN
 }
 
 /// What went through each operator, to standard error.

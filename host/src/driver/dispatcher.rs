@@ -9,12 +9,13 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{debug, error, warn};
 
 use super::error::JobError;
 use super::event::{Answer, Event, Inbox, Reply, Request};
+use super::observer::{JobObserver, Pulse, Unobserved};
 use super::recovery::checkpointer::Published;
 use super::recovery::entry::LogEntry;
 use super::recovery::log::{JobLog, WriterGate};
@@ -51,6 +52,8 @@ pub struct Dispatcher {
     /// Whether what was received is all that is going to be cut.
     draining: bool,
     board: Board,
+    /// Who is told how the job gets on.
+    pulse: Pulse,
     /// Where a version is asked for; none where there are no plugins.
     desk: Option<VersionDesk>,
     /// None where nothing survives the process.
@@ -122,12 +125,20 @@ impl Dispatcher {
             ended_sources: 0,
             draining: false,
             board,
+            pulse: Pulse::new(Box::new(Unobserved)),
             desk: None,
             journal: None,
             left: None,
             lost: None,
             take_back: None,
         }
+    }
+
+    /// This one is told how the job gets on.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Box<dyn JobObserver>) -> Self {
+        self.pulse = Pulse::new(observer);
+        self
     }
 
     /// What is published is said in the journal, and acknowledged once checkpoints hold it.
@@ -166,25 +177,41 @@ impl Dispatcher {
     ///
     /// Why it fails; what was committed before is published.
     pub fn run(mut self) -> Result<JobEnd, JobError> {
+        self.pulse.observer().running();
         loop {
+            self.pulse.beat(Instant::now());
             let cuts = self.queue.is_some();
             let has_room = self.queued < MAX_QUEUED_BATCHES;
             if cuts && self.draining && has_room {
                 self.cut();
                 continue;
             }
-            let event = match cuts && !self.draining {
-                true => self
-                    .inbox
-                    .next_until(self.cutter.deadline(), self.cutter.clock()),
-                false => self.inbox.next(),
-            };
-            match event {
-                None => self.cut_if_there_is_room(has_room),
+            let cuts_at_deadline = cuts && !self.draining;
+            match self.next(cuts_at_deadline) {
+                None if cuts_at_deadline && self.to_cut().is_none() => {
+                    self.cut_if_there_is_room(has_room);
+                }
+                // It was time to beat.
+                None => {}
                 Some(Event::RunEnded(result)) => return self.end(result),
                 Some(event) => self.hear(event),
             }
         }
+    }
+
+    /// The next event; none once it is time to cut the sources, if they are to be cut, or to beat.
+    fn next(&self, cuts: bool) -> Option<Event> {
+        let to_cut = cuts.then(|| self.to_cut().unwrap_or_default());
+        let to_beat = self.pulse.left(Instant::now());
+        match to_cut.into_iter().chain(to_beat).min() {
+            Some(left) => self.inbox.next_within(left),
+            None => self.inbox.next(),
+        }
+    }
+
+    /// How long until the open interval ends; none: it has.
+    fn to_cut(&self) -> Option<Duration> {
+        self.cutter.clock().left(self.cutter.deadline())
     }
 
     /// What follows from an event.
@@ -196,15 +223,15 @@ impl Dispatcher {
                     self.drain();
                 }
             }
-            Event::TakeBack(plugin) => {
+            // One that ends is not started again.
+            Event::TakeBack(plugin) if !self.draining => {
                 self.take_back = Some(plugin);
-                self.hear(Event::Stop);
+                self.stop();
             }
+            Event::TakeBack(_) => {}
             Event::Stop => {
-                self.board.status.state = "draining".to_owned();
-                // From now on there is an end to waiting for a sink.
-                self.lanes.stop();
-                self.drain();
+                self.take_back = None;
+                self.stop();
             }
             Event::Begun(batch) => {
                 self.queued -= 1;
@@ -217,6 +244,7 @@ impl Dispatcher {
                 }
                 self.cutter.processed(&batch);
                 report::committed(&mut self.board, &self.plan, &batch);
+                self.pulse.observer().committed(&self.board.status);
             }
             Event::Published(batch) => {
                 self.board.metrics.add(Metric::PublishedBatches, 1);
@@ -340,8 +368,18 @@ impl Dispatcher {
         matches!(heard, Some(Ok(())))
     }
 
+    /// Lets the job end once what was received is processed, with an end to waiting for a sink.
+    fn stop(&mut self) {
+        self.board.status.state = "draining".to_owned();
+        self.lanes.stop();
+        self.drain();
+    }
+
     /// Stops the sources; what they have received is cut.
     fn drain(&mut self) {
+        if self.take_back.is_none() {
+            self.pulse.observer().draining();
+        }
         self.cutter.stop();
         self.draining = true;
     }

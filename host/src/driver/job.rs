@@ -19,6 +19,8 @@ use super::dispatcher::{Dispatcher, JobEnd, Journal};
 use super::error::JobError;
 use super::event::{Event, Inbox, Mail};
 use super::laws::samples::Keep;
+use super::observer::{JobObserver, Unobserved};
+use super::opening::{RecoveredSinks, open_sinks, open_sources, recover};
 use super::recovery::checkpoint;
 use super::recovery::checkpointer::{Checkpointer, Keeping};
 use super::recovery::entry::LogEntry;
@@ -38,7 +40,7 @@ use super::versions::reload::{Reloader, ReloaderHandle};
 use super::versions::shared::{Listener, Versions};
 use super::versions::store::ComponentStore;
 use super::versions::succession::VersionEvent;
-use crate::batch::sink::{Incarnation, Recovered, WaitingBatch};
+use crate::batch::sink::Incarnation;
 use crate::batch::{BatchTime, Digest, whole_millis};
 use crate::dataflow::Restored;
 use crate::journal::{Checkpoints, Directory, Storage};
@@ -48,11 +50,12 @@ use crate::observe::status::Board;
 use crate::plugin;
 use crate::sink;
 use crate::sink::SinkConnectors;
-use crate::sink::lane::{LaneNews, LaneOptions, NamedSink, SinkLanes};
+use crate::sink::lane::{LaneNews, LaneOptions, SinkLanes};
 use crate::sink::observe::Observed;
 use crate::sink::print::Output;
+use crate::source::listeners::Listeners;
 use crate::source::{OpenContext, SourceConnectors};
-use crate::topology::plan::{Plan, SinkPlan, SourcePlan, StreamPlan};
+use crate::topology::plan::{Plan, SinkPlan, StreamPlan};
 use crate::topology::problem::with_causes;
 
 /// Threads that move bytes between sockets and buffers.
@@ -99,6 +102,8 @@ pub struct Connectors {
     pub sources: SourceConnectors,
     /// By the `type` of a sink.
     pub sinks: SinkConnectors,
+    /// By the name of a source, what listens for it already.
+    pub listeners: Arc<Listeners>,
 }
 
 /// A job with everything open, ready to run.
@@ -124,6 +129,7 @@ pub struct Job {
     lost: LostBatches,
     once: bool,
     stop_after: Option<u64>,
+    observer: Box<dyn JobObserver>,
 }
 
 impl Job {
@@ -190,6 +196,7 @@ impl Job {
             once,
             incarnation: incarnation.number,
             behind: start.as_ref().map(Start::behind),
+            listeners: connectors.listeners,
         };
         let mut sources = open_sources(&plan, &connectors.sources, &from, &mail)?;
         let waiting = |sink: &str| {
@@ -234,7 +241,14 @@ impl Job {
             lost,
             once,
             stop_after,
+            observer: Box::new(Unobserved),
         })
+    }
+
+    /// Tells this one how it gets on.
+    #[must_use]
+    pub fn with_observer(self, observer: Box<dyn JobObserver>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Its directory, which it holds the lock of.
@@ -282,6 +296,7 @@ impl Job {
             lost,
             once,
             stop_after,
+            observer,
         } = self;
         let lanes = Arc::new(lanes);
         let past = Past {
@@ -359,6 +374,7 @@ impl Job {
             .with_desk(desk)
             .with_journal(journal)
             .with_at_most(stop_after)
+            .with_observer(observer)
             .with_cut_before(cut_before)
             .run();
         drop(reloader);
@@ -460,38 +476,6 @@ fn listener(mail: Mail, log: Option<JobLog>) -> Arc<Listener> {
     })
 }
 
-/// What sinks found when they recovered.
-pub(super) struct RecoveredSinks {
-    /// The newest batch that any of them shows.
-    pub(super) newest: Option<BatchTime>,
-    /// What they must be given again.
-    pub(super) lost: LostBatches,
-}
-
-/// Makes sinks ready, each with the batches of which it may not have shown all.
-pub(super) fn recover(
-    sinks: &[NamedSink],
-    incarnation: Incarnation,
-    waiting: impl Fn(&str) -> Vec<WaitingBatch>,
-) -> Result<RecoveredSinks, JobError> {
-    let mut all = RecoveredSinks {
-        newest: None,
-        lost: LostBatches::new(),
-    };
-    for (index, NamedSink { name, sink, .. }) in sinks.iter().enumerate() {
-        let recovered = sink.recover(&waiting(name), incarnation);
-        let Recovered { newest, lost } = recovered.map_err(|error| JobError::OpenSink {
-            sink: name.clone(),
-            error,
-        })?;
-        all.newest = all.newest.max(newest);
-        for batch in lost {
-            all.lost.entry(batch).or_default().push(index);
-        }
-    }
-    Ok(all)
-}
-
 /// Tells the job what the lanes tell.
 fn told_to(mail: Mail) -> impl Fn(LaneNews) + Send + Sync + 'static {
     move |news| {
@@ -500,45 +484,6 @@ fn told_to(mail: Mail) -> impl Fn(LaneNews) + Send + Sync + 'static {
             LaneNews::Lost => Event::Failing,
         });
     }
-}
-
-/// Makes the sinks of a plan, each in its own context; nothing is touched.
-pub(super) fn open_sinks(
-    plan: &Plan,
-    connectors: &SinkConnectors,
-    context: impl Fn(&SinkPlan) -> sink::OpenContext,
-) -> Result<Vec<NamedSink>, JobError> {
-    let open = |sink: &SinkPlan| {
-        let failed = |error| JobError::OpenSink {
-            sink: sink.name.clone(),
-            error,
-        };
-        connectors.open(sink, &context(sink)).map_err(failed)
-    };
-    plan.sinks.iter().map(open).collect()
-}
-
-fn open_sources(
-    plan: &Plan,
-    connectors: &SourceConnectors,
-    context: &OpenContext,
-    mail: &Mail,
-) -> Result<NamedSources, JobError> {
-    let open = |source: &SourcePlan| {
-        let name = source.name.clone();
-        let mail = mail.clone();
-        match connectors.open(source, context) {
-            Ok(mut source) => {
-                source.on_end(Box::new(move || mail.tell(Event::SourceEnded)));
-                Ok((name, source))
-            }
-            Err(error) => Err(JobError::OpenSource {
-                source_name: name,
-                error,
-            }),
-        }
-    };
-    plan.sources.iter().map(open).collect()
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //!
 //! | room | what |
 //! |---|---|
-//! | `job`, `directory`, `error` | a job from its start to its end; its locked directory; why it fails |
+//! | `job`, `opening`, `directory`, `error` | a job from its start to its end; what it opens; its locked directory; why it fails |
 //! | `event`, `dispatcher` | all that can happen to it, and what follows from it |
+//! | `observer` | who is told how it gets on |
 //! | `run/` | one batch, from its cut to its publication |
 //! | `failure/` | what follows from a failed attempt: another one, blame, the end |
 //! | `versions/` | plugin versions: bound to the plan, loaded, watched, proposed, rolled back |
@@ -26,6 +27,8 @@ pub mod event;
 pub mod failure;
 pub mod job;
 pub mod laws;
+pub mod observer;
+mod opening;
 pub mod recovery;
 pub mod rehearsal;
 pub mod report;

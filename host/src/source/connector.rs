@@ -24,6 +24,12 @@ pub trait SourceConnector: Send + Sync {
     /// How often what such a source has given counts, whatever dies; `dshost check` shows it.
     fn guarantee(&self, plan: &SourcePlan) -> Guarantee;
 
+    /// The address on which a source listens, where it does: `host:port`. Somebody else may listen
+    /// there in its place ([`super::listeners`]).
+    fn listens_on<'a>(&self, _plan: &'a SourcePlan) -> Option<&'a str> {
+        None
+    }
+
     /// What else holds of a source, and a user might not expect; `dshost check` shows it.
     fn note(&self, _plan: &SourcePlan) -> Option<String> {
         None

@@ -21,6 +21,7 @@ use ::bytes::Bytes;
 
 use self::bytes::lane::{Lane, Share};
 use self::format::Decoder;
+use self::listeners::Listeners;
 use crate::batch::position::{LaneName, PartName};
 use crate::batch::source::{Partition, SourceError};
 use crate::topology::plan::SourcePlan;
@@ -33,6 +34,7 @@ mod connector;
 mod files;
 mod format;
 mod generate;
+pub mod listeners;
 mod notice;
 mod pace;
 mod socket;
@@ -53,6 +55,8 @@ pub struct OpenContext {
     pub incarnation: u64,
     /// Where the sources go on that were there before; none: this is the very first start of the job.
     pub behind: Option<Arc<Behind>>,
+    /// Sockets that listen for its sources already.
+    pub listeners: Arc<Listeners>,
 }
 
 /// By the name of a source: the last part of each lane that a batch holds. What lies behind these, and

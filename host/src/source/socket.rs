@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use super::OpenContext;
 use super::bytes::intake::{Inlet, Intake, Received, Receiver};
 use super::connector::{SourceConnector, keys};
+use super::listeners::bind;
 use crate::batch::guarantee::{Delivery, Guarantee};
 use crate::batch::position::{LaneName, Position};
 use crate::batch::source::{Part, Source, SourceError};
@@ -56,6 +57,11 @@ impl SourceConnector for SocketConnector {
             SocketMode::Connect => connect(plan, keys, context)?,
             SocketMode::Listen => listen(plan, &keys.address, context)?,
         }))
+    }
+
+    fn listens_on<'a>(&self, plan: &'a SourcePlan) -> Option<&'a str> {
+        let keys: &SocketKeys = plan.keys()?;
+        (keys.mode == SocketMode::Listen).then_some(&keys.address)
     }
 
     fn guarantee(&self, plan: &SourcePlan) -> Guarantee {
@@ -120,7 +126,7 @@ pub(super) fn connect(
     Ok(Received::new(plan, intake, Box::new(task)))
 }
 
-/// Listens on `address`.
+/// Listens on `address`, or on the socket that listens for the source already.
 ///
 /// # Errors
 ///
@@ -144,7 +150,9 @@ pub(super) fn listen(
         ))
     };
     let senders = senders(plan, context)?;
-    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    let handed = context.listeners.take_over(source).map_err(failed)?;
+    let is_handed = handed.is_some();
+    let listener = handed.map_or_else(|| bind(address), Ok).map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let _runtime = context.runtime.enter();
@@ -155,6 +163,9 @@ pub(super) fn listen(
         port if address.ends_with(&format!(":{port}")) => address.to_owned(),
         _ => local.to_string(),
     };
+    if is_handed && shown != address && !address.ends_with(":0") {
+        warn!(%source, address, "the socket that was handed over for the source listens elsewhere");
+    }
     let intake = Intake::new(plan);
     intake.set_state(listening(&shown, 0));
     info!(%source, address = shown, "listening");

@@ -62,6 +62,13 @@ impl SourceConnectors {
         Some(connector.guarantee(plan))
     }
 
+    /// The address on which a source listens, where it does.
+    #[must_use]
+    pub fn listens_on<'a>(&self, plan: &'a SourcePlan) -> Option<&'a str> {
+        let connector = self.0.get(plan.transport.name())?;
+        connector.listens_on(plan)
+    }
+
     /// What else holds of a source, and a user might not expect.
     #[must_use]
     pub fn note(&self, plan: &SourcePlan) -> Option<String> {

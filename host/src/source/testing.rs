@@ -23,6 +23,7 @@ pub(super) fn context(once: bool) -> (Runtime, OpenContext) {
         once,
         incarnation: 1,
         behind: None,
+        listeners: Arc::default(),
     };
     (runtime, context)
 }

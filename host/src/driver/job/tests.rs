@@ -11,7 +11,7 @@ use crate::batch::{Chunk, Round};
 use crate::driver::testing;
 use crate::sink::SinkConnector;
 use crate::source::SourceConnector;
-use crate::topology::plan::{Target, Transport};
+use crate::topology::plan::{SourcePlan, Target, Transport};
 use crate::topology::sources::{GenerateKeys, GenerateUnit};
 
 /// The keys of a source of so many words.
@@ -139,6 +139,7 @@ fn a_program_runs_a_source_and_a_sink_of_its_own() {
     let connectors = Connectors {
         sources: SourceConnectors::default().with("words", WordsConnector),
         sinks: SinkConnectors::default().with("counted", counter.clone()),
+        ..Connectors::default()
     };
     let job = Job::open(plan(), options(folder.path(), connectors)).unwrap();
     job.run().unwrap();

@@ -398,7 +398,8 @@ mod tests {
         let second = Duration::from_secs(1);
         let sources: NamedSources = vec![("a".to_owned(), Box::new(source))];
         let clock = Clock::of_process();
-        let cutter = Cutter::new(sources, Cadence::start(second, clock.now()), clock);
+        let cadence = Cadence::start(second, clock.now());
+        let cutter = Cutter::new(sources, cadence, clock);
         let settings = BackPressure {
             min_rate: 0.0,
             ..BackPressure::default()

@@ -310,9 +310,9 @@ mod tests {
         run(&mut control, 10_000_000, 0, 4_000);
         assert_eq!(run(&mut control, 2_500_000, 20_000, 1_000), Some(1_000));
         let small = [BatchTime(7_000_000), BatchTime(8_000_000)];
-        small
-            .iter()
-            .for_each(|batch| control.cut(*batch, vec![1_000]));
+        for batch in small {
+            control.cut(batch, vec![1_000]);
+        }
         assert_eq!(end(&mut control, small[0], 1_000, (0, 10)), Some(2_500_000));
         assert_eq!(end(&mut control, small[1], 1_000, (0, 10)), Some(2_500_000));
     }

@@ -431,7 +431,7 @@ fn sync_all(paths: &[PathBuf]) -> Result<(), SinkError> {
                 })
             })
         });
-        match others.fold(mine, |found, other| found.or(other)) {
+        match others.fold(mine, Option::or) {
             Some(error) => Err(error),
             None => Ok(()),
         }
