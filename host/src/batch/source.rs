@@ -106,6 +106,8 @@ pub struct Cut {
     pub parts: Vec<Part>,
     /// Bytes received for it.
     pub bytes: u64,
+    /// Something waits that would be in it, had there been no [`Source::bound`].
+    pub held_back: bool,
     /// Nothing is left and nothing will ever come.
     pub ended: bool,
 }

@@ -273,7 +273,10 @@ impl<'a> Reader<'a> {
     /// A number that is not negative.
     pub(super) fn number(&mut self, item: &Item<'_>) -> Option<f64> {
         let number = match item.value {
-            DeValue::Integer(integer) => integer.as_str().parse().ok(),
+            DeValue::Integer(integer) => {
+                let integer = i64::from_str_radix(integer.as_str(), integer.radix());
+                integer.ok().map(|integer| integer as f64)
+            }
             DeValue::Float(float) => float.as_str().parse().ok(),
             _ => {
                 self.wrong_type(item, "a number");

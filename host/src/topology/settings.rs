@@ -399,8 +399,10 @@ mod tests {
             min_rate: 10.0,
             ..default
         };
-        let table = "backpressure = { integral = 0.5, min_rate = 10 }";
-        assert_eq!(read(table), Some(set));
+        for ten in ["10", "1_0", "0xa", "10.0", "1e1"] {
+            let table = format!("backpressure = {{ integral = 0.5, min_rate = {ten} }}");
+            assert_eq!(read(&table), Some(set), "{ten}");
+        }
         check_rejected(
             &with("batch = \"1s\"\nbackpressure = { integral = -1.0, min_rate = nan, rate = 1 }"),
             &expect![[r#"

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::batch::{Batch, CommittedBatch};
 use super::cadence::Cadence;
 use super::clock::Clock;
-use super::rate::{ProcessedBatch, RateControl};
+use super::rate::{Given, ProcessedBatch, RateControl};
 use crate::batch::BatchTime;
 use crate::batch::position::{LaneName, Position};
 use crate::batch::source::{Cut, Source, SourceError, SourceHealth};
@@ -135,19 +135,22 @@ impl Cutter {
     pub fn cut(&mut self) -> Result<(Batch, bool), LostSource> {
         let mut batch = Batch::new(self.cadence.cut(self.clock.now()), Vec::new());
         let mut upto = Vec::with_capacity(self.sources.len());
-        let mut bytes = Vec::with_capacity(self.sources.len());
+        let mut given = Vec::with_capacity(self.sources.len());
         let mut ended = true;
         self.bound();
         for source in &mut self.sources {
             let cut = source.cut(self.stopped)?;
             upto.push(cut.positions());
             batch.input.push(cut.parts);
-            bytes.push(cut.bytes);
+            batch.bytes += cut.bytes;
+            given.push(Given {
+                bytes: cut.bytes,
+                held_back: cut.held_back,
+            });
             ended &= cut.ended;
         }
-        batch.bytes = bytes.iter().sum();
         if let Some(rate) = &mut self.rate {
-            rate.cut(batch.time, bytes);
+            rate.cut(batch.time, given, batch.cut_at);
         }
         let unpublished = AwaitedBatch {
             batch: batch.time,
@@ -159,7 +162,7 @@ impl Cutter {
 
     /// Tells the sources how much they may give.
     fn bound(&mut self) {
-        let Some(rate) = &mut self.rate else { return };
+        let Some(rate) = &self.rate else { return };
         let bounds = rate.bounds(self.clock.now().instant);
         for (CutSource { source, .. }, bytes) in self.sources.iter_mut().zip(bounds) {
             // A drain takes all there is.

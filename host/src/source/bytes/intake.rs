@@ -22,6 +22,9 @@ use crate::source::notice::Notice;
 use crate::source::pace::Pace;
 use crate::topology::plan::SourcePlan;
 
+#[cfg(test)]
+mod tests;
+
 /// What a source has received and not cut yet.
 #[derive(Debug)]
 pub(crate) struct Intake {
@@ -335,19 +338,36 @@ impl Received {
         .hint("it keeps nothing: what it received and was not published is lost with the process")
     }
 
-    /// The lanes with whole records, in the order in which their first bytes came.
-    fn ready(&self) -> Vec<Arc<Mutex<Lane>>> {
+    /// The lanes with whole records, in the order in which their first bytes came, each with the bytes
+    /// of these.
+    fn ready(&self) -> Vec<(Arc<Mutex<Lane>>, u64)> {
         let mut ready = Vec::new();
         for lane in locked(&self.intake.lanes).iter() {
             let mut settled = locked(lane);
             settled.settle();
             if settled.whole() > 0 {
-                ready.push((settled.arrival(), Arc::clone(lane)));
+                ready.push((settled.arrival(), (Arc::clone(lane), settled.whole())));
             }
         }
         ready.sort_unstable_by_key(|(arrival, _)| *arrival);
         ready.into_iter().map(|(_, lane)| lane).collect()
     }
+}
+
+/// How many bytes each lane may give, so that all together give `most` where they have so many: what
+/// a lane with little leaves of its share is for those with much, whichever of them comes first.
+fn fair_share(mut whole: Vec<u64>, most: u64) -> u64 {
+    whole.sort_unstable();
+    let mut left = most;
+    let mut share = most;
+    for (index, bytes) in whole.iter().enumerate() {
+        share = left.div_ceil((whole.len() - index) as u64);
+        if *bytes > share {
+            break;
+        }
+        left -= bytes;
+    }
+    share
 }
 
 impl Source for Received {
@@ -358,17 +378,23 @@ impl Source for Received {
         let ready = self.ready();
         let mut cut = Cut::default();
         let mut records = self.pace.as_mut().map(Pace::allowance);
-        for (index, lane) in ready.iter().enumerate() {
-            // What one lane leaves of its share is for the next ones.
+        let bound = self.bound.filter(|bound| *bound < self.max_bytes);
+        let most = bound.unwrap_or(self.max_bytes);
+        let each = fair_share(ready.iter().map(|(_, whole)| *whole).collect(), most);
+        for (index, (lane, _)) in ready.iter().enumerate() {
+            // What one lane leaves of its records is for the next ones.
             let lanes = (ready.len() - index) as u64;
-            let most = self.bound.unwrap_or(u64::MAX).min(self.max_bytes);
-            let bytes = most.saturating_sub(cut.bytes).div_ceil(lanes);
+            let bytes = each.min(most.saturating_sub(cut.bytes));
             let share = Share {
                 // However little is wanted, no lane waits for the end of another.
-                bytes: bytes.max(u64::from(self.bound.is_some())),
+                bytes: bytes.max(u64::from(bound.is_some())),
                 records: records.map(|records| records.div_ceil(lanes)),
             };
-            let taken = locked(lane).take(share, self.partitions);
+            let mut lane = locked(lane);
+            let taken = lane.take(share, self.partitions);
+            let is_full = taken.bytes >= share.bytes && lane.whole() > 0;
+            drop(lane);
+            cut.held_back |= bound.is_some() && is_full;
             cut.bytes += taken.bytes;
             let mut parts = taken.parts;
             let lane = parts.first().map(|part| &part.name.lane);
@@ -461,27 +487,4 @@ impl Drop for Received {
 /// Nothing is left half done under these locks, so a panic elsewhere does not matter here.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::testing;
-    use crate::topology::plan::Format;
-
-    struct Nothing;
-
-    impl Receiver for Nothing {
-        fn stop(&mut self) {}
-    }
-
-    #[test]
-    fn a_lane_that_opens_after_the_stop_holds_up_no_end() {
-        let plan = testing::plan(Format::Text);
-        let intake = Intake::new(&plan);
-        let mut source = Received::new(&plan, Arc::clone(&intake), Box::new(Nothing));
-        source.stop();
-        let _late = intake.open("late");
-        assert!(source.cut().unwrap().ended);
-    }
 }

@@ -251,6 +251,7 @@ impl Source for Files {
         let mut spans = std::mem::take(&mut next.spans);
         let mut cut = Cut {
             bytes: std::mem::take(&mut next.bytes),
+            held_back: std::mem::take(&mut next.held_back),
             ended: next.complete || next.stopped,
             parts: Vec::new(),
         };

@@ -42,6 +42,8 @@ pub(crate) struct Next {
     pub stopped: bool,
     /// The most bytes of a batch while the job is behind.
     pub bound: Option<u64>,
+    /// Something waits that has no room in it because of that.
+    pub held_back: bool,
     /// Nobody cuts any more.
     pub dropped: bool,
     /// In words, for the status.

@@ -124,6 +124,12 @@ impl Backlog {
         self.files.is_empty() && self.unreadable.is_empty()
     }
 
+    /// Whether something could be read now.
+    #[must_use]
+    pub(crate) fn has_more(&self) -> bool {
+        !self.files.is_empty()
+    }
+
     /// Whether there are files that could not be read for the moment.
     #[must_use]
     pub(crate) fn has_unreadable(&self) -> bool {

@@ -165,6 +165,38 @@ fn a_large_file_spans_batches_and_is_cut_like_a_connection() {
 }
 
 #[test]
+fn files_that_a_bound_holds_back_come_one_by_one_and_are_told() {
+    let place = Place::new();
+    let mut files = place.open(&plan(Format::Text));
+    files.bound(Some(15));
+    for name in ["a", "b", "c"] {
+        place.put(name, "ten bytes\n");
+    }
+    // No two have room, and none is cut in two.
+    let mut cuts = Vec::new();
+    eventually(|| {
+        files.bound(Some(15));
+        let cut = files.cut().unwrap();
+        if cut.bytes > 0 {
+            cuts.push(cut.bytes);
+        }
+        (cuts.len() == 3).then_some(())
+    });
+    assert_eq!(cuts, [10, 10, 10]);
+    // One that is larger than that comes in parts, a record at least.
+    place.put("d", "ten bytes\n".repeat(3));
+    let mut next = || {
+        eventually(|| {
+            files.bound(Some(5));
+            let cut = files.cut().unwrap();
+            (cut.bytes > 0).then_some((cut.bytes, cut.held_back))
+        })
+    };
+    let told = [next(), next(), next()];
+    assert_eq!(told, [(10, true), (10, true), (10, false)]);
+}
+
+#[test]
 fn pieces_of_a_file_are_those_of_a_connection() {
     let place = Place {
         once: true,

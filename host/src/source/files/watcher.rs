@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::listing::{Listing, News};
 use super::put_away::{self, PutAway};
-use super::shared::Shared;
+use super::shared::{Next, Shared};
 use super::snapshot::Snapshot;
 use super::spans::{Backlog, Room};
 use crate::batch::source::{SourceError, SourceErrorKind};
@@ -218,7 +218,10 @@ impl Watcher {
             let mut next = self.shared.lock();
             next.bytes += span.bytes;
             next.spans.push(span);
+            // Now, since it may be cut before the next one is looked for.
+            self.tell_held_back(&mut next, records);
         }
+        self.tell_held_back(&mut self.shared.lock(), records);
         if let (Some(pace), Some(records)) = (&mut self.pace, records) {
             pace.give_back(records);
         }
@@ -228,6 +231,14 @@ impl Watcher {
             self.tell_state();
         }
         Ok(())
+    }
+
+    /// Says whether the `next` batch would hold more if it were not bounded; `records` are those that
+    /// it may still hold, if there is a pace.
+    fn tell_held_back(&self, next: &mut Next, records: Option<u64>) {
+        let is_bounded = next.bound.is_some_and(|bound| bound < self.max_bytes);
+        let waits = self.backlog.has_more() && records != Some(0);
+        next.held_back = is_bounded && waits && !next.spans.is_empty();
     }
 
     /// Does what is to be done with a file of which all is durable; whether it was put away.

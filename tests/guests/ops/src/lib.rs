@@ -32,6 +32,15 @@ fn same(text: &str) -> &str {
     text
 }
 
+/// The same, but it takes its time.
+#[map]
+fn slowly(text: &str) -> &str {
+    for turn in 0..500_000 {
+        std::hint::black_box(turn);
+    }
+    text
+}
+
 #[map]
 fn length(text: &str) -> i64 {
     text.chars().count() as i64
@@ -300,6 +309,7 @@ fn or(a: bool, b: bool) -> bool {
 plugin!(
     upper,
     same,
+    slowly,
     length,
     parse,
     real,
