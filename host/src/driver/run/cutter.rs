@@ -133,7 +133,8 @@ impl Cutter {
     ///
     /// A source can never deliver again.
     pub fn cut(&mut self) -> Result<(Batch, bool), LostSource> {
-        let mut batch = Batch::new(self.cadence.cut(self.clock.now()), Vec::new());
+        let now = self.clock.now();
+        let mut batch = Batch::new(self.cadence.cut(now), Vec::new());
         let mut upto = Vec::with_capacity(self.sources.len());
         let mut given = Vec::with_capacity(self.sources.len());
         let mut ended = true;
@@ -150,7 +151,7 @@ impl Cutter {
             ended &= cut.ended;
         }
         if let Some(rate) = &mut self.rate {
-            rate.cut(batch.time, given, batch.cut_at);
+            rate.cut(batch.time, given, now.instant);
         }
         let unpublished = AwaitedBatch {
             batch: batch.time,
