@@ -144,7 +144,7 @@ fn a_second_process_is_refused_also_while_the_first_is_stopped() {
     first.signal(libc::SIGSTOP);
     let second = run(&place, &[]);
     first.signal(libc::SIGCONT);
-    assert_eq!(second.status.code(), Some(1));
+    assert_eq!(second.status.code(), Some(76));
     assert_said(&stderr(&second), &["is in use by another process"]);
     wait_for("all lines", || (place.lines() == 300).then_some(()));
     first.signal(libc::SIGTERM);

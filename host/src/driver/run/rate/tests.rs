@@ -151,10 +151,10 @@ fn a_small_batch_that_takes_long_holds_back_no_burst() {
 fn what_others_take_is_not_taken_for_the_first_batch_of_a_start() {
     let mut control = control();
     let begun = Instant::now();
-    control.cut(BatchTime(9), vec![all(10_000_000)], Instant::now());
-    // Of an earlier start.
-    control.begun(BatchTime(3), begun);
-    assert_eq!(control.bounds(begun + 100 * SECOND), [None]);
+    control.cut(BatchTime(9), vec![all(10_000_000)], begun);
+    // Of an earlier start: the first of this one waits for it.
+    control.begun(BatchTime(3), begun + 50 * SECOND);
+    assert_eq!(control.bounds(begun + 100 * SECOND), [Some(100_000)]);
     control.begun(BatchTime(9), begun + 100 * SECOND);
     // A window that fires before it.
     control.processed(&ProcessedBatch {
