@@ -118,7 +118,10 @@ fn a_table_is_read_by_others() {
     ];
     assert_eq!(types, expected);
     let batches: Vec<_> = reader.map(|batch| batch.unwrap()).collect();
-    let rows: Vec<usize> = batches.iter().map(|batch| batch.num_rows()).collect();
+    let rows: Vec<usize> = batches
+        .iter()
+        .map(arrow_array::RecordBatch::num_rows)
+        .collect();
     assert_eq!(rows, [3, 0, 3, 4, 2]);
     let texts = |batch: usize| -> Vec<Option<&str>> {
         let column = batches[batch].column(1).as_any();
