@@ -49,6 +49,8 @@ fn numbered(count: usize) -> String {
 fn batches(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder.join("out")).into_iter().flatten();
     let mut directories: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    // What is staged is not shown yet.
+    directories.retain(|path| !path.to_string_lossy().contains("/.lines-"));
     directories.sort();
     let part = |directory: &PathBuf| fs::read_to_string(directory.join("part-00000")).ok();
     directories.iter().filter_map(part).collect()
