@@ -5,8 +5,7 @@
 //!
 //! **Invariant:** an empty receipt means that there are none.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::OpenContext;
 use super::connector::{SinkConnector, keys};
@@ -23,25 +22,12 @@ pub(super) struct DeadLettersConnector;
 impl SinkConnector for DeadLettersConnector {
     fn open(&self, plan: &SinkPlan, _: &OpenContext) -> Result<Arc<dyn Sink>, SinkError> {
         let DeadLettersKeys { dir } = keys(plan)?;
-        Ok(Arc::new(DeadLettersSink {
-            files: TextFiles::new(DirectoryNames::new(dir, None, None)),
-            attempts: Mutex::default(),
-        }))
+        let names = DirectoryNames::new(dir, None, None);
+        Ok(Arc::new(DeadLettersSink(TextFiles::new(names))))
     }
 }
 
-struct DeadLettersSink {
-    files: TextFiles,
-    /// The attempts for which something is staged.
-    attempts: Mutex<HashSet<(BatchTime, Round)>>,
-}
-
-impl DeadLettersSink {
-    fn attempts(&self) -> MutexGuard<'_, HashSet<(BatchTime, Round)>> {
-        // A set that is changed in one step each.
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+struct DeadLettersSink(TextFiles);
 
 impl Sink for DeadLettersSink {
     fn recover(
@@ -51,33 +37,29 @@ impl Sink for DeadLettersSink {
     ) -> Result<Recovered, SinkError> {
         let some = waiting.iter().filter(|one| !one.what.bytes().is_empty());
         let some: Vec<WaitingBatch> = some.cloned().collect();
-        self.files.recover(&some, incarnation)
+        self.0.recover(&some, incarnation)
     }
 
     fn stage(&self, at: Staged, chunk: &Chunk) -> Result<(), SinkError> {
-        self.attempts().insert((at.batch, at.round));
-        self.files.stage(at, chunk)
+        self.0.stage(at, chunk)
     }
 
     fn prepare(&self, batch: BatchTime, round: Round) -> Result<Prepared, SinkError> {
-        match self.attempts().contains(&(batch, round)) {
-            true => self.files.prepare(batch, round),
+        match self.0.has_begun(batch, round) {
+            true => self.0.prepare(batch, round),
             false => Ok(Prepared::default()),
         }
     }
 
     fn publish(&self, batch: BatchTime, what: &Prepared) -> Result<(), SinkError> {
-        if what.bytes().is_empty() {
-            return Ok(());
+        match what.bytes().is_empty() {
+            true => Ok(()),
+            false => self.0.publish(batch, what),
         }
-        self.files.publish(batch, what)?;
-        self.attempts().retain(|(of, _)| *of != batch);
-        Ok(())
     }
 
     fn discard(&self, batch: BatchTime, round: Round) {
-        self.attempts().remove(&(batch, round));
-        self.files.discard(batch, round);
+        self.0.discard(batch, round);
     }
 
     fn guarantee(&self) -> Guarantee {

@@ -54,15 +54,13 @@ impl Caller {
             return Ok(chunk);
         };
         let canonical = canonical_column(keys);
-        if canonical.rejected.is_empty() {
-            let (_, value) = chunk.into_columns();
-            return Ok(Chunk::pairs(Column::Msgpack(canonical.values), value));
+        if !canonical.rejected.is_empty() {
+            let rejected = canonical.rejected.iter().map(|(index, error)| {
+                let reason = move || format!("its key is none: {error}");
+                (*index, reason)
+            });
+            part.rejects(link, run).reject(&chunk, rejected, out)?;
         }
-        let rejected = canonical.rejected.iter().map(|(index, error)| {
-            let reason = move || format!("its key is none: {error}");
-            (*index, reason)
-        });
-        part.rejects(link, run).reject(&chunk, rejected, out)?;
         let rejected: Vec<u32> = canonical.rejected.iter().map(|(index, _)| *index).collect();
         let (_, value) = without(&chunk, &rejected).into_columns();
         Ok(Chunk::pairs(Column::Msgpack(canonical.values), value))

@@ -231,9 +231,13 @@ impl<C> Machine<C> {
 
 /// Stages what an operator has buried in the plan's sink of dead letters.
 fn stage_letters<C>(local: &Local, open: &mut Open<C>) -> Result<(), Failure> {
+    if open.output.letters().is_empty() {
+        // Nearly always, and this is asked after every call of an operator.
+        return Ok(());
+    }
     let buried = std::mem::take(open.output.letters());
     let Some(sink) = local.plan.dead_letters() else {
-        debug_assert!(buried.is_empty(), "a plan that buries has a sink for it");
+        debug_assert!(false, "a plan that buries has a sink for it");
         return Ok(());
     };
     let RoundPlan { batch, round, .. } = *open.attempt.plan;

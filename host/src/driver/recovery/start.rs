@@ -100,6 +100,13 @@ pub enum RecoveryError {
 }
 
 impl RecoveryError {
+    fn take_back(plugin: &str, why: &str) -> Self {
+        Self::TakeBack {
+            plugin: plugin.to_owned(),
+            why: why.to_owned(),
+        }
+    }
+
     /// What the user can do.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -201,7 +208,8 @@ impl Start {
         }
         for (plugin, state) in start.history.taken_back.clone() {
             if start.held.taken_back.get(&plugin) != Some(&state) {
-                start.hold_again(&plugin, &state)?;
+                let then = checkpoint::of_taken_back(&start.checkpoints, &state);
+                start.hold_again(&plugin, &state, then)?;
                 start.held.apply(&LogEntry::TakenBack { plugin, state });
             }
         }
@@ -274,10 +282,7 @@ impl Start {
     /// There was no swap, its checkpoint is not there, or the newest does not hold all that was
     /// committed.
     pub fn take_back(&mut self, plugin: &str, streams: Vec<String>) -> Result<(), RecoveryError> {
-        let because = |why: &str| RecoveryError::TakeBack {
-            plugin: plugin.to_owned(),
-            why: why.to_owned(),
-        };
+        let because = |why| RecoveryError::take_back(plugin, why);
         let previous = self.history.previous.get(plugin).copied();
         let previous = previous.ok_or_else(|| because("no other version of it has run"))?;
         let at = self
@@ -294,7 +299,8 @@ impl Start {
             start: manifest.incarnation.number,
             at,
         };
-        self.hold_again(plugin, &state)?;
+        let then = checkpoint::load(&self.checkpoints, &manifest);
+        self.hold_again(plugin, &state, then)?;
         let plugin = plugin.to_owned();
         let batch = manifest.job.history.last.unwrap_or(at);
         warn!(plugin, upto = %batch, "the plugin's version before the last swap runs again, with the state of then");
@@ -305,20 +311,20 @@ impl Start {
         Ok(())
     }
 
-    /// Gives streams what they held at a checkpoint before a swap.
-    fn hold_again(&mut self, plugin: &str, taken: &TakenBack) -> Result<(), RecoveryError> {
-        let because = |why: String| RecoveryError::TakeBack {
-            plugin: plugin.to_owned(),
-            why,
-        };
+    /// Gives streams what they held `then`, at a checkpoint before a swap.
+    fn hold_again(
+        &mut self,
+        plugin: &str,
+        taken: &TakenBack,
+        then: Result<Frozen, CheckpointError>,
+    ) -> Result<(), RecoveryError> {
         if self.held.last != Some(taken.at) {
             // Batches before that were committed behind the checkpoint would change it.
-            return Err(because(
-                "the checkpoint when it went back cannot be used".to_owned(),
-            ));
+            let why = "the checkpoint when it went back cannot be used";
+            return Err(RecoveryError::take_back(plugin, why));
         }
-        let then = checkpoint::of_taken_back(&self.checkpoints, taken);
-        let mut then = then.map_err(|error| because(with_causes(&error)))?;
+        let unusable = |error| RecoveryError::take_back(plugin, &with_causes(&error));
+        let mut then = then.map_err(unusable)?;
         for stream in &taken.streams {
             self.let_go(stream);
             let Frozen { job, parts } = &mut self.frozen;

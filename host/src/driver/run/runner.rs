@@ -182,21 +182,23 @@ impl RunnerThread {
     fn batch(&mut self, batch: &Batch) -> Result<bool, JobError> {
         if self.checkpointer.is_some() && self.executor.is_to_swap() {
             // What one can go back to.
-            let frozen = self.freeze();
-            if let (Some(checkpointer), Some(at)) = (&mut self.checkpointer, frozen) {
-                checkpointer.make_before_swap(at);
-            }
+            self.checkpoint(Checkpointer::make_before_swap);
         }
         let committed = self.executor.run(batch)?;
         let heard = self.executor.publish(batch, committed);
         (self.last, self.newest) = (Some(batch.time), Some(batch.time));
         if self.checkpointer.as_ref().is_some_and(Checkpointer::is_due) {
-            let frozen = self.freeze();
-            if let (Some(checkpointer), Some(at)) = (&mut self.checkpointer, frozen) {
-                checkpointer.make(at);
-            }
+            self.checkpoint(Checkpointer::make);
         }
         Ok(heard)
+    }
+
+    /// Lets a checkpoint be made of the job as it stands.
+    fn checkpoint(&mut self, make: fn(&mut Checkpointer, FrozenAt)) {
+        let frozen = self.freeze();
+        if let (Some(checkpointer), Some(at)) = (&mut self.checkpointer, frozen) {
+            make(checkpointer, at);
+        }
     }
 
     /// The job as it stands; none if that is a checkpoint already, or cannot be had.

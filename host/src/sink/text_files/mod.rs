@@ -83,6 +83,11 @@ impl TextFiles {
         }
     }
 
+    /// Whether anything is staged for an attempt, by this process.
+    pub(super) fn has_begun(&self, batch: BatchTime, round: Round) -> bool {
+        self.staging().staged.contains_key(&(batch, round))
+    }
+
     fn staging(&self) -> MutexGuard<'_, Staging> {
         // Nothing is left half done under this lock, so a panic elsewhere does not matter here.
         self.staging.lock().unwrap_or_else(PoisonError::into_inner)
