@@ -206,7 +206,7 @@ fn what_runs_is_kept_by_digest_and_can_be_bound_again_without_its_file() {
     for version in [first, second] {
         let programs = BTreeMap::from([("wordcount".to_owned(), version)]);
         let loaded = load_kept(&plan, &engine, &store, &programs).unwrap();
-        let deployment = Deployment::compose(&plan, loaded.components).unwrap();
+        let deployment = Deployment::compose(&plan, loaded).unwrap();
         assert_eq!(deployment.digests(), programs);
     }
     let programs = BTreeMap::from([("wordcount".to_owned(), Digest::of(b"another"))]);

@@ -41,7 +41,9 @@ pub(super) fn describe(error: &JobError, topology: &Path) -> CliError {
             CliError::job(error).hint("`dshost status` shows it; stop it first")
         }
         JobError::Directory(_) => CliError::job(error).maybe_hint(disk(error)),
-        JobError::Threads(_) | JobError::TemporaryDirectory(_) => CliError::job(error),
+        JobError::RootLost(_) | JobError::Threads(_) | JobError::TemporaryDirectory(_) => {
+            CliError::job(error)
+        }
     };
     match fault(error) {
         // A plugin or a topology that is wrong is told as such.
@@ -54,7 +56,8 @@ pub(super) fn describe(error: &JobError, topology: &Path) -> CliError {
 fn fault(error: &JobError) -> Fault {
     let may_pass = match error {
         JobError::Directory(DirectoryError::InUse(_)) => return Fault::Fenced,
-        JobError::Threads(_) => true,
+        // What a disk could not keep once this start does not trust again, but the next may.
+        JobError::RootLost(_) | JobError::Threads(_) => true,
         JobError::OpenSource { error, .. } | JobError::LostSource { error, .. } => {
             error.is_passing()
         }

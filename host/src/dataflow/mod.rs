@@ -50,7 +50,7 @@ mod testing;
 mod tests;
 
 pub use calls::seed::seed;
-pub use engine::{Engine, EngineOptions, Exchange, PANIC_EXIT_CODE, StartError};
+pub use engine::{Engine, EngineOptions, Exchange, PANIC_EXIT_CODE, StartError, Stepping};
 pub use kept::{
     Frozen, FrozenError, FrozenJob, FrozenPart, HeldBatch, HeldPart, HeldStream, LastCommit,
     Misfit, MisfitKind, PartFacts, Piece, PieceKind, Pieces, Restored, Section, StateForm,

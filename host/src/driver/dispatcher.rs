@@ -40,10 +40,10 @@ pub const MAX_QUEUED_BATCHES: usize = 1024;
 /// A job while it runs.
 pub struct Dispatcher {
     plan: Arc<Plan>,
-    inbox: Inbox,
     cutter: Cutter,
     /// None once nothing more is cut.
     queue: Option<Sender<Batch>>,
+    /// The thread that runs batches.
     runner: Option<JoinHandle<()>>,
     lanes: Arc<SinkLanes>,
     /// Batches that wait to be run.
@@ -60,8 +60,8 @@ pub struct Dispatcher {
     journal: Option<Journal>,
     /// So many batches are still to be cut; none: as many as come.
     left: Option<u64>,
-    /// A source that failed.
-    lost: Option<JobError>,
+    /// Why the job ends before its time.
+    failed: Option<JobError>,
     /// The plugin that goes back when the job is started again.
     take_back: Option<String>,
 }
@@ -73,6 +73,17 @@ pub struct JobEnd {
     pub status: Status,
     /// It is to be started again, with this plugin's version before the last swap and the state of then.
     pub take_back: Option<String>,
+}
+
+/// What a dispatcher does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It cuts.
+    Cut,
+    /// It waits for an event until then, and cuts.
+    Until(Instant),
+    /// It waits for an event.
+    Event,
 }
 
 /// Where it is said what was cut and published, and who waits for that.
@@ -107,19 +118,12 @@ impl Journal {
 impl Dispatcher {
     /// Takes over a job of which everything is open.
     #[must_use]
-    pub fn new(
-        plan: Arc<Plan>,
-        inbox: Inbox,
-        cutter: Cutter,
-        runner: Runner,
-        board: Board,
-    ) -> Self {
+    pub fn new(plan: Arc<Plan>, cutter: Cutter, runner: Runner, board: Board) -> Self {
         Self {
             plan,
-            inbox,
             cutter,
             queue: Some(runner.queue),
-            runner: Some(runner.thread),
+            runner: runner.thread,
             lanes: runner.lanes,
             queued: 0,
             ended_sources: 0,
@@ -129,7 +133,7 @@ impl Dispatcher {
             desk: None,
             journal: None,
             left: None,
-            lost: None,
+            failed: None,
             take_back: None,
         }
     }
@@ -176,21 +180,20 @@ impl Dispatcher {
     /// # Errors
     ///
     /// Why it fails; what was committed before is published.
-    pub fn run(mut self) -> Result<JobEnd, JobError> {
+    pub fn run(mut self, inbox: &Inbox) -> Result<JobEnd, JobError> {
         self.pulse.observer().running();
         loop {
             self.pulse.beat(Instant::now());
-            let cuts = self.queue.is_some();
-            let has_room = self.queued < MAX_QUEUED_BATCHES;
-            if cuts && self.draining && has_room {
-                self.cut();
-                continue;
-            }
-            let cuts_at_deadline = cuts && !self.draining;
-            match self.next(cuts_at_deadline) {
-                None if cuts_at_deadline && self.to_cut().is_none() => {
-                    self.cut_if_there_is_room(has_room);
+            let event = match self.turn() {
+                Turn::Cut => {
+                    self.cut_if_there_is_room();
+                    continue;
                 }
+                Turn::Until(_) => self.next(inbox, true),
+                Turn::Event => self.next(inbox, false),
+            };
+            match event {
+                None if self.is_time_to_cut() => self.cut_if_there_is_room(),
                 // It was time to beat.
                 None => {}
                 Some(Event::RunEnded(result)) => return self.end(result),
@@ -200,12 +203,12 @@ impl Dispatcher {
     }
 
     /// The next event; none once it is time to cut the sources, if they are to be cut, or to beat.
-    fn next(&self, cuts: bool) -> Option<Event> {
+    fn next(&self, inbox: &Inbox, cuts: bool) -> Option<Event> {
         let to_cut = cuts.then(|| self.to_cut().unwrap_or_default());
         let to_beat = self.pulse.left(Instant::now());
         match to_cut.into_iter().chain(to_beat).min() {
-            Some(left) => self.inbox.next_within(left),
-            None => self.inbox.next(),
+            Some(left) => inbox.next_within(left),
+            None => inbox.next(),
         }
     }
 
@@ -214,8 +217,26 @@ impl Dispatcher {
         self.cutter.clock().left(self.cutter.deadline())
     }
 
+    /// Whether the open interval has ended, and is to be cut.
+    fn is_time_to_cut(&self) -> bool {
+        matches!(self.turn(), Turn::Until(_)) && self.to_cut().is_none()
+    }
+
+    /// What it does next.
+    pub(super) fn turn(&self) -> Turn {
+        match (self.queue.is_some(), self.draining) {
+            (true, true) if self.has_room() => Turn::Cut,
+            (true, false) => Turn::Until(self.cutter.deadline()),
+            _ => Turn::Event,
+        }
+    }
+
+    const fn has_room(&self) -> bool {
+        self.queued < MAX_QUEUED_BATCHES
+    }
+
     /// What follows from an event.
-    fn hear(&mut self, event: Event) {
+    pub(super) fn hear(&mut self, event: Event) {
         match event {
             Event::SourceEnded => {
                 self.ended_sources += 1;
@@ -260,6 +281,7 @@ impl Dispatcher {
                 acknowledge(&mut self.cutter, batch);
                 self.say_closed(false);
             }
+            Event::RootLost(error) => self.fail(JobError::RootLost(error)),
             Event::Failing | Event::RunEnded(_) => self.stop_cutting(),
             Event::Version(event) => {
                 report::version(&mut self.board.status, &event);
@@ -302,8 +324,9 @@ impl Dispatcher {
         status
     }
 
-    fn cut_if_there_is_room(&mut self, has_room: bool) {
-        if has_room {
+    /// Ends the open interval, or lets it grow.
+    pub(super) fn cut_if_there_is_room(&mut self) {
+        if self.has_room() {
             return self.cut();
         }
         debug!(
@@ -326,16 +349,18 @@ impl Dispatcher {
                     self.stop_cutting();
                 }
             }
-            Err(LostSource { source, error }) => {
-                let lost = JobError::LostSource {
-                    source_name: source,
-                    error,
-                };
-                error!("the job fails: {}", with_causes(&lost));
-                self.lost = Some(lost);
-                self.stop_cutting();
-            }
+            Err(LostSource { source, error }) => self.fail(JobError::LostSource {
+                source_name: source,
+                error,
+            }),
         }
+    }
+
+    /// The job ends for this reason, once all that waits is run.
+    fn fail(&mut self, error: JobError) {
+        error!("the job fails: {}", with_causes(&error));
+        self.failed.get_or_insert(error);
+        self.stop_cutting();
     }
 
     /// Says in the journal of what a batch consists.
@@ -390,7 +415,8 @@ impl Dispatcher {
         self.cutter.stop();
     }
 
-    fn end(mut self, result: Result<(), JobError>) -> Result<JobEnd, JobError> {
+    /// Nothing runs any more.
+    pub(super) fn end(mut self, result: Result<(), JobError>) -> Result<JobEnd, JobError> {
         if let Some(Err(panic)) = self.runner.take().map(JoinHandle::join) {
             std::panic::resume_unwind(panic);
         }
@@ -414,8 +440,8 @@ impl Dispatcher {
         // What it told before its end is heard first, so all of it shows.
         let status = self.status();
         report::ended(&status);
-        match self.lost {
-            Some(lost) => Err(lost),
+        match self.failed {
+            Some(error) => Err(error),
             None => result.map(|()| JobEnd {
                 status,
                 take_back: self.take_back,

@@ -2,6 +2,7 @@
 
 use crate::batch::sink::SinkError;
 use crate::batch::source::SourceError;
+use crate::journal::StorageError;
 use crate::sink::lane::PublishError;
 
 use super::directory::DirectoryError;
@@ -51,6 +52,9 @@ pub enum JobError {
     /// It cannot go on where an earlier start ended.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
+    /// What it is given may be gone after a crash, so that no checkpoint can be made.
+    #[error("the job's root cannot be trusted any more")]
+    RootLost(#[source] StorageError),
     /// The system gives no threads.
     #[error("cannot start the job's threads")]
     Threads(#[source] std::io::Error),

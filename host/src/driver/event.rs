@@ -10,6 +10,7 @@ use super::error::JobError;
 use super::run::batch::CommittedBatch;
 use super::versions::succession::VersionEvent;
 use crate::batch::{BatchTime, Digest};
+use crate::journal::StorageError;
 use crate::observe::status::Status;
 
 /// What can happen to a job.
@@ -26,6 +27,8 @@ pub enum Event {
     Published(BatchTime),
     /// Checkpoints hold what became of a batch and of all before it, so that no start runs them again.
     Covered(BatchTime),
+    /// Nothing may be created in the job's root any more.
+    RootLost(StorageError),
     /// Nothing more is going to be run: a batch cannot be committed, or a sink is lost.
     Failing,
     /// Nothing runs any more, and what was committed is published as far as that goes.
@@ -164,6 +167,12 @@ impl Inbox {
                 None
             }
         }
+    }
+
+    /// The next event, if there is one.
+    #[cfg(test)]
+    pub(super) fn poll(&self) -> Option<Event> {
+        self.0.try_recv().ok()
     }
 
     /// The next event, however long it takes; none if nobody is left who could tell anything.

@@ -20,14 +20,14 @@ use super::error::JobError;
 use super::event::{Event, Inbox, Mail};
 use super::laws::samples::Keep;
 use super::observer::{JobObserver, Unobserved};
-use super::opening::{RecoveredSinks, open_sinks, open_sources, recover};
+use super::opening::{open_sinks, open_sources};
 use super::recovery::checkpoint;
 use super::recovery::checkpointer::{Checkpointer, Keeping};
 use super::recovery::entry::LogEntry;
 use super::recovery::log::JobLog;
-use super::recovery::replay::{LostBatches, Recovery};
-use super::recovery::start::{RecoveryError, Start};
-use super::recovery::versions::{Bound, KeptVersions};
+use super::recovery::resume::{RecoveredSinks, Resumed, Resuming, resume, settle};
+use super::recovery::start::{JobPlace, RecoveryError, Start};
+use super::recovery::versions::{Bound, KeptVersions, Programs};
 use super::report;
 use super::run::cadence::Cadence;
 use super::run::clock::Clock;
@@ -35,15 +35,15 @@ use super::run::cutter::{Cutter, NamedSources};
 use super::run::executor::{Executor, ExecutorOptions, Past};
 use super::run::runner::{Runner, Running};
 use super::versions::deployment::{Deployment, Standing};
-use super::versions::load::{PluginsError, load_plugins, plugin_engine};
+use super::versions::load::{PluginsError, load_kept, load_plugins, plugin_engine};
 use super::versions::reload::{Reloader, ReloaderHandle};
 use super::versions::shared::{Listener, Versions};
 use super::versions::store::ComponentStore;
 use super::versions::succession::VersionEvent;
 use crate::batch::sink::Incarnation;
-use crate::batch::{BatchTime, Digest, whole_millis};
-use crate::dataflow::Restored;
-use crate::journal::{Checkpoints, Directory, Storage};
+use crate::batch::{Digest, whole_millis};
+use crate::dataflow::{Frozen, Restored, Stepping};
+use crate::journal::{Checkpoints, Directory};
 use crate::observe::fault::{CrashStage, reach};
 use crate::observe::metrics::Metrics;
 use crate::observe::status::Board;
@@ -118,15 +118,14 @@ pub struct Job {
     store: ComponentStore,
     lanes: SinkLanes,
     metrics: Metrics,
-    /// The newest batch that a sink shows: labels lie after it.
-    newest: Option<BatchTime>,
+    /// What sinks show, and have lost.
+    recovered: RecoveredSinks,
     sources: NamedSources,
     mail: Mail,
     inbox: Inbox,
     /// What earlier starts have left; none where nothing survives.
     start: Option<Start>,
     restored: Option<Restored>,
-    lost: LostBatches,
     once: bool,
     stop_after: Option<u64>,
     observer: Box<dyn JobObserver>,
@@ -152,10 +151,10 @@ impl Job {
         let plugins = plugin_engine(&plan, workers)?;
         let directory = JobDirectory::lock(&job_directory(&plan, &folder))?;
         let incarnation = directory.incarnation()?;
-        let root: Arc<dyn Storage> = Arc::new(Directory::open(directory.path()));
-        let mut start = find(&plan, &directory, &root, incarnation, &past)?;
+        let place = JobPlace::directory(directory.path());
+        let mut start = find(&plan, &place, incarnation, &past)?;
         let store = ComponentStore::new(match start {
-            Some(_) => root,
+            Some(_) => place.root,
             // Another start may have left a journal here that needs what lies in the root.
             None => Arc::new(Directory::open(&directory.path().join(VOLATILE))),
         });
@@ -163,7 +162,8 @@ impl Job {
         let from_directory = || from_directory(&plan, &plugins, &store);
         let bound = match &mut start {
             Some(start) => {
-                let mut versions = KeptVersions::new(&plan, &plugins, &store, &start.frozen);
+                let loads = |programs: &Programs| load_kept(&plan, &plugins, &store, programs);
+                let mut versions = KeptVersions::new(&plan, &loads, &start.frozen);
                 Bound::new(start, &mut versions, from_directory)?
             }
             None => {
@@ -199,21 +199,7 @@ impl Job {
             listeners: connectors.listeners,
         };
         let mut sources = open_sources(&plan, &connectors.sources, &from, &mail)?;
-        let waiting = |sink: &str| {
-            start
-                .as_ref()
-                .map_or_else(Vec::new, |one| one.waiting(sink))
-        };
-        let RecoveredSinks { newest, lost } = recover(&sinks, incarnation, waiting)?;
-        if let Some(start) = &start {
-            for (name, source) in &mut sources {
-                start.begin_source(name, source.passed_over());
-            }
-            start.tell_published(lost.keys().next().copied());
-            // Before anything is cut: else what is passed over today might be read tomorrow.
-            start.log.sync().map_err(RecoveryError::from)?;
-            start.tell();
-        }
+        let recovered = settle(start.as_ref(), &sinks, &mut sources, incarnation)?;
         let metrics = Metrics::default();
         let lane_options = LaneOptions {
             metrics: metrics.clone(),
@@ -232,13 +218,12 @@ impl Job {
             store,
             lanes,
             metrics,
-            newest,
+            recovered,
             sources,
             mail,
             inbox,
             start,
             restored: bound.restored,
-            lost,
             once,
             stop_after,
             observer: Box::new(Unobserved),
@@ -287,17 +272,17 @@ impl Job {
             store,
             lanes,
             metrics,
-            newest,
-            mut sources,
+            recovered,
+            sources,
             mail,
             inbox,
             start,
             restored,
-            lost,
             once,
             stop_after,
             observer,
         } = self;
+        let clock = Clock::SYSTEM;
         let lanes = Arc::new(lanes);
         let past = Past {
             log: start.as_ref().map(|start| start.log.clone()),
@@ -306,52 +291,56 @@ impl Job {
         };
         let options = ExecutorOptions {
             workers,
+            stepping: Stepping::Threads,
             keep: Keep::First,
             past,
+            clock,
         };
         let (staging, shared, told) = (Arc::clone(&lanes), versions.clone(), mail.clone());
         let mut executor = Executor::start(Arc::clone(&plan), options, staging, shared, told)
             .map_err(|error| JobError::Threads(std::io::Error::other(error)))?;
-        let mut cut_before = Vec::new();
-        if let Some(start) = &start {
-            let mut recovery = Recovery {
-                start,
-                sources: &mut sources,
-                versions: KeptVersions::new(&plan, &plugins, &store, &start.frozen),
-            };
-            recovery.run_again(&mut executor, &lanes, &lost)?;
-            cut_before = recovery.cut_before()?;
-        }
+        let loads = |programs: &Programs| load_kept(&plan, &plugins, &store, programs);
+        let nothing = Frozen::default();
+        let frozen = start.as_ref().map_or(&nothing, |start| &start.frozen);
+        let resuming = Resuming {
+            start: start.as_ref(),
+            recovered: &recovered,
+            versions: KeptVersions::new(&plan, &loads, frozen),
+            executor: &mut executor,
+            lanes: &lanes,
+        };
         let interval = plan.settings.batch;
-        let newest = newest.max(start.as_ref().and_then(Start::newest));
         let clock = Clock::of_process();
-        let cadence = Cadence::start(interval, clock.now()).after(newest);
+        let cadence = Cadence::start(interval, clock.now());
         // A run that is to process what is there has no clock to keep up with.
         let is_timed = !once && clock.runs();
         let back_pressure = plan.settings.back_pressure.filter(|_| is_timed);
-        let cutter = Cutter::new(sources, cadence, clock);
-        let mut cutter = cutter.slowed_by(back_pressure, interval);
-        if let Some((batch, lanes)) = start.as_ref().and_then(Start::unacknowledged) {
-            cutter = cutter.behind(batch, lanes);
-        }
+        let cutter = |sources, newest| {
+            let cutter = Cutter::new(sources, cadence.after(newest), clock);
+            cutter.slowed_by(back_pressure, interval)
+        };
+        let Resumed { cutter, cut_before } = resume(resuming, sources, cutter)?;
         let has_open_batch = start.as_ref().is_some_and(Start::has_open_batch);
         let checkpoints = start.as_ref().map(|start| start.checkpoints.clone());
         // What was found is needed no more, and may be large.
         let journaled = start.map(|start| {
             let every = plan.settings.checkpoint_every;
-            let upto = start.published_upto(lost.keys().next().copied());
+            let upto = start.published_upto(recovered.first_lost());
             let journal = Journal::open(start.log.clone(), upto)?;
             let keeping = Keeping {
                 checkpoints: start.checkpoints,
                 incarnation,
                 log: start.log,
                 mail: mail.clone(),
+                clock: Clock::SYSTEM,
             };
-            let checkpointer = Checkpointer::start(keeping, every, journal.published.clone())?;
-            Ok((checkpointer, journal))
+            let (published, now) = (journal.published.clone(), Clock::SYSTEM.now().instant);
+            let (checkpointer, maker) = Checkpointer::new(keeping, every, published, now);
+            Ok(((checkpointer, maker.spawn()?), journal))
         });
         let journaled = journaled.transpose().map_err(JobError::Threads)?;
         let (checkpointer, journal) = journaled.unzip();
+        let (checkpointer, maker) = checkpointer.unzip();
         let log = journal.as_ref().map(|journal| journal.log.clone());
         let mut reloader = Reloader::new(Arc::clone(&plan), plugins, versions, store)
             .keeping(move || log.as_ref().map(JobLog::programs).unwrap_or_default());
@@ -363,20 +352,22 @@ impl Job {
             executor,
             lanes,
             checkpointer,
+            maker,
             mail,
             metrics: metrics.clone(),
+            clock,
         };
         let runner = Runner::start(Arc::clone(&plan), running).map_err(JobError::Threads)?;
         info!(job = plan.name, workers, interval = ?interval, "running");
         let board = Board::new(report::first(&plan, workers), metrics);
         let desk = reloader.as_ref().map(ReloaderHandle::desk);
-        let result = Dispatcher::new(plan, inbox, cutter, runner, board)
+        let result = Dispatcher::new(plan, cutter, runner, board)
             .with_desk(desk)
             .with_journal(journal)
             .with_at_most(stop_after)
             .with_observer(observer)
             .with_cut_before(cut_before)
-            .run();
+            .run(&inbox);
         drop(reloader);
         runtime.shutdown_timeout(Duration::from_millis(100));
         drop(directory);
@@ -433,10 +424,9 @@ fn from_directory(
 }
 
 /// What earlier starts have left; none where nothing is to survive.
-fn find(
+pub(super) fn find(
     plan: &Plan,
-    directory: &JobDirectory,
-    root: &Arc<dyn Storage>,
+    place: &JobPlace,
     incarnation: Incarnation,
     past: &PastOptions,
 ) -> Result<Option<Start>, RecoveryError> {
@@ -444,9 +434,9 @@ fn find(
         return Ok(None);
     }
     if past.fresh {
-        Start::clear(directory.path(), root, incarnation)?;
+        Start::clear(place, incarnation)?;
     }
-    let mut start = Start::find(directory.path(), root, incarnation)?;
+    let mut start = Start::find(place, incarnation)?;
     start.set_interval(whole_millis(plan.settings.batch))?;
     past.reset
         .iter()
@@ -464,7 +454,7 @@ fn find(
 }
 
 /// Tells the job of changes of versions, and says in the log those that a start must know.
-fn listener(mail: Mail, log: Option<JobLog>) -> Arc<Listener> {
+pub(super) fn listener(mail: Mail, log: Option<JobLog>) -> Arc<Listener> {
     Arc::new(move |event: VersionEvent| {
         if let Some(log) = log.as_ref().filter(|_| event.is_decided()) {
             log.say(LogEntry::Version(event.clone()));
@@ -477,7 +467,7 @@ fn listener(mail: Mail, log: Option<JobLog>) -> Arc<Listener> {
 }
 
 /// Tells the job what the lanes tell.
-fn told_to(mail: Mail) -> impl Fn(LaneNews) + Send + Sync + 'static {
+pub(super) fn told_to(mail: Mail) -> impl Fn(LaneNews) + Send + Sync + 'static {
     move |news| {
         mail.tell(match news {
             LaneNews::Published(batch) => Event::Published(batch),

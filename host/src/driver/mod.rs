@@ -36,6 +36,8 @@ pub mod run;
 pub mod versions;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod testing;
 
 pub use dispatcher::JobEnd;

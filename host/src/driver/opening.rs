@@ -2,10 +2,7 @@
 
 use super::error::JobError;
 use super::event::{Event, Mail};
-use super::recovery::replay::LostBatches;
 use super::run::cutter::NamedSources;
-use crate::batch::BatchTime;
-use crate::batch::sink::{Incarnation, Recovered, WaitingBatch};
 use crate::sink::lane::NamedSink;
 use crate::sink::{self, SinkConnectors};
 use crate::source::{OpenContext, SourceConnectors};
@@ -49,36 +46,4 @@ pub(super) fn open_sources(
         }
     };
     plan.sources.iter().map(open).collect()
-}
-
-/// What sinks found when they recovered.
-pub(super) struct RecoveredSinks {
-    /// The newest batch that any of them shows.
-    pub(super) newest: Option<BatchTime>,
-    /// What they must be given again.
-    pub(super) lost: LostBatches,
-}
-
-/// Makes sinks ready, each with the batches of which it may not have shown all.
-pub(super) fn recover(
-    sinks: &[NamedSink],
-    incarnation: Incarnation,
-    waiting: impl Fn(&str) -> Vec<WaitingBatch>,
-) -> Result<RecoveredSinks, JobError> {
-    let mut all = RecoveredSinks {
-        newest: None,
-        lost: LostBatches::new(),
-    };
-    for (index, NamedSink { name, sink, .. }) in sinks.iter().enumerate() {
-        let recovered = sink.recover(&waiting(name), incarnation);
-        let Recovered { newest, lost } = recovered.map_err(|error| JobError::OpenSink {
-            sink: name.clone(),
-            error,
-        })?;
-        all.newest = all.newest.max(newest);
-        for batch in lost {
-            all.lost.entry(batch).or_default().push(index);
-        }
-    }
-    Ok(all)
 }

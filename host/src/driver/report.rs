@@ -106,6 +106,7 @@ pub fn version(status: &mut Status, event: &VersionEvent) {
             digest,
             batch,
             probation,
+            ..
         } => {
             let shown = status.plugins.entry(plugin.clone()).or_default();
             shown.digest = digest.to_string();

@@ -28,8 +28,12 @@ use found::{BlockHead, BlockPlace, Found, Segment, at};
 
 pub use found::{BlockName, JournalError, LogGroup, LogPosition};
 
-/// A segment is closed when it is longer, in bytes.
-const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// A segment is closed when it is longer, in bytes; short in tests, so that they meet the next one.
+const SEGMENT_BYTES: u64 = if cfg!(test) {
+    4 * 1024
+} else {
+    64 * 1024 * 1024
+};
 
 /// Written at once when there are more bytes to write.
 const WRITE_BYTES: usize = 1024 * 1024;

@@ -27,4 +27,4 @@ pub use checkpoint::{
 };
 pub use local::{BlockName, JournalError, LocalLog, LogGroup, LogPosition};
 pub use storage::directory::Directory;
-pub use storage::{Creation, Storage, StorageError, create_by_content};
+pub use storage::{Creation, Storage, StorageError, StorageFate, create_by_content};

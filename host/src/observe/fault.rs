@@ -4,7 +4,8 @@
 //! They are compiled in where debug assertions are, so not into what is released. Which ones it is
 //! comes from the environment:
 //!
-//! * `DSHOST_CRASH_AT=STAGE` or `STAGE:N`, at the `N`th time that the process gets there;
+//! * `DSHOST_CRASH_AT=STAGE` or `STAGE:N`, at the `N`th time that the process gets there; one that is only
+//!   simulated, on one thread, dies by unwinding it;
 //! * `DSHOST_FAIL_AT=CALL:PATH:ERROR:FIRST-LAST`: calls of that kind on a path that holds `PATH`
 //!   fail with the system's error of that number, from the `FIRST` to the `LAST`; without the last, for
 //!   ever.
@@ -116,9 +117,22 @@ pub fn reach(stage: CrashStage) {
 }
 
 /// Counts that the process is at a stage; whether it is to [`die`] there.
-#[cfg(debug_assertions)]
+#[cfg(test)]
 #[must_use]
 pub fn is_due(stage: CrashStage) -> bool {
+    simulated::is_due(stage).unwrap_or_else(|| is_wanted(stage))
+}
+
+/// Counts that the process is at a stage; whether it is to [`die`] there.
+#[cfg(all(debug_assertions, not(test)))]
+#[must_use]
+pub fn is_due(stage: CrashStage) -> bool {
+    is_wanted(stage)
+}
+
+/// Whether the environment wants the process to die at a stage.
+#[cfg(any(debug_assertions, test))]
+fn is_wanted(stage: CrashStage) -> bool {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -137,7 +151,7 @@ pub fn is_due(stage: CrashStage) -> bool {
 }
 
 /// Nothing is ever due in what is released.
-#[cfg(not(debug_assertions))]
+#[cfg(not(any(debug_assertions, test)))]
 #[must_use]
 pub const fn is_due(_: CrashStage) -> bool {
     false
@@ -203,10 +217,67 @@ impl FailingCalls {
 
 /// Dies as if somebody had sent SIGKILL.
 pub fn die() -> ! {
+    #[cfg(test)]
+    simulated::die();
     // SAFETY: a signal is sent to this very process, which ends at once; no memory is touched.
     unsafe {
         libc::raise(libc::SIGKILL);
     }
     // Not reached; the signal cannot be caught.
     std::process::abort()
+}
+
+/// Processes that are simulated, one on a thread.
+#[cfg(test)]
+pub(crate) mod simulated {
+    use std::cell::RefCell;
+
+    use super::CrashStage;
+
+    /// What the unwinding of a thread carries whose process has died.
+    pub(crate) struct Death;
+
+    /// How often a process was at each of [`CrashStage::ALL`].
+    pub(crate) type Reached = [u64; CrashStage::ALL.len()];
+
+    /// The process of a thread.
+    struct Process {
+        reached: Reached,
+        /// It dies at the `n`th time that it is there.
+        due: Option<(CrashStage, u64)>,
+    }
+
+    thread_local! {
+        static PROCESS: RefCell<Option<Process>> = const { RefCell::new(None) };
+    }
+
+    /// A process begins on this thread, which is to die at the `n`th time that it is at a stage.
+    pub(crate) fn begin(due: Option<(CrashStage, u64)>) {
+        let reached = Reached::default();
+        PROCESS.set(Some(Process { reached, due }));
+    }
+
+    /// The process of this thread is over; how often it was at each stage.
+    pub(crate) fn end() -> Reached {
+        let process = PROCESS.take();
+        process.map(|process| process.reached).unwrap_or_default()
+    }
+
+    /// Counts that the process is at a stage; none: there is no process on this thread.
+    pub(super) fn is_due(stage: CrashStage) -> Option<bool> {
+        PROCESS.with_borrow_mut(|process| {
+            let Process { reached, due } = process.as_mut()?;
+            let reached = &mut reached[stage as usize];
+            *reached += 1;
+            Some(*due == Some((stage, *reached)))
+        })
+    }
+
+    /// Unwinds the thread, if it has a process.
+    pub(crate) fn die() {
+        if PROCESS.with_borrow(Option::is_some) {
+            // Not a panic: nothing is said of it.
+            std::panic::resume_unwind(Box::new(Death));
+        }
+    }
 }

@@ -31,7 +31,7 @@ impl Engine {
         let mut workers = 0;
         while workers < self.workers {
             let left = deadline.saturating_duration_since(Instant::now());
-            let held = self.held.recv_timeout(left).ok()?;
+            let held = self.hear(&self.held, left)?;
             if held.number != self.asked {
                 continue;
             }

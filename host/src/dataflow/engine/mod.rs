@@ -5,6 +5,8 @@
 //! wait for ever.
 
 mod freeze;
+#[cfg(test)]
+mod here;
 mod worker;
 
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -43,11 +45,24 @@ pub enum Exchange {
     Bytes,
 }
 
+/// Who steps the workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stepping {
+    /// A thread each.
+    #[default]
+    Threads,
+    /// Whoever waits for the engine, in the thread that started it; there is one worker.
+    #[cfg(test)]
+    Caller,
+}
+
 /// How an engine runs.
 #[derive(Clone)]
 pub struct EngineOptions {
-    /// Worker threads; at least one.
+    /// Workers; at least one.
     pub workers: usize,
+    /// Who steps them.
+    pub stepping: Stepping,
     /// How chunks cross between them.
     pub exchange: Exchange,
     /// Is told of calls; by default nobody is.
@@ -68,6 +83,7 @@ impl EngineOptions {
     pub fn threads(workers: usize) -> Self {
         Self {
             workers,
+            stepping: Stepping::Threads,
             exchange: Exchange::Shared,
             observer: Arc::new(Unobserved),
             flow: Flow::default(),
@@ -103,6 +119,7 @@ pub struct Engine {
     held: Receiver<WorkerHeld>,
     /// How often they were asked.
     asked: u64,
+    /// The threads of the workers; none where the caller steps them.
     guards: Option<WorkerGuards<()>>,
 }
 
@@ -176,23 +193,14 @@ impl Engine {
                 decided: send_decided,
             })),
         };
-        let config = Config {
-            communication: match (options.exchange, options.workers) {
-                (Exchange::Shared, 1) => CommunicationConfig::Thread,
-                (Exchange::Shared, workers) => CommunicationConfig::Process(workers),
-                (Exchange::Bytes, workers) => CommunicationConfig::ProcessBinary(workers),
-            },
-            worker: WorkerConfig::default(),
+        let guards = match options.stepping {
+            Stepping::Threads => Some(spawn(options, setup)?),
+            #[cfg(test)]
+            Stepping::Caller => {
+                here::start(&setup);
+                None
+            }
         };
-        let on_panic = Arc::clone(&options.on_panic);
-        let guards = timely::execute(config, move |worker| {
-            let _guard = PanicGuard(&*on_panic);
-            worker::run(worker, &setup);
-        })
-        .map_err(|message| StartError {
-            workers: options.workers,
-            message,
-        })?;
         let restored = options.restored.as_ref();
         let history = restored.map(|restored| History::restored(&plan, &restored.job.windows));
         let committed = restored.and_then(|restored| {
@@ -213,7 +221,7 @@ impl Engine {
             committed,
             held,
             asked: 0,
-            guards: Some(guards),
+            guards,
         })
     }
 
@@ -251,7 +259,7 @@ impl Engine {
 
     /// Waits until the open round is decided, at most for `timeout`.
     pub fn wait(&mut self, timeout: Duration) -> Option<Decided> {
-        let decided = self.decided.recv_timeout(timeout).ok()?;
+        let decided = self.hear(&self.decided, timeout)?;
         self.last = Some((decided.round, Phase::Decided));
         Some(decided)
     }
@@ -287,6 +295,17 @@ impl Engine {
     /// is under way is waited for.
     pub fn stop(self) {}
 
+    /// What the workers say next, if they do in time.
+    fn hear<T>(&self, said: &Receiver<T>, timeout: Duration) -> Option<T> {
+        match &self.guards {
+            Some(_) => said.recv_timeout(timeout).ok(),
+            #[cfg(test)]
+            None => Some(here::step_until(|| said.try_recv().ok())),
+            #[cfg(not(test))]
+            None => None,
+        }
+    }
+
     fn command(&self, command: EngineCommand) {
         // Worker 0 is gone only after a panic whose handler returned; then nothing is decided any
         // more.
@@ -301,11 +320,36 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.process.stop();
         self.command(EngineCommand::Stop);
-        if let Some(guards) = self.guards.take() {
+        match self.guards.take() {
             // A worker that panicked has said so, and its handler was called.
-            guards.join();
+            Some(guards) => drop(guards.join()),
+            #[cfg(test)]
+            None => here::stop(),
+            #[cfg(not(test))]
+            None => {}
         }
     }
+}
+
+/// Starts the threads of the workers.
+fn spawn(options: &EngineOptions, setup: Setup) -> Result<WorkerGuards<()>, StartError> {
+    let config = Config {
+        communication: match (options.exchange, options.workers) {
+            (Exchange::Shared, 1) => CommunicationConfig::Thread,
+            (Exchange::Shared, workers) => CommunicationConfig::Process(workers),
+            (Exchange::Bytes, workers) => CommunicationConfig::ProcessBinary(workers),
+        },
+        worker: WorkerConfig::default(),
+    };
+    let on_panic = Arc::clone(&options.on_panic);
+    timely::execute(config, move |worker| {
+        let _guard = PanicGuard(&*on_panic);
+        worker::run(worker, &setup);
+    })
+    .map_err(|message| StartError {
+        workers: options.workers,
+        message,
+    })
 }
 
 /// Calls the handler when its worker panics.

@@ -4,6 +4,7 @@
 //! the control stream; it takes the engine's commands between two steps. An idle worker is parked,
 //! and woken by its peers or, worker 0, by the engine.
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Mutex};
@@ -54,6 +55,18 @@ type ControlInput = InputHandle<Round, CapacityContainerBuilder<Vec<(u64, Contro
 
 /// Builds the dataflow and runs it to its end.
 pub(super) fn run(worker: &mut Worker, setup: &Setup) {
+    if let Some(mut commander) = build(worker, setup) {
+        while let ControlFlow::Continue(taken) = commander.pass_on() {
+            if taken == Taken::Nothing {
+                worker.step_or_park(None);
+            }
+        }
+    }
+    while worker.step_or_park(None) {}
+}
+
+/// Builds the dataflow; what passes commands on, on worker 0.
+pub(super) fn build(worker: &mut Worker, setup: &Setup) -> Option<Commander> {
     let link = match worker.index() {
         0 => setup
             .engine
@@ -93,43 +106,56 @@ pub(super) fn run(worker: &mut Worker, setup: &Setup) {
         input
     });
     // The others hold no input: dropping theirs leaves the control stream to worker 0.
-    if let Some(commands) = commands {
-        command(worker, input, &commands);
-    } else {
-        drop(input);
-    }
-    while worker.step_or_park(None) {}
+    Some(Commander {
+        peers: worker.peers() as u64,
+        input,
+        commands: commands?,
+    })
 }
 
-/// Passes commands on until the engine stops or is gone.
-fn command(worker: &mut Worker, mut input: ControlInput, commands: &Receiver<EngineCommand>) {
-    let peers = worker.peers() as u64;
-    loop {
-        match commands.try_recv() {
+/// Passes the engine's commands on to all workers.
+pub(super) struct Commander {
+    peers: u64,
+    input: ControlInput,
+    commands: Receiver<EngineCommand>,
+}
+
+/// What came of looking for a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    Command,
+    Nothing,
+}
+
+impl Commander {
+    /// Passes a command on, if there is one; breaks off where the engine stops or is gone.
+    pub(super) fn pass_on(&mut self) -> ControlFlow<(), Taken> {
+        match self.commands.try_recv() {
             Ok(EngineCommand::Begin(begin)) => {
                 let round = begin.plan.round;
-                input.advance_to(round);
-                for peer in 0..peers {
-                    input.send((peer, Control::Begin(begin.clone())));
-                }
-                input.advance_to(round + 1);
+                self.input.advance_to(round);
+                self.send(&Control::Begin(begin));
+                self.input.advance_to(round + 1);
             }
             Ok(EngineCommand::Verdict(verdict)) => {
-                for peer in 0..peers {
-                    input.send((peer, Control::Verdict(verdict)));
-                }
-                input.flush();
+                self.send(&Control::Verdict(verdict));
+                self.input.flush();
             }
             Ok(EngineCommand::Freeze(number)) => {
-                for peer in 0..peers {
-                    input.send((peer, Control::Freeze(number)));
-                }
-                input.flush();
+                self.send(&Control::Freeze(number));
+                self.input.flush();
             }
-            Ok(EngineCommand::Stop) | Err(TryRecvError::Disconnected) => return,
-            Err(TryRecvError::Empty) => {
-                worker.step_or_park(None);
+            Ok(EngineCommand::Stop) | Err(TryRecvError::Disconnected) => {
+                return ControlFlow::Break(());
             }
+            Err(TryRecvError::Empty) => return ControlFlow::Continue(Taken::Nothing),
+        }
+        ControlFlow::Continue(Taken::Command)
+    }
+
+    fn send(&mut self, message: &Control) {
+        for peer in 0..self.peers {
+            self.input.send((peer, message.clone()));
         }
     }
 }

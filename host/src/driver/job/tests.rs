@@ -7,7 +7,7 @@ use super::*;
 use crate::batch::guarantee::{Delivery, Guarantee};
 use crate::batch::sink::{Prepared, Recovered, Sink, SinkError, Staged, WaitingBatch};
 use crate::batch::source::{Source, SourceError};
-use crate::batch::{Chunk, Round};
+use crate::batch::{BatchTime, Chunk, Round};
 use crate::driver::testing;
 use crate::sink::SinkConnector;
 use crate::source::SourceConnector;

@@ -28,7 +28,7 @@ pub struct JobCheckpoint {
     pub at_ms: i64,
 }
 
-/// Files of a checkpoint that cannot be made durable.
+/// A checkpoint that cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
     /// What a stream holds has no place in the format.
@@ -45,6 +45,9 @@ pub enum PutError {
     /// The root does not do what it was asked.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// Its manifest cannot be made to count.
+    #[error(transparent)]
+    Manifest(#[from] CheckpointError),
 }
 
 /// A job as it stood and what it held, at one commit.

@@ -5,7 +5,8 @@
 //! from a checkpoint and finds that a sink has lost a batch before it. Then goes what no start needs
 //! any more.
 //!
-//! A checkpoint that cannot be made costs a longer replay and nothing else, so it is told and left.
+//! A checkpoint that cannot be made costs a longer replay and nothing else, so it is told and left; but
+//! a root of which a sync has failed ends the job.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -15,13 +16,13 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
-use super::checkpoint::{self, FrozenAt};
+use super::checkpoint::{self, FrozenAt, JobCheckpoint, PutError};
 use super::log::{JobLog, Standpoint};
 use crate::batch::BatchTime;
 use crate::batch::sink::Incarnation;
 use crate::driver::event::{Event, Mail};
-use crate::driver::run::clock::Now;
-use crate::journal::{Checkpoints, KEPT};
+use crate::driver::run::clock::Clock;
+use crate::journal::{CheckpointError, Checkpoints, KEPT, Manifest, StorageFate};
 use crate::observe::fault::{CrashStage, reach};
 use crate::topology::problem::with_causes;
 
@@ -38,12 +39,13 @@ pub struct Keeping {
     pub log: JobLog,
     /// Who is told how far checkpoints reach.
     pub mail: Mail,
+    /// When they are made.
+    pub clock: Clock,
 }
 
-/// The thread that makes checkpoints, as whoever runs batches sees it.
+/// The way to the thread that makes checkpoints.
 pub struct Checkpointer {
     orders: Sender<Order>,
-    thread: JoinHandle<()>,
     published: Published,
     /// Checkpoints that are made or wait to be.
     waiting: Arc<AtomicUsize>,
@@ -51,12 +53,20 @@ pub struct Checkpointer {
     last: Instant,
 }
 
-/// What the thread is to do.
-enum Order {
+/// What a maker is to do.
+pub(in crate::driver) enum Order {
     /// To make this a checkpoint.
     Make(FrozenAt),
     /// The same, if there is something; nothing is run after it.
     Last(Option<FrozenAt>),
+}
+
+/// A checkpoint to be.
+pub(in crate::driver) struct Written {
+    /// None: the newest that there is holds all already.
+    manifest: Option<Manifest<JobCheckpoint>>,
+    is_last: bool,
+    begun: Instant,
 }
 
 /// How far batches are published; clones are the same.
@@ -81,6 +91,13 @@ impl Published {
         self.set(|progress| progress.over = true);
     }
 
+    /// Whether all batches up to this one are.
+    #[cfg(test)]
+    fn holds(&self, batch: Option<BatchTime>) -> bool {
+        let progress = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.upto >= batch
+    }
+
     /// Waits until the batch is published; false: it is not going to be.
     fn wait_for(&self, batch: Option<BatchTime>) -> bool {
         let (progress, changed) = &*self.0;
@@ -98,65 +115,62 @@ impl Published {
 }
 
 impl Checkpointer {
-    /// Starts the thread. There is to be a checkpoint `every` so often.
-    ///
-    /// # Errors
-    ///
-    /// The system gives no thread.
-    pub fn start(keeping: Keeping, every: Duration, published: Published) -> std::io::Result<Self> {
+    /// The way to what makes checkpoints, and that. There is to be a checkpoint `every` so often, from
+    /// `now` on.
+    #[must_use]
+    pub fn new(
+        keeping: Keeping,
+        every: Duration,
+        published: Published,
+        now: Instant,
+    ) -> (Self, Maker) {
         let (orders, ordered) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let maker = Maker {
+            orders: ordered,
             keeping,
             published: published.clone(),
             waiting: Arc::clone(&waiting),
         };
-        let thread = std::thread::Builder::new()
-            .name("checkpointer".to_owned())
-            .spawn(move || maker.run(&ordered))?;
-        Ok(Self {
+        let checkpointer = Self {
             orders,
-            thread,
             published,
             waiting,
             every,
-            last: Instant::now(),
-        })
+            last: now,
+        };
+        (checkpointer, maker)
     }
 
     /// Whether it is time for a checkpoint; not while one is being made.
     #[must_use]
-    pub fn is_due(&self) -> bool {
-        self.last.elapsed() >= self.every && self.waiting.load(Ordering::Acquire) == 0
+    pub fn is_due(&self, now: Instant) -> bool {
+        now.duration_since(self.last) >= self.every && self.waiting.load(Ordering::Acquire) == 0
     }
 
     /// Makes a checkpoint of this, in its own time.
-    pub fn make(&mut self, at: FrozenAt) {
-        self.last = Instant::now();
+    pub fn make(&mut self, at: FrozenAt, now: Instant) {
+        self.last = now;
         self.order(Order::Make(at));
     }
 
     /// Makes a checkpoint of the job as it was before a swap; not where several wait already.
-    pub fn make_before_swap(&mut self, at: FrozenAt) {
+    pub fn make_before_swap(&mut self, at: FrozenAt, now: Instant) {
         if self.waiting.load(Ordering::Acquire) < MAX_WAITING {
-            self.make(at);
+            self.make(at, now);
         } else {
             warn!("no checkpoint before the swap: {MAX_WAITING} are still to be made");
         }
     }
 
-    /// Ends the thread and waits for it. Where all up to a batch is published, that is made a
-    /// checkpoint, unless it is one already; else nothing more is.
-    pub fn finish(self, last: Option<FrozenAt>, published: Option<BatchTime>) {
+    /// Nothing is run any more. Where all up to a batch is published, that is made a checkpoint, unless
+    /// it is one already; else nothing more is. Then the maker ends.
+    pub fn end(self, last: Option<FrozenAt>, published: Option<BatchTime>) {
         if let Some(batch) = published {
             self.published.reach(batch);
             self.order(Order::Last(last));
         }
         self.published.end();
-        drop(self.orders);
-        if let Err(panic) = self.thread.join() {
-            std::panic::resume_unwind(panic);
-        }
     }
 
     fn order(&self, order: Order) {
@@ -166,8 +180,9 @@ impl Checkpointer {
     }
 }
 
-/// The thread's state.
-struct Maker {
+/// What makes checkpoints.
+pub struct Maker {
+    orders: Receiver<Order>,
     keeping: Keeping,
     published: Published,
     /// Checkpoints that are made or wait to be.
@@ -175,48 +190,105 @@ struct Maker {
 }
 
 impl Maker {
-    fn run(self, orders: &Receiver<Order>) {
-        for order in orders {
-            let (at, is_last) = match order {
-                Order::Make(at) => (Some(at), false),
-                Order::Last(at) => (at, true),
-            };
-            match self.make(at) {
-                Ok(None) => {}
-                Ok(Some(kept)) => self.let_go(&kept, is_last),
-                Err(error) => {
-                    let cause = with_causes(&*error);
-                    warn!("no checkpoint, the journal is kept instead: {cause}");
-                }
+    /// Does so on a thread of its own, until the [`Checkpointer`] ends.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn spawn(self) -> std::io::Result<JoinHandle<()>> {
+        let thread = std::thread::Builder::new().name("checkpointer".to_owned());
+        thread.spawn(move || self.run())
+    }
+
+    fn run(self) {
+        while let Ok(order) = self.orders.recv() {
+            if let Some(written) = self.write(order) {
+                self.count(written);
             }
-            self.waiting.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
-    /// The checkpoints that are kept, the oldest first; none: the new one must not count.
-    fn make(
-        &self,
-        at: Option<FrozenAt>,
-    ) -> Result<Option<Vec<Standpoint>>, Box<dyn std::error::Error>> {
+    /// What is ordered next, if anything is.
+    #[cfg(test)]
+    pub(in crate::driver) fn next(&self) -> Option<Order> {
+        self.orders.try_recv().ok()
+    }
+
+    /// Makes the files durable that a checkpoint names; none: they cannot be.
+    pub(in crate::driver) fn write(&self, order: Order) -> Option<Written> {
+        let (at, is_last) = match order {
+            Order::Make(at) => (Some(at), false),
+            Order::Last(at) => (at, true),
+        };
+        let begun = Instant::now();
         let Keeping {
             checkpoints,
             incarnation,
+            clock,
             ..
         } = &self.keeping;
-        let begun = Instant::now();
-        let Some(at) = at else {
-            return Ok(Some(checkpoint::retain(checkpoints)?));
-        };
-        let last = at.standpoint.history.last;
-        let manifest = at.put(checkpoints, *incarnation, Now::read().wall_ms)?;
-        reach(CrashStage::CheckpointWritten);
-        if !self.published.wait_for(last) {
-            return Ok(None);
+        let put = |at: FrozenAt| at.put(checkpoints, *incarnation, clock.now().wall_ms);
+        match at.map(put).transpose() {
+            Ok(manifest) => Some(Written {
+                manifest,
+                is_last,
+                begun,
+            }),
+            Err(error) => {
+                self.fail(error);
+                None
+            }
         }
-        checkpoints.commit(&manifest)?;
-        reach(CrashStage::CheckpointMade);
-        let took = begun.elapsed();
-        debug!(batch = ?last, ?took, "checkpoint made");
+    }
+
+    /// Whether all is published that a checkpoint covers.
+    #[cfg(test)]
+    pub(in crate::driver) fn may_count(&self, written: &Written) -> bool {
+        self.published.holds(written.covers())
+    }
+
+    /// Lets a checkpoint count once all that it covers is published, and what it makes needless go.
+    pub(in crate::driver) fn count(&self, written: Written) {
+        let is_last = written.is_last;
+        match self.make(written) {
+            Ok(None) => {}
+            Ok(Some(kept)) => self.let_go(&kept, is_last),
+            Err(error) => return self.fail(error.into()),
+        }
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// A checkpoint that cannot be made costs a longer replay; a root in which nothing may be created
+    /// any more costs the process.
+    fn fail(&self, error: PutError) {
+        match error {
+            PutError::Storage(error) | PutError::Manifest(CheckpointError::Storage(error))
+                if error.fate == StorageFate::Lost =>
+            {
+                self.keeping.mail.tell(Event::RootLost(error));
+            }
+            error => {
+                let cause = with_causes(&error);
+                warn!("no checkpoint, the journal is kept instead: {cause}");
+            }
+        }
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// The checkpoints that are kept, the oldest first; none: the new one must not count.
+    fn make(&self, written: Written) -> Result<Option<Vec<Standpoint>>, CheckpointError> {
+        let checkpoints = &self.keeping.checkpoints;
+        if let Some(manifest) = &written.manifest {
+            let last = written.covers();
+            reach(CrashStage::CheckpointWritten);
+            if !self.published.wait_for(last) {
+                return Ok(None);
+            }
+            checkpoints.commit(manifest)?;
+            reach(CrashStage::CheckpointMade);
+            let took = written.begun.elapsed();
+            debug!(batch = ?last, ?took, "checkpoint made");
+        }
         Ok(Some(checkpoint::retain(checkpoints)?))
     }
 
@@ -239,6 +311,13 @@ impl Maker {
         if let Some(batch) = covers.and_then(|covers| covers.history.last) {
             mail.tell(Event::Covered(batch));
         }
+    }
+}
+
+impl Written {
+    /// The last batch that it holds.
+    fn covers(&self) -> Option<BatchTime> {
+        self.manifest.as_ref()?.job.history.last
     }
 }
 

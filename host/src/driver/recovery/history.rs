@@ -93,7 +93,7 @@ pub struct UnpublishedBatch {
 pub struct Probation {
     /// The version.
     pub digest: Digest,
-    /// What ran before it.
+    /// What can be fallen back to until then.
     pub before: Option<Digest>,
     /// Batches that it still has to pass.
     pub left: u32,
@@ -239,16 +239,14 @@ impl History {
                 plugin,
                 digest,
                 probation,
+                before,
                 ..
             } => match probation {
                 0 => drop(self.probation.remove(plugin)),
                 left => {
-                    let before = self.probation.get(plugin).map(|probation| probation.before);
-                    // What ran before a second swap on probation stays the fallback.
-                    let before = before.unwrap_or_else(|| self.programs.get(plugin).copied());
                     let probation = Probation {
                         digest: *digest,
-                        before,
+                        before: *before,
                         left: *left,
                     };
                     self.probation.insert(plugin.clone(), probation);

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::entry::{CutInput, EntryError, LogEntry, decode, encode};
@@ -67,6 +67,13 @@ struct Written {
 pub struct WriterGate(SyncSender<()>);
 
 impl WriterGate {
+    /// A gate, and what is heard of knocks.
+    pub(in crate::driver) fn new() -> (Self, Receiver<()>) {
+        // One knock that waits is as good as many.
+        let (gate, knocks) = sync_channel(1);
+        (Self(gate), knocks)
+    }
+
     /// There is something to write.
     pub fn knock(&self) {
         let _ = self.0.try_send(());
@@ -243,8 +250,7 @@ impl JobLog {
     ///
     /// The system gives no thread.
     pub fn writer(&self) -> std::io::Result<WriterGate> {
-        // One knock that waits is as good as many.
-        let (gate, knocks) = sync_channel::<()>(1);
+        let (gate, knocks) = WriterGate::new();
         let log = self.clone();
         std::thread::Builder::new()
             .name("journal".to_owned())
@@ -254,7 +260,7 @@ impl JobLog {
                     let _ = log.write();
                 }
             })?;
-        Ok(WriterGate(gate))
+        Ok(gate)
     }
 
     /// Makes durable all that was said and kept, and `record` with it: the batch is committed.

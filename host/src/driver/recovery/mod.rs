@@ -17,5 +17,6 @@ pub mod history;
 pub mod log;
 pub mod record;
 pub mod replay;
+pub mod resume;
 pub mod start;
 pub mod versions;

@@ -1,6 +1,6 @@
 //! What a start of a job finds of earlier ones: the newest checkpoint, and what the log says behind it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tracing::{info, warn};
@@ -18,16 +18,28 @@ use crate::dataflow::{Frozen, Misfit};
 use crate::driver::failure::trouble::{BatchError, Trouble};
 use crate::driver::run::cutter::LaneEnds;
 use crate::driver::versions::load::PluginsError;
+use crate::journal::disk::Disk;
 use crate::journal::disk::real::RealDisk;
 use crate::journal::{
-    CheckpointError, Checkpoints, JournalError, LocalLog, Newest, Storage, StorageError,
+    CheckpointError, Checkpoints, Directory, JournalError, LocalLog, Newest, Storage, StorageError,
 };
 use crate::sink::lane::PublishError;
 use crate::source::Behind;
 use crate::topology::problem::with_causes;
 
 /// Where the logs lie in the job's directory.
-const JOURNAL: &str = "journal";
+pub const JOURNAL: &str = "journal";
+
+/// Where what survives of a job lies.
+#[derive(Clone, Debug)]
+pub struct JobPlace {
+    /// The file system of its directory.
+    pub disk: Arc<dyn Disk>,
+    /// The directory.
+    pub dir: PathBuf,
+    /// Its root.
+    pub root: Arc<dyn Storage>,
+}
 
 /// A job that cannot go on where it stood.
 #[derive(Debug, thiserror::Error)]
@@ -154,17 +166,26 @@ pub struct Start {
     pub commits: Vec<CommitRecord>,
 }
 
+impl JobPlace {
+    /// The directory of a job on this machine, which is its root, too.
+    #[must_use]
+    pub fn directory(dir: &Path) -> Self {
+        Self {
+            disk: Arc::new(RealDisk),
+            dir: dir.to_owned(),
+            root: Arc::new(Directory::open(dir)),
+        }
+    }
+}
+
 impl Start {
-    /// Finds what is kept in the job's directory `dir`, which is its `root`, too.
+    /// Finds what is kept in a place.
     ///
     /// # Errors
     ///
     /// Something that was durable is gone or damaged.
-    pub fn find(
-        dir: &Path,
-        root: &Arc<dyn Storage>,
-        incarnation: Incarnation,
-    ) -> Result<Self, RecoveryError> {
+    pub fn find(place: &JobPlace, incarnation: Incarnation) -> Result<Self, RecoveryError> {
+        let JobPlace { disk, dir, root } = place;
         let checkpoints = Checkpoints::new(Arc::clone(root), incarnation.job);
         let Newest {
             checkpoint,
@@ -181,7 +202,7 @@ impl Start {
         };
         let held = standpoint.as_ref();
         let held = held.map(|at| at.history.clone()).unwrap_or_default();
-        let disk = Arc::new(RealDisk);
+        let disk = Arc::clone(disk);
         let opened = JobLog::open(disk, &dir.join(JOURNAL), incarnation, standpoint);
         let (log, commits) = match opened {
             Ok(opened) => opened,
@@ -221,13 +242,10 @@ impl Start {
     /// # Errors
     ///
     /// Some of it may stay.
-    pub fn clear(
-        dir: &Path,
-        root: &Arc<dyn Storage>,
-        incarnation: Incarnation,
-    ) -> Result<(), RecoveryError> {
+    pub fn clear(place: &JobPlace, incarnation: Incarnation) -> Result<(), RecoveryError> {
+        let JobPlace { disk, dir, root } = place;
         Checkpoints::new(Arc::clone(root), incarnation.job).clear()?;
-        LocalLog::clear(&RealDisk, &dir.join(JOURNAL))?;
+        LocalLog::clear(&**disk, &dir.join(JOURNAL))?;
         Ok(())
     }
 

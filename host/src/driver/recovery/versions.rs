@@ -11,11 +11,9 @@ use crate::batch::Digest;
 use crate::batch::function::StateSignature;
 use crate::dataflow::{Frozen, Restored};
 use crate::driver::error::JobError;
-use crate::driver::versions::deployment::{Deployment, Standing};
-use crate::driver::versions::load::{PluginsError, load_kept};
-use crate::driver::versions::store::ComponentStore;
+use crate::driver::versions::deployment::{Components, Deployment, Standing};
+use crate::driver::versions::load::PluginsError;
 use crate::driver::versions::succession::Resumption;
-use crate::plugin::Engine;
 use crate::topology::plan::Plan;
 
 /// The versions that a job starts with.
@@ -89,16 +87,17 @@ impl Bound {
 }
 
 /// By plugin: the version that a batch ran.
-type Programs = BTreeMap<String, Digest>;
+pub type Programs = BTreeMap<String, Digest>;
+
+/// Has the versions again that a batch ran.
+pub type Loads<'a> = dyn Fn(&Programs) -> Result<Components, PluginsError> + 'a;
 
 /// Binds the versions that batches ran, each set once.
 pub struct KeptVersions<'a> {
     /// What they are bound to.
     plan: &'a Plan,
-    /// What compiles them.
-    engine: &'a Engine,
-    /// Where they are kept.
-    store: &'a ComponentStore,
+    /// What has them again.
+    loads: &'a Loads<'a>,
     /// The streams that hold what became of what they started with.
     fired: BTreeSet<usize>,
     /// Every call runs in an instance of its own; for tests.
@@ -110,16 +109,10 @@ pub struct KeptVersions<'a> {
 impl<'a> KeptVersions<'a> {
     /// Those that go on with what `frozen` holds.
     #[must_use]
-    pub fn new(
-        plan: &'a Plan,
-        engine: &'a Engine,
-        store: &'a ComponentStore,
-        frozen: &Frozen,
-    ) -> Self {
+    pub fn new(plan: &'a Plan, loads: &'a Loads<'a>, frozen: &Frozen) -> Self {
         Self {
             plan,
-            engine,
-            store,
+            loads,
             fired: holding(plan, frozen),
             fresh_instances: false,
             last: None,
@@ -152,12 +145,8 @@ impl<'a> KeptVersions<'a> {
         {
             return Ok(standing.clone());
         }
-        let loaded = load_kept(self.plan, self.engine, self.store, programs)?;
-        loaded
-            .files
-            .iter()
-            .try_for_each(|file| self.store.keep(file))?;
-        let mut deployment = Deployment::compose(self.plan, loaded.components)?;
+        let components = (self.loads)(programs)?;
+        let mut deployment = Deployment::compose(self.plan, components)?;
         if self.fresh_instances {
             deployment = deployment.with_fresh_instances();
         }

@@ -19,15 +19,14 @@ use crate::driver::failure::trouble::{BatchError, RecordError, Trouble};
 use crate::driver::laws::inspector::Broken;
 use crate::driver::recovery::entry::LogEntry;
 use crate::driver::recovery::replay::Recovery;
-use crate::driver::recovery::start::Start;
-use crate::driver::recovery::versions::{Bound, KeptVersions};
+use crate::driver::recovery::start::{JobPlace, Start};
+use crate::driver::recovery::versions::{Bound, KeptVersions, Programs};
 use crate::driver::run::batch::Batch;
 use crate::driver::run::commit::Committed;
 use crate::driver::run::cutter::NamedSources;
 use crate::driver::versions::deployment::{Components, Deployment, Standing};
-use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
+use crate::driver::versions::load::{PluginsError, load_kept, load_plugins, plugin_engine};
 use crate::driver::versions::store::ComponentStore;
-use crate::journal::{Directory, Storage};
 use crate::plugin::{ComponentFile, Engine};
 use crate::sink::lane::Receipt;
 use crate::sink::observe::Observed;
@@ -80,8 +79,8 @@ impl Rehearsal {
         redirect_files(&mut plan, folder.path());
         let plan = Arc::new(plan);
         let engine = plugin_engine(&plan, options.workers)?;
-        let root: Arc<dyn Storage> = Arc::new(Directory::open(&folder.path().join(ROOT)));
-        let store = ComponentStore::new(Arc::clone(&root));
+        let place = JobPlace::directory(&folder.path().join(ROOT));
+        let store = ComponentStore::new(Arc::clone(&place.root));
         let printed = plan.sinks.iter().map(|sink| sink.name.clone());
         let printed = printed.map(|sink| (sink, Printed::default())).collect();
         let loaded = load_plugins(&plan, &engine)?;
@@ -92,10 +91,7 @@ impl Rehearsal {
         }
         let deployment = compose(&plan, loaded.components, options)?;
         let first = Standing::first(&plan, deployment).map_err(PluginsError::from)?;
-        let past = options
-            .durable
-            .then(|| find(&folder, &root, 1))
-            .transpose()?;
+        let past = options.durable.then(|| find(&place, 1)).transpose()?;
         let opening = Opening {
             plan: &plan,
             folder: folder.path(),
@@ -147,12 +143,13 @@ impl Rehearsal {
             ..self.options
         };
         let number = durable.incarnation.number + 1;
-        let root = durable.root;
+        let place = durable.place;
         drop(durable.log);
-        let (mut start, durable) = find(&self.folder, &root, number)?;
+        let (mut start, durable) = find(&place, number)?;
         let (plan, engine, store) = (&self.plan, &self.engine, &self.store);
+        let loads = |programs: &Programs| load_kept(plan, engine, store, programs);
         let versions = |start: &Start| {
-            KeptVersions::new(plan, engine, store, &start.frozen)
+            KeptVersions::new(plan, &loads, &start.frozen)
                 .with_fresh_instances(options.fresh_instances)
         };
         let mut kept = versions(&start);

@@ -6,21 +6,24 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::batch::sink::{Incarnation, JobId, WaitingBatch};
+use crate::dataflow::Stepping;
 use crate::driver::error::JobError;
 use crate::driver::event::Mail;
 use crate::driver::laws::samples::Keep;
-use crate::driver::opening::{open_sinks, recover};
+use crate::driver::opening::open_sinks;
 use crate::driver::recovery::entry::LogEntry;
 use crate::driver::recovery::log::JobLog;
 use crate::driver::recovery::replay::LostBatches;
-use crate::driver::recovery::start::{RecoveryError, Start};
+use crate::driver::recovery::resume::recover;
+use crate::driver::recovery::start::{JobPlace, RecoveryError, Start};
 use crate::driver::recovery::versions::Bound;
 use crate::driver::report;
+use crate::driver::run::clock::Clock;
 use crate::driver::run::executor::{Executor, ExecutorOptions, Past};
 use crate::driver::versions::deployment::Standing;
 use crate::driver::versions::shared::Versions;
 use crate::driver::versions::succession::VersionEvent;
-use crate::journal::{Checkpoints, Storage};
+use crate::journal::Checkpoints;
 use crate::sink;
 use crate::sink::SinkConnectors;
 use crate::sink::lane::{LaneOptions, NamedSink, SinkLanes};
@@ -53,7 +56,7 @@ pub(super) struct Stage {
 
 /// What a start leaves for the next.
 pub(super) struct Durable {
-    pub(super) root: Arc<dyn Storage>,
+    pub(super) place: JobPlace,
     pub(super) incarnation: Incarnation,
     pub(super) checkpoints: Checkpoints,
     pub(super) log: JobLog,
@@ -135,8 +138,10 @@ impl Opening<'_> {
         let lanes = Arc::new(lanes.map_err(JobError::Threads)?);
         let options = ExecutorOptions {
             workers: self.options.workers,
+            stepping: Stepping::Threads,
             keep: Keep::All,
             past,
+            clock: Clock::SYSTEM,
         };
         let executor = Executor::start(
             Arc::clone(self.plan),
@@ -156,18 +161,14 @@ impl Opening<'_> {
 }
 
 /// What the starts before this one have left.
-pub(super) fn find(
-    folder: &tempfile::TempDir,
-    root: &Arc<dyn Storage>,
-    number: u64,
-) -> Result<(Start, Durable), RecoveryError> {
+pub(super) fn find(place: &JobPlace, number: u64) -> Result<(Start, Durable), RecoveryError> {
     let incarnation = Incarnation {
         job: JobId(0),
         number,
     };
-    let start = Start::find(&folder.path().join(ROOT), root, incarnation)?;
+    let start = Start::find(place, incarnation)?;
     let durable = Durable {
-        root: Arc::clone(root),
+        place: place.clone(),
         incarnation,
         checkpoints: start.checkpoints.clone(),
         log: start.log.clone(),

@@ -33,19 +33,40 @@ impl Now {
     }
 }
 
-/// The clocks of a job.
+/// Where a job has the time from, and how it lets it pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
+    read: fn() -> Now,
+    wait: fn(Duration),
     /// Where a test has stopped them; none: they run.
     stopped: Option<Now>,
 }
 
 impl Clock {
+    /// That of this machine.
+    pub const SYSTEM: Self = Self::of(Now::read, std::thread::sleep);
+
+    /// One that is read like this, and waits like that.
+    #[must_use]
+    pub const fn of(read: fn() -> Now, wait: fn(Duration)) -> Self {
+        Self {
+            read,
+            wait,
+            stopped: None,
+        }
+    }
+
+    /// Waits so long, also where a test has stopped it.
+    pub fn pause(&self, how_long: Duration) {
+        (self.wait)(how_long);
+    }
+
     /// Those of this machine, unless a test has stopped them.
     #[must_use]
     pub fn of_process() -> Self {
         Self {
             stopped: stopped_at(),
+            ..Self::SYSTEM
         }
     }
 
@@ -58,7 +79,7 @@ impl Clock {
     /// Both at this moment.
     #[must_use]
     pub fn now(&self) -> Now {
-        self.stopped.unwrap_or_else(Now::read)
+        self.stopped.unwrap_or_else(self.read)
     }
 
     /// How long to wait for something that happens at `deadline`; none: it is time. Clocks that stand
@@ -109,6 +130,7 @@ mod tests {
         };
         let mut clock = Clock {
             stopped: Some(begun),
+            ..Clock::SYSTEM
         };
         let soon = begun.instant + Duration::from_millis(1);
         assert_eq!(clock.left(soon), Some(Duration::MAX));
@@ -119,7 +141,7 @@ mod tests {
 
     #[test]
     fn clocks_that_run_leave_what_is_left() {
-        let mut clock = Clock { stopped: None };
+        let mut clock = Clock::SYSTEM;
         let now = Instant::now();
         assert_eq!(clock.left(now - Duration::from_millis(1)), None);
         let left = clock.left(now + Duration::from_secs(60)).unwrap();

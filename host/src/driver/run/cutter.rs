@@ -127,7 +127,7 @@ impl Cutter {
         self.sources.len()
     }
 
-    /// Ends the open interval: its batch, and whether there will be more.
+    /// Ends the open interval, now: its batch, and whether there will be more.
     ///
     /// # Errors
     ///

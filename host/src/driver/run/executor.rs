@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use crate::batch::{BatchTime, Round, whole_millis};
 use crate::dataflow::{
     Decided, Engine, EngineOptions, Failure, FailureKind, Frozen, Placement, Restored, RoundPlan,
-    StartError, Verdict, fires,
+    StartError, Stepping, Verdict, fires,
 };
 use crate::driver::event::{Event, Mail};
 use crate::driver::failure::course::{Course, Judge, Suspect};
@@ -25,6 +25,7 @@ use crate::driver::recovery::history::{AttemptedBatch, ExecutedUpto};
 use crate::driver::recovery::log::JobLog;
 use crate::driver::recovery::record::{CommitRecord, Recorder, Unrecorded};
 use crate::driver::run::batch::Batch;
+use crate::driver::run::clock::Clock;
 use crate::driver::run::commit::{Committed, Committer, RanRound, timed_out};
 use crate::driver::run::environment::{Heard, JobEnvironment, RoundBinding};
 use crate::driver::run::missed::{Fed, Gap, has_timeouts, missed};
@@ -51,13 +52,17 @@ const SOURCE_PAUSE: Duration = Duration::from_secs(1);
 /// How batches are run.
 #[derive(Debug)]
 pub struct ExecutorOptions {
-    /// Worker threads.
+    /// Workers of the dataflow.
     pub workers: usize,
+    /// Who steps them.
+    pub stepping: Stepping,
     /// Which values the laws of functions are tried on; in the first batches of a version what does
     /// not hold is said in the log.
     pub keep: Keep,
     /// What it goes on with.
     pub past: Past,
+    /// How it lets time pass between two attempts.
+    pub clock: Clock,
 }
 
 /// Runs batches, one at a time.
@@ -70,6 +75,7 @@ pub struct Executor {
     committer: Committer,
     versions: Versions,
     mail: Mail,
+    clock: Clock,
     /// Where attempts are counted.
     log: Option<JobLog>,
     round: Round,
@@ -121,8 +127,10 @@ impl Executor {
     ) -> Result<Self, StartError> {
         let ExecutorOptions {
             workers,
+            stepping,
             keep,
             past,
+            clock,
         } = options;
         let standing = versions.current();
         let environment = JobEnvironment::new(&plan, Arc::clone(&lanes), standing, keep);
@@ -131,6 +139,7 @@ impl Executor {
             flow: lanes.flow(),
             observer: Arc::clone(&environment) as _,
             restored: past.restored.map(Arc::new),
+            stepping,
             ..EngineOptions::threads(workers)
         };
         let engine = Engine::start_with(&plan, &options, Arc::clone(&environment) as _)?;
@@ -158,6 +167,7 @@ impl Executor {
             committer,
             versions,
             mail,
+            clock,
             log: past.log,
             round,
             job_seed,
@@ -245,7 +255,7 @@ impl Executor {
             self.mail.tell(Event::Aborted(batch.time));
             let calls = self.environment.take_trapped();
             match self.judge.after(&mut course, trouble, calls) {
-                Ok(pause) => std::thread::sleep(pause),
+                Ok(pause) => self.clock.pause(pause),
                 Err(trouble) => {
                     self.environment.release();
                     if let Some(log) = &self.log {
@@ -304,7 +314,7 @@ impl Executor {
                     if !std::mem::replace(&mut waits, true) {
                         warn!(batch = %batch.time, "trying again until it can be read: {trouble}");
                     }
-                    std::thread::sleep(SOURCE_PAUSE);
+                    self.clock.pause(SOURCE_PAUSE);
                 }
             }
         };

@@ -4,12 +4,16 @@
 //! cutting and answering while a batch runs, however long it takes.
 
 use std::sync::Arc;
+#[cfg(test)]
+use std::sync::mpsc::TryRecvError;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tracing::{error, info, warn};
 
 use super::batch::Batch;
+use super::clock::Clock;
 use super::executor::Executor;
 use super::missed::MAX_CATCH_UP;
 use crate::batch::BatchTime;
@@ -25,12 +29,12 @@ use crate::topology::problem::with_causes;
 /// From so many firings on that must not be missed the log tells that they are caught up with.
 const CATCH_UP_TOLD: usize = 10;
 
-/// The thread that runs batches. Dropping the queue lets it end once it has run what waits.
+/// The way to the thread that runs batches. Dropping the queue lets it end once it has run what waits.
 pub struct Runner {
     /// The batches that are to run, in order.
     pub queue: Sender<Batch>,
-    /// The thread.
-    pub thread: JoinHandle<()>,
+    /// The thread; none where there is none.
+    pub thread: Option<JoinHandle<()>>,
     /// What it waits for when it publishes.
     pub lanes: Arc<SinkLanes>,
 }
@@ -44,29 +48,14 @@ impl Runner {
     /// The system gives no thread.
     pub fn start(plan: Arc<Plan>, running: Running) -> std::io::Result<Self> {
         let (queue, batches) = channel();
-        let Running {
-            executor,
-            lanes,
-            checkpointer,
-            mail,
-            metrics,
-        } = running;
-        let running = RunnerThread {
-            plan,
-            executor,
-            lanes: Arc::clone(&lanes),
-            checkpointer,
-            last: None,
-            newest: None,
-            mail,
-            metrics,
-        };
+        let lanes = Arc::clone(&running.lanes);
+        let batches = BatchRunner::new(plan, running, batches);
         let thread = std::thread::Builder::new()
             .name("runner".to_owned())
-            .spawn(move || running.run_to_the_end(&batches))?;
+            .spawn(move || batches.run_to_the_end())?;
         Ok(Self {
             queue,
-            thread,
+            thread: Some(thread),
             lanes,
         })
     }
@@ -80,25 +69,25 @@ pub struct Running {
     pub lanes: Arc<SinkLanes>,
     /// None where nothing survives the process.
     pub checkpointer: Option<Checkpointer>,
+    /// The thread that makes checkpoints, where there is one.
+    pub maker: Option<JoinHandle<()>>,
     /// Who is told what becomes of each batch.
     pub mail: Mail,
     /// Counts firings that were caught up with.
     pub metrics: Metrics,
+    /// When checkpoints are due.
+    pub clock: Clock,
 }
 
-/// The thread's state.
-struct RunnerThread {
+/// Runs batches, one after the other.
+pub(in crate::driver) struct BatchRunner {
     plan: Arc<Plan>,
-    executor: Executor,
-    lanes: Arc<SinkLanes>,
-    /// None where nothing survives the process.
-    checkpointer: Option<Checkpointer>,
+    running: Running,
+    batches: Receiver<Batch>,
     /// The last batch that was committed behind the last checkpoint.
     last: Option<BatchTime>,
     /// The last batch that was committed.
     newest: Option<BatchTime>,
-    mail: Mail,
-    metrics: Metrics,
 }
 
 /// Tells of the end also where the thread panics, so that nobody waits for it for ever.
@@ -112,51 +101,93 @@ impl Drop for Farewell {
     }
 }
 
-impl RunnerThread {
-    fn run_to_the_end(mut self, batches: &Receiver<Batch>) {
-        let farewell = Farewell(self.mail.clone());
-        let result = self.all(batches);
-        if let Err(error) = &result {
-            // Said now: what was committed before is still published, which may take as long as a
-            // sink does.
-            error!("the job fails: {}", with_causes(error));
+impl BatchRunner {
+    /// One for the batches that come.
+    pub(in crate::driver) const fn new(
+        plan: Arc<Plan>,
+        running: Running,
+        batches: Receiver<Batch>,
+    ) -> Self {
+        Self {
+            plan,
+            running,
+            batches,
+            last: None,
+            newest: None,
         }
-        if !matches!(result, Ok(true)) {
-            self.mail.tell(Event::Failing);
+    }
+
+    fn run_to_the_end(mut self) {
+        let farewell = Farewell(self.running.mail.clone());
+        let maker = self.running.maker.take();
+        let result = self.all();
+        let result = self.end(result);
+        if let Some(Err(panic)) = maker.map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
         }
-        let last = match result {
-            Ok(true) => self.freeze(),
-            _ => None,
-        };
-        // The workers stop while the sinks finish.
-        drop(self.executor);
-        let finished = self.lanes.finish().map_err(JobError::from);
-        if let Some(checkpointer) = self.checkpointer {
-            // Only what is published is made a checkpoint.
-            let published = self
-                .newest
-                .filter(|_| matches!(result, Ok(true)) && finished.is_ok());
-            checkpointer.finish(last, published);
-        }
-        farewell.0.tell(Event::RunEnded(result.and(finished)));
+        farewell.0.tell(Event::RunEnded(result));
     }
 
     /// Until the queue ends, or until nothing more can be published, which its end tells: then
     /// false.
-    fn all(&mut self, batches: &Receiver<Batch>) -> Result<bool, JobError> {
-        for batch in batches {
-            self.mail.tell(Event::Begun(batch.time));
-            if !self.catch_up(batch.time)? || !self.batch(&batch)? {
+    fn all(&mut self) -> Result<bool, JobError> {
+        while let Ok(batch) = self.batches.recv() {
+            if !self.run(&batch)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
+    /// The batch that waits longest; an error: none waits, or none will any more.
+    #[cfg(test)]
+    pub(in crate::driver) fn next(&self) -> Result<Batch, TryRecvError> {
+        self.batches.try_recv()
+    }
+
+    /// Runs a batch, and before it the firings that windows must not miss; whether all of it is
+    /// going to be published.
+    pub(in crate::driver) fn run(&mut self, batch: &Batch) -> Result<bool, JobError> {
+        self.running.mail.tell(Event::Begun(batch.time));
+        Ok(self.catch_up(batch.time)? && self.batch(batch)?)
+    }
+
+    /// Nothing more is run: what is committed is published, and made a checkpoint, as far as that goes.
+    pub(in crate::driver) fn end(mut self, result: Result<bool, JobError>) -> Result<(), JobError> {
+        if let Err(error) = &result {
+            // Said now: what was committed before is still published, which may take as long as a
+            // sink does.
+            error!("the job fails: {}", with_causes(error));
+        }
+        let is_whole = matches!(result, Ok(true));
+        if !is_whole {
+            self.running.mail.tell(Event::Failing);
+        }
+        let last = match is_whole {
+            true => self.freeze(),
+            false => None,
+        };
+        let Running {
+            executor,
+            lanes,
+            checkpointer,
+            ..
+        } = self.running;
+        // The workers stop while the sinks finish.
+        drop(executor);
+        let finished = lanes.finish().map_err(JobError::from);
+        if let Some(checkpointer) = checkpointer {
+            // Only what is published is made a checkpoint.
+            let published = self.newest.filter(|_| is_whole && finished.is_ok());
+            checkpointer.end(last, published);
+        }
+        result.and(finished)
+    }
+
     /// Runs the firings between the batch before and `next` that must not be missed.
     fn catch_up(&mut self, next: BatchTime) -> Result<bool, JobError> {
         let mut firings = 0;
-        while let Some(time) = self.executor.missed(next) {
+        while let Some(time) = self.running.executor.missed(next) {
             if firings == MAX_CATCH_UP {
                 error!(
                     from = %time,
@@ -169,7 +200,7 @@ impl RunnerThread {
             if firings == CATCH_UP_TOLD {
                 info!(from = %time, batch = %next, "catching up with windows and timeouts that are due before the batch");
             }
-            self.metrics.add(Metric::CaughtUpFirings, 1);
+            self.running.metrics.add(Metric::CaughtUpFirings, 1);
             let nothing = vec![Vec::new(); self.plan.sources.len()];
             if !self.batch(&Batch::new(time, nothing))? {
                 return Ok(false);
@@ -180,31 +211,39 @@ impl RunnerThread {
 
     /// Runs a batch; whether it is going to be published.
     fn batch(&mut self, batch: &Batch) -> Result<bool, JobError> {
-        if self.checkpointer.is_some() && self.executor.is_to_swap() {
+        let Running {
+            checkpointer,
+            executor,
+            ..
+        } = &self.running;
+        if checkpointer.is_some() && executor.is_to_swap() {
             // What one can go back to.
             self.checkpoint(Checkpointer::make_before_swap);
         }
-        let committed = self.executor.run(batch)?;
-        let heard = self.executor.publish(batch, committed);
+        let committed = self.running.executor.run(batch)?;
+        let heard = self.running.executor.publish(batch, committed);
         (self.last, self.newest) = (Some(batch.time), Some(batch.time));
-        if self.checkpointer.as_ref().is_some_and(Checkpointer::is_due) {
+        let now = self.running.clock.now().instant;
+        let checkpointer = self.running.checkpointer.as_ref();
+        if checkpointer.is_some_and(|checkpointer| checkpointer.is_due(now)) {
             self.checkpoint(Checkpointer::make);
         }
         Ok(heard)
     }
 
     /// Lets a checkpoint be made of the job as it stands.
-    fn checkpoint(&mut self, make: fn(&mut Checkpointer, FrozenAt)) {
+    fn checkpoint(&mut self, make: fn(&mut Checkpointer, FrozenAt, Instant)) {
         let frozen = self.freeze();
-        if let (Some(checkpointer), Some(at)) = (&mut self.checkpointer, frozen) {
-            make(checkpointer, at);
+        let now = self.running.clock.now().instant;
+        if let (Some(checkpointer), Some(at)) = (&mut self.running.checkpointer, frozen) {
+            make(checkpointer, at, now);
         }
     }
 
     /// The job as it stands; none if that is a checkpoint already, or cannot be had.
     fn freeze(&mut self) -> Option<FrozenAt> {
         self.last.take()?;
-        let frozen = self.executor.freeze();
+        let frozen = self.running.executor.freeze();
         // What is wrong with the log the next commit will tell.
         frozen
             .inspect_err(|error| warn!("no checkpoint: {}", with_causes(error)))

@@ -116,6 +116,12 @@ impl Standing {
         }
     }
 
+    /// The version of a plugin of the plan.
+    #[must_use]
+    pub fn digest(&self, plugin: &str) -> Digest {
+        self.deployment.components[plugin].digest()
+    }
+
     /// The plugins of which `other` has another version.
     #[must_use]
     pub fn changed(&self, other: &Self) -> BTreeSet<String> {

@@ -137,7 +137,8 @@ pub fn load_plugins(plan: &Plan, engine: &Engine) -> Result<Loaded, PluginsError
 }
 
 /// The same of the versions that a batch ran, by plugin, which are kept in `store`: whatever lies in
-/// the plugin directory now. A plugin that it did not run is new in the topology, and read from there.
+/// the plugin directory now. A plugin that it did not run is new in the topology, read from there, and
+/// kept.
 ///
 /// # Errors
 ///
@@ -147,11 +148,13 @@ pub fn load_kept(
     engine: &Engine,
     store: &ComponentStore,
     programs: &BTreeMap<String, Digest>,
-) -> Result<Loaded, PluginsError> {
-    load(plan, engine, |plugin| match programs.get(&plugin.name) {
+) -> Result<Components, PluginsError> {
+    let loaded = load(plan, engine, |plugin| match programs.get(&plugin.name) {
         Some(digest) => store.get(&plugin.name, *digest),
         None => ComponentFile::read(&plan.plugins.dir, &plugin.name, &plugin.limits),
-    })
+    })?;
+    loaded.files.iter().try_for_each(|file| store.keep(file))?;
+    Ok(loaded.components)
 }
 
 fn load(

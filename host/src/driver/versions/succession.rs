@@ -42,6 +42,8 @@ pub enum VersionEvent {
         batch: Option<BatchTime>,
         /// Batches that it still has to pass.
         probation: u32,
+        /// The version that can be fallen back to until then.
+        before: Option<Digest>,
     },
     /// A version in use has passed a batch of its probation.
     Passed {
@@ -167,6 +169,7 @@ impl Succession {
         let is_tried = |plugin: &String| tried.as_ref().is_some_and(|tried| tried.contains(plugin));
         let events = live.map(|(plugin, digest)| VersionEvent::Live {
             probation: if is_tried(&plugin) { probation } else { 0 },
+            before: proven.as_ref().map(|proven| proven.digest(&plugin)),
             plugin,
             digest,
             batch: None,
@@ -354,11 +357,11 @@ impl Succession {
         next.forget(|stream| self.holding.contains(&stream));
         let replaced = std::mem::replace(&mut self.current, next);
         if let Some(plugin) = self.leaves.take() {
-            let left = replaced.deployment.components[&plugin].digest();
+            let left = replaced.digest(&plugin);
             self.refuse(&plugin, left, "it was rolled back");
         }
         for plugin in replaced.changed(&self.current) {
-            let before = replaced.deployment.components[&plugin].digest();
+            let before = replaced.digest(&plugin);
             self.previous.insert(plugin, before);
         }
         let back = |proven: &Standing| proven.changed(&self.current).is_empty();
@@ -448,7 +451,7 @@ impl Succession {
         // What was proposed meanwhile may build on the version that failed.
         self.proposed = None;
         self.dropped += 1;
-        let digest = failed.deployment.components[guilty].digest();
+        let digest = failed.digest(guilty);
         self.refuse(guilty, digest, reason);
         self.tell_live(&failed, batch);
     }
@@ -456,10 +459,12 @@ impl Succession {
     /// Tells what is current now and was not in `before`.
     fn tell_live(&mut self, before: &Standing, batch: BatchTime) {
         for plugin in before.changed(&self.current) {
-            let digest = self.current.deployment.components[&plugin].digest();
+            let digest = self.current.digest(&plugin);
+            let before = self.proven.as_ref().map(|proven| proven.digest(&plugin));
             self.events.push(VersionEvent::Live {
                 plugin,
                 digest,
+                before,
                 batch: Some(batch),
                 probation: self.probation,
             });

@@ -25,7 +25,8 @@ pub(crate) struct SimulatedDisk(Arc<Mutex<Images>>);
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The operation does nothing and fails. Later ones succeed.
+    /// The operation does nothing and fails, but that some of what is to be written may be there. Later
+    /// ones succeed.
     Error(ErrorKind),
     /// The process dies: the operation is done in part, and everything after it fails until
     /// [`SimulatedDisk::crash`] says what is left.
@@ -87,6 +88,16 @@ impl SimulatedDisk {
         self.with(|images| images.operations)
     }
 
+    /// Whether a [`Fault::Error`] has come since the last crash.
+    #[must_use]
+    pub(crate) fn has_failed(&self) -> bool {
+        let is_past = |images: &mut Images| match images.fault {
+            Some((at, Fault::Error(_))) => at < images.operations,
+            _ => false,
+        };
+        self.with(is_past)
+    }
+
     /// Whether a [`Fault::Death`] has come.
     #[must_use]
     pub(crate) fn is_dead(&self) -> bool {
@@ -105,6 +116,32 @@ impl SimulatedDisk {
             images.dead = false;
             images.fault = None;
         });
+    }
+
+    /// A copy of a directory as it would be if the machine went down now, and nothing were left but what
+    /// is durable.
+    #[must_use]
+    pub(crate) fn durable(&self, dir: &Path) -> Self {
+        let copy = Self::new(0);
+        self.with(|images| {
+            let names = images.durable_names.iter();
+            let names: Names = names
+                .filter(|(path, _)| path.parent() == Some(dir))
+                .map(|(path, number)| (path.clone(), *number))
+                .collect();
+            let files = names.values().map(|number| {
+                let Content { bytes, durable } = &images.files[number];
+                let (bytes, durable) = (bytes[..*durable].to_vec(), *durable);
+                (*number, Content { bytes, durable })
+            });
+            let (files, next) = (files.collect(), images.next);
+            copy.with(|copy| {
+                (copy.files, copy.next) = (files, next);
+                copy.names.clone_from(&names);
+                copy.durable_names = names;
+            });
+        });
+        copy
     }
 
     /// Changes a byte of a file, durably, as a bad disk does.
@@ -332,7 +369,7 @@ struct SimulatedFile {
 impl DiskFile for SimulatedFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let number = self.number;
-        self.disk.change(|images, extent| {
+        let write = |images: &mut Images, extent| {
             let length = match extent {
                 Extent::Whole => bytes.len(),
                 Extent::Part => images.random.random_range(0..=bytes.len()),
@@ -340,7 +377,16 @@ impl DiskFile for SimulatedFile {
             let content = images.files.entry(number).or_default();
             content.bytes.extend_from_slice(&bytes[..length]);
             Ok(())
-        })
+        };
+        let written = self.disk.change(write);
+        if written.is_err() {
+            // A disk that is full takes what it has room for.
+            self.disk.with(|images| match images.dead {
+                true => Ok(()),
+                false => write(images, Extent::Part),
+            })?;
+        }
+        written
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::warn;
 
-use super::{Creation, Storage, StorageError, is_name};
+use super::{Creation, Storage, StorageError, StorageFate, is_name};
 use crate::journal::disk::Disk;
 use crate::journal::disk::real::RealDisk;
 use crate::observe::fault::{CrashStage, reach};
@@ -42,8 +42,9 @@ struct Writes {
     begun: AtomicU64,
     /// Folders that are there, and in which nothing old is left half written.
     ready: Mutex<BTreeSet<PathBuf>>,
-    /// Folders that could not be synced: a second sync would succeed and mean nothing.
-    unsynced: Mutex<BTreeSet<PathBuf>>,
+    /// A sync of a folder has failed: what bears a name there may not be durable, and a second sync
+    /// would succeed and mean nothing.
+    lost: AtomicBool,
 }
 
 impl Directory {
@@ -56,15 +57,22 @@ impl Directory {
     /// The same on any disk.
     #[must_use]
     pub fn on(disk: Arc<dyn Disk>, path: &Path) -> Self {
+        // Its keys are drawn by chance, and that cannot fail.
+        let token = RandomState::new().build_hasher().finish();
+        Self::with_token(disk, path, token)
+    }
+
+    /// The same with a token that nobody else has who writes there.
+    #[must_use]
+    pub fn with_token(disk: Arc<dyn Disk>, path: &Path, token: u64) -> Self {
         Self {
             disk,
             path: path.to_owned(),
             writes: Arc::new(Writes {
-                // Its keys are drawn by chance, and that cannot fail.
-                token: RandomState::new().build_hasher().finish(),
+                token,
                 begun: AtomicU64::new(0),
                 ready: Mutex::default(),
-                unsynced: Mutex::default(),
+                lost: AtomicBool::new(false),
             }),
         }
     }
@@ -85,16 +93,28 @@ impl Directory {
         name: &str,
     ) -> impl FnOnce(io::Error) -> StorageError + use<> {
         let name = self.path.join(name).display().to_string();
-        move |source| StorageError { act, name, source }
+        let fate = match self.writes.lost.load(Ordering::Relaxed) {
+            true => StorageFate::Lost,
+            false => StorageFate::Passing,
+        };
+        move |source| StorageError {
+            act,
+            name,
+            source,
+            fate,
+        }
     }
 
     fn put(&self, name: &str, bytes: &[u8]) -> io::Result<Creation> {
+        if self.writes.lost.load(Ordering::Relaxed) {
+            return Err(io::Error::other("a sync of its folder has failed before"));
+        }
         let place = self.place(name)?;
         let folder = place.parent().unwrap_or(&self.path);
         self.make_ready(folder)?;
         if self.is_there(&place)? {
             // It need not be written again to learn that.
-            self.sync(folder)?;
+            self.sync_names(folder)?;
             return Ok(Creation::Exists);
         }
         let number = self.writes.begun.fetch_add(1, Ordering::Relaxed);
@@ -111,19 +131,14 @@ impl Directory {
         removed?;
         reach(CrashStage::Linked);
         // Also where another has created it and may have crashed before it did this.
-        self.sync(folder)?;
+        self.sync_names(folder)?;
         Ok(creation)
     }
 
-    /// Makes the names in a folder durable.
-    fn sync(&self, folder: &Path) -> io::Result<()> {
-        let mut unsynced = locked(&self.writes.unsynced);
-        if unsynced.contains(folder) {
-            return Err(io::Error::other("it could not be synced before"));
-        }
+    fn sync_names(&self, folder: &Path) -> io::Result<()> {
         let synced = self.disk.sync_dir(folder);
         if synced.is_err() {
-            unsynced.insert(folder.to_owned());
+            self.writes.lost.store(true, Ordering::Relaxed);
         }
         synced
     }
@@ -326,17 +341,19 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_could_not_be_synced_is_not_believed_again() {
+    fn after_a_failed_sync_of_a_folder_nothing_is_created_any_more() {
         let disk = SimulatedDisk::new(0);
         let root = Directory::on(Arc::new(disk.clone()), Path::new("/root"));
-        root.create("a/object", b"object").unwrap();
-        // It is there, and only its folder is synced once more.
-        disk.fail_after(0, Fault::Error(ErrorKind::Other));
-        for _ in 0..2 {
-            root.create("a/object", b"object").unwrap_err();
+        // Created, written, synced, linked, removed, and then its folder is synced.
+        disk.fail_after(5, Fault::Error(ErrorKind::Other));
+        let error = root.create("object", b"object").unwrap_err();
+        assert_eq!(error.fate, StorageFate::Lost);
+        let operations = disk.operations();
+        for name in ["object", "another"] {
+            let error = root.clone().create(name, b"object").unwrap_err();
+            assert_eq!(error.fate, StorageFate::Lost, "{name}");
         }
-        root.create("a/more", b"").unwrap_err();
-        root.create("b/more", b"").unwrap();
+        assert_eq!(disk.operations(), operations, "nothing is tried");
     }
 
     #[test]

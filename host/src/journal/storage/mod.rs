@@ -90,6 +90,18 @@ pub struct StorageError {
     /// Why.
     #[source]
     pub source: io::Error,
+    /// What may become of it.
+    pub fate: StorageFate,
+}
+
+/// What may become of a storage that has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageFate {
+    /// It may do the same another time: a disk may have room again.
+    Passing,
+    /// What it was given may be gone after a crash, and it cannot be asked: this process must not create
+    /// anything there any more, and end.
+    Lost,
 }
 
 /// Whether an object may have this name.

@@ -106,6 +106,9 @@ pub(super) struct Ledger {
     changed: Condvar,
     patience: Duration,
     tell: Box<dyn Fn(LaneNews) + Send + Sync>,
+    /// Does something of what is waited for, where there are no threads that would.
+    #[cfg(test)]
+    pub(super) helper: std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 struct Book {
@@ -191,6 +194,8 @@ impl Ledger {
             changed: Condvar::new(),
             patience,
             tell,
+            #[cfg(test)]
+            helper: std::sync::OnceLock::new(),
         }
     }
 
@@ -309,7 +314,13 @@ impl Ledger {
             .filter(|left| !left.is_zero())
     }
 
-    fn wait<'s>(&self, state: MutexGuard<'s, Book>, left: Duration) -> MutexGuard<'s, Book> {
+    fn wait<'s>(&'s self, state: MutexGuard<'s, Book>, left: Duration) -> MutexGuard<'s, Book> {
+        #[cfg(test)]
+        if let Some(help) = self.helper.get() {
+            drop(state);
+            help();
+            return self.lock();
+        }
         let woken = self.changed.wait_timeout(state, left);
         woken.unwrap_or_else(PoisonError::into_inner).0
     }
@@ -335,6 +346,12 @@ impl Ledger {
     ) -> bool {
         let mut state = self.lock();
         state.queues[queue].error = Some(error);
+        #[cfg(test)]
+        let pause = match self.helper.get() {
+            // Nobody is there who could change anything meanwhile.
+            Some(_) => Duration::ZERO,
+            None => pause,
+        };
         let same = |state: &mut Book| !state.given_up && state.stopping.is_some() == *hurried;
         let woken = self.changed.wait_timeout_while(state, pause, same);
         let state = woken.unwrap_or_else(PoisonError::into_inner).0;

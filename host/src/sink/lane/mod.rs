@@ -19,6 +19,8 @@ mod named;
 mod publisher;
 mod stager;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

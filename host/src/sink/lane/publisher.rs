@@ -2,6 +2,7 @@
 //!
 //! It is tried for ever with growing pauses, unless the sink says that it will never go better.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -21,14 +22,14 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-enum PublishOrder {
+pub(super) enum PublishOrder {
     /// Make a batch visible in these sinks, one after the other.
     Publish(BatchTime, Vec<Receipt>),
     /// No more will come.
     End,
 }
 
-/// The way to the publishing thread of one sink, or of those that take turns on the console.
+/// The way to what publishes for one sink, or for those that take turns on the console.
 pub(super) struct Publisher {
     orders: Sender<PublishOrder>,
 }
@@ -45,18 +46,30 @@ impl Publisher {
         ledger: Arc<Ledger>,
         metrics: Metrics,
     ) -> std::io::Result<Self> {
+        let (publisher, publishing) = Self::new(queue, sinks, ledger, metrics);
+        std::thread::Builder::new()
+            .name("publisher".to_owned())
+            .spawn(move || publishing.run())?;
+        Ok(publisher)
+    }
+
+    /// The way to queue `queue`, and what publishes for it.
+    pub(super) fn new(
+        queue: usize,
+        sinks: &[NamedSink],
+        ledger: Arc<Ledger>,
+        metrics: Metrics,
+    ) -> (Self, Publishing) {
         let (orders, heard) = channel();
         let sinks = sinks.to_vec();
-        let worker = PublishingThread {
+        let publishing = Publishing {
             queue,
+            orders: heard,
             sinks,
             ledger,
             metrics,
         };
-        std::thread::Builder::new()
-            .name("publisher".to_owned())
-            .spawn(move || worker.run(&heard))?;
-        Ok(Self { orders })
+        (Self { orders }, publishing)
     }
 
     /// Hands over a batch that the ledger has entered for this queue.
@@ -71,15 +84,17 @@ impl Publisher {
     }
 }
 
-struct PublishingThread {
+/// What publishes for a queue.
+pub(super) struct Publishing {
     queue: usize,
+    orders: Receiver<PublishOrder>,
     /// All sinks of the job.
     sinks: Vec<NamedSink>,
     ledger: Arc<Ledger>,
     metrics: Metrics,
 }
 
-impl Drop for PublishingThread {
+impl Drop for Publishing {
     /// Also where a sink panics: nobody waits for ever.
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -96,18 +111,38 @@ impl Drop for PublishingThread {
     }
 }
 
-impl PublishingThread {
-    fn run(self, orders: &Receiver<PublishOrder>) {
-        while let Ok(PublishOrder::Publish(batch, receipts)) = orders.recv() {
-            for receipt in &receipts {
-                match self.publish_at_last(batch, receipt) {
-                    Fate::Published => {}
-                    Fate::Lost(error) => return self.ledger.lost(self.queue, error),
-                    Fate::GivenUp => return,
-                }
+impl Publishing {
+    fn run(self) {
+        while let Ok(order) = self.orders.recv() {
+            if self.obey(order).is_break() {
+                return;
             }
-            self.ledger.published(self.queue);
         }
+    }
+
+    /// What is asked next, if anything is.
+    #[cfg(test)]
+    pub(super) fn next(&self) -> Option<PublishOrder> {
+        self.orders.try_recv().ok()
+    }
+
+    /// Does what was asked; breaks off at the end, also where a sink is lost.
+    pub(super) fn obey(&self, order: PublishOrder) -> ControlFlow<()> {
+        let PublishOrder::Publish(batch, receipts) = order else {
+            return ControlFlow::Break(());
+        };
+        for receipt in &receipts {
+            match self.publish_at_last(batch, receipt) {
+                Fate::Published => {}
+                Fate::Lost(error) => {
+                    self.ledger.lost(self.queue, error);
+                    return ControlFlow::Break(());
+                }
+                Fate::GivenUp => return ControlFlow::Break(()),
+            }
+        }
+        self.ledger.published(self.queue);
+        ControlFlow::Continue(())
     }
 
     /// Tries until it works, or never will, or nobody waits for it any more.

@@ -4,8 +4,11 @@
 //! Whoever asks does not wait, but for the answer of `prepare`. A chunk that waits counts as in
 //! flight, so that the sources wait instead of the workers.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+#[cfg(test)]
+use std::sync::{Mutex, PoisonError};
 
 use super::ledger::Ledger;
 use super::named::NamedSink;
@@ -44,9 +47,13 @@ pub(super) enum StageOrder {
     End,
 }
 
-/// The way to the staging thread of a sink.
-pub(super) struct Stager {
-    orders: Sender<StageOrder>,
+/// The way to what stages for a sink.
+pub(super) enum Stager {
+    /// A thread.
+    Thread(Sender<StageOrder>),
+    /// Whoever asks, until the end.
+    #[cfg(test)]
+    Caller(Mutex<Option<Staging>>),
 }
 
 impl Stager {
@@ -61,26 +68,30 @@ impl Stager {
         ledger: Arc<Ledger>,
     ) -> std::io::Result<Self> {
         let (orders, heard) = channel();
-        let worker = StagingThread {
-            index,
-            sink,
-            ledger,
-            over: 0,
-            failed: None,
-        };
+        let staging = Staging::new(index, sink, ledger);
         std::thread::Builder::new()
             .name("stager".to_owned())
-            .spawn(move || worker.run(&heard))?;
-        Ok(Self { orders })
+            .spawn(move || staging.run(&heard))?;
+        Ok(Self::Thread(orders))
     }
 
     /// Asks for something. False: the thread has ended, because the sink panicked.
     pub(super) fn ask(&self, order: StageOrder) -> bool {
-        self.orders.send(order).is_ok()
+        match self {
+            Self::Thread(orders) => orders.send(order).is_ok(),
+            #[cfg(test)]
+            Self::Caller(staging) => {
+                let mut staging = staging.lock().unwrap_or_else(PoisonError::into_inner);
+                let ends = staging.as_mut().map(|staging| staging.obey(order));
+                staging.take_if(|_| ends == Some(ControlFlow::Break(())));
+                ends.is_some()
+            }
+        }
     }
 }
 
-struct StagingThread {
+/// What stages for a sink.
+pub(super) struct Staging {
     index: usize,
     sink: NamedSink,
     ledger: Arc<Ledger>,
@@ -90,38 +101,57 @@ struct StagingThread {
     failed: Option<(Round, SinkError)>,
 }
 
-impl Drop for StagingThread {
+impl Drop for Staging {
     /// Also where the sink panics: nobody waits for ever.
     fn drop(&mut self) {
         self.ledger.staging_ended();
     }
 }
 
-impl StagingThread {
+impl Staging {
+    /// For the plan's `index`th sink.
+    pub(super) const fn new(index: usize, sink: NamedSink, ledger: Arc<Ledger>) -> Self {
+        Self {
+            index,
+            sink,
+            ledger,
+            over: 0,
+            failed: None,
+        }
+    }
+
     fn run(mut self, orders: &Receiver<StageOrder>) {
         while let Ok(order) = orders.recv() {
-            match order {
-                StageOrder::Stage { at, chunk, held } => {
-                    self.stage(at, &chunk);
-                    drop(chunk);
-                    drop(held);
-                }
-                StageOrder::Prepare {
-                    batch,
-                    round,
-                    answer,
-                } => {
-                    let (sink, result) = (self.index, self.prepare(batch, round));
-                    // Who asked may have lost patience.
-                    let _ = answer.send(SinkVote { sink, result });
-                }
-                StageOrder::Discard { batch, round } => {
-                    self.sink.sink.discard(batch, round);
-                    self.over = round;
-                }
-                StageOrder::End => return,
+            if self.obey(order).is_break() {
+                return;
             }
         }
+    }
+
+    /// Does what was asked; breaks off at the end.
+    fn obey(&mut self, order: StageOrder) -> ControlFlow<()> {
+        match order {
+            StageOrder::Stage { at, chunk, held } => {
+                self.stage(at, &chunk);
+                drop(chunk);
+                drop(held);
+            }
+            StageOrder::Prepare {
+                batch,
+                round,
+                answer,
+            } => {
+                let (sink, result) = (self.index, self.prepare(batch, round));
+                // Who asked may have lost patience.
+                let _ = answer.send(SinkVote { sink, result });
+            }
+            StageOrder::Discard { batch, round } => {
+                self.sink.sink.discard(batch, round);
+                self.over = round;
+            }
+            StageOrder::End => return ControlFlow::Break(()),
+        }
+        ControlFlow::Continue(())
     }
 
     fn stage(&mut self, at: Staged, chunk: &Chunk) {

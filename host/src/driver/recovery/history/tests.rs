@@ -73,6 +73,7 @@ fn live(program: u8, probation: u32) -> LogEntry {
         digest: digest(program),
         batch: None,
         probation,
+        before: (probation > 0).then(|| digest(1)),
     })
 }
 
@@ -212,6 +213,14 @@ fn a_history_says_where_a_job_stands() {
     }));
     later.apply(&live(2, 0));
     assert!(later.refused.is_empty() && later.probation.is_empty());
+}
+
+#[test]
+fn what_is_swapped_in_before_the_first_commit_can_be_fallen_back_from() {
+    let found = history(&[live(2, 3), commit(1, 2)]);
+    let tried = found.probation["p"];
+    assert_eq!((tried.digest, tried.before), (digest(2), Some(digest(1))));
+    assert!(found.named().any(|named| named == digest(1)), "it is kept");
 }
 
 #[test]
