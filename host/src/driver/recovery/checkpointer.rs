@@ -203,7 +203,7 @@ impl Maker {
     fn run(self) {
         while let Ok(order) = self.orders.recv() {
             if let Some(written) = self.write(order) {
-                self.count(written);
+                self.count(&written);
             }
         }
     }
@@ -248,11 +248,10 @@ impl Maker {
     }
 
     /// Lets a checkpoint count once all that it covers is published, and what it makes needless go.
-    pub(in crate::driver) fn count(&self, written: Written) {
-        let is_last = written.is_last;
+    pub(in crate::driver) fn count(&self, written: &Written) {
         match self.make(written) {
             Ok(None) => {}
-            Ok(Some(kept)) => self.let_go(&kept, is_last),
+            Ok(Some(kept)) => self.let_go(&kept, written.is_last),
             Err(error) => return self.fail(error.into()),
         }
         self.waiting.fetch_sub(1, Ordering::AcqRel);
@@ -276,7 +275,7 @@ impl Maker {
     }
 
     /// The checkpoints that are kept, the oldest first; none: the new one must not count.
-    fn make(&self, written: Written) -> Result<Option<Vec<Standpoint>>, CheckpointError> {
+    fn make(&self, written: &Written) -> Result<Option<Vec<Standpoint>>, CheckpointError> {
         let checkpoints = &self.keeping.checkpoints;
         if let Some(manifest) = &written.manifest {
             let last = written.covers();

@@ -39,12 +39,15 @@ struct State {
     breaks_after: Option<u32>,
     random: SmallRng,
     incarnation: u64,
-    staged: BTreeMap<(BatchTime, Round), BTreeMap<(u32, u32), Vec<String>>>,
+    staged: BTreeMap<(BatchTime, Round), StagedRows>,
     prepared: BTreeMap<Vec<u8>, Vec<String>>,
     visible: Visible,
     /// Says whether the commit of a batch is durable.
     is_durable: Box<dyn Fn(BatchTime) -> bool + Send>,
 }
+
+/// What is staged of an attempt: the rows of each chunk, by its partition and sequence.
+type StagedRows = BTreeMap<(u32, u32), Vec<String>>;
 
 /// What a sink shows.
 pub(super) type Visible = BTreeMap<BatchTime, Shown>;
