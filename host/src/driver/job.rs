@@ -282,7 +282,8 @@ impl Job {
             stop_after,
             observer,
         } = self;
-        let clock = Clock::SYSTEM;
+        // A test stops the clocks that batches are cut by, and no others.
+        let (clock, cutting) = (Clock::SYSTEM, Clock::of_process());
         let lanes = Arc::new(lanes);
         let past = Past {
             log: start.as_ref().map(|start| start.log.clone()),
@@ -310,13 +311,12 @@ impl Job {
             lanes: &lanes,
         };
         let interval = plan.settings.batch;
-        let clock = Clock::of_process();
-        let cadence = Cadence::start(interval, clock.now());
+        let cadence = Cadence::start(interval, cutting.now());
         // A run that is to process what is there has no clock to keep up with.
-        let is_timed = !once && clock.runs();
+        let is_timed = !once && cutting.runs();
         let back_pressure = plan.settings.back_pressure.filter(|_| is_timed);
         let cutter = |sources, newest| {
-            let cutter = Cutter::new(sources, cadence.after(newest), clock);
+            let cutter = Cutter::new(sources, cadence.after(newest), cutting);
             cutter.slowed_by(back_pressure, interval)
         };
         let Resumed { cutter, cut_before } = resume(resuming, sources, cutter)?;
@@ -332,9 +332,9 @@ impl Job {
                 incarnation,
                 log: start.log,
                 mail: mail.clone(),
-                clock: Clock::SYSTEM,
+                clock,
             };
-            let (published, now) = (journal.published.clone(), Clock::SYSTEM.now().instant);
+            let (published, now) = (journal.published.clone(), clock.now().instant);
             let (checkpointer, maker) = Checkpointer::new(keeping, every, published, now);
             Ok(((checkpointer, maker.spawn()?), journal))
         });
