@@ -19,16 +19,29 @@
 //!   yet after so long is processed no faster than that. In Spark the first estimate comes with the
 //!   second batch, and meanwhile any number of batches of any size is cut.
 //!
+//! Slowing cannot help where a batch takes longer than its interval whatever it holds: one of 10 ms
+//! on a disk that needs 15 ms for a sync, say. A smaller batch is late as well, so the controller
+//! lowers the sources to the least rate, and the job does next to nothing but wait. Once batches of
+//! the least rate have shown what is fixed ([`cost`]), sources may give together, for a batch, what
+//! takes as long as that: half of the time goes to bytes, and a batch takes twice as long as it must
+//! at most. Intervals grow by themselves once too many batches wait.
+//!
 //! What a source may not give waits where it is: in its buffer and then in the peer, or on disk.
 //!
 //! **Invariant:** a bound is never less than what the least rate gives in an interval, nor than a
 //! byte; a source gives a whole record at least.
+//!
+//! Start reading at [`RateControl::processed`].
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::batch::BatchTime;
 use crate::topology::plan::BackPressure;
+
+mod cost;
+
+use cost::{BatchCost, BatchSize};
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +59,7 @@ pub struct RateControl {
     settings: BackPressure,
     interval: Duration,
     sources: Vec<SourceRate>,
+    cost: BatchCost,
     /// Batches that were cut and are not committed, the oldest first.
     open: VecDeque<OpenBatch>,
     /// When the oldest of them began to run; none if it has not.
@@ -78,6 +92,8 @@ struct SourceRate {
     speed: Option<f64>,
     /// By how much the last estimate was too high, in bytes a second.
     last_error: f64,
+    /// Bytes a second below which slowing it does not help; 0: it always does.
+    worthwhile: f64,
     /// Bytes and records that were processed so far.
     bytes: f64,
     records: f64,
@@ -104,6 +120,7 @@ impl RateControl {
             settings,
             interval,
             sources: vec![SourceRate::default(); sources],
+            cost: BatchCost::default(),
             open: VecDeque::new(),
             running: None,
         }
@@ -133,10 +150,33 @@ impl RateControl {
             return;
         };
         self.running = None;
+        self.learn_cost(&open, processed);
         let sources = self.sources.iter_mut().zip(open.sources);
         for ((source, given), records) in sources.zip(&processed.records) {
             source.learn(given.bytes as f64, *records as f64);
             source.update(given, processed, &self.settings, self.interval);
+        }
+    }
+
+    /// Learns what a batch cost, and up to where slowing a source helps.
+    fn learn_cost(&mut self, open: &OpenBatch, processed: &ProcessedBatch) {
+        let giving = open.sources.iter().filter(|given| given.bytes > 0).count() as f64;
+        if giving == 0.0 {
+            return;
+        }
+        let interval = self.interval.as_secs_f64();
+        let bytes: f64 = open.sources.iter().map(|given| given.bytes as f64).sum();
+        let records: f64 = processed.records.iter().map(|count| *count as f64).sum();
+        let least = (self.settings.min_rate * interval).ceil().max(1.0);
+        let size = match records <= least * giving {
+            true => BatchSize::Small,
+            false => BatchSize::Larger,
+        };
+        let seconds = processed.processing.as_secs_f64();
+        self.cost.measured(size, bytes, seconds);
+        let worthwhile = self.cost.worthwhile_bytes(interval) / giving / interval;
+        for source in &mut self.sources {
+            source.worthwhile = worthwhile;
         }
     }
 
@@ -179,13 +219,13 @@ impl SourceRate {
         self.records += records;
     }
 
-    /// The least rate, in bytes a second.
+    /// The least that it is slowed to, in bytes a second.
     fn least(&self, settings: &BackPressure) -> f64 {
         let record = match self.records > 0.0 {
             true => self.bytes / self.records,
             false => UNKNOWN_RECORD_BYTES,
         };
-        settings.min_rate * record
+        (settings.min_rate * record).max(self.worthwhile)
     }
 
     fn update(

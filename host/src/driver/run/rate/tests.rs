@@ -288,3 +288,115 @@ fn a_constant_speed_is_found_whatever_it_was_before() {
     }
     assert!((800_000..=1_000_000).contains(&bound), "{bound}");
 }
+
+/// A job whose batches cost so much whatever they hold, and so much a byte; times in seconds.
+struct System {
+    interval: f64,
+    fixed: f64,
+    per_byte: f64,
+    /// Bytes a second that come.
+    load: f64,
+}
+
+/// How the last quarter of a run went.
+#[derive(Debug)]
+struct Outcome {
+    /// Bytes a second that were processed.
+    throughput: f64,
+    /// From a cut to its commit, in seconds, at most.
+    delay: f64,
+}
+
+impl System {
+    /// Batches that wait at most; then intervals grow.
+    const MOST_WAITING: usize = 64;
+
+    fn run(&self, intervals: u32) -> Outcome {
+        let begin = Instant::now();
+        let at = |seconds: f64| begin + Duration::from_secs_f64(seconds);
+        let interval = Duration::from_secs_f64(self.interval);
+        let mut control = RateControl::new(BackPressure::default(), interval, 1);
+        let mut waiting: VecDeque<(f64, u64)> = VecDeque::new();
+        let mut running: Option<(f64, f64, u64)> = None;
+        let (mut came, mut free, mut processed, mut delay) = (0.0, 0.0, 0.0, 0.0_f64);
+        for tick in 1..=intervals {
+            let now = f64::from(tick) * self.interval;
+            loop {
+                if let Some((cut, start, bytes)) = running {
+                    let took = self.fixed + self.per_byte * bytes as f64;
+                    if start + took > now {
+                        break;
+                    }
+                    control.processed(&ProcessedBatch {
+                        batch: label(cut),
+                        scheduling_delay: Duration::from_secs_f64(start - cut),
+                        processing: Duration::from_secs_f64(took),
+                        records: vec![bytes / 10],
+                    });
+                    free = start + took;
+                    if tick > intervals / 4 * 3 {
+                        processed += bytes as f64;
+                        delay = delay.max(free - cut);
+                    }
+                }
+                running = waiting.pop_front().map(|(cut, bytes)| {
+                    let start = free.max(cut);
+                    control.begun(label(cut), at(start));
+                    (cut, start, bytes)
+                });
+                if running.is_none() {
+                    break;
+                }
+            }
+            came += self.load * self.interval;
+            if waiting.len() < Self::MOST_WAITING {
+                let bound = control.bounds(at(now))[0].map_or(came, |bound| bound as f64);
+                let bytes = came.min(bound) as u64;
+                let held_back = came > bound;
+                control.cut(label(now), vec![Given { bytes, held_back }], at(now));
+                came -= bytes as f64;
+                waiting.push_back((now, bytes));
+            }
+        }
+        let throughput = processed / (f64::from(intervals / 4) * self.interval);
+        Outcome { throughput, delay }
+    }
+}
+
+fn label(cut: f64) -> BatchTime {
+    BatchTime((cut * 1e6) as i64)
+}
+
+#[test]
+fn where_slowing_cannot_help_a_job_does_what_it_can() {
+    let slow_disk = |load| System {
+        interval: 0.010,
+        fixed: 0.015,
+        per_byte: 1e-8,
+        load,
+    };
+    // Larger batches would be through with it.
+    let outcome = slow_disk(2e7).run(20_000);
+    assert!(outcome.throughput > 1.9e7, "{outcome:?}");
+    // A hundred megabytes a second would be all that it can if nothing were fixed.
+    let outcome = slow_disk(3e8).run(20_000);
+    assert!(outcome.throughput > 4.5e7, "{outcome:?}");
+    let waits = (System::MOST_WAITING + 2) as f64;
+    assert!(outcome.delay < waits * 2.1 * 0.015, "{outcome:?}");
+}
+
+#[test]
+fn a_load_of_three_times_what_a_job_can_leaves_a_bounded_delay() {
+    for (interval, fixed, possible) in [(1.0, 0.0, 1e8), (1.0, 0.1, 0.9e8), (0.010, 0.005, 0.5e8)] {
+        let system = System {
+            interval,
+            fixed,
+            per_byte: 1e-8,
+            load: 3e8,
+        };
+        let outcome = system.run(1_000);
+        let throughput = outcome.throughput / possible;
+        assert!((0.9..1.05).contains(&throughput), "{interval}: {outcome:?}");
+        assert!(outcome.delay < 2.5 * interval, "{interval}: {outcome:?}");
+    }
+}
