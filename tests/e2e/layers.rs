@@ -45,6 +45,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("arrow_buffer", &["batch"]),
     ("arrow_ipc", &["batch"]),
     ("arrow_schema", &["batch"]),
+    ("lz4_flex", &["journal"]),
     ("toml_edit", &["topology", "cli"]),
     ("notify", &["driver", "cli"]),
     ("sd_notify", &["control", "cli"]),

@@ -51,6 +51,8 @@ pub(super) enum FrameKind {
     Block = 2,
     /// Entries of the log.
     Group = 3,
+    /// What a source received, compressed.
+    CompressedBlock = 4,
 }
 
 /// A frame without its payload.
@@ -115,6 +117,7 @@ pub(super) fn read(mark: Mark, segment: &[u8], at: usize) -> Option<Frame> {
         1 => FrameKind::Segment,
         2 => FrameKind::Block,
         3 => FrameKind::Group,
+        4 => FrameKind::CompressedBlock,
         _ => return None,
     };
     let length = number(&header[8..12]) as usize;

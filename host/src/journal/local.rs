@@ -15,7 +15,9 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use super::compression::{self, Compression};
 use super::disk::{Disk, DiskFile};
 use super::frame::{self, FrameHead, FrameKind, MAX_PAYLOAD, Mark};
 use super::segment::{self, FORMAT, SegmentInfo};
@@ -56,6 +58,9 @@ pub struct LocalLog {
     next_group: u64,
     next_block: u64,
     blocks: HashMap<BlockName, BlockPlace>,
+    compression: Compression,
+    /// For how long the disk has written what is not durable.
+    writing: Duration,
     failed: Option<Failure>,
 }
 
@@ -104,7 +109,8 @@ impl LocalLog {
             next_block,
             mark: new_mark(dir)?,
         };
-        let (file, segment) = begin(&*disk, dir, &first, incarnation)?;
+        let mut compression = Compression::new();
+        let (file, segment) = begin(&*disk, dir, &first, incarnation, &mut compression)?;
         let synced = segment.length;
         segments.push_back(segment);
         let log = Self {
@@ -119,6 +125,8 @@ impl LocalLog {
             next_group: first.next_group,
             next_block,
             blocks,
+            compression,
+            writing: Duration::ZERO,
             failed: None,
         };
         Ok((log, groups))
@@ -163,8 +171,9 @@ impl LocalLog {
         let head = rmp_serde::to_vec(&head).expect("names can be encoded");
         let head_length = (head.len() as u32).to_le_bytes();
         let mut payload: Vec<&[u8]> = vec![&head_length, &head];
-        payload.extend_from_slice(bytes);
-        let length = payload.iter().map(|part| part.len()).sum::<usize>();
+        let before = head_length.len() + head.len();
+        let size: usize = bytes.iter().map(|bytes| bytes.len()).sum();
+        let length = before + size;
         if length > MAX_PAYLOAD {
             let large = io::Error::new(
                 io::ErrorKind::FileTooLarge,
@@ -174,12 +183,24 @@ impl LocalLog {
         }
         let number = self.next_block;
         self.next_block += 1;
-        let start = self.write_frame(FrameKind::Block, number, &payload);
-        let size: usize = bytes.iter().map(|bytes| bytes.len()).sum();
-        let first = start + (head_length.len() + head.len()) as u64;
+        let plain_length = (size as u32).to_le_bytes();
+        let compressed = self.compression.compress(bytes);
+        let (kind, before, stored) = match &compressed {
+            Some(compressed) => {
+                payload.extend([&plain_length[..], compressed]);
+                let before = before + plain_length.len();
+                (FrameKind::CompressedBlock, before, compressed.len())
+            }
+            None => {
+                payload.extend_from_slice(bytes);
+                (FrameKind::Block, before, size)
+            }
+        };
+        let first = self.write_frame(kind, number, &payload) + before as u64;
         let place = BlockPlace {
             segment: self.last().number,
-            payload: first..first + size as u64,
+            payload: first..first + stored as u64,
+            decompressed: compressed.map(|_| size),
         };
         self.blocks.insert(name.clone(), place);
         match self.unwritten.len() > WRITE_BYTES {
@@ -192,7 +213,7 @@ impl LocalLog {
     ///
     /// # Errors
     ///
-    /// It cannot be read.
+    /// It cannot be read, or is damaged.
     pub fn read(&mut self, name: &BlockName) -> Result<Option<Vec<u8>>, JournalError> {
         self.write()?;
         let Some(place) = self.blocks.get(name) else {
@@ -200,7 +221,15 @@ impl LocalLog {
         };
         let path = self.path(place.segment);
         let bytes = self.disk.read_range(&path, place.payload.clone());
-        bytes.map(Some).map_err(at("read", &path))
+        let bytes = bytes.map_err(at("read", &path))?;
+        let Some(length) = place.decompressed else {
+            return Ok(Some(bytes));
+        };
+        let plain = compression::decompress(&bytes, length);
+        plain.map(Some).ok_or_else(|| JournalError::Damaged {
+            what: format!("holds no compressed block at byte {}", place.payload.start),
+            path,
+        })
     }
 
     /// Hands all that was appended to the system: it survives the end of this process, and not yet
@@ -219,7 +248,9 @@ impl LocalLog {
             let _ = self.file.append(&self.unwritten[..half]);
             die();
         }
+        let begun = Instant::now();
         let written = self.file.append(&self.unwritten);
+        self.writing += begun.elapsed();
         self.unwritten.clear();
         // A large block came once, and another may never.
         self.unwritten.shrink_to(2 * WRITE_BYTES);
@@ -237,8 +268,11 @@ impl LocalLog {
         let length = self.last().length;
         if self.synced < length {
             reach(CrashStage::Appended);
+            let begun = Instant::now();
             let synced = self.file.sync();
             self.or_fail("sync", synced)?;
+            let took = std::mem::take(&mut self.writing) + begun.elapsed();
+            self.compression.synced(length - self.synced, took);
             self.synced = length;
         }
         match length > SEGMENT_BYTES {
@@ -327,7 +361,8 @@ impl LocalLog {
             next_block: self.next_block,
             mark: new_mark(&self.dir)?,
         };
-        match begin(&*self.disk, &self.dir, &info, self.incarnation) {
+        let compression = &mut self.compression;
+        match begin(&*self.disk, &self.dir, &info, self.incarnation, compression) {
             Ok((file, segment)) => {
                 self.file = file;
                 self.mark = info.mark;
@@ -398,12 +433,15 @@ fn begin(
     dir: &Path,
     info: &SegmentInfo,
     incarnation: Incarnation,
+    compression: &mut Compression,
 ) -> Result<(Box<dyn DiskFile>, Segment), JournalError> {
     let path = dir.join(segment::file_name(info.number));
     let bytes = info.frame(incarnation);
     let mut file = disk.create(&path).map_err(at("create", &path))?;
+    let begun = Instant::now();
     file.append(&bytes).map_err(at("write", &path))?;
     file.sync().map_err(at("sync", &path))?;
+    compression.synced(bytes.len() as u64, begun.elapsed());
     disk.sync_dir(dir).map_err(at("sync", dir))?;
     let segment = Segment {
         number: info.number,

@@ -9,6 +9,7 @@
 //! | `disk` | the file system, and one that forgets and fails |
 //! | `storage` | the root of a job |
 //! | `frame`, `segment` | a record in a file, and a file of them |
+//! | `compression` | whether what sources received is compressed |
 //! | `local` | what sources received and what the job decided, in the files of one directory |
 //! | `checkpoint` | what the job held at a place of its log, in its root |
 //!
@@ -19,6 +20,7 @@ pub mod disk;
 pub mod local;
 pub mod storage;
 
+mod compression;
 mod frame;
 mod segment;
 

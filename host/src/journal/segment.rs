@@ -10,7 +10,7 @@ use super::frame::{self, ALIGN, Frame, FrameHead, FrameKind, MAGIC, Mark};
 use crate::batch::sink::{Incarnation, JobId};
 
 /// The version of the format; raised when a reader of the old one would go wrong.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// The bytes of the first frame, whatever it says: a file that is no longer was never used.
 pub(super) const FIRST_BYTES: usize = 256;

@@ -10,8 +10,9 @@ use tracing::info;
 
 use crate::batch::position::PartName;
 use crate::batch::sink::JobId;
+use crate::journal::compression;
 use crate::journal::disk::Disk;
-use crate::journal::frame::FrameKind;
+use crate::journal::frame::{Frame, FrameKind};
 use crate::journal::segment::{self, FORMAT, Scan, Tail, Unreadable};
 
 /// The place of a group in the log: 1 for the first of a job, one more for each.
@@ -94,6 +95,8 @@ pub(super) struct Segment {
 pub(super) struct BlockPlace {
     pub(super) segment: u64,
     pub(super) payload: Range<u64>,
+    /// How many bytes they are when they are decompressed; none: they are not compressed.
+    pub(super) decompressed: Option<usize>,
 }
 
 /// What stands before the bytes of a block.
@@ -220,14 +223,8 @@ impl<'a> Found<'a> {
                     });
                     last_group = Some(position);
                 }
-                FrameKind::Block => {
-                    let first = frame.payload.start as u64;
-                    let (name, at) = block_head(payload)
-                        .ok_or_else(|| format!("has an unnamed block at byte {first}"))?;
-                    let place = BlockPlace {
-                        segment: number,
-                        payload: first + at..frame.payload.end as u64,
-                    };
+                FrameKind::Block | FrameKind::CompressedBlock => {
+                    let (name, place) = block(bytes, frame, number)?;
                     self.blocks.insert(name, place);
                     self.next_block = frame.head.number + 1;
                 }
@@ -242,7 +239,32 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The name of a block, and where its bytes begin in the payload.
+/// The name of a block in a segment of that number, and its place.
+fn block(segment: &[u8], frame: &Frame, number: u64) -> Result<(BlockName, BlockPlace), String> {
+    let payload = &segment[frame.payload.clone()];
+    let first = frame.payload.start as u64;
+    let (name, mut at) =
+        block_head(payload).ok_or_else(|| format!("has an unnamed block at byte {first}"))?;
+    let mut decompressed = None;
+    if frame.head.kind == FrameKind::CompressedBlock {
+        let bytes = &payload[at as usize..];
+        let length = bytes.split_first_chunk::<4>().and_then(|(length, bytes)| {
+            let length = u32::from_le_bytes(*length) as usize;
+            compression::may_hold(bytes.len(), length).then_some(length)
+        });
+        let wrong = || format!("has a compressed block at byte {first} of an impossible length");
+        decompressed = Some(length.ok_or_else(wrong)?);
+        at += 4;
+    }
+    let place = BlockPlace {
+        segment: number,
+        payload: first + at..frame.payload.end as u64,
+        decompressed,
+    };
+    Ok((name, place))
+}
+
+/// The name of a block, and where what follows that begins in the payload.
 fn block_head(payload: &[u8]) -> Option<(BlockName, u64)> {
     let (length, rest) = payload.split_first_chunk::<4>()?;
     let length = u32::from_le_bytes(*length) as usize;

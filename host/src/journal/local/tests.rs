@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
 use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
+use rand::{Rng, RngCore, SeedableRng};
 
 use super::*;
 use crate::batch::position::{LaneName, PartName, Position};
@@ -364,7 +364,9 @@ fn whole_segments_go_once_nobody_needs_them_and_positions_go_on() {
 fn a_long_segment_is_followed_by_another() {
     let disk = SimulatedDisk::new(0);
     let (mut log, _) = open(&disk, 1).unwrap();
-    let large = vec![7; SEGMENT_BYTES as usize / 2];
+    // Nothing that gets smaller.
+    let mut large = vec![0; SEGMENT_BYTES as usize / 2];
+    SmallRng::seed_from_u64(1).fill_bytes(&mut large);
     for number in 0..3 {
         log.keep(&block(number), &[&large]).unwrap();
         log.append(b"group");
@@ -393,6 +395,133 @@ fn a_log_of_another_version_says_so() {
     frame::write(frame::MAGIC, head, &[&info], &mut bytes);
     disk.create(&file(1)).unwrap().append(&bytes).unwrap();
     let told = damage(&disk);
-    let said = format!("has version {} of the journal's format", FORMAT + 1);
-    assert!(told.contains(&said), "{told}");
+    let newer = FORMAT + 1;
+    let expected = format!("has version {newer} of the journal's format, and this dshost reads");
+    assert!(told.contains(&expected), "{told}");
+}
+
+/// What compresses to much less.
+fn text() -> Vec<u8> {
+    "one line, and the next one is the same\n".repeat(20).into()
+}
+
+/// A log of two blocks, of which the second is compressed, and a group behind each, and one more;
+/// where the second one's frame lies.
+fn compressed() -> (SimulatedDisk, std::ops::Range<usize>) {
+    let disk = SimulatedDisk::new(0);
+    let (mut log, _) = open(&disk, 1).unwrap();
+    let mut lengths = Vec::new();
+    for number in 0..2 {
+        lengths.push(log.size() as usize);
+        log.keep(&block(number), &[&text()[..9], &text()[9..]])
+            .unwrap();
+        lengths.push(log.size() as usize);
+        log.append(b"group");
+        log.sync().unwrap();
+    }
+    log.append(b"behind what is durable");
+    log.sync().unwrap();
+    assert!(lengths[1] - lengths[0] > text().len());
+    assert!(lengths[3] - lengths[2] < text().len() / 2);
+    (disk, lengths[2]..lengths[3])
+}
+
+#[test]
+fn both_forms_of_a_block_are_read_by_the_same_start_and_by_later_ones() {
+    let (disk, _) = compressed();
+    for start in 2..4 {
+        let (mut log, _) = open(&disk, start).unwrap();
+        let own = 10 * start;
+        for number in [own, own + 1, own + 2] {
+            log.keep(&block(number), &[&text()]).unwrap();
+        }
+        log.sync().unwrap();
+        for number in [0, 1, own, own + 1, own + 2] {
+            assert_eq!(log.read(&block(number)).unwrap(), Some(text()), "{number}");
+        }
+    }
+}
+
+#[test]
+fn a_compressed_block_is_torn_or_damaged_like_any_other() {
+    let (whole, frame) = compressed();
+    let length = whole.read(&file(1)).unwrap().len();
+    for cut in frame.start..length {
+        for zeros in [0, 100] {
+            let (disk, _) = compressed();
+            disk.truncate(&file(1), cut as u64).unwrap();
+            disk.extend(&file(1), &vec![0; zeros]);
+            let (mut log, _) = open(&disk, 2).unwrap();
+            assert_eq!(log.read(&block(0)).unwrap(), Some(text()));
+            let read = log.read(&block(1)).unwrap();
+            assert!(read.is_none_or(|read| read == text()), "cut at {cut}");
+        }
+    }
+    // Something durable follows.
+    for at in frame {
+        let (disk, _) = compressed();
+        disk.flip(&file(1), at);
+        match open(&disk, 2) {
+            // Zeros at its end mean nothing.
+            Ok((mut log, _)) => assert_eq!(log.read(&block(1)).unwrap(), Some(text())),
+            Err(error) => {
+                let told = error.to_string();
+                assert!(told.contains("holds no record at bytes"), "{at}: {told}");
+            }
+        }
+    }
+}
+
+/// A log with a compressed block of that form under a checksum that fits, and a name before it.
+fn forged(stored: &[u8]) -> SimulatedDisk {
+    let disk = written(1, 1);
+    let mark = segment::scan(&disk.read(&file(1)).unwrap())
+        .unwrap()
+        .info
+        .mark;
+    let head = rmp_serde::to_vec(&BlockHead { name: block(7) }).unwrap();
+    let head_length = (head.len() as u32).to_le_bytes();
+    let frame_head = FrameHead {
+        kind: FrameKind::CompressedBlock,
+        incarnation: 1,
+        number: 7,
+        synced: 0,
+    };
+    let mut forged = Vec::new();
+    frame::write(
+        mark,
+        frame_head,
+        &[&head_length, &head, stored],
+        &mut forged,
+    );
+    disk.extend(&file(1), &forged);
+    disk
+}
+
+#[test]
+fn a_compressed_block_that_lies_is_damage_and_nothing_is_made_room_for() {
+    for stored in [
+        &b""[..],
+        b"\0\0\0",
+        b"\xff\xff\xff\xff....",
+        b"\0\x08\0\0......",
+    ] {
+        let told = damage(&forged(stored));
+        assert!(told.contains("of an impossible length"), "{told}");
+    }
+    // Nothing that LZ4 writes; more, or less, than it says.
+    for stored in [
+        &b"\x05\0\0\0....."[..],
+        b"\x02\0\0\0\x10a",
+        b"\0\0\0\0\x10a",
+    ] {
+        let (mut log, _) = open(&forged(stored), 9).unwrap();
+        let told = log.read(&block(7)).unwrap_err().to_string();
+        assert!(
+            told.contains("holds no compressed block at byte "),
+            "{told}"
+        );
+    }
+    let (mut log, _) = open(&forged(b"\x01\0\0\0\x10a"), 9).unwrap();
+    assert_eq!(log.read(&block(7)).unwrap().unwrap(), b"a");
 }
