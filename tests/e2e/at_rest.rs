@@ -25,17 +25,18 @@ for path in sys.argv[1:]:
         assert str(table.schema.field("batch").type) == "timestamp[ms, tz=UTC]"
         batches += sum(table.column("value").to_pylist())
     for row in table.to_pylist() if "key" in table.column_names else []:
-        keys[row["key"]] = row["state"]
+        if row["state"] is None:
+            del keys[row["key"]]
+        else:
+            keys[row["key"]] = row["state"]
 print(facts["dshost.stream"], facts["dshost.operator"], batches)
 for key in sorted(keys):
     print(key, keys[key])
 "#;
 
-/// The files of a job's newest checkpoint, by stream.
-fn files(job: &Path) -> BTreeMap<String, Vec<String>> {
-    let manifests = fs::read_dir(job.join("checkpoints")).unwrap();
-    let newest = manifests.map(|entry| entry.unwrap().path()).max().unwrap();
-    let manifest: Value = serde_json::from_slice(&fs::read(newest).unwrap()).unwrap();
+/// The files that a manifest of a job names, by stream.
+pub(crate) fn files(job: &Path, manifest: &Path) -> BTreeMap<String, Vec<String>> {
+    let manifest: Value = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
     let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for part in manifest["manifest"]["parts"].as_array().unwrap() {
         let of = files.entry(part["stream"].as_str().unwrap().to_owned());
@@ -61,7 +62,9 @@ fn what_a_checkpoint_holds_is_read_by_pyarrow() {
     }
     let place = Place::new("40ms");
     place.finish();
-    let files = files(&place.job());
+    let manifests = fs::read_dir(place.job().join("checkpoints")).unwrap();
+    let newest = manifests.map(|entry| entry.unwrap().path()).max().unwrap();
+    let files = files(&place.job(), &newest);
     let read = |stream: &str| {
         let args = [&[READER.to_owned()], &files[stream][..]].concat();
         let said = python(&args).unwrap();

@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use crate::at_rest;
 use crate::crash::Place;
 use crate::support::{assert_said, dshost, finish, output, stderr, wait_for};
 
@@ -51,6 +52,33 @@ fn of_damaged_checkpoints_an_older_one_is_used() {
     fs::remove_file(&checkpoints[checkpoints.len() - 2]).unwrap();
     place.finish();
     place.check("the two newest are gone");
+}
+
+/// What the window has in files that only the newest checkpoint names, the last of some; a slow
+/// machine may have read all lines before.
+fn own_file(place: &Place) -> Option<PathBuf> {
+    let checkpoints = files(place, "checkpoints");
+    let held = |manifest: &Path| at_rest::files(&place.job(), manifest).remove("held");
+    let [.., before, last] = &checkpoints[..] else {
+        return None;
+    };
+    let (before, last) = (held(before)?, held(last)?);
+    let has_own = last.len() > before.len() && last.starts_with(&before);
+    last.last().filter(|_| has_own).map(PathBuf::from)
+}
+
+#[test]
+fn a_file_of_changes_that_is_damaged_or_gone_costs_its_checkpoint_and_no_more() {
+    let gone = |path: &Path| fs::remove_file(path).unwrap();
+    for damage in [spoil, gone] {
+        let mut places = (0..10).map(|_| killed());
+        let found = places.find_map(|place| Some((own_file(&place)?, place)));
+        let (file, place) = found.expect("some checkpoint has a file of its own");
+        damage(&file);
+        let said = place.finish();
+        assert_said(&stderr(&said), &["a checkpoint cannot be used"]);
+        place.check("the newest file of changes");
+    }
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //!
 //! Every figure comes from this one run on this one machine; compare ratios, not times.
 //! `cargo bench -- NAME` runs only the parts whose name contains NAME: `words`, `filter`, `tcp`,
-//! `small`, `state`, `state-changed`, `state-records`, `windows`.
+//! `small`, `state`, `state-changed`, `state-records`, `checkpoint`, `windows`.
 
 mod batches;
+mod checkpoint;
 mod generator;
 mod native;
 mod small;
@@ -41,13 +42,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let parts: [Part; 8] = [
+    let parts: [Part; 9] = [
         ("words", batches::word_count),
         ("filter", batches::filter),
         ("small", small::all),
         ("state", state::running_count),
         ("state-changed", state::changed),
         ("state-records", state::records),
+        ("checkpoint", checkpoint::all),
         ("windows", windows::all),
         ("tcp", tcp::word_count),
     ];

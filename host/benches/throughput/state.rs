@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use dshost::batch::function::{Change, Changes};
 use dshost::batch::source::{Partition, Records};
 use dshost::batch::{BatchTime, Chunk, Column, ColumnType};
-use dshost::dataflow::{StateShape, StateTable, Timing};
+use dshost::dataflow::{FreezeNumber, StateShape, StateTable, Timing};
 use dshost::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
 use dshost::driver::run::commit::Committed;
 use dshost::topology::plan::Plan;
@@ -91,7 +91,7 @@ fn memory() {
         table.commit();
         let bytes = table.size() as f64 / f64::from(KEYS);
         let begun = Instant::now();
-        let frozen = table.freeze();
+        let frozen = table.freeze(FreezeNumber(1));
         let elapsed = begun.elapsed();
         println!("  {timing:?}: {bytes:.1} bytes a key; frozen in {elapsed:?}");
         drop(frozen);

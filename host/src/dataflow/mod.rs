@@ -52,9 +52,9 @@ mod tests;
 pub use calls::seed::seed;
 pub use engine::{Engine, EngineOptions, Exchange, PANIC_EXIT_CODE, StartError, Stepping};
 pub use kept::{
-    Frozen, FrozenError, FrozenJob, FrozenPart, HeldBatch, HeldPart, HeldStream, LastCommit,
-    Misfit, MisfitKind, PartFacts, Piece, PieceKind, Pieces, Restored, Section, StateForm,
-    StreamForm,
+    FreezeNumber, Frozen, FrozenError, FrozenJob, FrozenPart, HeldBatch, HeldPart, HeldStream,
+    LastCommit, Misfit, MisfitKind, PartFacts, PartFile, Piece, PieceIter, PieceKind, Pieces,
+    Restored, Section, StateForm, StreamForm, WindowPiece,
 };
 pub use round::call_site::{CallSite, Half};
 pub use round::control::Verdict;

@@ -111,7 +111,6 @@ pub struct Job {
     plan: Arc<Plan>,
     workers: usize,
     directory: JobDirectory,
-    incarnation: Incarnation,
     runtime: tokio::runtime::Runtime,
     plugins: plugin::Engine,
     versions: Versions,
@@ -211,7 +210,6 @@ impl Job {
             plan,
             workers,
             directory,
-            incarnation,
             runtime,
             plugins,
             versions,
@@ -265,7 +263,6 @@ impl Job {
             plan,
             workers,
             directory,
-            incarnation,
             runtime,
             plugins,
             versions,
@@ -321,15 +318,16 @@ impl Job {
         };
         let Resumed { cutter, cut_before } = resume(resuming, sources, cutter)?;
         let has_open_batch = start.as_ref().is_some_and(Start::has_open_batch);
-        let checkpoints = start.as_ref().map(|start| start.checkpoints.clone());
+        let checkpoints = start
+            .as_ref()
+            .map(|start| start.writer.checkpoints().clone());
         // What was found is needed no more, and may be large.
         let journaled = start.map(|start| {
             let every = plan.settings.checkpoint_every;
             let upto = start.published_upto(recovered.first_lost());
             let journal = Journal::open(start.log.clone(), upto)?;
             let keeping = Keeping {
-                checkpoints: start.checkpoints,
-                incarnation,
+                writer: start.writer,
                 log: start.log,
                 mail: mail.clone(),
                 clock,

@@ -178,6 +178,16 @@ impl Checkpoints {
         }
     }
 
+    /// The names of the files that are there.
+    ///
+    /// # Errors
+    ///
+    /// The storage's.
+    pub fn files(&self) -> Result<BTreeSet<String>, StorageError> {
+        let files = self.root.list(FILES)?.into_iter();
+        Ok(files.map(|file| format!("{FILES}/{file}")).collect())
+    }
+
     /// Makes a checkpoint count. All its files are durable.
     ///
     /// # Errors
@@ -265,11 +275,8 @@ impl Checkpoints {
         let files = files.flat_map(|part| &part.files);
         let needed: BTreeSet<String> = files.map(CheckpointFile::name).collect();
         old.iter().try_for_each(|name| self.root.delete(name))?;
-        for file in self.root.list(FILES)? {
-            let name = format!("{FILES}/{file}");
-            if !needed.contains(&name) {
-                self.root.delete(&name)?;
-            }
+        for name in self.files()?.difference(&needed) {
+            self.root.delete(name)?;
         }
         Ok(kept)
     }

@@ -10,7 +10,7 @@ use crate::cli::error::{CliError, Fault};
 use crate::cli::show;
 use crate::dataflow::{Frozen, FrozenPart, Piece, PieceKind, StreamForm};
 use crate::driver::directory::job_of;
-use crate::driver::recovery::checkpoint::{JobCheckpoint, newest};
+use crate::driver::recovery::checkpoint::{JobCheckpoint, Loaded, newest};
 use crate::journal::{Checkpoints, Directory, Manifest};
 use crate::topology::problem::with_causes;
 
@@ -29,7 +29,7 @@ pub(super) fn describe(path: &Path, keys: usize) -> Result<String, CliError> {
         // Writing to a string cannot fail.
         let _ = writeln!(out, "cannot be used: {}", with_causes(error));
     }
-    let Some((manifest, frozen)) = found.checkpoint else {
+    let Some((manifest, Loaded { frozen, .. })) = found.checkpoint else {
         let _ = writeln!(out, "no checkpoint yet");
         return Ok(out);
     };
@@ -183,10 +183,8 @@ const fn shown(kind: PieceKind) -> bool {
 
 /// The records of a piece as text, each with the batch that it came in where that is kept.
 fn lines(piece: Piece) -> impl Iterator<Item = String> {
-    let batch = match piece.kind {
-        PieceKind::Partial(batch) | PieceKind::Records { batch, .. } => format!("{batch}  "),
-        PieceKind::Pairs | PieceKind::Times | PieceKind::Total => String::new(),
-    };
+    let batch = piece.kind.batch();
+    let batch = batch.map_or_else(String::new, |batch| format!("{batch}  "));
     (0..piece.chunk.len()).map(move |index| {
         let mut text = Vec::new();
         write_record(&mut text, &piece.chunk, index);

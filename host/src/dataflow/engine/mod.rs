@@ -18,7 +18,7 @@ use timely::{CommunicationConfig, Config, WorkerConfig};
 
 use crate::batch::Round;
 use crate::batch::flow::Flow;
-use crate::dataflow::kept::{LastCommit, Restored};
+use crate::dataflow::kept::{FreezeNumber, LastCommit, Restored};
 use crate::dataflow::machine::local::{ProcessShared, WorkerHeld};
 use crate::dataflow::round::control::{Begin, Verdict};
 use crate::dataflow::round::environment::Environment;
@@ -117,8 +117,8 @@ pub struct Engine {
     committed: Option<Committed>,
     /// What workers hold, when they are asked.
     held: Receiver<WorkerHeld>,
-    /// How often they were asked.
-    asked: u64,
+    /// The number under which they were asked last.
+    asked: FreezeNumber,
     /// The threads of the workers; none where the caller steps them.
     guards: Option<WorkerGuards<()>>,
 }
@@ -220,7 +220,7 @@ impl Engine {
             open: None,
             committed,
             held,
-            asked: 0,
+            asked: FreezeNumber::default(),
             guards,
         })
     }

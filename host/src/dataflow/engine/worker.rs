@@ -20,7 +20,7 @@ use timely::worker::Worker;
 
 use crate::batch::Round;
 use crate::dataflow::graph;
-use crate::dataflow::kept::Restored;
+use crate::dataflow::kept::{FreezeNumber, Restored};
 use crate::dataflow::machine::drive::{ControlStream, Site};
 use crate::dataflow::machine::local::{Local, ProcessShared};
 use crate::dataflow::round::control::{Begin, Control, Verdict};
@@ -32,7 +32,7 @@ use crate::dataflow::round::report::{Decided, RoundReport, WorkerReport};
 pub(super) enum EngineCommand {
     Begin(Begin),
     Verdict(Verdict),
-    Freeze(u64),
+    Freeze(FreezeNumber),
     Stop,
 }
 

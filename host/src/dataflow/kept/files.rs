@@ -1,13 +1,15 @@
 //! The files that a part is at rest, for [`super::write`] and [`super::read`].
 //!
-//! A part has at most a file in each [`Section`], an Arrow table that other tools read as it is:
+//! A part has files in each [`Section`](super::part::Section), Arrow tables that other tools read as
+//! they are; those of one section make it up together, in their order:
 //!
 //! | kind | rows | columns |
 //! |---|---|---|
 //! | `states` | a key of a stateful stream, in the order in which keys entered | `key`, `state`, and with a timeout `last_seen` |
+//! | `changes` | a key whose state is another than in the files before, or new, in that order; before those, without `state`, keys that have gone | as `states` |
 //! | `totals` | a key in the last window, where what leaves it is taken out | `key`, `total`, `since` |
 //! | `total` | the total of the last window, one row | `total`, and `key` if it has one |
-//! | `batches` | a record that a window holds, or what a batch came to | `batch`, `value`, and `key` if it has one |
+//! | `batches` | a record that a window holds, or what a batch came to; of two files with the same batch the later one counts | `batch`, `value`, and `key` if it has one |
 //!
 //! Times are labels of batches. The schema's metadata says what the table is: [`FORMAT`], [`KIND`],
 //! [`STREAM`], [`OPERATOR`], [`PARTITION`]. Of `batches` the file's metadata says in [`PIECES`] how
@@ -32,40 +34,20 @@ pub(super) const OPERATOR: &str = "dshost.operator";
 pub(super) const PARTITION: &str = "dshost.partition";
 pub(super) const PIECES: &str = "dshost.pieces";
 
-/// What of a part is in a file of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Section {
-    /// Keys with their states or totals, or the one total.
-    Table,
-    /// What a window holds of each batch.
-    Batches,
-}
-
-impl Section {
-    /// All there are.
-    pub const ALL: [Self; 2] = [Self::Table, Self::Batches];
-
-    /// Where a piece belongs.
-    pub(super) const fn of(kind: PieceKind) -> Self {
-        match kind {
-            PieceKind::Pairs | PieceKind::Times | PieceKind::Total => Self::Table,
-            PieceKind::Partial(_) | PieceKind::Records { .. } => Self::Batches,
-        }
-    }
-}
-
 /// What the rows of a file are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileKind {
     States,
+    Changes,
     Totals,
     Total,
     Batches,
 }
 
 impl FileKind {
-    const NAMES: [(Self, &str); 4] = [
+    const NAMES: [(Self, &str); 5] = [
         (Self::States, "states"),
+        (Self::Changes, "changes"),
         (Self::Totals, "totals"),
         (Self::Total, "total"),
         (Self::Batches, "batches"),
@@ -90,12 +72,12 @@ impl FileKind {
             fields.push(time("batch"));
         }
         match (self, form.state) {
-            (Self::States, Some(state)) => {
+            (Self::States | Self::Changes, Some(state)) => {
                 fields.push(values("key", state.key));
                 fields.push(values("state", state.state));
                 fields.extend(form.timed.then(|| time("last_seen")));
             }
-            (Self::States, None) | (_, Some(_)) => return None,
+            (Self::States | Self::Changes, None) | (_, Some(_)) => return None,
             (_, None) => {
                 let record = form.record?;
                 let value = match self {
@@ -135,7 +117,9 @@ impl PieceEntry {
                 sequence,
                 last,
             } => (batch.0, Some(sequence), last),
-            PieceKind::Pairs | PieceKind::Times | PieceKind::Total => return None,
+            PieceKind::Pairs | PieceKind::Times | PieceKind::Gone | PieceKind::Total => {
+                return None;
+            }
         };
         Some(Self {
             batch,
@@ -186,10 +170,10 @@ pub enum FrozenError {
     /// Some row lacks a value.
     #[error("a row has no value")]
     Null,
+    /// Changes come first, or something is there twice.
+    #[error("its files do not follow on each other")]
+    Order,
     /// What belongs together is more than a column holds.
     #[error("a piece of it is larger than a column can be")]
     TooLarge,
-    /// There are two files where one is expected.
-    #[error("there are two files of its kind")]
-    Surplus,
 }

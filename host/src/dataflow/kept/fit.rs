@@ -302,7 +302,7 @@ impl<'a> Contents<'a> {
                 let is_one = chunk.len() == 1 && self.totals == 1;
                 is_one && self.has_totals() && matches!(self.op, Op::ReduceByWindow(_))
             }
-            PieceKind::Times => false,
+            PieceKind::Times | PieceKind::Gone => false,
         }
     }
 

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use crate::batch::BatchTime;
 
 use super::form::StreamForm;
-use super::part::{HeldPart, PartFacts};
+use super::part::{FreezeNumber, HeldPart, PartFacts};
 
 /// What an engine holds as of its last commit.
 #[derive(Clone, Debug, Default)]
 pub struct Frozen {
+    /// Its number among the freezes of the engine; 0 is what an engine is started with.
+    pub number: FreezeNumber,
     /// What is not of one partition.
     pub job: FrozenJob,
     /// What streams hold, by stream and partition.

@@ -1,50 +1,115 @@
 //! Reads the files of a part. Nothing in them is believed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::batch::arrow::{Cells, TableFile};
-use crate::batch::column::MAX_COLUMN_BYTES;
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
 
 use super::files::{
-    FORMAT, FileKind, FrozenError, KIND, PARTITION, PIECES, PieceEntry, STREAM, Section, VERSION,
+    FORMAT, FileKind, FrozenError, KIND, PARTITION, PIECES, PieceEntry, STREAM, VERSION,
 };
 use super::form::StreamForm;
 use super::frozen::FrozenPart;
-use super::part::{HeldPart, PartFacts, Piece, PieceKind};
+use super::merge::{applied, joined};
+use super::part::{HeldPart, PartFacts, Piece, PieceKind, Section};
+use super::write::PartFile;
 
 impl FrozenPart {
-    /// Reads the files that [`FrozenPart::write`] wrote of a part of which all else is known. The
-    /// records share the memory of the files until an operator takes them.
+    /// Reads the files that were written of a part, in their order, of which all else is known; what
+    /// each of them is comes beside it. The records share the memory of the files until an operator
+    /// takes them.
     ///
     /// # Errors
     ///
-    /// A file is cut off or is something else.
+    /// A file is cut off or is something else, or they do not make up a part.
     pub fn read(
         form: StreamForm,
         partition: u32,
         facts: PartFacts,
         files: impl IntoIterator<Item = Bytes>,
-    ) -> Result<Self, FrozenError> {
-        let mut sections: [Option<Vec<Piece>>; 2] = [None, None];
+    ) -> Result<(Self, Vec<PartFile>), FrozenError> {
+        let mut contents = Contents::default();
+        let mut read = Vec::new();
         for bytes in files {
-            let (section, pieces) = file(&form, partition, bytes)?;
-            if sections[section as usize].replace(pieces).is_some() {
-                return Err(FrozenError::Surplus);
-            }
+            let (kind, pieces) = file(&form, partition, bytes)?;
+            read.push(facts_of(kind, &pieces));
+            contents.add(kind, pieces)?;
         }
-        let pieces: Vec<Piece> = sections.into_iter().flatten().flatten().collect();
-        Ok(Self {
+        let part = Self {
             held: HeldPart {
-                partition,
                 state: form.state,
                 facts,
-                contents: Arc::new(pieces),
+                ..HeldPart::new(partition, Arc::new(contents.pieces(facts)?))
             },
             form,
-        })
+        };
+        Ok((part, read))
+    }
+}
+
+/// What a file is to whoever decides on the next one.
+fn facts_of(kind: FileKind, pieces: &[Piece]) -> PartFile {
+    let records = pieces.iter().filter(|piece| piece.kind != PieceKind::Times);
+    PartFile {
+        section: match kind {
+            FileKind::Batches => Section::Batches,
+            _ => Section::Table,
+        },
+        rows: records.map(|piece| piece.chunk.len() as u64).sum(),
+        newest: pieces.iter().filter_map(|piece| piece.kind.batch()).max(),
+    }
+}
+
+/// What files come to, one after the other.
+#[derive(Default)]
+struct Contents {
+    /// Keys, or totals.
+    table: Option<Vec<Piece>>,
+    /// What changed of them since.
+    changes: Vec<Piece>,
+    /// By batch, and of records as they came by number.
+    batches: BTreeMap<(i64, Option<u32>), Piece>,
+}
+
+impl Contents {
+    fn add(&mut self, kind: FileKind, pieces: Vec<Piece>) -> Result<(), FrozenError> {
+        match kind {
+            FileKind::States | FileKind::Totals | FileKind::Total => {
+                if self.table.replace(pieces).is_some() {
+                    return Err(FrozenError::Order);
+                }
+            }
+            FileKind::Changes if self.table.is_none() => return Err(FrozenError::Order),
+            FileKind::Changes => self.changes.extend(pieces),
+            FileKind::Batches => self.batches.extend(pieces.into_iter().map(|piece| {
+                let place = match piece.kind {
+                    PieceKind::Records { sequence, .. } => Some(sequence),
+                    _ => None,
+                };
+                let batch = piece.kind.batch().map_or(i64::MIN, |batch| batch.0);
+                ((batch, place), piece)
+            })),
+        }
+        Ok(())
+    }
+
+    /// All pieces. Batches that a window has let go of meanwhile, and those of which nothing is left,
+    /// are none.
+    fn pieces(self, facts: PartFacts) -> Result<Vec<Piece>, FrozenError> {
+        let table = self.table.unwrap_or_default();
+        let mut pieces = match self.changes.is_empty() {
+            true => table,
+            false => applied(table, &self.changes)?,
+        };
+        let batches = self.batches.into_values();
+        pieces.extend(batches.filter(|piece| {
+            let is_left = !piece.chunk.is_empty() || !matches!(piece.kind, PieceKind::Partial(_));
+            is_left && piece.kind.batch() >= facts.oldest
+        }));
+        Ok(pieces)
     }
 }
 
@@ -53,7 +118,7 @@ fn file(
     form: &StreamForm,
     partition: u32,
     bytes: Bytes,
-) -> Result<(Section, Vec<Piece>), FrozenError> {
+) -> Result<(FileKind, Vec<Piece>), FrozenError> {
     let table = TableFile::open(bytes)?;
     let said = |name: &str| table.facts.get(name).map_or("", String::as_str);
     for (name, expected) in [
@@ -75,23 +140,45 @@ fn file(
         return Err(FrozenError::Columns);
     }
     let has_key = table.fields.iter().any(|field| field.name == "key");
-    let rows = table.batches();
-    let rows = rows.map(|cells| Rows::new(cells?, kind, has_key));
+    let batches = table.batches();
+    if kind == FileKind::Changes {
+        let pieces = batches.map(|cells| change(cells?, has_key));
+        let pieces = pieces.collect::<Result<Vec<_>, FrozenError>>()?;
+        return Ok((kind, pieces.into_iter().flatten().collect()));
+    }
+    let rows = batches.map(|cells| Rows::new(cells?, kind, has_key));
     let pieces = match kind {
-        FileKind::States => {
+        FileKind::States | FileKind::Changes => {
             let pieces = rows.map(|rows| Ok(rows?.pieces(PieceKind::Pairs)));
             let pieces = pieces.collect::<Result<Vec<_>, FrozenError>>()?;
             pieces.into_iter().flatten().collect()
         }
-        FileKind::Totals => whole(rows, form.record)?.pieces(PieceKind::Pairs).collect(),
-        FileKind::Total => whole(rows, form.record)?.pieces(PieceKind::Total).collect(),
+        FileKind::Totals => whole(rows, form.record)?.pieces(PieceKind::Pairs),
+        FileKind::Total => whole(rows, form.record)?.pieces(PieceKind::Total),
         FileKind::Batches => {
             let entries = serde_json::from_str(said(PIECES)).map_err(FrozenError::Pieces)?;
             let record = form.record.ok_or(FrozenError::Columns)?;
-            return Ok((Section::Batches, cut(rows, record, entries)?));
+            cut(rows, record, entries)?
         }
     };
-    Ok((Section::Table, pieces))
+    Ok((kind, pieces))
+}
+
+/// A record batch of changes: keys that have gone, or pairs.
+fn change(cells: Vec<Cells>, has_key: bool) -> Result<Vec<Piece>, FrozenError> {
+    if let [Cells::Values(keys), Cells::Nulls(_), times @ ..] = &cells[..] {
+        let has_times = times.iter().any(|times| matches!(times, Cells::Values(_)));
+        let gone = Piece {
+            kind: PieceKind::Gone,
+            chunk: Chunk::single(keys.clone()),
+        };
+        return match has_times {
+            true => Err(FrozenError::Null),
+            false => Ok(vec![gone]),
+        };
+    }
+    let rows = Rows::new(cells, FileKind::Changes, has_key)?;
+    Ok(rows.pieces(PieceKind::Pairs))
 }
 
 /// The rows of a record batch.
@@ -118,7 +205,7 @@ impl Rows {
         Ok(Self { records, times })
     }
 
-    fn pieces(self, kind: PieceKind) -> impl Iterator<Item = Piece> {
+    fn pieces(self, kind: PieceKind) -> Vec<Piece> {
         let times = self.times.map(|times| Piece {
             kind: PieceKind::Times,
             chunk: Chunk::single(times),
@@ -127,7 +214,7 @@ impl Rows {
             kind,
             chunk: self.records,
         };
-        std::iter::once(records).chain(times)
+        std::iter::once(records).chain(times).collect()
     }
 }
 
@@ -144,21 +231,11 @@ fn whole(
     }
     let record = record.ok_or(FrozenError::Columns)?;
     let time = RecordType::single(ColumnType::Int64);
-    let times = (!times.is_empty())
-        .then(|| joined(time, &times))
-        .transpose()?;
+    let times = (!times.is_empty()).then(|| joined(time, &times));
     Ok(Rows {
         records: joined(record, &records)?,
-        times: times.map(|times| times.into_columns().1),
+        times: times.transpose()?.map(|times| times.into_columns().1),
     })
-}
-
-fn joined(record_type: RecordType, chunks: &[Chunk]) -> Result<Chunk, FrozenError> {
-    let bytes: usize = chunks.iter().map(Chunk::size).sum();
-    match bytes <= MAX_COLUMN_BYTES {
-        true => Ok(Chunk::concat(record_type, chunks)),
-        false => Err(FrozenError::TooLarge),
-    }
 }
 
 /// The rows as they were cut.

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use crate::batch::Round;
 use crate::batch::sink::Staged;
+use crate::dataflow::kept::FreezeNumber;
 use crate::dataflow::round::control::{Begin, Verdict};
 use crate::dataflow::round::failure::{Failure, FailureKind, Node};
 use crate::dataflow::round::plan::RoundPlan;
@@ -110,10 +111,10 @@ impl<C> Machine<C> {
     }
 
     /// Between two rounds: what the operator holds is handed to the engine, under a number.
-    pub(in crate::dataflow) fn freeze(&self, number: u64) {
+    pub(in crate::dataflow) fn freeze(&mut self, number: FreezeNumber) {
         debug_assert!(self.open.is_none(), "no attempt is open");
         let parts = match self.node {
-            Node::Stream(_) => self.operator.freeze(),
+            Node::Stream(_) => self.operator.freeze(number),
             Node::Source(_) | Node::Sink(_) => Vec::new(),
         };
         self.local.froze(number, self.node, parts);

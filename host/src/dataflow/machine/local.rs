@@ -11,7 +11,7 @@ use timely::scheduling::Activator;
 
 use crate::batch::Round;
 use crate::batch::flow::Flow;
-use crate::dataflow::kept::{HeldPart, KeptStream, Restored};
+use crate::dataflow::kept::{FreezeNumber, HeldPart, KeptStream, Restored};
 use crate::dataflow::round::bounds::Bounds;
 use crate::dataflow::round::control::Begin;
 use crate::dataflow::round::environment::Environment;
@@ -77,7 +77,7 @@ impl ProcessShared {
 /// What the operators of one worker hold, between two rounds.
 pub(in crate::dataflow) struct WorkerHeld {
     /// The number under which it was asked for.
-    pub(in crate::dataflow) number: u64,
+    pub(in crate::dataflow) number: FreezeNumber,
     /// By stream, in any order.
     pub(in crate::dataflow) parts: Vec<(usize, HeldPart)>,
 }
@@ -98,7 +98,7 @@ pub(in crate::dataflow) struct Local {
     restored: RefCell<Option<Arc<Restored>>>,
     /// By the number under which it was asked for: one that was given up may still be answered when
     /// the next is asked for.
-    freezing: RefCell<BTreeMap<u64, Freezing>>,
+    freezing: RefCell<BTreeMap<FreezeNumber, Freezing>>,
 }
 
 /// What was handed over so far.
@@ -149,7 +149,12 @@ impl Local {
     }
 
     /// An operator hands over what it holds; after the last of them the engine is told.
-    pub(in crate::dataflow) fn froze(&self, number: u64, node: Node, parts: Vec<HeldPart>) {
+    pub(in crate::dataflow) fn froze(
+        &self,
+        number: FreezeNumber,
+        node: Node,
+        parts: Vec<HeldPart>,
+    ) {
         let mut asked = self.freezing.borrow_mut();
         let freezing = asked.entry(number).or_default();
         freezing.operators += 1;

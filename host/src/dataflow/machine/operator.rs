@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::batch::RecordType;
-use crate::dataflow::kept::{HeldPart, KeptStream};
+use crate::dataflow::kept::{FreezeNumber, HeldPart, KeptStream};
 use crate::dataflow::round::bounds::Bounds;
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failed_call::FailedCall;
@@ -64,8 +64,10 @@ pub(crate) trait Operator {
     fn verdict(&mut self, verdict: Verdict);
 
     /// What is held as of the last commit, by partition of this worker; asked for when no round is
-    /// open. It shares what it can, and stays as it is while the operator goes on.
-    fn freeze(&self) -> Vec<HeldPart> {
+    /// open. It shares what it can, and stays as it is while the operator goes on. What changes from
+    /// then on the freeze after this `number` will be the first to have.
+    fn freeze(&mut self, number: FreezeNumber) -> Vec<HeldPart> {
+        let _ = number;
         Vec::new()
     }
 

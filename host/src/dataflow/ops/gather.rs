@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::batch::{Chunk, RecordType};
-use crate::dataflow::kept::{HeldPart, KeptStream};
+use crate::dataflow::kept::{FreezeNumber, HeldPart, KeptStream};
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::{Parcel, parcels};
 use crate::dataflow::round::control::Verdict;
@@ -60,7 +60,8 @@ pub(in crate::dataflow) trait Make {
     }
 
     /// As [`Operator::freeze`].
-    fn freeze(&self) -> Vec<HeldPart> {
+    fn freeze(&mut self, number: FreezeNumber) -> Vec<HeldPart> {
+        let _ = number;
         Vec::new()
     }
 
@@ -143,8 +144,8 @@ impl<M: Make> Operator for Gather<M> {
         self.make.verdict(verdict);
     }
 
-    fn freeze(&self) -> Vec<HeldPart> {
-        self.make.freeze()
+    fn freeze(&mut self, number: FreezeNumber) -> Vec<HeldPart> {
+        self.make.freeze(number)
     }
 
     fn restore(&mut self, kept: &KeptStream, _: WorkerNumber) {

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dataflow::kept::FreezeNumber;
+
 use super::partitions::Partitions;
 use super::placement::Placement;
 use super::plan::RoundPlan;
@@ -30,7 +32,7 @@ pub(in crate::dataflow) enum Control {
     /// The round that is open ends.
     Verdict(Verdict),
     /// No round is open: what is held is handed to the engine, under this number.
-    Freeze(u64),
+    Freeze(FreezeNumber),
 }
 
 /// A round and what every worker must know of its input.

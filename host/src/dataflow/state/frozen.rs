@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::hash::{SLOTS, slot};
 use crate::batch::{BatchTime, Chunk, Column};
-use crate::dataflow::kept::{Piece, PieceKind, Pieces};
+use crate::dataflow::kept::{FreezeNumber, Piece, PieceIter, PieceKind, Pieces, Section};
 
-use super::page::PAGE_ROWS;
+use super::page::{PAGE_ROWS, Page};
 use super::rows::StateRows;
 
 /// Bytes of [`PAGE_ROWS`] pairs that are put together.
@@ -100,13 +100,42 @@ fn cut(pairs: &[Chunk]) -> Vec<Chunk> {
 }
 
 impl Pieces for FrozenTable {
-    fn pieces(&self) -> Box<dyn Iterator<Item = Piece> + '_> {
-        let piece = |kind, chunk| Piece { kind, chunk };
-        Box::new(self.slots(0..SLOTS).flat_map(move |stretch| {
-            let times = stretch.times.map(Chunk::single);
-            let times = times.map(|times| piece(PieceKind::Times, times));
-            std::iter::once(piece(PieceKind::Pairs, stretch.pairs)).chain(times)
-        }))
+    fn pieces(&self) -> PieceIter<'_> {
+        Box::new(self.slots(0..SLOTS).flat_map(StateStretch::pieces))
+    }
+
+    fn changes(&self, section: Section, since: FreezeNumber) -> Option<PieceIter<'_>> {
+        if section != Section::Table {
+            return Some(Box::new(std::iter::empty()));
+        }
+        if !self.rows.knows(since) {
+            return None;
+        }
+        let changed = move |page: &Page| page.changed(since);
+        let gone = self.rows.pages().iter().map(move |page| {
+            let (_, gone) = changed(page);
+            page.keys().take(&gone)
+        });
+        let gone = gone.filter(|keys| !keys.is_empty()).map(|keys| Piece {
+            kind: PieceKind::Gone,
+            chunk: Chunk::single(keys),
+        });
+        let set = self.rows.pages().iter().map(move |page| {
+            let (set, _) = changed(page);
+            StateStretch {
+                pairs: page.pairs_of(&set, self.rows.shape.state),
+                times: page.times_of(&set).map(Column::int64),
+            }
+        });
+        let set = set.filter(|stretch| !stretch.pairs.is_empty());
+        Some(Box::new(gone.chain(set.flat_map(StateStretch::pieces))))
+    }
+
+    fn rows(&self, section: Section) -> u64 {
+        match section {
+            Section::Table => self.len() as u64,
+            Section::Batches => 0,
+        }
     }
 
     fn oldest(&self) -> Option<BatchTime> {
@@ -116,6 +145,13 @@ impl Pieces for FrozenTable {
 }
 
 impl StateStretch {
+    fn pieces(self) -> impl Iterator<Item = Piece> {
+        let piece = |kind, chunk| Piece { kind, chunk };
+        let times = self.times.map(Chunk::single);
+        let times = times.map(|times| piece(PieceKind::Times, times));
+        std::iter::once(piece(PieceKind::Pairs, self.pairs)).chain(times)
+    }
+
     /// The stretches that a frozen table's pieces are.
     pub(super) fn of_pieces(pieces: impl Iterator<Item = Piece>) -> impl Iterator<Item = Self> {
         let mut pieces = pieces.peekable();

@@ -19,7 +19,7 @@ use crate::batch::column::U32s;
 use crate::batch::function::{Records, TimeOut};
 use crate::batch::{BatchTime, Chunk, Column, whole_millis};
 use crate::dataflow::calls::{Caller, Run};
-use crate::dataflow::kept::{HeldPart, KeptStream};
+use crate::dataflow::kept::{FreezeNumber, HeldPart, KeptStream};
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::ops::gather::Make;
 use crate::dataflow::round::bounds::Bound;
@@ -269,8 +269,8 @@ impl Make for MapWithState {
         self.store.borrow_mut().verdict(verdict);
     }
 
-    fn freeze(&self) -> Vec<HeldPart> {
-        self.store.borrow().freeze()
+    fn freeze(&mut self, number: FreezeNumber) -> Vec<HeldPart> {
+        self.store.borrow_mut().freeze(number)
     }
 
     fn restore(&mut self, kept: &KeptStream) {

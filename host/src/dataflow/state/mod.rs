@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `table`, `frozen` | a table, open or frozen |
 //! | `rows`, `page`, `cells` | a version of its rows, a page of them, the states of a page |
+//! | `marks` | which rows have changed since a freeze |
 //! | `index` | which row a key has |
 //! | `store`, `admit`, `grouped` | the tables of a worker; pairs on their way to them; values by row |
 //! | the rest | an operator per file |
@@ -22,6 +23,7 @@ mod frozen;
 mod grouped;
 mod index;
 mod map_with_state;
+mod marks;
 mod page;
 mod rows;
 mod snapshots;

@@ -1,5 +1,5 @@
 //! Some thousand neighbouring rows of a table: their keys, which never change, and for each a
-//! state or none, and maybe the time of its last record.
+//! state or none, and maybe the time of its last record and a mark of its last change.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,8 +9,10 @@ use bytes::Bytes;
 use crate::batch::column::ColumnBuilder;
 use crate::batch::function::Change;
 use crate::batch::{Chunk, Column, ColumnType};
+use crate::dataflow::kept::FreezeNumber;
 
 use super::cells::{Cells, States, fixed_column};
+use super::marks::Marks;
 
 /// Rows of a page. What a batch changes is copied page by page, so pages must not be large; what a
 /// table gives is cut by pages, so they must not be small.
@@ -31,6 +33,7 @@ pub(super) struct Page {
     alive: [u64; WORDS],
     count: usize,
     times: Option<Times>,
+    marks: Marks,
 }
 
 /// When the last record of each row came.
@@ -65,6 +68,7 @@ impl Page {
                 last: vec![NEVER; rows],
                 oldest: NEVER,
             }),
+            marks: Marks::default(),
         }
     }
 
@@ -72,6 +76,7 @@ impl Page {
     pub(super) fn retyped(&self, state: ColumnType) -> Self {
         Self {
             cells: Cells::new(state, self.len()),
+            marks: Marks::default(),
             ..self.clone()
         }
     }
@@ -112,10 +117,17 @@ impl Page {
             .collect()
     }
 
-    /// Does to each row of `at` (ascending) what its verdict says; `states` are the new ones.
-    pub(super) fn change(&mut self, at: &[u32], verdicts: &[Change], states: &Column) {
+    /// Does to each row of `at` (ascending) what its verdict says; `states` are the new ones. Rows
+    /// that change get the mark, here and below.
+    pub(super) fn change(
+        &mut self,
+        at: &[u32],
+        verdicts: &[Change],
+        states: &Column,
+        mark: Option<FreezeNumber>,
+    ) {
         if verdicts.iter().all(|verdict| *verdict == Change::Set) {
-            self.set(at, states);
+            self.set(at, states, mark);
             return;
         }
         let with = |wanted| {
@@ -124,14 +136,15 @@ impl Page {
         };
         let set: Vec<u32> = with(Change::Set).collect();
         let removed: Vec<u32> = with(Change::Remove).filter(|row| self.has(*row)).collect();
-        self.set(&set, states);
-        self.remove(&removed);
+        self.set(&set, states, mark);
+        self.remove(&removed, mark);
     }
 
-    fn set(&mut self, at: &[u32], states: &Column) {
+    fn set(&mut self, at: &[u32], states: &Column, mark: Option<FreezeNumber>) {
         if at.is_empty() {
             return;
         }
+        self.mark(at, mark);
         self.cells.write(at, states);
         for &row in at {
             let (word, bit) = (&mut self.alive[row as usize / 64], 1 << (row % 64));
@@ -140,11 +153,18 @@ impl Page {
         }
     }
 
+    /// The rows that have changed behind a freeze: those that have a state now, and those that have
+    /// none any more.
+    pub(super) fn changed(&self, since: FreezeNumber) -> (Vec<u32>, Vec<u32>) {
+        self.marks.behind(since).partition(|row| self.has(*row))
+    }
+
     /// Takes the states of `at`, which all have one.
-    pub(super) fn remove(&mut self, at: &[u32]) {
+    pub(super) fn remove(&mut self, at: &[u32], mark: Option<FreezeNumber>) {
         if at.is_empty() {
             return;
         }
+        self.mark(at, mark);
         self.cells.clear(at);
         self.count -= at.len();
         for &row in at {
@@ -157,14 +177,28 @@ impl Page {
 
     /// A record of each of `at` came at the time beside it, which matters to those that have a
     /// state.
-    pub(super) fn touch(&mut self, at: &[u32], at_times: impl IntoIterator<Item = i64>) {
+    pub(super) fn touch(
+        &mut self,
+        at: &[u32],
+        at_times: impl IntoIterator<Item = i64>,
+        mark: Option<FreezeNumber>,
+    ) {
         let alive = self.alive;
         let Some(times) = &mut self.times else { return };
+        let mut touched = Vec::with_capacity(at.len());
         for (&row, time) in at.iter().zip(at_times) {
             if alive[row as usize / 64] >> (row % 64) & 1 == 1 {
                 times.last[row as usize] = time;
                 times.oldest = times.oldest.min(time);
+                touched.push(row);
             }
+        }
+        self.mark(&touched, mark);
+    }
+
+    fn mark(&mut self, at: &[u32], mark: Option<FreezeNumber>) {
+        if let Some(mark) = mark {
+            self.marks.set(at, self.keys.len(), mark);
         }
     }
 
@@ -249,12 +283,16 @@ impl Page {
         if let Some(states) = self.shared(0..self.len(), state) {
             return Chunk::pairs(self.keys.clone(), states);
         }
-        let rows = self.rows();
+        self.pairs_of(&self.rows(), state)
+    }
+
+    /// The pairs of some rows that have a state.
+    pub(super) fn pairs_of(&self, at: &[u32], state: ColumnType) -> Chunk {
         let mut states = States::new(state);
-        self.cells.read(&rows, &mut states);
-        let keys = match rows.len() == self.len() {
+        self.cells.read(at, &mut states);
+        let keys = match at.len() == self.len() {
             true => self.keys.clone(),
-            false => self.keys.take(&rows),
+            false => self.keys.take(at),
         };
         Chunk::pairs(keys, states.finish())
     }
@@ -264,6 +302,12 @@ impl Page {
         let times = self.times.as_ref()?;
         let alive = times.last.iter().copied().filter(|time| *time != NEVER);
         Some(alive.collect())
+    }
+
+    /// The times of some rows that have a state.
+    pub(super) fn times_of(&self, at: &[u32]) -> Option<Vec<i64>> {
+        let times = self.times.as_ref()?;
+        Some(at.iter().map(|row| times.last[*row as usize]).collect())
     }
 
     /// Bytes of the keys and the states, without garbage.
@@ -277,7 +321,7 @@ impl Page {
             .times
             .as_ref()
             .map_or(0, |times| times.last.len() * size_of::<i64>());
-        size_of::<Self>() + self.keys.size() + self.cells.size() + times
+        size_of::<Self>() + self.keys.size() + self.cells.size() + times + self.marks.size()
     }
 }
 

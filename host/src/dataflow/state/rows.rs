@@ -12,11 +12,13 @@ use std::sync::Arc;
 use crate::batch::column::ColumnBuilder;
 use crate::batch::function::{Change, Changes, Migrated, States};
 use crate::batch::{Chunk, Column, ColumnType};
+use crate::dataflow::kept::FreezeNumber;
 use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::failure::FailureKind;
 
 use super::cells;
 use super::index::MAX_ROWS;
+use super::marks::Marking;
 use super::page::{PAGE_ROWS, Page, Timing};
 
 /// The most that the keys or the states of one page may take, in bytes; they become a column.
@@ -43,6 +45,8 @@ pub(super) struct StateRows {
     count: usize,
     /// Bytes of the pages.
     size: usize,
+    /// None: changes are not marked.
+    marking: Option<Marking>,
 }
 
 impl StateRows {
@@ -52,7 +56,18 @@ impl StateRows {
             pages: Vec::new(),
             count: 0,
             size: 0,
+            marking: None,
         }
+    }
+
+    /// It is frozen under a number, and goes on: what changes from here on is marked.
+    pub(super) fn frozen(&mut self, number: FreezeNumber) {
+        self.marking = Some(Marking::after(self.marking, number));
+    }
+
+    /// Whether everything that has changed behind a freeze is marked.
+    pub(super) fn knows(&self, since: FreezeNumber) -> bool {
+        self.marking.is_some_and(|marking| marking.knows(since))
     }
 
     /// The number of rows, also of those without state.
@@ -91,6 +106,11 @@ impl StateRows {
     pub(super) fn size_of(&self, row: u32) -> usize {
         let (page, at) = place(row);
         self.pages[page].size_of(at)
+    }
+
+    /// What a row bears that changes now.
+    fn mark(&self) -> Option<FreezeNumber> {
+        self.marking.map(Marking::mark)
     }
 
     /// Adds rows at the end, without states.
@@ -144,7 +164,8 @@ impl StateRows {
             let (page, at) = on_one_page(run);
             // Garbage goes by itself, and how much of it there is must not matter.
             Bound::fixed(PAGE_BYTES).check(self.pages[page].live() + states.size())?;
-            self.on_page(page, |page| page.change(&at, verdicts, &states));
+            let mark = self.mark();
+            self.on_page(page, |page| page.change(&at, verdicts, &states, mark));
         }
         Ok(())
     }
@@ -153,7 +174,8 @@ impl StateRows {
     pub(super) fn touch(&mut self, rows: &[u32], time: i64) {
         for run in rows.chunk_by(|a, b| place(*a).0 == place(*b).0) {
             let (page, at) = on_one_page(run);
-            self.on_page(page, |page| page.touch(&at, std::iter::repeat(time)));
+            let mark = self.mark();
+            self.on_page(page, |page| page.touch(&at, std::iter::repeat(time), mark));
         }
     }
 
@@ -161,7 +183,8 @@ impl StateRows {
     pub(super) fn remove(&mut self, rows: &[u32]) {
         for run in rows.chunk_by(|a, b| place(*a).0 == place(*b).0) {
             let (page, at) = on_one_page(run);
-            self.on_page(page, |page| page.remove(&at));
+            let mark = self.mark();
+            self.on_page(page, |page| page.remove(&at, mark));
         }
     }
 
@@ -258,6 +281,8 @@ impl StateRows {
     ) -> Result<Self, FailureKind> {
         let mut rows = self.clone();
         rows.shape.state = state;
+        // All states are others.
+        rows.marking = None;
         for (at, page) in self.pages.iter().enumerate() {
             let mut new = page.retyped(state);
             let alive = page.rows();
@@ -272,7 +297,7 @@ impl StateRows {
                     false => Change::Remove,
                 };
                 let verdicts: Vec<Change> = kept.iter().map(verdict).collect();
-                new.change(piece, &verdicts, &states);
+                new.change(piece, &verdicts, &states, None);
             }
             rows.replace(at, new);
         }
@@ -318,7 +343,10 @@ impl StateRows {
         let mut times = times.iter().copied();
         for run in rows.chunk_by(|a, b| place(*a).0 == place(*b).0) {
             let (page, at) = on_one_page(run);
-            self.on_page(page, |page| page.touch(&at, times.by_ref().take(at.len())));
+            let mark = self.mark();
+            self.on_page(page, |page| {
+                page.touch(&at, times.by_ref().take(at.len()), mark)
+            });
         }
     }
 

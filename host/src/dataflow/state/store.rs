@@ -8,7 +8,7 @@ use crate::batch::function::StateSignature;
 use crate::batch::hash::split;
 use crate::batch::{Chunk, ColumnType};
 use crate::dataflow::calls::Caller;
-use crate::dataflow::kept::{HeldPart, KeptStream, StateForm};
+use crate::dataflow::kept::{FreezeNumber, HeldPart, KeptStream, StateForm};
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::ops::targets::Targets;
 use crate::dataflow::round::control::Verdict;
@@ -35,6 +35,8 @@ pub(in crate::dataflow) struct StateStore {
     open: Option<StateTypes>,
     /// What the first batch will make the tables of, instead of what the job starts with.
     restored: Option<RestoredTables>,
+    /// The last freeze.
+    frozen: FreezeNumber,
 }
 
 /// The tables of this worker's partitions, as they were frozen.
@@ -71,6 +73,7 @@ impl StateStore {
             committed: None,
             open: None,
             restored: None,
+            frozen: FreezeNumber::default(),
         }))
     }
 
@@ -87,23 +90,27 @@ impl StateStore {
     }
 
     /// The committed tables of this worker's partitions; nothing before the first commit.
-    pub(super) fn freeze(&self) -> Vec<HeldPart> {
+    pub(super) fn freeze(&mut self, number: FreezeNumber) -> Vec<HeldPart> {
+        self.frozen = number;
         if let Some(restored) = &self.restored {
             return restored.parts.clone();
         }
         let Some(held) = self.committed else {
             return Vec::new();
         };
-        let part = |(partition, table): (u32, &StateTable)| HeldPart {
+        let part = |(partition, table): (u32, &mut StateTable)| HeldPart {
             state: Some(StateForm {
                 key: held.key,
                 state: held.state.column_type,
                 version: held.state.version,
             }),
-            contents: Arc::new(table.freeze()),
-            ..HeldPart::new(partition, Vec::new())
+            ..HeldPart::new(partition, Arc::new(table.freeze(number)))
         };
-        self.targets.mine().zip(&self.tables).map(part).collect()
+        self.targets
+            .mine()
+            .zip(&mut self.tables)
+            .map(part)
+            .collect()
     }
 
     /// Makes the tables of what was frozen, once.
@@ -118,8 +125,11 @@ impl StateStore {
             timing: self.timing,
         };
         let tables = restored.parts.iter().map(|part| {
-            StateTable::restored(shape, StateStretch::of_pieces(part.pieces()))
-                .map_err(|kind| out.failed(part.partition, kind))
+            let mut table = StateTable::restored(shape, StateStretch::of_pieces(part.pieces()))
+                .map_err(|kind| out.failed(part.partition, kind))?;
+            // It may have been frozen before it was made.
+            table.freeze(self.frozen);
+            Ok(table)
         });
         self.tables = tables.collect::<Result<_, _>>()?;
         self.committed = Some(StateTypes {

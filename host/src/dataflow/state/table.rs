@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::batch::function::{Change, Changes, Migrated, States};
 use crate::batch::group::{Grouper, Numbers};
 use crate::batch::{BatchTime, Chunk, Column, ColumnType};
+use crate::dataflow::kept::FreezeNumber;
 use crate::dataflow::round::failure::FailureKind;
 
 use super::frozen::{FrozenTable, StateStretch};
@@ -65,7 +66,7 @@ impl StateTable {
         Ok(table)
     }
 
-    /// With the rows of a frozen table, in their order.
+    /// With the rows of a frozen table, in their order; what changes of them is marked.
     ///
     /// # Errors
     ///
@@ -82,6 +83,7 @@ impl StateTable {
             };
             rows.add(stretch.pairs, &times)?;
         }
+        rows.frozen(FreezeNumber::default());
         let mut table = Self {
             index: Index::with_capacity(rows.len()),
             committed: Arc::new(rows),
@@ -253,8 +255,18 @@ impl StateTable {
 
     /// The committed table, to be read by anyone while batches go on.
     #[must_use]
-    pub fn freeze(&self) -> FrozenTable {
+    pub fn committed(&self) -> FrozenTable {
         FrozenTable::new(Arc::clone(&self.committed))
+    }
+
+    /// The same. No batch is open; what changes
+    /// from here on the freeze after this `number` will be the first to have.
+    pub fn freeze(&mut self, number: FreezeNumber) -> FrozenTable {
+        debug_assert!(self.working.is_none(), "no batch is open");
+        let frozen = self.committed();
+        // A list of pages of its own, and no page.
+        Arc::make_mut(&mut self.committed).frozen(number);
+        frozen
     }
 
     /// Puts the keys of committed rows from `first` on into the index.

@@ -1,6 +1,6 @@
 //! Tables against a plain model, with commits, aborts and freezes in between.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::channel;
 use std::thread;
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::batch::function::{Change, Changes, Migrated};
 use crate::batch::hash::{SLOTS, slot};
 use crate::batch::{BatchTime, Chunk, Column, ColumnType};
-use crate::dataflow::kept::Pieces;
+use crate::dataflow::kept::{FreezeNumber, Piece, PieceKind, Pieces, Section};
 
 use super::frozen::{FrozenTable, StateStretch};
 use super::page::PAGE_ROWS;
@@ -188,12 +188,43 @@ fn table(state: ColumnType) -> StateTable {
 
 /// A table of what another is frozen to; what it gives is cut as before, whatever has gone.
 fn restored(table: &StateTable) -> StateTable {
-    let frozen = table.freeze();
+    let frozen = table.committed();
     let stretches = StateStretch::of_pieces(frozen.pieces());
     let restored = StateTable::restored(table.shape(), stretches).unwrap();
     let given = |table: &StateTable| table.view().chunks().collect::<Vec<_>>();
     assert_eq!(given(&restored), given(table));
     restored
+}
+
+/// What has changed since a freeze makes the rows of then those of now, if it is known; and only of
+/// keys that may have changed it says something.
+fn check_changes((freeze, before): &(FreezeNumber, Vec<Row>), now: &FrozenTable) {
+    let Some(changes) = now.changes(Section::Table, *freeze) else {
+        return;
+    };
+    let changes: Vec<Piece> = changes.collect();
+    let of = |kind| {
+        let pieces = changes.iter().filter(move |piece| piece.kind == kind);
+        pieces.map(|piece| &piece.chunk)
+    };
+    let gone: HashSet<i64> = of(PieceKind::Gone)
+        .flat_map(|keys| numbers(keys.value()))
+        .collect();
+    let left = before.iter().filter(|(key, ..)| !gone.contains(key));
+    let mut brought: Vec<Row> = left.copied().collect();
+    let places = brought.iter().enumerate();
+    let mut places: HashMap<i64, usize> = places.map(|(at, (key, ..))| (*key, at)).collect();
+    let keys = of(PieceKind::Pairs).flat_map(|pairs| numbers(pairs.key().unwrap()));
+    let states = of(PieceKind::Pairs).flat_map(|pairs| numbers(pairs.value()));
+    let times = of(PieceKind::Times).flat_map(|times| numbers(times.value()));
+    for ((key, state), time) in keys.zip(states).zip(times) {
+        let at = *places.entry(key).or_insert(brought.len());
+        match brought.get_mut(at) {
+            Some(row) => *row = (key, state, time),
+            None => brought.push((key, state, time)),
+        }
+    }
+    assert_eq!(brought, rows(now));
 }
 
 /// What happens between two freezes.
@@ -251,6 +282,7 @@ impl Step {
 fn check(column_type: ColumnType, steps: &[Step]) {
     let (mut table, mut model) = (table(column_type), Model::default());
     let mut frozen: Vec<(FrozenTable, Vec<Row>)> = Vec::new();
+    let (mut freeze, mut before) = (FreezeNumber::default(), Vec::new());
     for (time, step) in (1..).zip(steps) {
         let calls = step.changes(time);
         let mut next = model.clone();
@@ -261,7 +293,7 @@ fn check(column_type: ColumnType, steps: &[Step]) {
         assert_eq!(time_out(&mut table, deadline), next.time_out(deadline));
         assert_eq!(rows(&table.view()), next.rows());
         assert_eq!(
-            rows(&table.freeze()),
+            rows(&table.committed()),
             model.rows(),
             "nothing is committed yet"
         );
@@ -273,11 +305,17 @@ fn check(column_type: ColumnType, steps: &[Step]) {
         }
         assert_eq!(rows(&table.view()), model.rows());
         if step.freeze {
-            frozen.push((table.freeze(), model.rows()));
+            freeze = freeze.next().unwrap();
+            let now = table.freeze(freeze);
+            before.iter().for_each(|before| check_changes(before, &now));
+            before.push((freeze, model.rows()));
+            frozen.push((now, model.rows()));
         }
         if step.restore {
             table = restored(&table);
             assert_eq!(rows(&table.view()), model.rows());
+            freeze = FreezeNumber::default();
+            before = vec![(freeze, model.rows())];
         }
         if step.thaw && !frozen.is_empty() {
             let (frozen, expected) = frozen.remove(frozen.len() / 2);
@@ -322,7 +360,7 @@ fn a_frozen_table_is_read_by_another_thread_while_batches_go_on() {
         time_out(&mut table, time - 3);
         model.time_out(time - 3);
         table.commit();
-        send.send((table.freeze(), model.rows())).unwrap();
+        send.send((table.committed(), model.rows())).unwrap();
     }
     drop(send);
     assert_eq!(reader.join().unwrap(), 20);
@@ -338,7 +376,7 @@ fn slots_of_a_frozen_table_are_all_rows_once_and_in_order() {
         7,
     );
     table.commit();
-    let frozen = table.freeze();
+    let frozen = table.committed();
     let ranges = [0..1, 1..1000, 1000..4000, 4000..SLOTS];
     let mut keys = Vec::new();
     for range in ranges {
@@ -365,7 +403,7 @@ fn states_of_another_version_are_those_of_the_batch_until_it_commits() {
         7,
     );
     table.commit();
-    let expected = rows(&table.freeze());
+    let expected = rows(&table.committed());
     let halve = |table: &mut StateTable| {
         let convert = |states: &Column| {
             let old = numbers(states);
@@ -388,12 +426,12 @@ fn states_of_another_version_are_those_of_the_batch_until_it_commits() {
     };
     halve(&mut table);
     table.abort();
-    assert_eq!(rows(&table.freeze()), expected);
+    assert_eq!(rows(&table.committed()), expected);
     halve(&mut table);
-    assert_eq!(rows(&table.freeze()), expected);
+    assert_eq!(rows(&table.committed()), expected);
     table.commit();
     let halved: Vec<Row> = (0..9000).step_by(2).map(|key| (key, key / 2, 7)).collect();
-    assert_eq!(rows(&table.freeze()), halved);
+    assert_eq!(rows(&table.committed()), halved);
     assert_eq!(table.shape().state, ColumnType::Text);
 }
 
@@ -418,7 +456,7 @@ fn a_small_key_takes_at_most_a_hundred_bytes() {
         table.change(&rows, &changes).unwrap();
         table.touch(&rows, BatchTime(0));
         table.commit();
-        worst = worst.max(table.size() as f64 / table.freeze().len() as f64);
+        worst = worst.max(table.size() as f64 / table.committed().len() as f64);
     }
     assert!(worst <= 100.0, "{worst} bytes per key");
     assert!(

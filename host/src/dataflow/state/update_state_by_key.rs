@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::batch::Chunk;
 use crate::batch::function::Update;
 use crate::dataflow::calls::{Caller, Run};
-use crate::dataflow::kept::{HeldPart, KeptStream};
+use crate::dataflow::kept::{FreezeNumber, HeldPart, KeptStream};
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::ops::gather::Make;
 use crate::dataflow::round::control::Verdict;
@@ -154,8 +154,8 @@ impl Make for UpdateStateByKey {
         self.store.borrow_mut().verdict(verdict);
     }
 
-    fn freeze(&self) -> Vec<HeldPart> {
-        self.store.borrow().freeze()
+    fn freeze(&mut self, number: FreezeNumber) -> Vec<HeldPart> {
+        self.store.borrow_mut().freeze(number)
     }
 
     fn restore(&mut self, kept: &KeptStream) {

@@ -67,6 +67,7 @@ fn saved(frozen: &Frozen) -> Frozen {
         read(form, part.held.partition, facts, files(part)).unwrap()
     });
     Frozen {
+        number: frozen.number,
         parts: parts.collect(),
         job,
     }
@@ -91,7 +92,8 @@ fn read(
     files: Vec<Vec<u8>>,
 ) -> Result<FrozenPart, FrozenError> {
     let files = files.into_iter().map(Bytes::from);
-    FrozenPart::read(form.clone(), partition, facts, files)
+    let (part, _) = FrozenPart::read(form.clone(), partition, facts, files)?;
+    Ok(part)
 }
 
 /// Runs a round with every number of workers and both ways of exchange; all must stage the same.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::batch::{Chunk, Column, ColumnType, RecordType};
-use crate::dataflow::kept::HeldPart;
+use crate::dataflow::kept::{FreezeNumber, HeldPart};
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::Failure;
@@ -53,15 +53,15 @@ impl Aggregate for CountByWindow {
         Ok(Slid::new(Chunk::single(Column::int64(seen))))
     }
 
-    fn verdict(&mut self, verdict: Verdict) {
+    fn verdict(&mut self, verdict: Verdict, _: FreezeNumber) {
         let came = std::mem::take(&mut self.came);
         self.seen |= came && verdict == Verdict::Commit;
     }
 
     fn freeze(&self, _: usize) -> Totals {
         Totals {
-            pieces: Vec::new(),
             seen: self.seen,
+            ..Totals::default()
         }
     }
 
@@ -80,15 +80,16 @@ fn sum(counts: &Chunk) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataflow::kept::Piece;
 
     #[test]
     fn a_round_in_which_it_has_no_work_does_not_forget_what_was_restored() {
         let mut count = CountByWindow::default();
-        let mut held = HeldPart::new(0, Vec::new());
+        let mut held = HeldPart::new(0, Arc::new(Vec::<Piece>::new()));
         held.facts.seen = true;
         count.restore(0, &held);
         for verdict in [Verdict::Commit, Verdict::Abort] {
-            count.verdict(verdict);
+            count.verdict(verdict, FreezeNumber(1));
             assert!(count.freeze(0).seen, "{verdict:?}");
         }
     }

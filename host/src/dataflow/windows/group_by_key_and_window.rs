@@ -11,6 +11,7 @@ use crate::batch::lists::Lists;
 use crate::batch::members::Members;
 use crate::batch::msgpack::Token;
 use crate::batch::{Chunk, Column, RecordType};
+use crate::dataflow::kept::FreezeNumber;
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::ops::group_by_key::grouped;
 use crate::dataflow::round::bounds::Bound;
@@ -70,7 +71,7 @@ impl Aggregate for GroupByKeyAndWindow {
             .map_err(|kind| out.failed(runs.partition, kind))
     }
 
-    fn verdict(&mut self, _: Verdict) {
+    fn verdict(&mut self, _: Verdict, _: FreezeNumber) {
         self.record_type = None;
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::batch::{BatchTime, Chunk};
+use crate::dataflow::kept::FreezeNumber;
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::bounds::Bound;
 use crate::dataflow::round::control::Verdict;
@@ -14,13 +15,47 @@ pub(super) trait HeldItem {
     fn size(&self) -> usize;
 }
 
-/// By partition.
-impl HeldItem for Vec<Chunk> {
+/// The partial results of a batch.
+#[derive(Debug)]
+pub(super) struct Partials {
+    /// By partition.
+    pub(super) all: Vec<Partial>,
+    /// The first freeze that has them.
+    pub(super) entered: FreezeNumber,
+}
+
+/// What a batch came to in one partition.
+#[derive(Debug)]
+pub(super) struct Partial {
+    /// Empty partitions are kept too.
+    pub(super) chunk: Chunk,
+    /// The first freeze that has it as it is.
+    pub(super) changed: FreezeNumber,
+}
+
+impl Partials {
+    /// Those of a batch that enters, by partition.
+    pub(super) fn new(chunks: impl IntoIterator<Item = Chunk>, entered: FreezeNumber) -> Self {
+        let partial = |chunk| Partial {
+            chunk,
+            changed: entered,
+        };
+        Self {
+            all: chunks.into_iter().map(partial).collect(),
+            entered,
+        }
+    }
+
+    /// That of the partition with this number.
+    pub(super) fn of(&self, index: usize) -> &Chunk {
+        &self.all[index].chunk
+    }
+}
+
+impl HeldItem for Partials {
     fn size(&self) -> usize {
-        // Empty partitions are kept too.
-        self.iter()
-            .map(|chunk| chunk.size() + size_of::<Chunk>())
-            .sum()
+        let size = |partial: &Partial| partial.chunk.size() + size_of::<Chunk>();
+        self.all.iter().map(size).sum()
     }
 }
 
@@ -132,14 +167,14 @@ impl<T: HeldItem> Held<T> {
     }
 }
 
-impl Held<Vec<Chunk>> {
+impl Held<Partials> {
     /// Puts `partial` in place of what is kept of a partition of a batch, if that is there.
-    pub(super) fn correct(&mut self, batch: BatchTime, partition: usize, partial: Chunk) {
+    pub(super) fn correct(&mut self, batch: BatchTime, partition: usize, partial: Partial) {
         if let Ok(at) = self.batches.binary_search_by_key(&batch, |(time, _)| *time) {
             let (_, kept) = &mut self.batches[at];
-            self.bytes += partial.size();
-            let old = std::mem::replace(&mut kept[partition], partial);
-            self.bytes -= old.size();
+            self.bytes += partial.chunk.size();
+            let old = std::mem::replace(&mut kept.all[partition], partial);
+            self.bytes -= old.chunk.size();
         }
     }
 }
@@ -149,11 +184,12 @@ mod tests {
     use super::*;
     use crate::batch::Column;
 
-    fn kept(values: usize) -> Vec<Chunk> {
-        vec![Chunk::single(Column::int64(0..values as i64))]
+    fn kept(values: usize) -> Partials {
+        let chunk = Chunk::single(Column::int64(0..values as i64));
+        Partials::new([chunk], FreezeNumber::default())
     }
 
-    fn times(held: &Held<Vec<Chunk>>) -> Vec<i64> {
+    fn times(held: &Held<Partials>) -> Vec<i64> {
         held.after(BatchTime(0)).map(|(time, _)| time.0).collect()
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::batch::{Chunk, ColumnType, RecordType};
 use crate::dataflow::calls::Caller;
+use crate::dataflow::kept::FreezeNumber;
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::Failure;
@@ -71,7 +72,7 @@ impl Aggregate for ReduceByKeyAndWindow {
         self.reduced(window, runs, out).map(Slid::new)
     }
 
-    fn verdict(&mut self, _: Verdict) {
+    fn verdict(&mut self, _: Verdict, _: FreezeNumber) {
         self.caller.end();
     }
 }

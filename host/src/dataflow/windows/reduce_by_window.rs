@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::batch::Chunk;
 use crate::dataflow::calls::{Caller, Run};
+use crate::dataflow::kept::FreezeNumber;
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::Failure;
@@ -49,7 +50,7 @@ impl Aggregate for ReduceByWindow {
         to_one(partials, &self.caller, &mut runs.main, out).map(Slid::new)
     }
 
-    fn verdict(&mut self, _: Verdict) {
+    fn verdict(&mut self, _: Verdict, _: FreezeNumber) {
         self.caller.end();
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::batch::group::Numbers;
 use crate::batch::{BatchTime, Chunk, Column, ColumnType, RecordType};
-use crate::dataflow::kept::HeldPart;
+use crate::dataflow::kept::{FreezeNumber, HeldPart};
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
@@ -344,21 +344,20 @@ impl<R: Reducer> Aggregate for RunningByKey<R> {
         })
     }
 
-    fn verdict(&mut self, verdict: Verdict) {
+    fn verdict(&mut self, verdict: Verdict, first: FreezeNumber) {
         self.tables
             .iter_mut()
-            .for_each(|table| table.verdict(verdict));
+            .for_each(|table| table.verdict(verdict, first));
         self.reducer.end();
     }
 
     fn freeze(&self, index: usize) -> Totals {
-        Totals {
-            pieces: self
-                .tables
-                .get(index)
-                .map_or(Vec::new(), TotalsTable::freeze),
+        let table = self.tables.get(index);
+        table.map_or_else(Totals::default, |table| Totals {
+            pieces: table.freeze(),
+            changed: table.changed(),
             seen: false,
-        }
+        })
     }
 
     fn restore(&mut self, index: usize, held: &HeldPart) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::{BatchTime, Chunk, RecordType};
 use crate::dataflow::calls::Run;
-use crate::dataflow::kept::{HeldPart, KeptStream, PartFacts, Piece, PieceKind};
+use crate::dataflow::kept::{FreezeNumber, HeldPart, KeptStream, Piece, PieceKind, WindowPiece};
 use crate::dataflow::machine::operator::{Attempt, Operator, Output};
 use crate::dataflow::machine::parcel::{Parcel, parcels};
 use crate::dataflow::ops::shelf::Shelf;
@@ -17,7 +17,7 @@ use crate::dataflow::round::failure::{Failure, Node};
 use crate::dataflow::round::placement::WorkerNumber;
 
 use super::frame::{Frame, Moment};
-use super::held::Held;
+use super::held::{Held, Partial, Partials};
 use super::owned;
 
 /// What a window makes of its batches.
@@ -53,8 +53,9 @@ pub(in crate::dataflow) trait Aggregate {
         out: &mut Output,
     ) -> Result<Slid, Failure>;
 
-    /// The round is decided; called for every round.
-    fn verdict(&mut self, verdict: Verdict);
+    /// The round is decided; called for every round. What changes now the freeze `first` will be the
+    /// first to have.
+    fn verdict(&mut self, verdict: Verdict, first: FreezeNumber);
 
     /// What it holds itself as of the last commit, beside the partial results, of the partition
     /// with number `index` on this worker.
@@ -73,6 +74,8 @@ pub(in crate::dataflow) trait Aggregate {
 #[derive(Debug, Default)]
 pub(in crate::dataflow) struct Totals {
     pub(super) pieces: Vec<Piece>,
+    /// The first freeze that has them as they are.
+    pub(super) changed: FreezeNumber,
     /// There was a record.
     pub(super) seen: bool,
 }
@@ -120,7 +123,7 @@ impl Runs {
 
 /// The partial results of one partition at a firing, oldest first. Empty ones are left out.
 pub(in crate::dataflow) struct Batches<'a> {
-    held: &'a Held<Vec<Chunk>>,
+    held: &'a Held<Partials>,
     index: usize,
     /// That of the batch itself.
     now: &'a Chunk,
@@ -139,7 +142,7 @@ impl<'a> Batches<'a> {
         let index = self.index;
         let end = self.fired.map(|fired| fired.min(self.moment.opens));
         let held = end.into_iter().flat_map(|end| self.held.up_to(end));
-        held.map(move |(time, partials)| (*time, &partials[index]))
+        held.map(move |(time, partials)| (*time, partials.of(index)))
             .filter(|(_, partial)| !partial.is_empty())
     }
 
@@ -164,7 +167,7 @@ impl<'a> Batches<'a> {
     fn after(&self, opens: BatchTime) -> impl Iterator<Item = (BatchTime, &'a Chunk)> {
         let index = self.index;
         let held = self.held.after(opens);
-        let held = held.map(move |(time, partials)| (*time, &partials[index]));
+        let held = held.map(move |(time, partials)| (*time, partials.of(index)));
         held.chain([(self.moment.batch, self.now)])
             .filter(|(_, partial)| !partial.is_empty())
     }
@@ -178,11 +181,13 @@ pub(in crate::dataflow) struct Sliding<A> {
     aggregate: A,
     shelf: Shelf,
     /// By batch and partition of this worker.
-    held: Held<Vec<Chunk>>,
+    held: Held<Partials>,
     /// What a commit of the open attempt corrects, by batch and partition of this worker.
     corrections: Vec<(BatchTime, usize, Chunk)>,
     /// The last batch at which the window fired and that was committed.
     fired: Option<BatchTime>,
+    /// The last freeze.
+    frozen: FreezeNumber,
     open: Option<OpenMoment>,
 }
 
@@ -211,6 +216,7 @@ impl<A: Aggregate> Sliding<A> {
             held: Held::default(),
             corrections: Vec::new(),
             fired: None,
+            frozen: FreezeNumber::default(),
             open: None,
         }
     }
@@ -255,6 +261,7 @@ impl<A: Aggregate> Sliding<A> {
             (false, _) => (moment.opens_next, moment.batch > moment.opens_next),
         };
         let stays = stays && partials.iter().any(|partial| !partial.is_empty());
+        let partials = Partials::new(partials, self.frozen.behind());
         self.held
             .change(
                 closed,
@@ -309,40 +316,55 @@ impl<A: Aggregate> Operator for Sliding<A> {
     fn verdict(&mut self, verdict: Verdict) {
         self.shelf.take();
         self.held.verdict(verdict);
-        self.aggregate.verdict(verdict);
+        let first = self.frozen.behind();
+        self.aggregate.verdict(verdict, first);
         let corrections = std::mem::take(&mut self.corrections);
         if let (Some(OpenMoment { moment, .. }), Verdict::Commit) = (self.open.take(), verdict)
             && moment.fires
         {
             self.fired = Some(moment.batch);
-            for (batch, partition, partial) in corrections {
+            for (batch, partition, chunk) in corrections {
+                let partial = Partial {
+                    chunk,
+                    changed: first,
+                };
                 self.held.correct(batch, partition, partial);
             }
         }
     }
 
-    fn freeze(&self) -> Vec<HeldPart> {
+    fn freeze(&mut self, number: FreezeNumber) -> Vec<HeldPart> {
+        self.frozen = number;
         let part = |(index, partition)| {
-            let Totals { mut pieces, seen } = self.aggregate.freeze(index);
-            let partials = self.held.all().map(|(batch, partials)| Piece {
-                kind: PieceKind::Partial(*batch),
-                chunk: partials[index].clone(),
+            let Totals {
+                pieces,
+                changed,
+                seen,
+            } = self.aggregate.freeze(index);
+            let totals = pieces.into_iter().map(|piece| WindowPiece {
+                piece,
+                entered: changed,
+                changed,
             });
-            pieces.extend(partials.filter(|piece| !piece.chunk.is_empty()));
-            HeldPart {
-                facts: PartFacts {
-                    fired: self.fired,
-                    seen,
+            let partials = self.held.all().map(|(batch, partials)| WindowPiece {
+                piece: Piece {
+                    kind: PieceKind::Partial(*batch),
+                    chunk: partials.of(index).clone(),
                 },
-                ..HeldPart::new(partition, pieces)
-            }
+                entered: partials.entered,
+                changed: partials.all[index].changed,
+            });
+            let pieces: Vec<WindowPiece> = totals.chain(partials).collect();
+            let mut part = HeldPart::of_window(partition, pieces);
+            (part.facts.fired, part.facts.seen) = (self.fired, seen);
+            part
         };
         self.targets.mine().enumerate().map(part).collect()
     }
 
     fn restore(&mut self, kept: &KeptStream, _: WorkerNumber) {
         let mine = self.targets.mine();
-        let mut batches: BTreeMap<BatchTime, Vec<Chunk>> = BTreeMap::new();
+        let mut batches: BTreeMap<BatchTime, Partials> = BTreeMap::new();
         for (index, (_, part)) in kept.parts.range(mine.clone()).enumerate() {
             self.fired = part.facts.fired;
             self.aggregate.restore(index, part);
@@ -350,8 +372,11 @@ impl<A: Aggregate> Operator for Sliding<A> {
                 let PieceKind::Partial(batch) = kind else {
                     continue;
                 };
-                let empty = || vec![Chunk::empty(chunk.record_type()); mine.len()];
-                batches.entry(batch).or_insert_with(empty)[index] = owned(&chunk);
+                let partials = batches.entry(batch).or_insert_with(|| {
+                    let empty = vec![Chunk::empty(chunk.record_type()); mine.len()];
+                    Partials::new(empty, FreezeNumber::default())
+                });
+                partials.all[index].chunk = owned(&chunk);
             }
         }
         self.held = Held::restored(batches);

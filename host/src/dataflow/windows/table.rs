@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::batch::{Chunk, Column, RecordType};
-use crate::dataflow::kept::{Piece, PieceKind};
+use crate::dataflow::kept::{FreezeNumber, Piece, PieceKind};
 use crate::dataflow::round::control::Verdict;
 
 use super::dense::NONE;
@@ -25,6 +25,8 @@ pub(super) struct TotalsTable {
     index: HashTable<u32>,
     /// Keys come from the network, so the seed is random; no result depends on it.
     hash: RandomState,
+    /// The first freeze that has the rows as they are.
+    changed: FreezeNumber,
     change: Option<TotalsChange>,
 }
 
@@ -122,6 +124,11 @@ impl TotalsTable {
         pieces.map(|(kind, chunk)| Piece { kind, chunk }).into()
     }
 
+    /// The first freeze that has the committed rows.
+    pub(super) const fn changed(&self) -> FreezeNumber {
+        self.changed
+    }
+
     /// A table of rows that were frozen; other pieces are passed over.
     pub(super) fn restored(pieces: impl Iterator<Item = Piece>) -> Self {
         let (mut table, mut pairs) = (Self::default(), None);
@@ -206,9 +213,10 @@ impl TotalsTable {
         self.change = None;
     }
 
-    /// The open attempt is decided.
-    pub(super) fn verdict(&mut self, verdict: Verdict) {
+    /// The open attempt is decided; what changes now the freeze `first` will be the first to have.
+    pub(super) fn verdict(&mut self, verdict: Verdict, first: FreezeNumber) {
         if let (Some(change), Verdict::Commit) = (self.change.take(), verdict) {
+            self.changed = first;
             self.remove(&change.removed);
             self.rows = Some(change.rows);
             self.enter(change.added);
@@ -307,8 +315,8 @@ mod tests {
                     .collect();
                 prop_assert_eq!(records(&given.pairs()), expected);
                 let verdict = if commits { Verdict::Commit } else { Verdict::Abort };
-                table.verdict(verdict);
-                table.verdict(Verdict::Commit);
+                table.verdict(verdict, FreezeNumber(1));
+                table.verdict(Verdict::Commit, FreezeNumber(1));
                 if commits {
                     list = next;
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::batch::{BatchTime, Chunk, ColumnType};
 use crate::dataflow::calls::{Caller, Run};
-use crate::dataflow::kept::{HeldPart, Piece, PieceKind};
+use crate::dataflow::kept::{FreezeNumber, HeldPart, Piece, PieceKind};
 use crate::dataflow::machine::operator::{Attempt, Output};
 use crate::dataflow::round::control::Verdict;
 use crate::dataflow::round::failure::{Failure, Node};
@@ -26,6 +26,8 @@ pub(in crate::dataflow) struct RunningTotal {
     refresh: u32,
     /// That of the last window, in one record; none before there was data.
     total: Option<Chunk>,
+    /// The first freeze that has it.
+    changed: FreezeNumber,
     /// That of the open attempt's window.
     next: Option<Chunk>,
 }
@@ -45,6 +47,7 @@ impl RunningTotal {
             inverse,
             refresh,
             total: None,
+            changed: FreezeNumber::default(),
             next: None,
         }
     }
@@ -183,9 +186,12 @@ impl Aggregate for RunningTotal {
         })
     }
 
-    fn verdict(&mut self, verdict: Verdict) {
-        if let (Some(next), Verdict::Commit) = (self.next.take(), verdict) {
+    fn verdict(&mut self, verdict: Verdict, first: FreezeNumber) {
+        if let (Some(next), Verdict::Commit) = (self.next.take(), verdict)
+            && self.total.as_ref() != Some(&next)
+        {
             self.total = Some(next);
+            self.changed = first;
         }
         self.reduce.end();
         self.inverse.end();
@@ -198,6 +204,7 @@ impl Aggregate for RunningTotal {
         });
         Totals {
             pieces: total.collect(),
+            changed: self.changed,
             seen: false,
         }
     }

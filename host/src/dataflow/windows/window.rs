@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::batch::BatchTime;
 use crate::batch::hash::worker_of;
-use crate::dataflow::kept::{HeldPart, KeptStream, Piece, PieceKind};
+use crate::dataflow::kept::{FreezeNumber, HeldPart, KeptStream, Piece, PieceKind, WindowPiece};
 use crate::dataflow::machine::operator::{Attempt, More, Operator, Output};
 use crate::dataflow::machine::parcel::Parcel;
 use crate::dataflow::round::control::Verdict;
@@ -27,6 +27,8 @@ pub(in crate::dataflow) struct WindowOperator {
     from: Upstream,
     frame: Frame,
     held: Held<WindowBatch>,
+    /// The last freeze.
+    frozen: FreezeNumber,
     open: Option<OpenWindow>,
 }
 
@@ -37,6 +39,8 @@ struct WindowBatch {
     partitions: u32,
     /// Those of this worker.
     parcels: Vec<Parcel>,
+    /// The first freeze that has it.
+    entered: FreezeNumber,
 }
 
 impl HeldItem for WindowBatch {
@@ -63,13 +67,14 @@ impl WindowOperator {
             from,
             frame,
             held: Held::default(),
+            frozen: FreezeNumber::default(),
             open: None,
         }
     }
 }
 
 impl OpenWindow {
-    fn new(moment: Moment, partitions: u32, held: &Held<WindowBatch>) -> Self {
+    fn new(moment: Moment, batch: WindowBatch, held: &Held<WindowBatch>) -> Self {
         let mut first = 0;
         let mut older = Vec::new();
         for (_, batch) in held.after(moment.opens).filter(|_| moment.fires) {
@@ -85,10 +90,7 @@ impl OpenWindow {
             moment,
             older,
             first,
-            entering: stays.then(|| WindowBatch {
-                partitions,
-                parcels: Vec::new(),
-            }),
+            entering: stays.then_some(batch),
         }
     }
 }
@@ -98,7 +100,12 @@ impl Operator for WindowOperator {
         self.held.begin();
         let moment = self.frame.moment(&attempt.plan);
         let partitions = attempt.partitions.of(self.from);
-        self.open = Some(OpenWindow::new(moment, partitions, &self.held));
+        let batch = WindowBatch {
+            partitions,
+            parcels: Vec::new(),
+            entered: self.frozen.behind(),
+        };
+        self.open = Some(OpenWindow::new(moment, batch, &self.held));
     }
 
     fn pull(&mut self, out: &mut Output) -> Result<More, Failure> {
@@ -145,8 +152,9 @@ impl Operator for WindowOperator {
         self.held.verdict(verdict);
     }
 
-    fn freeze(&self) -> Vec<HeldPart> {
-        let mut parts: BTreeMap<u32, Vec<Piece>> = BTreeMap::new();
+    fn freeze(&mut self, number: FreezeNumber) -> Vec<HeldPart> {
+        self.frozen = number;
+        let mut parts: BTreeMap<u32, Vec<WindowPiece>> = BTreeMap::new();
         for (time, batch) in self.held.all() {
             for parcel in &batch.parcels {
                 let kind = PieceKind::Records {
@@ -156,12 +164,16 @@ impl Operator for WindowOperator {
                 };
                 let chunk = parcel.chunk.clone();
                 let pieces = parts.entry(parcel.partition).or_default();
-                pieces.push(Piece { kind, chunk });
+                pieces.push(WindowPiece {
+                    piece: Piece { kind, chunk },
+                    entered: batch.entered,
+                    changed: batch.entered,
+                });
             }
         }
         let parts = parts.into_iter();
         parts
-            .map(|(partition, pieces)| HeldPart::new(partition, pieces))
+            .map(|(partition, pieces)| HeldPart::of_window(partition, pieces))
             .collect()
     }
 
@@ -172,6 +184,7 @@ impl Operator for WindowOperator {
             let batch = WindowBatch {
                 partitions: held.partitions,
                 parcels: Vec::new(),
+                entered: FreezeNumber::default(),
             };
             batches.insert(held.batch, batch);
         }

@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::TakenBack;
 use super::history::History;
+use super::layers::{LayerError, LayerWriter, Layers};
 use super::log::Standpoint;
-use crate::batch::Digest;
 use crate::batch::sink::Incarnation;
-use crate::dataflow::{Frozen, FrozenJob, FrozenPart, Section};
+use crate::batch::{BatchTime, Digest};
+use crate::dataflow::{Frozen, FrozenJob, FrozenPart};
 use crate::journal::{
     CheckpointError, CheckpointPart, Checkpoints, Manifest, Newest, StorageError,
 };
-use crate::observe::fault::{CrashStage, reach};
 
 /// What a manifest says beside the files that it names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,53 +59,115 @@ pub struct FrozenAt {
     pub frozen: Frozen,
 }
 
-impl FrozenAt {
-    /// Makes the files of a checkpoint durable. Nothing counts before its manifest is committed.
+/// Makes the checkpoints of one start of a job, each going on with the files of the one before.
+#[derive(Clone, Debug)]
+pub struct CheckpointWriter {
+    checkpoints: Checkpoints,
+    incarnation: Incarnation,
+    layers: Layers,
+}
+
+/// A checkpoint whose files are durable, and which does not count yet.
+pub struct PutCheckpoint {
+    manifest: Manifest<JobCheckpoint>,
+    layers: Layers,
+}
+
+impl PutCheckpoint {
+    /// The last batch that it holds.
+    pub(super) const fn covers(&self) -> Option<BatchTime> {
+        self.manifest.job.history.last
+    }
+}
+
+impl CheckpointWriter {
+    /// For a start that goes on from a checkpoint with these layers, if from any.
+    #[must_use]
+    pub const fn new(checkpoints: Checkpoints, incarnation: Incarnation, layers: Layers) -> Self {
+        Self {
+            checkpoints,
+            incarnation,
+            layers,
+        }
+    }
+
+    /// Where it makes them.
+    #[must_use]
+    pub const fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
+    }
+
+    /// Makes the files of a checkpoint durable. Nothing counts before [`CheckpointWriter::commit`].
     ///
     /// # Errors
     ///
     /// A part cannot be written in its format, or the storage's.
-    pub fn put(
-        self,
-        checkpoints: &Checkpoints,
-        incarnation: Incarnation,
-        at_ms: i64,
-    ) -> Result<Manifest<JobCheckpoint>, PutError> {
-        let mut parts = Vec::with_capacity(self.frozen.parts.len());
-        let mut bytes = Vec::new();
-        for part in &self.frozen.parts {
-            let mut files = Vec::new();
-            for section in Section::ALL {
-                if part.is_empty(section) {
-                    continue;
-                }
-                bytes.clear();
-                let written = part.write(section, &mut bytes);
-                written.map_err(|error| PutError::Part {
+    pub fn put(&self, at: FrozenAt, at_ms: i64) -> Result<PutCheckpoint, PutError> {
+        let FrozenAt { standpoint, frozen } = at;
+        let mut writer = LayerWriter::new(&self.checkpoints, &self.layers, frozen.number)?;
+        for part in &frozen.parts {
+            writer.add(part).map_err(|error| match error {
+                LayerError::Storage(error) => PutError::Storage(error),
+                LayerError::Format(error) => PutError::Part {
                     stream: part.form.stream.clone(),
                     partition: part.held.partition,
                     error,
-                })?;
-                reach(CrashStage::MidCheckpoint);
-                files.push(checkpoints.put(&bytes)?);
-            }
-            parts.push(CheckpointPart {
-                stream: part.form.stream.clone(),
-                partition: part.held.partition,
-                files,
-            });
+                },
+            })?;
         }
-        Ok(Manifest {
-            incarnation,
-            position: self.standpoint.position,
-            parts,
+        let layers = writer.finish();
+        let parts = frozen.parts.iter().map(|part| CheckpointPart {
+            stream: part.form.stream.clone(),
+            partition: part.held.partition,
+            files: layers.files(part),
+        });
+        let manifest = Manifest {
+            incarnation: self.incarnation,
+            position: standpoint.position,
+            parts: parts.collect(),
             job: JobCheckpoint {
-                history: self.standpoint.history,
-                engine: self.frozen.job,
+                history: standpoint.history,
+                engine: frozen.job,
                 at_ms,
             },
-        })
+        };
+        Ok(PutCheckpoint { manifest, layers })
     }
+
+    /// Makes a checkpoint count, and goes on from it.
+    ///
+    /// # Errors
+    ///
+    /// The storage's; another start of the job may have taken its name.
+    pub fn commit(&mut self, made: PutCheckpoint) -> Result<(), CheckpointError> {
+        let PutCheckpoint { manifest, layers } = made;
+        self.checkpoints.commit(&manifest)?;
+        self.layers = layers;
+        Ok(())
+    }
+
+    /// Deletes old checkpoints; gives where the job stood at those that are kept, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// The storage's.
+    pub fn retain(&self) -> Result<Vec<Standpoint>, StorageError> {
+        retain(&self.checkpoints)
+    }
+
+    /// Goes on without what a stream held.
+    pub fn forget(&mut self, stream: &str) {
+        self.layers.forget(stream);
+    }
+}
+
+/// What a checkpoint holds.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// What operators held.
+    pub frozen: Frozen,
+    /// The files that it is in.
+    pub layers: Layers,
 }
 
 /// The newest checkpoint of which everything is there and whole.
@@ -113,7 +175,7 @@ impl FrozenAt {
 /// # Errors
 ///
 /// The storage's.
-pub fn newest(checkpoints: &Checkpoints) -> Result<Newest<JobCheckpoint, Frozen>, StorageError> {
+pub fn newest(checkpoints: &Checkpoints) -> Result<Newest<JobCheckpoint, Loaded>, StorageError> {
     checkpoints.newest(|manifest| load(checkpoints, manifest))
 }
 
@@ -125,14 +187,13 @@ pub fn newest(checkpoints: &Checkpoints) -> Result<Newest<JobCheckpoint, Frozen>
 pub fn load(
     checkpoints: &Checkpoints,
     manifest: &Manifest<JobCheckpoint>,
-) -> Result<Frozen, CheckpointError> {
-    let engine = &manifest.job.engine;
-    let parts = manifest.parts.iter();
-    let parts = parts.map(|written| part(checkpoints, engine, written));
-    Ok(Frozen {
-        job: engine.clone(),
-        parts: parts.collect::<Result<_, _>>()?,
-    })
+) -> Result<Loaded, CheckpointError> {
+    let mut loaded = Loaded::default();
+    loaded.frozen.job = manifest.job.engine.clone();
+    for part in &manifest.parts {
+        loaded.load(checkpoints, part)?;
+    }
+    Ok(loaded)
 }
 
 /// The newest checkpoint of a job as it was when its last batch had run version `before` of a plugin:
@@ -162,7 +223,7 @@ fn ran(manifest: &Manifest<JobCheckpoint>, plugin: &str) -> Option<Digest> {
 /// # Errors
 ///
 /// The storage's.
-pub fn retain(checkpoints: &Checkpoints) -> Result<Vec<Standpoint>, StorageError> {
+fn retain(checkpoints: &Checkpoints) -> Result<Vec<Standpoint>, StorageError> {
     let found = RefCell::new(BTreeSet::new());
     let kept = checkpoints.retain(|newest: &[Manifest<JobCheckpoint>], older| {
         let history = newest.first().map(|manifest| &manifest.job.history);
@@ -204,7 +265,7 @@ fn is_named(manifest: &Manifest<JobCheckpoint>, taken: &TakenBack) -> bool {
 pub fn of_taken_back(
     checkpoints: &Checkpoints,
     taken: &TakenBack,
-) -> Result<Frozen, CheckpointError> {
+) -> Result<Loaded, CheckpointError> {
     let mut manifests = checkpoints.manifests::<JobCheckpoint>()?.into_iter();
     match manifests.find(|manifest| is_named(manifest, taken)) {
         Some(manifest) => load(checkpoints, &manifest),
@@ -215,30 +276,35 @@ pub fn of_taken_back(
     }
 }
 
-fn part(
-    checkpoints: &Checkpoints,
-    engine: &FrozenJob,
-    written: &CheckpointPart,
-) -> Result<FrozenPart, CheckpointError> {
-    let CheckpointPart {
-        stream,
-        partition,
-        files,
-    } = written;
-    let damaged = |what: String| CheckpointError::Damaged {
-        name: format!("{stream}/{partition}"),
-        what,
-    };
-    let facts = engine.streams.get(stream);
-    let facts = facts.and_then(|stream| Some((&stream.form, stream.partitions.get(partition)?)));
-    let unknown = || damaged("its manifest says nothing of it".to_owned());
-    let (form, facts) = facts.ok_or_else(unknown)?;
-    let files = files
-        .iter()
-        .map(|file| checkpoints.get(file).map(Bytes::from));
-    let files = files.collect::<Result<Vec<_>, _>>()?;
-    FrozenPart::read(form.clone(), *partition, *facts, files)
-        .map_err(|error| damaged(error.to_string()))
+impl Loaded {
+    fn load(
+        &mut self,
+        checkpoints: &Checkpoints,
+        written: &CheckpointPart,
+    ) -> Result<(), CheckpointError> {
+        let CheckpointPart {
+            stream,
+            partition,
+            files,
+        } = written;
+        let damaged = |what: String| CheckpointError::Damaged {
+            name: format!("{stream}/{partition}"),
+            what,
+        };
+        let held = self.frozen.job.streams.get(stream);
+        let held = held.and_then(|held| Some((&held.form, held.partitions.get(partition)?)));
+        let unknown = || damaged("its manifest says nothing of it".to_owned());
+        let (form, facts) = held.ok_or_else(unknown)?;
+        let files = files
+            .iter()
+            .map(|file| checkpoints.get(file).map(Bytes::from));
+        let files = files.collect::<Result<Vec<_>, _>>()?;
+        let (part, read) = FrozenPart::read(form.clone(), *partition, *facts, files)
+            .map_err(|error| damaged(error.to_string()))?;
+        self.layers.add_read(written, &read);
+        self.frozen.parts.push(part);
+        Ok(())
+    }
 }
 
 /// Where the job stood by a manifest.

@@ -16,13 +16,12 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
-use super::checkpoint::{self, FrozenAt, JobCheckpoint, PutError};
+use super::checkpoint::{CheckpointWriter, FrozenAt, PutCheckpoint, PutError};
 use super::log::{JobLog, Standpoint};
 use crate::batch::BatchTime;
-use crate::batch::sink::Incarnation;
 use crate::driver::event::{Event, Mail};
 use crate::driver::run::clock::Clock;
-use crate::journal::{CheckpointError, Checkpoints, KEPT, Manifest, StorageFate};
+use crate::journal::{CheckpointError, KEPT, StorageFate};
 use crate::observe::fault::{CrashStage, reach};
 use crate::topology::problem::with_causes;
 
@@ -31,10 +30,8 @@ const MAX_WAITING: usize = 4;
 
 /// What makes checkpoints and what they let go of.
 pub struct Keeping {
-    /// Where they lie.
-    pub checkpoints: Checkpoints,
-    /// The start that makes them.
-    pub incarnation: Incarnation,
+    /// What writes them.
+    pub writer: CheckpointWriter,
     /// What need not be kept any more once they hold it.
     pub log: JobLog,
     /// Who is told how far checkpoints reach.
@@ -64,7 +61,7 @@ pub(in crate::driver) enum Order {
 /// A checkpoint to be.
 pub(in crate::driver) struct Written {
     /// None: the newest that there is holds all already.
-    manifest: Option<Manifest<JobCheckpoint>>,
+    checkpoint: Option<PutCheckpoint>,
     is_last: bool,
     begun: Instant,
 }
@@ -200,10 +197,10 @@ impl Maker {
         thread.spawn(move || self.run())
     }
 
-    fn run(self) {
+    fn run(mut self) {
         while let Ok(order) = self.orders.recv() {
             if let Some(written) = self.write(order) {
-                self.count(&written);
+                self.count(written);
             }
         }
     }
@@ -221,16 +218,11 @@ impl Maker {
             Order::Last(at) => (at, true),
         };
         let begun = Instant::now();
-        let Keeping {
-            checkpoints,
-            incarnation,
-            clock,
-            ..
-        } = &self.keeping;
-        let put = |at: FrozenAt| at.put(checkpoints, *incarnation, clock.now().wall_ms);
+        let Keeping { writer, clock, .. } = &self.keeping;
+        let put = |at| writer.put(at, clock.now().wall_ms);
         match at.map(put).transpose() {
-            Ok(manifest) => Some(Written {
-                manifest,
+            Ok(checkpoint) => Some(Written {
+                checkpoint,
                 is_last,
                 begun,
             }),
@@ -248,10 +240,11 @@ impl Maker {
     }
 
     /// Lets a checkpoint count once all that it covers is published, and what it makes needless go.
-    pub(in crate::driver) fn count(&self, written: &Written) {
+    pub(in crate::driver) fn count(&mut self, written: Written) {
+        let is_last = written.is_last;
         match self.make(written) {
             Ok(None) => {}
-            Ok(Some(kept)) => self.let_go(&kept, written.is_last),
+            Ok(Some(kept)) => self.let_go(&kept, is_last),
             Err(error) => return self.fail(error.into()),
         }
         self.waiting.fetch_sub(1, Ordering::AcqRel);
@@ -275,20 +268,20 @@ impl Maker {
     }
 
     /// The checkpoints that are kept, the oldest first; none: the new one must not count.
-    fn make(&self, written: &Written) -> Result<Option<Vec<Standpoint>>, CheckpointError> {
-        let checkpoints = &self.keeping.checkpoints;
-        if let Some(manifest) = &written.manifest {
-            let last = written.covers();
+    fn make(&mut self, written: Written) -> Result<Option<Vec<Standpoint>>, CheckpointError> {
+        let last = written.covers();
+        let writer = &mut self.keeping.writer;
+        if let Some(checkpoint) = written.checkpoint {
             reach(CrashStage::CheckpointWritten);
             if !self.published.wait_for(last) {
                 return Ok(None);
             }
-            checkpoints.commit(manifest)?;
+            writer.commit(checkpoint)?;
             reach(CrashStage::CheckpointMade);
             let took = written.begun.elapsed();
             debug!(batch = ?last, ?took, "checkpoint made");
         }
-        Ok(Some(checkpoint::retain(checkpoints)?))
+        Ok(Some(writer.retain()?))
     }
 
     /// Lets go of what the `kept` checkpoints make needless. Before there are enough of them, damage
@@ -316,7 +309,7 @@ impl Maker {
 impl Written {
     /// The last batch that it holds.
     fn covers(&self) -> Option<BatchTime> {
-        self.manifest.as_ref()?.job.history.last
+        self.checkpoint.as_ref()?.covers()
     }
 }
 

@@ -14,6 +14,7 @@ pub mod checkpoint;
 pub mod checkpointer;
 pub mod entry;
 pub mod history;
+pub mod layers;
 pub mod log;
 pub mod record;
 pub mod replay;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::checkpoint;
+use super::checkpoint::{self, CheckpointWriter, Loaded};
 use super::entry::{LogEntry, TakenBack};
 use super::history::{ExecutedUpto, History};
 use super::log::{JobLog, LogError};
@@ -154,8 +154,8 @@ impl RecoveryError {
 pub struct Start {
     /// The log, of which a new part has begun.
     pub log: JobLog,
-    /// Where checkpoints lie.
-    pub checkpoints: Checkpoints,
+    /// What makes the checkpoints of this start.
+    pub writer: CheckpointWriter,
     /// Where the job stands at the end of its log.
     pub history: History,
     /// Where it stood at the checkpoint.
@@ -196,10 +196,11 @@ impl Start {
             warn!("a checkpoint cannot be used, an older one or the journal is: {cause}");
         }
         let is_none = checkpoint.is_none();
-        let (standpoint, frozen) = match checkpoint {
-            Some((manifest, frozen)) => (Some(checkpoint::standpoint(&manifest)), frozen),
-            None => (None, Frozen::default()),
+        let (standpoint, loaded) = match checkpoint {
+            Some((manifest, loaded)) => (Some(checkpoint::standpoint(&manifest)), loaded),
+            None => (None, Loaded::default()),
         };
+        let Loaded { frozen, layers } = loaded;
         let held = standpoint.as_ref();
         let held = held.map(|at| at.history.clone()).unwrap_or_default();
         let disk = Arc::clone(disk);
@@ -215,7 +216,7 @@ impl Start {
         let history = log.standpoint()?.history;
         let mut start = Self {
             log,
-            checkpoints,
+            writer: CheckpointWriter::new(checkpoints, incarnation, layers),
             history,
             held,
             frozen,
@@ -229,7 +230,7 @@ impl Start {
         }
         for (plugin, state) in start.history.taken_back.clone() {
             if start.held.taken_back.get(&plugin) != Some(&state) {
-                let then = checkpoint::of_taken_back(&start.checkpoints, &state);
+                let then = checkpoint::of_taken_back(start.writer.checkpoints(), &state);
                 start.hold_again(&plugin, &state, then)?;
                 start.held.apply(&LogEntry::TakenBack { plugin, state });
             }
@@ -308,7 +309,7 @@ impl Start {
             .last
             .filter(|last| self.held.last == Some(*last));
         let at = at.ok_or_else(|| because("batches are still to be run again"))?;
-        let manifest = checkpoint::before_swap(&self.checkpoints, plugin, previous)?;
+        let manifest = checkpoint::before_swap(self.writer.checkpoints(), plugin, previous)?;
         let manifest =
             manifest.ok_or_else(|| because("no checkpoint before its last swap is kept"))?;
         let state = TakenBack {
@@ -317,7 +318,7 @@ impl Start {
             start: manifest.incarnation.number,
             at,
         };
-        let then = checkpoint::load(&self.checkpoints, &manifest);
+        let then = checkpoint::load(self.writer.checkpoints(), &manifest);
         self.hold_again(plugin, &state, then)?;
         let plugin = plugin.to_owned();
         let batch = manifest.job.history.last.unwrap_or(at);
@@ -334,7 +335,7 @@ impl Start {
         &mut self,
         plugin: &str,
         taken: &TakenBack,
-        then: Result<Frozen, CheckpointError>,
+        then: Result<Loaded, CheckpointError>,
     ) -> Result<(), RecoveryError> {
         if self.held.last != Some(taken.at) {
             // Batches before that were committed behind the checkpoint would change it.
@@ -342,10 +343,10 @@ impl Start {
             return Err(RecoveryError::take_back(plugin, why));
         }
         let unusable = |error| RecoveryError::take_back(plugin, &with_causes(&error));
-        let mut then = then.map_err(unusable)?;
+        let mut then = then.map_err(unusable)?.frozen;
         for stream in &taken.streams {
             self.let_go(stream);
-            let Frozen { job, parts } = &mut self.frozen;
+            let Frozen { job, parts, .. } = &mut self.frozen;
             job.streams.extend(then.job.streams.remove_entry(stream));
             job.windows.extend(then.job.windows.remove_entry(stream));
             parts.extend(
@@ -358,7 +359,8 @@ impl Start {
 
     /// Whether the stream held something.
     fn let_go(&mut self, stream: &str) -> bool {
-        let Frozen { job, parts } = &mut self.frozen;
+        self.writer.forget(stream);
+        let Frozen { job, parts, .. } = &mut self.frozen;
         job.windows.remove(stream);
         parts.retain(|part| part.form.stream != stream);
         job.streams.remove(stream).is_some()

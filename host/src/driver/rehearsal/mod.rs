@@ -293,7 +293,7 @@ impl Rehearsal {
     /// Says that a batch is published; every second one ends in a checkpoint, so that a restart runs
     /// none or one again.
     fn make_durable(&mut self, batch: BatchTime) -> Result<(), BatchError> {
-        let Some(durable) = &self.durable else {
+        let Some(durable) = &mut self.durable else {
             return Ok(());
         };
         durable.log.say(LogEntry::Published { batch });
@@ -311,16 +311,10 @@ impl Rehearsal {
         }
         let frozen = self.stage.executor.freeze();
         if let Some(at) = frozen.map_err(|error| failed(error.into()))? {
-            let Durable {
-                checkpoints,
-                incarnation,
-                ..
-            } = durable;
-            let manifest = at.put(checkpoints, *incarnation, batch.0);
-            let manifest = manifest.map_err(|error| failed(error.into()))?;
-            checkpoints
-                .commit(&manifest)
-                .map_err(|error| failed(error.into()))?;
+            let writer = &mut durable.writer;
+            let made = writer.put(at, batch.0);
+            let made = made.map_err(|error| failed(error.into()))?;
+            writer.commit(made).map_err(|error| failed(error.into()))?;
         }
         Ok(())
     }

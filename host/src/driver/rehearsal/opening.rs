@@ -11,6 +11,7 @@ use crate::driver::error::JobError;
 use crate::driver::event::Mail;
 use crate::driver::laws::samples::Keep;
 use crate::driver::opening::open_sinks;
+use crate::driver::recovery::checkpoint::CheckpointWriter;
 use crate::driver::recovery::entry::LogEntry;
 use crate::driver::recovery::log::JobLog;
 use crate::driver::recovery::replay::LostBatches;
@@ -23,7 +24,6 @@ use crate::driver::run::executor::{Executor, ExecutorOptions, Past};
 use crate::driver::versions::deployment::Standing;
 use crate::driver::versions::shared::Versions;
 use crate::driver::versions::succession::VersionEvent;
-use crate::journal::Checkpoints;
 use crate::sink;
 use crate::sink::SinkConnectors;
 use crate::sink::lane::{LaneOptions, NamedSink, SinkLanes};
@@ -58,7 +58,7 @@ pub(super) struct Stage {
 pub(super) struct Durable {
     pub(super) place: JobPlace,
     pub(super) incarnation: Incarnation,
-    pub(super) checkpoints: Checkpoints,
+    pub(super) writer: CheckpointWriter,
     pub(super) log: JobLog,
 }
 
@@ -170,7 +170,7 @@ pub(super) fn find(place: &JobPlace, number: u64) -> Result<(Start, Durable), Re
     let durable = Durable {
         place: place.clone(),
         incarnation,
-        checkpoints: start.checkpoints.clone(),
+        writer: start.writer.clone(),
         log: start.log.clone(),
     };
     Ok((start, durable))

@@ -204,8 +204,7 @@ impl Process {
             published: published.clone(),
         };
         let keeping = Keeping {
-            checkpoints: start.checkpoints,
-            incarnation,
+            writer: start.writer,
             log: start.log,
             mail: mail.clone(),
             clock: CLOCK,
@@ -359,11 +358,11 @@ impl Process {
         };
         let result = runner.end(result);
         if let Some(written) = self.written.take() {
-            self.maker.count(&written);
+            self.maker.count(written);
         }
         while let Some(order) = self.maker.next() {
             if let Some(written) = self.maker.write(order) {
-                self.maker.count(&written);
+                self.maker.count(written);
             }
         }
         self.mail.tell(Event::RunEnded(result));
@@ -372,7 +371,7 @@ impl Process {
     /// What the thread that makes checkpoints does, as far as it need not wait.
     fn make_checkpoint(&mut self) {
         match self.written.take() {
-            Some(written) if self.maker.may_count(&written) => self.maker.count(&written),
+            Some(written) if self.maker.may_count(written) => self.maker.count(written),
             Some(written) => self.written = Some(written),
             None => {
                 let order = self.maker.next();
