@@ -9,8 +9,15 @@
 //! |---|---|
 //! | `checkpoints/POSITION-INCARNATION.json` | a manifest, named by the place in the log that it covers |
 //! | `parts/DIGEST.arrow` | a file, which other tools open by what its name ends in |
+//! | `copies/DIGEST.arrow` | the same once more, if several manifests name it |
+//!
+//! Several checkpoints are kept so that damage to one costs a longer replay and no more, and files that
+//! all of them name would undo that, because the log before them goes. So a file is there twice before
+//! a second manifest names it; one that only one does, because all that is held changes from
+//! checkpoint to checkpoint, is written once.
 //!
 //! **Invariant:** a manifest is created when everything that it names is durable.
+//! **Invariant:** whatever object is damaged or lost, at most one kept checkpoint cannot be loaded.
 //! **Invariant:** a file that a kept manifest names is not deleted.
 
 use std::collections::BTreeSet;
@@ -26,13 +33,14 @@ use crate::batch::Digest;
 use crate::batch::sink::{Incarnation, JobId};
 
 /// The version of the format; raised when a reader of the old one would go wrong.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Checkpoints that are kept, so that damage of the newest costs a longer replay and no more.
 pub const KEPT: usize = 3;
 
 const MANIFESTS: &str = "checkpoints";
 const FILES: &str = "parts";
+const COPIES: &str = "copies";
 
 /// What a checkpoint names; `T` is what else whoever makes it has to say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +154,8 @@ impl Checkpoints {
         Self { root, job }
     }
 
-    /// Makes a file of a checkpoint to come durable, unless there is one of the same content.
+    /// Makes a file of a checkpoint to come durable. Where there is one of the same content, another
+    /// checkpoint may name it: that is mended if it is damaged, and copied.
     ///
     /// # Errors
     ///
@@ -156,17 +165,45 @@ impl Checkpoints {
             digest: Digest::of(bytes).into(),
             bytes: bytes.len() as u64,
         };
-        create_by_content(&*self.root, &file.name(), bytes)?;
+        if self.root.create(&file.name(), bytes)? == Creation::Exists {
+            self.put_twice(&file, bytes)?;
+        }
         Ok(file)
     }
 
-    /// The content of a file.
+    /// Makes sure that a file of an earlier checkpoint is there twice and whole, before one to come
+    /// names it, too.
     ///
     /// # Errors
     ///
-    /// It is missing or damaged, or cannot be read.
+    /// It cannot be had any more, or the storage's.
+    pub fn put_again(&self, file: &CheckpointFile) -> Result<(), CheckpointError> {
+        let bytes = self.get(file)?;
+        Ok(self.put_twice(file, &bytes)?)
+    }
+
+    fn put_twice(&self, file: &CheckpointFile, bytes: &[u8]) -> Result<(), StorageError> {
+        create_by_content(&*self.root, &file.name(), bytes)?;
+        create_by_content(&*self.root, &file.copy_name(), bytes)?;
+        Ok(())
+    }
+
+    /// The content of a file, or of its copy.
+    ///
+    /// # Errors
+    ///
+    /// It is missing or damaged, or cannot be read, and there is no good copy.
     pub fn get(&self, file: &CheckpointFile) -> Result<Vec<u8>, CheckpointError> {
-        let name = file.name();
+        self.read_file(file, file.name()).or_else(|error| {
+            let Ok(copy) = self.read_file(file, file.copy_name()) else {
+                return Err(error);
+            };
+            warn!(%error, "a file of a checkpoint cannot be used, its copy is");
+            Ok(copy)
+        })
+    }
+
+    fn read_file(&self, file: &CheckpointFile, name: String) -> Result<Vec<u8>, CheckpointError> {
         let bytes = self.root.get(&name)?;
         let bytes = bytes.ok_or_else(|| CheckpointError::Missing(name.clone()))?;
         match file.digest == Digest::of(&bytes).into() {
@@ -178,14 +215,18 @@ impl Checkpoints {
         }
     }
 
-    /// The names of the files that are there.
+    /// The names of the files and copies that are there.
     ///
     /// # Errors
     ///
     /// The storage's.
     pub fn files(&self) -> Result<BTreeSet<String>, StorageError> {
-        let files = self.root.list(FILES)?.into_iter();
-        Ok(files.map(|file| format!("{FILES}/{file}")).collect())
+        let mut files = BTreeSet::new();
+        for folder in [FILES, COPIES] {
+            let found = self.root.list(folder)?.into_iter();
+            files.extend(found.map(|file| format!("{folder}/{file}")));
+        }
+        Ok(files)
     }
 
     /// Makes a checkpoint count. All its files are durable.
@@ -273,7 +314,8 @@ impl Checkpoints {
         let files = kept.iter().chain(&older);
         let files = files.flat_map(|manifest| &manifest.parts);
         let files = files.flat_map(|part| &part.files);
-        let needed: BTreeSet<String> = files.map(CheckpointFile::name).collect();
+        let names = files.flat_map(|file| [file.name(), file.copy_name()]);
+        let needed: BTreeSet<String> = names.collect();
         old.iter().try_for_each(|name| self.root.delete(name))?;
         for name in self.files()?.difference(&needed) {
             self.root.delete(name)?;
@@ -306,7 +348,7 @@ impl Checkpoints {
     ///
     /// The storage's.
     pub fn clear(&self) -> Result<(), StorageError> {
-        for folder in [MANIFESTS, FILES] {
+        for folder in [MANIFESTS, FILES, COPIES] {
             for name in self.root.list(folder)? {
                 self.root.delete(&format!("{folder}/{name}"))?;
             }
@@ -362,6 +404,12 @@ impl CheckpointFile {
     #[must_use]
     pub fn name(&self) -> String {
         format!("{FILES}/{}.arrow", self.digest.0)
+    }
+
+    /// The object that its copy is, if there is one.
+    #[must_use]
+    pub fn copy_name(&self) -> String {
+        format!("{COPIES}/{}.arrow", self.digest.0)
     }
 }
 

@@ -9,15 +9,20 @@
 //! what lies behind them together. So a row is written some more times the longer it stays, and a start
 //! reads few files.
 //!
+//! Layers that stay are made sure of before a second checkpoint names them: each of their files is read
+//! once, and copied ([`Checkpoints::put_again`]). What is damaged by then is written anew.
+//!
 //! **Invariant:** layers go on only from a checkpoint that counts: one that was made, or that the start
 //! goes on from. So what a freeze has seen that became no checkpoint is in the next.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use tracing::warn;
+
 use crate::batch::BatchTime;
 use crate::dataflow::{FreezeNumber, FrozenPart, PartFile, Section};
-use crate::journal::{CheckpointFile, CheckpointPart, Checkpoints, StorageError};
+use crate::journal::{CheckpointError, CheckpointFile, CheckpointPart, Checkpoints, StorageError};
 use crate::observe::fault::{CrashStage, reach};
 
 /// Files of one section of a part, about; more are made fewer.
@@ -44,6 +49,8 @@ struct Layer {
     newest: Option<BatchTime>,
     /// With those before it, it is what was held at this freeze.
     upto: FreezeNumber,
+    /// Whether this start has made sure that its files are there twice and whole.
+    is_copied: bool,
 }
 
 impl Layers {
@@ -63,6 +70,7 @@ impl Layers {
                     rows: 0,
                     newest: None,
                     upto: FreezeNumber::default(),
+                    is_copied: false,
                 });
             }
             let layer = &mut layers[0];
@@ -177,30 +185,57 @@ impl<'a> LayerWriter<'a> {
         let is_left = |layer: &Layer| layer.newest.is_none() || layer.newest >= oldest;
         let gone = before.iter().take_while(|layer| !is_left(layer)).count();
         let mut before = &before[gone..];
-        // Somebody may have deleted a file.
-        let mut files = before.iter().flat_map(|layer| &layer.files);
-        if !files.all(|file| self.present.contains(&file.name())) {
-            before = &[];
-        }
         // What has changed since the last layer, then since others, as long as these do not stay.
         while let Some(last) = before.last() {
             self.bytes.clear();
             let written = part.write_changes(place.section, last.upto, &mut self.bytes)?;
             let Some(written) = written else { break };
-            if written.is_nothing() {
-                return Ok(before.to_vec());
-            }
             let held = part.held.contents.rows(place.section);
-            let stay = staying(before, written.rows, held);
-            if stay == before.len() {
-                let layer = self.put(written)?;
-                return Ok([before, &[layer]].concat());
+            let stay = match written.is_nothing() {
+                true => before.len(),
+                false => staying(before, written.rows, held),
+            };
+            if stay < before.len() {
+                before = &before[..stay];
+                continue;
             }
-            before = &before[..stay];
+            let Some(mut layers) = self.keep(before)? else {
+                break;
+            };
+            if !written.is_nothing() {
+                layers.push(self.put(written)?);
+            }
+            return Ok(layers);
         }
         self.bytes.clear();
         let written = part.write(place.section, &mut self.bytes)?;
         Ok(vec![self.put(written)?])
+    }
+
+    /// Layers of an earlier checkpoint that are to be of this one, too; none: some of them is not to be
+    /// had any more.
+    fn keep(&self, layers: &[Layer]) -> Result<Option<Vec<Layer>>, StorageError> {
+        let mut kept = layers.to_vec();
+        for layer in &mut kept {
+            for file in &layer.files {
+                // Somebody may have deleted it.
+                let is_there =
+                    [file.name(), file.copy_name()].map(|name| self.present.contains(&name));
+                if layer.is_copied && is_there == [true; 2] {
+                    continue;
+                }
+                match self.checkpoints.put_again(file) {
+                    Ok(()) => {}
+                    Err(CheckpointError::Storage(error)) => return Err(error),
+                    Err(error) => {
+                        warn!(%error, "a file of an earlier checkpoint cannot be used, all is written anew");
+                        return Ok(None);
+                    }
+                }
+            }
+            layer.is_copied = true;
+        }
+        Ok(Some(kept))
     }
 
     /// Makes the file durable that was written.
@@ -211,6 +246,7 @@ impl<'a> LayerWriter<'a> {
             rows: written.rows,
             newest: written.newest,
             upto: self.freeze,
+            is_copied: false,
         })
     }
 }

@@ -119,7 +119,7 @@ struct Run {
     random: SmallRng,
     /// How often out of a hundred calls a sink fails for the moment.
     fails: u32,
-    /// Whether the newest checkpoint is still to be damaged, once.
+    /// Whether something of the checkpoints is still to be damaged, once.
     damages: bool,
     world: World,
     tally: Tally,
@@ -210,7 +210,7 @@ impl Run {
         }
         // Behind an end in good order the newest checkpoint alone is enough, by intention.
         if self.damages && !self.world.was_stopped && self.random.random() {
-            self.damages = !self.world.damage_newest();
+            self.damages = !self.world.damage(&mut self.random);
         }
         end
     }

@@ -371,7 +371,7 @@ impl Process {
     /// What the thread that makes checkpoints does, as far as it need not wait.
     fn make_checkpoint(&mut self) {
         match self.written.take() {
-            Some(written) if self.maker.may_count(written) => self.maker.count(written),
+            Some(written) if self.maker.may_count(&written) => self.maker.count(written),
             Some(written) => self.written = Some(written),
             None => {
                 let order = self.maker.next();

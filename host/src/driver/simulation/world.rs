@@ -149,7 +149,7 @@ impl World {
     /// Whether the last process could not make a name durable that checkpoints need.
     pub(super) fn has_lost_names(&self) -> bool {
         let failed = self.failed.lock().unwrap();
-        let needed = ["checkpoints", "parts"].map(|folder| Path::new(DIR).join(folder));
+        let needed = ["checkpoints", "parts", "copies"].map(|folder| Path::new(DIR).join(folder));
         needed.iter().any(|folder| failed.contains(folder))
     }
 
@@ -173,17 +173,25 @@ impl World {
             .visible()
     }
 
-    /// Damages the newest checkpoint; whether there is one.
-    pub(super) fn damage_newest(&self) -> bool {
-        let folder = Path::new(DIR).join("checkpoints");
-        let found = self.disk.list(&folder).unwrap().into_iter();
-        let manifests = found.map(|file| file.name);
-        let manifests = manifests.filter(|name| !name.starts_with('.'));
-        let newest = manifests.max();
-        if let Some(newest) = &newest {
-            self.disk.flip(&folder.join(newest), 100);
+    /// Damages the newest checkpoint, or any file of any; whether there is one.
+    pub(super) fn damage(&self, random: &mut SmallRng) -> bool {
+        let files = |folder: &str| -> Vec<PathBuf> {
+            let folder = Path::new(DIR).join(folder);
+            let found = self.disk.list(&folder).unwrap_or_default().into_iter();
+            let names = found.map(|file| file.name);
+            let names = names.filter(|name| !name.starts_with('.'));
+            names.map(|name| folder.join(name)).collect()
+        };
+        let mut objects: Vec<PathBuf> =
+            files("checkpoints").into_iter().max().into_iter().collect();
+        objects.extend(["parts", "copies"].into_iter().flat_map(files));
+        if objects.is_empty() {
+            return false;
         }
-        newest.is_some()
+        objects.sort();
+        self.disk
+            .flip(&objects[random.random_range(0..objects.len())], 100);
+        true
     }
 
     /// Whether sources have given all.

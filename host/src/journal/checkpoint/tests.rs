@@ -71,6 +71,7 @@ fn the_newest_comes_back_and_old_ones_go_with_what_only_they_need() {
         assert_eq!(retain(&checkpoints).unwrap(), kept);
     }
     assert_eq!((count(&disk, MANIFESTS), count(&disk, FILES)), (3, 4));
+    assert_eq!(count(&disk, COPIES), 1, "of what several name");
 }
 
 #[test]
@@ -107,8 +108,47 @@ fn a_damaged_one_is_passed_over_with_the_reason() {
     assert_eq!(put, file);
     checkpoints.get(&file).unwrap();
     disk.remove(&path(file.name())).unwrap();
+    assert_eq!(newest(&checkpoints).passed_over.len(), 1, "it has a copy");
+    disk.remove(&path(file.copy_name())).unwrap();
     let told = newest(&checkpoints).passed_over[1].to_string();
     assert!(told.contains("is missing"), "{told}");
+}
+
+#[test]
+fn damage_to_one_object_costs_one_checkpoint_at_most_and_is_mended() {
+    let base = CheckpointFile {
+        digest: Digest::of(b"base").into(),
+        bytes: 4,
+    };
+    let own = CheckpointFile {
+        digest: Digest::of(&3u64.to_le_bytes()).into(),
+        bytes: 8,
+    };
+    let manifest = manifest_name(LogPosition(3), 7);
+    for (object, is_found) in [
+        (base.name(), 3),
+        (base.copy_name(), 3),
+        (own.name(), 2),
+        (manifest, 2),
+    ] {
+        for is_lost in [true, false] {
+            let disk = SimulatedDisk::new(0);
+            let checkpoints = checkpoints(&disk);
+            (1..=3).for_each(|number| make(&checkpoints, number).unwrap());
+            let path = PathBuf::from("/root").join(&object);
+            match is_lost {
+                true => disk.remove(&path).unwrap(),
+                false => disk.flip(&path, 2),
+            }
+            let found = newest(&checkpoints).checkpoint.unwrap().0.position.0;
+            assert_eq!(found, is_found, "{object}");
+            checkpoints.put_again(&base).unwrap();
+            for name in [base.name(), base.copy_name()] {
+                let there = disk.read(&PathBuf::from("/root").join(name)).unwrap();
+                assert_eq!(there, b"base", "{object}");
+            }
+        }
+    }
 }
 
 #[test]

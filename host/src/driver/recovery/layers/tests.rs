@@ -15,13 +15,13 @@ use crate::dataflow::{
     StateTable, StreamForm, Timing, WindowPiece,
 };
 use crate::driver::recovery::checkpoint::{
-    CheckpointWriter, FrozenAt, JobCheckpoint, Loaded, newest, standpoint,
+    CheckpointWriter, FrozenAt, JobCheckpoint, Loaded, PutError, load, newest, standpoint,
 };
 use crate::driver::recovery::history::History;
 use crate::driver::recovery::log::Standpoint;
 use crate::journal::disk::Disk;
 use crate::journal::disk::simulated::{Fault, SimulatedDisk};
-use crate::journal::{Directory, KEPT, LogPosition, Manifest};
+use crate::journal::{Directory, KEPT, LogPosition, Manifest, StorageFate};
 
 const SHAPE: StateShape = StateShape {
     key: ColumnType::Text,
@@ -168,6 +168,20 @@ fn shown(parts: &[FrozenPart]) -> Shown {
     (rows, pieces)
 }
 
+fn is_lost(error: &PutError) -> bool {
+    match error {
+        PutError::Storage(error) | PutError::Manifest(CheckpointError::Storage(error)) => {
+            error.fate == StorageFate::Lost
+        }
+        _ => false,
+    }
+}
+
+fn objects(manifest: &Manifest<JobCheckpoint>) -> BTreeSet<CheckpointFile> {
+    let files = manifest.parts.iter().flat_map(|part| &part.files);
+    files.cloned().collect()
+}
+
 impl Job {
     fn new(seed: u64) -> Self {
         let disk = SimulatedDisk::new(seed);
@@ -257,8 +271,9 @@ impl Job {
             let fault = Fault::Error(io::ErrorKind::StorageFull);
             self.disk.fail_after(after, fault);
         }
-        let put = self.writer.put(at, 0).ok();
-        let counts = put.is_some_and(|put| self.writer.commit(put).is_ok());
+        let made = self.writer.put(at, 0);
+        let made = made.and_then(|put| Ok(self.writer.commit(put)?));
+        let (counts, is_lost) = (made.is_ok(), made.is_err_and(|error| is_lost(&error)));
         assert!(counts || fails_after.is_some());
         // A fault that has not come by now comes no more.
         self.disk.kill();
@@ -267,6 +282,10 @@ impl Job {
         let is_kept = |position| kept.iter().any(|kept| kept.position.0 == position);
         assert!(kept.len() <= KEPT && is_kept(self.position) >= counts);
         self.look();
+        if is_lost {
+            // What the directory is given may be gone after a crash: the process ends.
+            self.restart();
+        }
     }
 
     /// The newest checkpoint that is whole comes back as it was frozen.
@@ -301,34 +320,42 @@ impl Job {
         self.writer = writer(&self.disk, layers);
     }
 
-    /// A file that only the newest checkpoint needs is damaged or goes, which costs that checkpoint.
-    fn damage(&mut self, is_deleted: bool) {
-        let kept = checkpoints(&self.disk)
-            .retain::<JobCheckpoint>(|_, _| false)
-            .unwrap();
-        let files = |manifest: &Manifest<JobCheckpoint>| {
-            let files = manifest.parts.iter().flat_map(|part| &part.files);
-            files
-                .map(CheckpointFile::name)
-                .collect::<BTreeSet<String>>()
+    /// A file of a checkpoint, or its copy, is damaged or goes, which costs one checkpoint at most. Not
+    /// before all else is mended.
+    fn damage(&mut self, which: usize, is_deleted: bool) {
+        let checkpoints = checkpoints(&self.disk);
+        let kept = checkpoints.retain(|_, _| false).unwrap();
+        let usable = || {
+            kept.iter()
+                .filter(|one| load(&checkpoints, one).is_ok())
+                .count()
         };
-        let [.., before, last] = &kept[..] else {
+        let path = |name: String| Path::new("/root").join(name);
+        let is_whole = |name: String| {
+            let bytes = self.disk.read(&path(name.clone()));
+            bytes.is_ok_and(|bytes| name.ends_with(&format!("/{}.arrow", Digest::of(&bytes))))
+        };
+        let named = kept.iter().flat_map(objects);
+        let named: Vec<CheckpointFile> = named.collect();
+        let is_mended = |file: &CheckpointFile| {
+            let is_shared = named.iter().filter(|other| *other == file).count() > 1;
+            is_whole(file.name()) && (!is_shared || is_whole(file.copy_name()))
+        };
+        if named.is_empty() || !named.iter().all(is_mended) {
             return;
-        };
-        let before = files(before);
-        let mut own = files(last).into_iter();
-        let found = self.look().map(|(position, _)| position);
-        let own = own.find(|file| !before.contains(file));
-        let Some(file) = own.filter(|_| found == Some(last.position.0)) else {
-            return;
-        };
-        let path = Path::new("/root").join(file);
-        match is_deleted {
-            true => self.disk.remove(&path).unwrap(),
-            false => self.disk.flip(&path, 100),
         }
-        let found = self.look().map(|(position, _)| position);
-        assert_ne!(found, Some(last.position.0));
+        let names = named
+            .iter()
+            .flat_map(|file| [file.name(), file.copy_name()]);
+        let names: Vec<String> = names.filter(|name| is_whole(name.clone())).collect();
+        let damaged = path(names[which % names.len()].clone());
+        let before = usable();
+        match is_deleted {
+            true => self.disk.remove(&damaged).unwrap(),
+            false => self.disk.flip(&damaged, 100),
+        }
+        assert!(usable() + 1 >= before, "{} is damaged", damaged.display());
+        self.look();
         self.restart();
     }
 
@@ -349,7 +376,7 @@ enum Step {
     Attempt(u32, u32, u32, bool),
     Checkpoint(Option<u64>),
     Restart,
-    Damage(bool),
+    Damage(usize, bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -359,7 +386,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Checkpoint(None)),
         2 => (0..12_u64).prop_map(|after| Step::Checkpoint(Some(after))),
         1 => Just(Step::Restart),
-        1 => any::<bool>().prop_map(Step::Damage),
+        1 => (any::<usize>(), any::<bool>()).prop_map(|(which, gone)| Step::Damage(which, gone)),
     ]
 }
 
@@ -380,7 +407,7 @@ proptest! {
                 }
                 Step::Checkpoint(fails_after) => job.checkpoint(fails_after),
                 Step::Restart => job.restart(),
-                Step::Damage(is_deleted) => job.damage(is_deleted),
+                Step::Damage(which, is_deleted) => job.damage(which, is_deleted),
             }
         }
         // Not only the newest.
@@ -433,6 +460,7 @@ fn layers_stay_that_are_larger_than_all_behind_them() {
         rows,
         newest: None,
         upto: FreezeNumber::default(),
+        is_copied: false,
     };
     let stay = |rows: &[u64], new| {
         let layers: Vec<Layer> = rows.iter().map(|rows| layer(*rows)).collect();
