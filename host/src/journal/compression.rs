@@ -103,7 +103,7 @@ impl Compression {
         let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
         if let Policy::EverySecond = self.policy {
             self.blocks += 1;
-            let is_second = self.blocks % 2 == 0 && length <= MAX_BYTES;
+            let is_second = self.blocks.is_multiple_of(2) && length <= MAX_BYTES;
             return is_second.then(|| block::compress(&pieces.concat()));
         }
         if !(MIN_BYTES..=MAX_BYTES).contains(&length) {
