@@ -81,6 +81,33 @@ fn a_file_of_changes_that_is_damaged_or_gone_costs_its_checkpoint_and_no_more() 
     }
 }
 
+/// A file that the two newest checkpoints name.
+fn shared_file(place: &Place) -> Option<PathBuf> {
+    let checkpoints = files(place, "checkpoints");
+    let held = |manifest: &Path| at_rest::files(&place.job(), manifest).remove("held");
+    let [.., before, last] = &checkpoints[..] else {
+        return None;
+    };
+    let (before, last) = (held(before)?, held(last)?);
+    let shared = before.into_iter().find(|file| last.contains(file))?;
+    Some(PathBuf::from(shared))
+}
+
+#[test]
+fn a_file_that_checkpoints_share_has_a_copy_so_that_its_damage_costs_nothing() {
+    let gone = |path: &Path| fs::remove_file(path).unwrap();
+    for damage in [spoil, gone] {
+        let mut places = (0..10).map(|_| killed());
+        let found = places.find_map(|place| Some((shared_file(&place)?, place)));
+        let (file, place) = found.expect("some checkpoints share a file");
+        damage(&file);
+        let said = place.finish();
+        assert_said(&stderr(&said), &["its copy is"]);
+        assert!(!stderr(&said).contains("a checkpoint cannot be used"));
+        place.check("a shared file");
+    }
+}
+
 #[test]
 fn without_any_whole_checkpoint_a_job_starts_over_only_if_it_is_told_to() {
     // An earlier start's part of the journal is gone by the time that there are enough checkpoints.
@@ -141,9 +168,9 @@ fn what_a_crash_has_torn_off_and_what_is_not_ours_is_no_damage() {
     let mut bytes = fs::read(&last).unwrap();
     bytes.extend([0; 4096]);
     fs::write(&last, bytes).unwrap();
-    for folder in ["checkpoints", "journal", "parts", "plugins"] {
+    for folder in ["checkpoints", "copies", "journal", "parts", "plugins"] {
+        fs::create_dir_all(place.job().join(folder).join("folder")).unwrap();
         fs::write(place.job().join(folder).join("notes.txt"), "not ours").unwrap();
-        fs::create_dir(place.job().join(folder).join("folder")).unwrap();
     }
     place.finish();
     place.check("zeros and strangers");

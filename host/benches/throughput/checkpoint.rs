@@ -159,7 +159,9 @@ impl Job {
 
     /// Bytes of all files so far.
     fn bytes(&self) -> u64 {
-        let files = std::fs::read_dir(self.dir.join("parts")).expect("there are files");
+        // There are copies once checkpoints share files.
+        let folders = ["parts", "copies"].map(|folder| std::fs::read_dir(self.dir.join(folder)));
+        let files = folders.into_iter().flatten().flatten();
         let length =
             |file: std::io::Result<std::fs::DirEntry>| Some(file.ok()?.metadata().ok()?.len());
         files.filter_map(length).sum()
