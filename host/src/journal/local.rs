@@ -292,6 +292,7 @@ impl LocalLog {
         position: LogPosition,
         needed: impl Fn(&BlockName) -> bool,
     ) -> Result<(), JournalError> {
+        self.check()?;
         self.blocks.retain(|name, _| needed(name));
         let oldest_block = self.blocks.values().map(|place| place.segment).min();
         while self.segments.len() > 1 {

@@ -361,6 +361,21 @@ fn whole_segments_go_once_nobody_needs_them_and_positions_go_on() {
 }
 
 #[test]
+fn after_a_sync_of_the_directory_that_fails_no_more_segments_go() {
+    let disk = written(3, 2);
+    let (mut log, _) = open(&disk, 4).unwrap();
+    let trim = |log: &mut LocalLog| log.trim(LogPosition(7), |_| false).unwrap_err();
+    // The oldest segment is removed, and may come back.
+    disk.fail_after(1, Fault::Error(ErrorKind::Other));
+    let error = trim(&mut log);
+    let operations = disk.operations();
+    assert_eq!(with_causes(&trim(&mut log)), with_causes(&error));
+    assert_eq!(disk.operations(), operations, "the next one stays");
+    disk.crash();
+    open(&disk, 5).unwrap();
+}
+
+#[test]
 fn a_long_segment_is_followed_by_another() {
     let disk = SimulatedDisk::new(0);
     let (mut log, _) = open(&disk, 1).unwrap();
