@@ -54,56 +54,57 @@ fn of_damaged_checkpoints_an_older_one_is_used() {
     place.check("the two newest are gone");
 }
 
-/// What the window has in files that only the newest checkpoint names, the last of some; a slow
-/// machine may have read all lines before.
-fn own_file(place: &Place) -> Option<PathBuf> {
+/// The files of what the window holds, by the two newest checkpoints, the older one's first.
+fn newest(place: &Place) -> Option<[Vec<String>; 2]> {
     let checkpoints = files(place, "checkpoints");
     let held = |manifest: &Path| at_rest::files(&place.job(), manifest).remove("held");
     let [.., before, last] = &checkpoints[..] else {
         return None;
     };
-    let (before, last) = (held(before)?, held(last)?);
-    let has_own = last.len() > before.len() && last.starts_with(&before);
-    last.last().filter(|_| has_own).map(PathBuf::from)
+    Some([held(before)?, held(last)?])
+}
+
+/// A file that only the newest checkpoint names, the last of some.
+fn own_file([before, last]: &[Vec<String>; 2]) -> Option<&String> {
+    let has_own = last.len() > before.len() && last.starts_with(before);
+    last.last().filter(|_| has_own)
+}
+
+/// A file that the two newest checkpoints name.
+fn shared_file([before, last]: &[Vec<String>; 2]) -> Option<&String> {
+    before.iter().find(|file| last.contains(file))
+}
+
+/// Jobs that were killed, one of which such a file is damaged, and one of which it is gone.
+fn without(choose: fn(&[Vec<String>; 2]) -> Option<&String>) -> [Place; 2] {
+    let gone = |path: &Path| fs::remove_file(path).unwrap();
+    [spoil, gone].map(|damage| {
+        // A slow machine may have read all lines before there is one.
+        let found = (0..10).map(|_| killed()).find_map(|place| {
+            let newest = newest(&place)?;
+            Some((PathBuf::from(choose(&newest)?), place))
+        });
+        let (file, place) = found.expect("some checkpoint has such a file");
+        damage(&file);
+        place
+    })
 }
 
 #[test]
 fn a_file_of_changes_that_is_damaged_or_gone_costs_its_checkpoint_and_no_more() {
-    let gone = |path: &Path| fs::remove_file(path).unwrap();
-    for damage in [spoil, gone] {
-        let mut places = (0..10).map(|_| killed());
-        let found = places.find_map(|place| Some((own_file(&place)?, place)));
-        let (file, place) = found.expect("some checkpoint has a file of its own");
-        damage(&file);
+    for place in without(own_file) {
         let said = place.finish();
         assert_said(&stderr(&said), &["a checkpoint cannot be used"]);
         place.check("the newest file of changes");
     }
 }
 
-/// A file that the two newest checkpoints name.
-fn shared_file(place: &Place) -> Option<PathBuf> {
-    let checkpoints = files(place, "checkpoints");
-    let held = |manifest: &Path| at_rest::files(&place.job(), manifest).remove("held");
-    let [.., before, last] = &checkpoints[..] else {
-        return None;
-    };
-    let (before, last) = (held(before)?, held(last)?);
-    let shared = before.into_iter().find(|file| last.contains(file))?;
-    Some(PathBuf::from(shared))
-}
-
 #[test]
 fn a_file_that_checkpoints_share_has_a_copy_so_that_its_damage_costs_nothing() {
-    let gone = |path: &Path| fs::remove_file(path).unwrap();
-    for damage in [spoil, gone] {
-        let mut places = (0..10).map(|_| killed());
-        let found = places.find_map(|place| Some((shared_file(&place)?, place)));
-        let (file, place) = found.expect("some checkpoints share a file");
-        damage(&file);
-        let said = place.finish();
-        assert_said(&stderr(&said), &["its copy is"]);
-        assert!(!stderr(&said).contains("a checkpoint cannot be used"));
+    for place in without(shared_file) {
+        let said = stderr(&place.finish());
+        assert_said(&said, &["its copy is"]);
+        assert!(!said.contains("WARN a checkpoint cannot be used"), "{said}");
         place.check("a shared file");
     }
 }

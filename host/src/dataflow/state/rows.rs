@@ -345,7 +345,7 @@ impl StateRows {
             let (page, at) = on_one_page(run);
             let mark = self.mark();
             self.on_page(page, |page| {
-                page.touch(&at, times.by_ref().take(at.len()), mark)
+                page.touch(&at, times.by_ref().take(at.len()), mark);
             });
         }
     }

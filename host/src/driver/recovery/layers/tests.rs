@@ -73,7 +73,7 @@ impl Window {
 
     /// A batch comes, one leaves, one is corrected, and the totals are others.
     fn batch(&mut self, time: i64, keys: &[u32], mark: FreezeNumber) {
-        if keys.len() % 3 == 0 {
+        if keys.len().is_multiple_of(3) {
             let corrected = keys.len() % 5;
             if let Some(held) = self.held.get_mut(corrected) {
                 let WindowPiece { piece, .. } = &held;
@@ -85,7 +85,7 @@ impl Window {
         if self.held.len() > 6 {
             self.held.drain(..keys.len() % 4);
         }
-        if keys.len() % 2 == 0 {
+        if keys.len().is_multiple_of(2) {
             let WindowPiece { piece, .. } = Self::partial(time, keys, mark);
             let times = Chunk::single(piece.chunk.value().clone());
             let pieces = [(PieceKind::Pairs, piece.chunk), (PieceKind::Times, times)];
