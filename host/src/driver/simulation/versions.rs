@@ -201,6 +201,9 @@ impl Chain {
     }
 }
 
+/// A key whose sum is a multiple of this goes.
+pub(super) const GOES_AT: i64 = 4;
+
 /// Adds the values of each key to its state.
 fn sum(update: &Update) -> Outcome {
     let ints = |column: &Column| -> Vec<i64> {
@@ -217,10 +220,17 @@ fn sum(update: &Update) -> Outcome {
         let range = update.offsets.get(key) as usize..update.offsets.get(key + 1) as usize;
         states.push(old + values[range].iter().sum::<i64>());
     }
+    let goes = |sum: &i64| sum % GOES_AT == 0;
+    let verdicts = states.iter().map(|sum| match goes(sum) {
+        true => Change::Remove,
+        false => Change::Set,
+    });
+    let verdicts = verdicts.collect();
+    states.retain(|sum| !goes(sum));
     Outcome {
         chunk: Chunk::single(Column::bool([])),
         changes: Some(Changes {
-            verdicts: vec![Change::Set; states.len()],
+            verdicts,
             states: Column::int64(states),
         }),
         report: Report {
