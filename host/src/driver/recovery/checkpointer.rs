@@ -128,6 +128,7 @@ impl Checkpointer {
             keeping,
             published: published.clone(),
             waiting: Arc::clone(&waiting),
+            is_root_lost: false,
         };
         let checkpointer = Self {
             orders,
@@ -184,6 +185,9 @@ pub struct Maker {
     published: Published,
     /// Checkpoints that are made or wait to be.
     waiting: Arc<AtomicUsize>,
+    /// What was created last may be gone after a crash, so nothing is made a checkpoint any more, and
+    /// nothing let go of.
+    is_root_lost: bool,
 }
 
 impl Maker {
@@ -212,7 +216,11 @@ impl Maker {
     }
 
     /// Makes the files durable that a checkpoint names; none: they cannot be.
-    pub(in crate::driver) fn write(&self, order: Order) -> Option<Written> {
+    pub(in crate::driver) fn write(&mut self, order: Order) -> Option<Written> {
+        if self.is_root_lost {
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+            return None;
+        }
         let (at, is_last) = match order {
             Order::Make(at) => (Some(at), false),
             Order::Last(at) => (at, true),
@@ -252,11 +260,12 @@ impl Maker {
 
     /// A checkpoint that cannot be made costs a longer replay; a root in which nothing may be created
     /// any more costs the process.
-    fn fail(&self, error: PutError) {
+    fn fail(&mut self, error: PutError) {
         match error {
             PutError::Storage(error) | PutError::Manifest(CheckpointError::Storage(error))
                 if error.fate == StorageFate::Lost =>
             {
+                self.is_root_lost = true;
                 self.keeping.mail.tell(Event::RootLost(error));
             }
             error => {

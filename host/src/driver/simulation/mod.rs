@@ -41,6 +41,9 @@ use world::{Shape, World};
 /// Seeds that are run where nothing else is said.
 const SEEDS: u64 = 200;
 
+/// Seeds that have found a fault of dshost.
+const FOUND: [u64; 3] = [660, 1111, 2649];
+
 /// Steps after which a process does not get on.
 const MAX_STEPS: u64 = 20_000;
 
@@ -319,6 +322,7 @@ fn nothing_is_lost_or_doubled_wherever_a_job_dies() {
         println!("{:?}", run(seed));
         return;
     }
+    FOUND.iter().for_each(|seed| drop(run(*seed)));
     let seeds = asked("DSHOST_SEEDS").unwrap_or(SEEDS);
     let (next, all) = (AtomicU64::new(0), Mutex::new(Tally::default()));
     std::thread::scope(|scope| {
