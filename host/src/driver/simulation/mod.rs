@@ -322,7 +322,9 @@ fn nothing_is_lost_or_doubled_wherever_a_job_dies() {
         println!("{:?}", run(seed));
         return;
     }
-    FOUND.iter().for_each(|seed| drop(run(*seed)));
+    for seed in FOUND {
+        run(seed);
+    }
     let seeds = asked("DSHOST_SEEDS").unwrap_or(SEEDS);
     let (next, all) = (AtomicU64::new(0), Mutex::new(Tally::default()));
     std::thread::scope(|scope| {
