@@ -57,7 +57,7 @@ pub(super) fn applied(table: Vec<Piece>, changes: &[Piece]) -> Result<Vec<Piece>
             fate.is_placed |= !fate.has_left;
         }
         match is_same {
-            true => merged.extend(pieces(chunk, times)),
+            true => merged.extend(Piece::with_times(PieceKind::Pairs, chunk, times)),
             false => merged.extend(rows.chosen(&chunk, times.as_ref(), &places, &new)?),
         }
     }
@@ -69,7 +69,8 @@ pub(super) fn applied(table: Vec<Piece>, changes: &[Piece]) -> Result<Vec<Piece>
     let entered: Vec<u32> = entered.into_iter().map(|(_, now)| now).collect();
     if !entered.is_empty() {
         let times = rows.times.as_ref().map(|times| times.take(&entered));
-        merged.extend(pieces(rows.pairs.take(&entered), times));
+        let pairs = rows.pairs.take(&entered);
+        merged.extend(Piece::with_times(PieceKind::Pairs, pairs, times));
     }
     Ok(merged)
 }
@@ -154,18 +155,6 @@ impl Changed {
             (Some(old), None) => Some(old.take(places)),
             (None, _) => None,
         };
-        Ok(pieces(records, times).collect())
+        Ok(Piece::with_times(PieceKind::Pairs, records, times).collect())
     }
-}
-
-fn pieces(pairs: Chunk, times: Option<Column>) -> impl Iterator<Item = Piece> {
-    let times = times.map(|times| Piece {
-        kind: PieceKind::Times,
-        chunk: Chunk::single(times),
-    });
-    let pairs = Piece {
-        kind: PieceKind::Pairs,
-        chunk: pairs,
-    };
-    std::iter::once(pairs).chain(times)
 }

@@ -103,6 +103,26 @@ pub struct Piece {
     pub chunk: Chunk,
 }
 
+impl Piece {
+    /// Records, and behind them their times, if they have any.
+    pub(in crate::dataflow) fn with_times(
+        kind: PieceKind,
+        chunk: Chunk,
+        times: Option<Column>,
+    ) -> impl Iterator<Item = Self> {
+        let times = times.map(|times| Self {
+            kind: PieceKind::Times,
+            chunk: Chunk::single(times),
+        });
+        std::iter::once(Self { kind, chunk }).chain(times)
+    }
+
+    /// Whether something is held with it: an empty partial result says that nothing is left of a batch.
+    pub(super) fn is_held(&self) -> bool {
+        !self.chunk.is_empty() || !matches!(self.kind, PieceKind::Partial(_))
+    }
+}
+
 /// Pieces, one after the other.
 pub type PieceIter<'a> = Box<dyn Iterator<Item = Piece> + 'a>;
 
@@ -162,7 +182,7 @@ pub struct WindowPiece {
 impl Pieces for Vec<WindowPiece> {
     fn pieces(&self) -> PieceIter<'_> {
         let held = self.iter().map(|held| &held.piece);
-        Box::new(held.filter(|piece| is_held(piece)).cloned())
+        Box::new(held.filter(|piece| piece.is_held()).cloned())
     }
 
     /// A table of totals is written as a whole.
@@ -170,7 +190,7 @@ impl Pieces for Vec<WindowPiece> {
         let changed = self.iter().filter(move |held| {
             let is_new = held.changed > since && held.piece.kind.section() == section;
             // That nothing is left of a batch must be told of one that had something.
-            is_new && (is_held(&held.piece) || held.entered <= since)
+            is_new && (held.piece.is_held() || held.entered <= since)
         });
         let mut changed = changed.map(|held| held.piece.clone()).peekable();
         match section {
@@ -178,10 +198,6 @@ impl Pieces for Vec<WindowPiece> {
             _ => Some(Box::new(changed)),
         }
     }
-}
-
-fn is_held(piece: &Piece) -> bool {
-    !piece.chunk.is_empty() || !matches!(piece.kind, PieceKind::Partial(_))
 }
 
 /// What is known of a part beside its records. It may change where those do not.
@@ -225,7 +241,7 @@ impl HeldPart {
     #[must_use]
     pub fn of_window(partition: u32, pieces: Vec<WindowPiece>) -> Self {
         let mut held = pieces.iter().map(|held| &held.piece);
-        let oldest = held.find(|piece| piece.kind.batch().is_some() && is_held(piece));
+        let oldest = held.find(|piece| piece.kind.batch().is_some() && piece.is_held());
         let facts = PartFacts {
             oldest: oldest.and_then(|piece| piece.kind.batch()),
             ..PartFacts::default()

@@ -105,10 +105,8 @@ impl Contents {
             false => applied(table, &self.changes)?,
         };
         let batches = self.batches.into_values();
-        pieces.extend(batches.filter(|piece| {
-            let is_left = !piece.chunk.is_empty() || !matches!(piece.kind, PieceKind::Partial(_));
-            is_left && piece.kind.batch() >= facts.oldest
-        }));
+        let is_left = |piece: &Piece| piece.is_held() && piece.kind.batch() >= facts.oldest;
+        pieces.extend(batches.filter(is_left));
         Ok(pieces)
     }
 }
@@ -206,15 +204,7 @@ impl Rows {
     }
 
     fn pieces(self, kind: PieceKind) -> Vec<Piece> {
-        let times = self.times.map(|times| Piece {
-            kind: PieceKind::Times,
-            chunk: Chunk::single(times),
-        });
-        let records = Piece {
-            kind,
-            chunk: self.records,
-        };
-        std::iter::once(records).chain(times).collect()
+        Piece::with_times(kind, self.records, self.times).collect()
     }
 }
 

@@ -146,10 +146,7 @@ impl Pieces for FrozenTable {
 
 impl StateStretch {
     fn pieces(self) -> impl Iterator<Item = Piece> {
-        let piece = |kind, chunk| Piece { kind, chunk };
-        let times = self.times.map(Chunk::single);
-        let times = times.map(|times| piece(PieceKind::Times, times));
-        std::iter::once(piece(PieceKind::Pairs, self.pairs)).chain(times)
+        Piece::with_times(PieceKind::Pairs, self.pairs, self.times)
     }
 
     /// The stretches that a frozen table's pieces are.

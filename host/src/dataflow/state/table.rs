@@ -259,8 +259,8 @@ impl StateTable {
         FrozenTable::new(Arc::clone(&self.committed))
     }
 
-    /// The same. No batch is open; what changes
-    /// from here on the freeze after this `number` will be the first to have.
+    /// The same. No batch is open; what changes from here on the freeze after this `number` will be the
+    /// first to have.
     pub fn freeze(&mut self, number: FreezeNumber) -> FrozenTable {
         debug_assert!(self.working.is_none(), "no batch is open");
         let frozen = self.committed();
