@@ -2,18 +2,20 @@
 //! appearance.
 //!
 //! This is the hottest loop of a combine, so it has a path for keys of eight bytes and one for keys
-//! of any size, and neither allocates per record. Both are open-addressing tables of 16-byte slots,
-//! at most half full, probed linearly. A slot holds the key itself (eight bytes) or its first eight
-//! bytes and its length, so that most lookups touch one cache line; only longer keys are compared
-//! with the arena that holds every distinct key once. Keys come from the network, so the hash
-//! (foldhash) has a random seed; no result depends on it.
+//! of any size over one [`table`], and neither allocates per record. A slot of the table holds the
+//! key itself or, of one of more than seven bytes, its hash; only those are compared with the arena
+//! that holds every distinct key once. Keys come from the network, so the hash (foldhash) has a
+//! random seed; no result depends on it. Where all values of the records are the same, keys are only
+//! counted, in their slots.
 
+mod table;
 mod var;
 mod word;
 
 use super::column::{Column, TextBuffer};
 use super::types::ColumnType;
 
+use table::Slot;
 use var::VarTable;
 use word::WordTable;
 
@@ -51,29 +53,44 @@ impl Grouper {
     /// If `keys` has another type, or if distinct keys pass 4 GiB together: callers compare
     /// [`Grouper::size`] with their limit before.
     pub fn group(&mut self, keys: &Column, numbers: &mut Numbers) {
+        numbers.reserve(keys.len());
+        self.each(keys, |slot| numbers.push(slot.group().to_le_bytes()));
+    }
+
+    /// Counts each key for its group; new keys become new groups.
+    ///
+    /// # Panics
+    ///
+    /// As [`Grouper::group`]; or if a group counts 2³² keys before [`Grouper::take_counts`].
+    pub fn count(&mut self, keys: &Column) {
+        self.each(keys, Slot::count);
+    }
+
+    /// How many keys were counted of each group since this was last asked.
+    pub fn take_counts(&mut self) -> Vec<u32> {
+        match &mut self.table {
+            GroupTable::Var(table) => table.take_counts(),
+            GroupTable::Word(table) => table.take_counts(),
+        }
+    }
+
+    /// Calls `found` with the slot of every key, in order.
+    #[inline]
+    fn each(&mut self, keys: &Column, found: impl FnMut(&mut Slot)) {
         assert_eq!(
             keys.column_type(),
             self.column_type,
             "keys of one stream have one type"
         );
-        numbers.reserve(keys.len());
         match (&mut self.table, keys) {
-            (GroupTable::Var(table), Column::Text(text)) => table.group(text.column(), numbers),
+            (GroupTable::Var(table), Column::Text(text)) => table.each(text.column(), found),
             (GroupTable::Var(table), Column::Bytes(column) | Column::Msgpack(column)) => {
-                table.group(column, numbers);
+                table.each(column, found);
             }
             (GroupTable::Word(table), Column::Int64(fixed) | Column::Float64(fixed)) => {
-                table.group(
-                    fixed.elements().iter().map(|key| u64::from_le_bytes(*key)),
-                    numbers,
-                );
+                table.each(fixed, found);
             }
-            (GroupTable::Word(table), Column::Bool(fixed)) => {
-                table.group(
-                    fixed.elements().iter().map(|[key]| u64::from(*key)),
-                    numbers,
-                );
-            }
+            (GroupTable::Word(table), Column::Bool(fixed)) => table.each(fixed, found),
             (GroupTable::Var(_), _) | (GroupTable::Word(_), _) => {
                 unreachable!("the table was chosen by the column type")
             }
@@ -149,12 +166,6 @@ impl Grouper {
     }
 }
 
-/// Slots of a fresh table; a power of two.
-const FIRST_SLOTS: usize = 256;
-
-/// Keys whose slots are read together.
-const BLOCK: usize = 32;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +193,16 @@ mod tests {
             }
         }
         assert_eq!(grouper.len(), order.len());
+        let mut counted = Grouper::new(columns[0].column_type());
+        for column in columns {
+            counted.count(column);
+        }
+        let mut counts = vec![0; order.len()];
+        for number in &numbers {
+            counts[u32::from_le_bytes(*number) as usize] += 1;
+        }
+        assert_eq!(counted.take_counts(), counts);
+        assert_eq!(counted.take_counts(), vec![0; order.len()]);
         let keys = grouper.into_keys();
         assert_eq!(keys.column_type(), columns[0].column_type());
         let keys: Vec<Vec<u8>> = (0..keys.len())
@@ -217,6 +238,18 @@ mod tests {
             "1234567",
             "12345678",
         ])]);
+    }
+
+    #[test]
+    fn longer_keys_are_told_apart_by_every_byte() {
+        let keys: Vec<String> = (8..40)
+            .flat_map(|length| {
+                let one = "k".repeat(length);
+                (0..length).map(move |at| format!("{}x{}", &one[..at], &one[at + 1..]))
+            })
+            .collect();
+        let twice = keys.iter().chain(&keys).map(String::as_str);
+        check(&[Column::text(twice)]);
     }
 
     #[test]

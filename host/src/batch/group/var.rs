@@ -1,209 +1,177 @@
-//! Keys of any size.
+//! Keys of any size. One of up to seven bytes is its own id, with its length; a longer one is
+//! compared where the hashes are the same.
 
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 
-use crate::batch::column::{Ranges, VarBuilder, VarColumn};
+use crate::batch::column::{Ranges, VarBuilder, VarColumn, of_span};
 
-use super::{BLOCK, FIRST_SLOTS, Numbers};
+use super::table::{Keys, Slot, Table};
 
-/// Group numbers are kept plus one, so that 0 is an empty slot.
-#[derive(Clone, Copy, Debug, Default)]
-struct VarSlot {
-    /// The key's first eight bytes, zeros after a shorter one.
-    prefix: u64,
-    length: u32,
-    group: u32,
-}
+/// The longest key that is its own id.
+const SHORT: usize = 7;
+
+/// The top byte of a longer one's id; that of a shorter one's is its length.
+const LONG: u64 = 0xFF << 56;
 
 /// The groups of such keys.
 #[derive(Debug, Default)]
 pub(super) struct VarTable {
-    /// None at first, then a power of two.
-    slots: Vec<VarSlot>,
+    table: Table,
     pub(super) keys: VarBuilder,
     hash: RandomState,
 }
 
-/// A key on its way through the table.
-#[derive(Clone, Copy, Default)]
-struct Probe {
-    start: usize,
-    end: usize,
-    prefix: u64,
-    hash: u64,
-    /// What stood in the key's own slot when its block was read. Slots are filled and never
-    /// emptied, so it may have become out of date only by being empty then.
-    slot: VarSlot,
+/// Keys to look up, and those that are known.
+struct Pieces<'a, R> {
+    data: &'a [u8],
+    ranges: R,
+    known: &'a mut VarBuilder,
+    hash: &'a RandomState,
 }
 
 impl VarTable {
-    pub(super) fn group(&mut self, column: &VarColumn, numbers: &mut Numbers) {
-        let data: &[u8] = column.data();
+    /// Calls `found` with the slot of every key, in order.
+    #[inline]
+    pub(super) fn each(&mut self, column: &VarColumn, found: impl FnMut(&mut Slot)) {
         match column.ranges() {
-            Ranges::Offsets(offsets) => {
-                let pairs = offsets.elements().windows(2);
-                self.blocks(data, pairs.map(|pair| (pair[0], pair[1])), numbers);
+            Ranges::Offsets { offsets, gap } => {
+                let (offsets, gap) = (offsets.elements(), u32::from(*gap));
+                self.each_range(column.data(), Behind { offsets, gap }, found);
             }
-            Ranges::Slices { starts, ends } => {
-                let pairs = starts.elements().iter().zip(ends.elements());
-                self.blocks(data, pairs.map(|(start, end)| (*start, *end)), numbers);
-            }
-        }
-    }
-
-    /// Looks keys up block by block: first all slots of a block are read, without a branch between,
-    /// so that their cache misses overlap; then they are compared.
-    fn blocks(
-        &mut self,
-        data: &[u8],
-        mut ranges: impl Iterator<Item = ([u8; 4], [u8; 4])>,
-        numbers: &mut Numbers,
-    ) {
-        if self.slots.is_empty() {
-            self.slots = vec![VarSlot::default(); FIRST_SLOTS];
-        }
-        let mut block = [Probe::default(); BLOCK];
-        loop {
-            let mask = self.slots.len() - 1;
-            let mut filled = 0;
-            for (probe, (start, end)) in block.iter_mut().zip(ranges.by_ref()) {
-                *probe = self.probe(data, start, end);
-                probe.slot = self.slots[probe.hash as usize & mask];
-                filled += 1;
-            }
-            for probe in &block[..filled] {
-                numbers.push(self.find(data, probe).to_le_bytes());
-            }
-            if filled < BLOCK {
-                return;
+            Ranges::Slices { spans, .. } => {
+                self.each_range(column.data(), Anywhere(spans.elements()), found);
             }
         }
     }
 
     #[inline]
-    fn probe(&self, data: &[u8], start: [u8; 4], end: [u8; 4]) -> Probe {
-        let (start, end) = (
-            u32::from_le_bytes(start) as usize,
-            u32::from_le_bytes(end) as usize,
-        );
-        let length = end - start;
-        let prefix = prefix(data, start, length);
-        let hash = if length <= 8 {
-            hash_short(&self.hash, prefix, length)
-        } else {
-            hash_long(&self.hash, &data[start..end])
+    fn each_range(&mut self, data: &[u8], ranges: impl At, found: impl FnMut(&mut Slot)) {
+        let mut pieces = Pieces {
+            data,
+            ranges,
+            known: &mut self.keys,
+            hash: &self.hash,
         };
-        Probe {
-            start,
-            end,
-            prefix,
-            hash,
-            slot: VarSlot::default(),
-        }
+        self.table.each(&mut pieces, found);
     }
 
-    /// The group of a key.
+    pub(super) fn take_counts(&mut self) -> Vec<u32> {
+        self.table.take_counts(self.keys.len())
+    }
+}
+
+/// Ranges by their number.
+trait At {
+    fn count(&self) -> usize;
+    fn at(&self, index: usize) -> (u32, u32);
+}
+
+/// As [`Ranges::Offsets`].
+struct Behind<'a> {
+    offsets: &'a [[u8; 4]],
+    gap: u32,
+}
+
+impl At for Behind<'_> {
+    fn count(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
     #[inline]
-    fn find(&mut self, data: &[u8], probe: &Probe) -> u32 {
-        if self.holds(probe.slot, data, probe) {
-            return probe.slot.group - 1;
-        }
-        self.search(data, probe)
+    fn at(&self, index: usize) -> (u32, u32) {
+        let [start, end] = [index, index + 1].map(|at| u32::from_le_bytes(self.offsets[at]));
+        (start, end - self.gap)
+    }
+}
+
+/// As [`Ranges::Slices`].
+struct Anywhere<'a>(&'a [[u8; 8]]);
+
+impl At for Anywhere<'_> {
+    fn count(&self) -> usize {
+        self.0.len()
     }
 
-    fn search(&mut self, data: &[u8], probe: &Probe) -> u32 {
-        let mask = self.slots.len() - 1;
-        let mut at = probe.hash as usize & mask;
-        loop {
-            let slot = self.slots[at];
-            if slot.group == 0 {
-                return self.insert(at, &data[probe.start..probe.end], probe.prefix);
-            }
-            if self.holds(slot, data, probe) {
-                return slot.group - 1;
-            }
-            at = (at + 1) & mask;
-        }
-    }
-
-    /// Whether a slot is this key's.
     #[inline]
-    fn holds(&self, slot: VarSlot, data: &[u8], probe: &Probe) -> bool {
-        let length = probe.end - probe.start;
-        slot.prefix == probe.prefix
-            && slot.length as usize == length
-            && slot.group != 0
-            && (length <= 8
-                || self.keys.get(slot.group as usize - 1)[8..] == data[probe.start + 8..probe.end])
+    fn at(&self, index: usize) -> (u32, u32) {
+        of_span(self.0[index])
+    }
+}
+
+impl<R> Pieces<'_, R> {
+    #[inline]
+    fn piece(&self, (start, end): (u32, u32)) -> &[u8] {
+        &self.data[start as usize..end as usize]
+    }
+}
+
+impl<R: At> Keys for Pieces<'_, R> {
+    /// The first byte, and the byte after the last.
+    type Key = (u32, u32);
+
+    #[inline]
+    fn count(&self) -> usize {
+        self.ranges.count()
     }
 
-    #[inline(never)]
-    fn insert(&mut self, at: usize, key: &[u8], prefix: u64) -> u32 {
-        let group = self.keys.len() as u32;
-        self.keys.push(key);
-        // A key lies in a column, whose offsets are `u32`.
-        let length = key.len() as u32;
-        self.slots[at] = VarSlot {
-            prefix,
-            length,
-            group: group + 1,
+    #[inline]
+    fn key(&self, index: usize) -> (u32, u32) {
+        self.ranges.at(index)
+    }
+
+    #[inline]
+    fn id(&self, key: (u32, u32)) -> u64 {
+        let (start, length) = (key.0 as usize, (key.1 - key.0) as usize);
+        if length > SHORT {
+            let mut hasher = self.hash.build_hasher();
+            hasher.write(self.piece(key));
+            return hasher.finish() | LONG;
+        }
+        let word = match self.data.get(start..).and_then(<[u8]>::first_chunk) {
+            Some(bytes) => u64::from_le_bytes(*bytes),
+            None => last_word(self.piece(key)),
         };
-        if self.keys.len() * 2 > self.slots.len() {
-            self.grow();
-        }
-        group
+        word & ((1 << (8 * length)) - 1) | (length as u64) << 56
     }
 
-    fn grow(&mut self) {
-        let size = self.slots.len() * 2;
-        let old = std::mem::replace(&mut self.slots, vec![VarSlot::default(); size]);
-        for slot in old.into_iter().filter(|slot| slot.group != 0) {
-            let hash = if slot.length <= 8 {
-                hash_short(&self.hash, slot.prefix, slot.length as usize)
-            } else {
-                hash_long(&self.hash, self.keys.get(slot.group as usize - 1))
-            };
-            let mut at = hash as usize & (size - 1);
-            while self.slots[at].group != 0 {
-                at = (at + 1) & (size - 1);
-            }
-            self.slots[at] = slot;
-        }
+    #[inline]
+    fn is_exact(id: u64) -> bool {
+        id < LONG
+    }
+
+    #[inline]
+    fn is(&self, group: u32, key: (u32, u32)) -> bool {
+        same(self.known.get(group as usize), self.piece(key))
+    }
+
+    fn add(&mut self, key: (u32, u32)) -> usize {
+        self.known.push(&self.data[key.0 as usize..key.1 as usize]);
+        self.known.len()
     }
 }
 
-/// The first eight bytes of the key at `start`, zeros after a shorter one.
+/// A short key among the last bytes of the data, zeros behind it.
+#[cold]
+fn last_word(key: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes[..key.len()].copy_from_slice(key);
+    u64::from_le_bytes(bytes)
+}
+
+/// Whether two keys of more than [`SHORT`] bytes are the same.
 #[inline]
-fn prefix(data: &[u8], start: usize, length: usize) -> u64 {
-    if let Some(bytes) = data.get(start..).and_then(<[u8]>::first_chunk) {
-        let word = u64::from_le_bytes(*bytes);
-        if length >= 8 {
-            word
-        } else {
-            word & ((1 << (8 * length)) - 1)
-        }
-    } else {
-        // The last bytes of the data.
-        let key = &data[start..start + length];
-        let mut bytes = [0; 8];
-        bytes[..key.len()].copy_from_slice(key);
-        u64::from_le_bytes(bytes)
+fn same(one: &[u8], other: &[u8]) -> bool {
+    /// Whether their first and their last `N` bytes are, which overlap or meet.
+    #[inline]
+    fn ends<const N: usize>(one: &[u8], other: &[u8]) -> bool {
+        one.first_chunk::<N>() == other.first_chunk() && one.last_chunk::<N>() == other.last_chunk()
     }
-}
-
-#[inline]
-fn hash_short(state: &RandomState, prefix: u64, length: usize) -> u64 {
-    let mut hasher = state.build_hasher();
-    hasher.write_u64(prefix);
-    hasher.write_u64(length as u64);
-    hasher.finish()
-}
-
-#[inline]
-fn hash_long(state: &RandomState, key: &[u8]) -> u64 {
-    let mut hasher = state.build_hasher();
-    hasher.write(key);
-    hasher.finish()
+    one.len() == other.len()
+        && match one.len() {
+            0..=16 => ends::<8>(one, other),
+            17..=32 => ends::<16>(one, other),
+            _ => one == other,
+        }
 }

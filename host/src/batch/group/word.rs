@@ -1,96 +1,35 @@
-//! Keys of up to eight bytes.
-
-use std::hash::{BuildHasher, Hasher};
-
-use foldhash::fast::RandomState;
+//! Keys of up to eight bytes, which are their own ids.
 
 use crate::batch::column::Fixed;
 
-use super::{BLOCK, FIRST_SLOTS, Numbers};
-
-#[derive(Clone, Copy, Debug, Default)]
-struct WordSlot {
-    key: u64,
-    /// Plus one; 0 is an empty slot.
-    group: u32,
-}
+use super::table::{Keys, Slot, Table};
 
 /// The groups of such keys.
 #[derive(Debug, Default)]
 pub(super) struct WordTable {
-    /// None at first, then a power of two.
-    slots: Vec<WordSlot>,
+    table: Table,
     pub(super) keys: Vec<[u8; 8]>,
-    hash: RandomState,
+}
+
+/// Keys of `N` bytes to look up, and those that are known.
+struct Words<'a, const N: usize> {
+    wanted: &'a [[u8; N]],
+    known: &'a mut Vec<[u8; 8]>,
 }
 
 impl WordTable {
-    /// Block by block, as keys of any size.
-    pub(super) fn group(&mut self, mut keys: impl Iterator<Item = u64>, numbers: &mut Numbers) {
-        if self.slots.is_empty() {
-            self.slots = vec![WordSlot::default(); FIRST_SLOTS];
-        }
-        let mut block = [(0, WordSlot::default()); BLOCK];
-        loop {
-            let mask = self.slots.len() - 1;
-            let mut filled = 0;
-            for (probe, key) in block.iter_mut().zip(keys.by_ref()) {
-                *probe = (key, self.slots[hash_word(&self.hash, key) as usize & mask]);
-                filled += 1;
-            }
-            for &(key, slot) in &block[..filled] {
-                let group = if slot.key == key && slot.group != 0 {
-                    slot.group - 1
-                } else {
-                    self.search(key)
-                };
-                numbers.push(group.to_le_bytes());
-            }
-            if filled < BLOCK {
-                return;
-            }
-        }
-    }
-
-    fn search(&mut self, key: u64) -> u32 {
-        let mask = self.slots.len() - 1;
-        let mut at = hash_word(&self.hash, key) as usize & mask;
-        loop {
-            let slot = self.slots[at];
-            if slot.group == 0 {
-                return self.insert(at, key);
-            }
-            if slot.key == key {
-                return slot.group - 1;
-            }
-            at = (at + 1) & mask;
-        }
-    }
-
-    #[inline(never)]
-    fn insert(&mut self, at: usize, key: u64) -> u32 {
-        let group = self.keys.len() as u32;
-        self.keys.push(key.to_le_bytes());
-        self.slots[at] = WordSlot {
-            key,
-            group: group + 1,
+    /// Calls `found` with the slot of every key, in order.
+    #[inline]
+    pub(super) fn each<const N: usize>(&mut self, keys: &Fixed<N>, found: impl FnMut(&mut Slot)) {
+        let mut words = Words {
+            wanted: keys.elements(),
+            known: &mut self.keys,
         };
-        if self.keys.len() * 2 > self.slots.len() {
-            self.grow();
-        }
-        group
+        self.table.each(&mut words, found);
     }
 
-    fn grow(&mut self) {
-        let size = self.slots.len() * 2;
-        let old = std::mem::replace(&mut self.slots, vec![WordSlot::default(); size]);
-        for slot in old.into_iter().filter(|slot| slot.group != 0) {
-            let mut at = hash_word(&self.hash, slot.key) as usize & (size - 1);
-            while self.slots[at].group != 0 {
-                at = (at + 1) & (size - 1);
-            }
-            self.slots[at] = slot;
-        }
+    pub(super) fn take_counts(&mut self) -> Vec<u32> {
+        self.table.take_counts(self.keys.len())
     }
 
     pub(super) fn into_fixed(self) -> Fixed<8> {
@@ -98,9 +37,37 @@ impl WordTable {
     }
 }
 
-#[inline]
-fn hash_word(state: &RandomState, key: u64) -> u64 {
-    let mut hasher = state.build_hasher();
-    hasher.write_u64(key);
-    hasher.finish()
+impl<const N: usize> Keys for Words<'_, N> {
+    type Key = [u8; 8];
+
+    #[inline]
+    fn count(&self) -> usize {
+        self.wanted.len()
+    }
+
+    #[inline]
+    fn key(&self, index: usize) -> [u8; 8] {
+        let mut key = [0; 8];
+        key[..N].copy_from_slice(&self.wanted[index]);
+        key
+    }
+
+    #[inline]
+    fn id(&self, key: [u8; 8]) -> u64 {
+        u64::from_le_bytes(key)
+    }
+
+    #[inline]
+    fn is_exact(_: u64) -> bool {
+        true
+    }
+
+    fn is(&self, _: u32, _: [u8; 8]) -> bool {
+        true
+    }
+
+    fn add(&mut self, key: [u8; 8]) -> usize {
+        self.known.push(key);
+        self.known.len()
+    }
 }
