@@ -140,11 +140,13 @@ impl<P: Plugin> folds::Guest for P {
         numbers: Vec<u8>,
         count: u32,
         values: types::Chunk,
+        repeats: Vec<u8>,
         skip: Vec<types::RecordRef>,
     ) -> Result<folds::Outcome, String> {
         let groups = Groups {
             numbers: numbers.as_chunks().0,
             count,
+            repeats: repeats.as_chunks().0,
         };
         with(handle, |ready| match ready {
             Ready::Fold(fold) => fold.fold(context.into(), groups, &values, &skip),

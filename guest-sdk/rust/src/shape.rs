@@ -108,6 +108,8 @@ pub struct Groups<'a> {
     pub numbers: &'a [[u8; 4]],
     /// How many groups there are.
     pub count: u32,
+    /// How often each value stands there, one after the other; empty: once each.
+    pub repeats: &'a [[u8; 4]],
 }
 
 // === updates ===

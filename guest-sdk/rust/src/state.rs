@@ -1,7 +1,7 @@
 //! The state of one key, as `map_with_state` sees it, and what all stateful functions have in
 //! common.
 
-use crate::column::{Column, Lane};
+use crate::column::{Column, Lane, repeat};
 use crate::probe::{Probe, Undecided};
 use crate::wit::plugin::StateSignature;
 use crate::wit::types::{self, Side};
@@ -211,6 +211,7 @@ pub const fn input_lane(column: &types::Column) -> Lane<'_> {
 pub fn made(lane: Lane<'_>) -> types::Column {
     match lane {
         Lane::Made(column) => column,
+        Lane::Repeated { element, count } => repeat(&element, count),
         Lane::Input { .. } | Lane::Slices { .. } => {
             unreachable!("without sources nothing is a slice of one")
         }

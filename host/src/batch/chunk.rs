@@ -110,6 +110,16 @@ impl Chunk {
         self.map(|column| column.slice(range.clone()))
     }
 
+    /// `count` times the one record of this chunk.
+    ///
+    /// # Panics
+    ///
+    /// If it has no record, and `count` is not 0.
+    #[must_use]
+    pub fn repeat(&self, count: usize) -> Self {
+        self.map(|column| column.repeat(count))
+    }
+
     /// The same records without shared surroundings.
     #[must_use]
     pub fn compact(&self) -> Self {

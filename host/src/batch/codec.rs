@@ -231,7 +231,7 @@ impl Reader {
                 bytes: data.len(),
             }),
         };
-        let var = || VarColumn::from_offsets(data.clone(), U32s::new(offsets.clone())?);
+        let var = || VarColumn::from_offsets(data.clone(), U32s::new(offsets.clone())?, 0);
         Ok(match column_type {
             ColumnType::Text => Column::Text(TextBuffer::new(var()?)?),
             ColumnType::Bytes => Column::Bytes(var()?),

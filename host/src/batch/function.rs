@@ -42,6 +42,8 @@ pub enum Kind {
     UpdateState,
     /// Per record, with state that can be read, updated and removed.
     MapWithState,
+    /// Any number for one, each with its time. Nothing calls it yet.
+    EventTime,
 }
 
 impl Kind {
@@ -61,6 +63,7 @@ impl Kind {
             Self::Inverse => "inverse",
             Self::UpdateState => "update_state",
             Self::MapWithState => "map_with_state",
+            Self::EventTime => "event_time",
         }
     }
 
@@ -316,6 +319,15 @@ pub enum Request {
     TimeOut(TimeOut),
 }
 
+impl Request {
+    /// A fold in which each value stands [once](Groups::once).
+    #[must_use]
+    pub fn fold_once(groups: Groups, values: Chunk) -> Self {
+        let (groups, values) = groups.once(values);
+        Self::Fold(groups, values)
+    }
+}
+
 /// Which group each value of a fold belongs to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Groups {
@@ -323,6 +335,37 @@ pub struct Groups {
     pub numbers: U32s,
     /// The number of groups.
     pub count: u32,
+    /// How often each value stands there, one after the other; empty: once each. What is said of a
+    /// record by its number is said of a fold in which each stands [once](Groups::once).
+    pub repeats: U32s,
+}
+
+impl Groups {
+    /// The number of values, each as often as it stands there.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        match self.repeats.is_empty() {
+            true => self.numbers.len(),
+            false => self.repeats.iter().map(|repeats| repeats as usize).sum(),
+        }
+    }
+
+    /// The same fold of `values` with each value written out as often as it stands there.
+    #[must_use]
+    pub fn once(self, values: Chunk) -> (Self, Chunk) {
+        if self.repeats.is_empty() {
+            return (self, values);
+        }
+        let repeats = (0..).zip(self.repeats.iter());
+        let indices = repeats.flat_map(|(index, times)| std::iter::repeat_n(index, times as usize));
+        let indices: Vec<u32> = indices.collect();
+        let groups = Self {
+            numbers: self.numbers.take(&indices),
+            count: self.count,
+            repeats: U32s::default(),
+        };
+        (groups, values.take(&indices))
+    }
 }
 
 /// The values of some keys and their states.

@@ -35,6 +35,9 @@ impl Request {
     pub fn records_of(&self, unit: u32) -> u64 {
         match self {
             Self::Update(update) => update.records_of(unit as usize),
+            Self::Fold(groups, _) if !groups.repeats.is_empty() => {
+                groups.repeats.get(unit as usize).into()
+            }
             _ => 1,
         }
     }
@@ -172,9 +175,14 @@ impl Groups {
             })
         });
         let numbers = numbers.collect::<Vec<u32>>();
+        let repeats = match self.repeats.is_empty() {
+            true => U32s::default(),
+            false => self.repeats.take(kept),
+        };
         Self {
             numbers: u32s(numbers),
             count,
+            repeats,
         }
     }
 }
@@ -435,6 +443,7 @@ mod tests {
         let groups = Groups {
             numbers: u32s(vec![0, 1, 2, 0, 1]),
             count: 3,
+            repeats: U32s::default(),
         };
         let values = Chunk::single(Column::int64([1, 2, 3, 4, 5]));
         let Request::Fold(groups, values) = Request::Fold(groups, values).only(&[2, 3, 4]) else {

@@ -85,6 +85,9 @@ pub enum BindErrorKind {
         /// The kind.
         kind: Kind,
     },
+    /// Functions of this kind are declared in the contract, and nothing calls them yet.
+    #[error("functions of kind {0} are not yet available")]
+    NotYet(Kind),
     /// An export has another type than the contract's.
     #[error("its `{function}` has another type than it should: {detail}")]
     Export {
@@ -245,6 +248,7 @@ impl Component {
                 "records",
                 exports.records.and(exports.time_out),
             ),
+            Kind::EventTime => return Err(BindErrorKind::NotYet(kind)),
             Kind::Map
             | Kind::FlatMap
             | Kind::Filter

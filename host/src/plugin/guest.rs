@@ -39,6 +39,9 @@ pub(super) enum HostTrap {
     /// It called what is linked by name only.
     #[error("it called `{0}`, which holds nothing here")]
     Nothing(String),
+    /// It called a part of the contract that is only declared.
+    #[error("it called `{0}`, which is not yet available")]
+    NotYet(String),
     /// It wanted more random bytes than anyone needs.
     #[error("it asked for {0} random bytes at once")]
     Random(u64),

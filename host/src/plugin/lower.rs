@@ -1,6 +1,5 @@
-//! Columns on their way into a guest: Arrow's layout, one copy per buffer.
+//! Columns on their way into a guest: one copy per buffer.
 
-use crate::batch::column::Ranges;
 use crate::batch::function::{Kind, States};
 use crate::batch::{Chunk, Column, VarColumn};
 
@@ -33,14 +32,14 @@ impl KeyCrossing {
 }
 
 impl Input {
-    /// Compacts what is not yet so; columns that are compact are shared.
+    /// Copies what does not stand behind each other; all else is shared.
     pub(super) fn new(chunk: &Chunk, keys: KeyCrossing) -> Self {
         Self {
             key: chunk.key().map(|key| match keys {
-                KeyCrossing::Lowered => key.compact(),
+                KeyCrossing::Lowered => key.aligned(),
                 KeyCrossing::Withheld => key.clone(),
             }),
-            value: chunk.value().compact(),
+            value: chunk.value().aligned(),
             keys,
         }
     }
@@ -87,11 +86,11 @@ pub(super) struct LoweredStates {
 }
 
 impl LoweredStates {
-    /// Compacts what is not yet so.
+    /// Copies what does not stand behind each other.
     pub(super) fn new(states: &States) -> Self {
         Self {
             present: states.present.iter().copied().map(u8::from).collect(),
-            values: states.values.compact(),
+            values: states.values.aligned(),
         }
     }
 
@@ -104,13 +103,14 @@ impl LoweredStates {
     }
 }
 
-/// A column as it crosses, which must be compact.
+/// A column as it crosses, which must be [aligned](Column::aligned).
 pub(super) fn column(column: &Column) -> wire::Column<'_> {
     match column {
-        Column::Text(text) => wire::Column::Text(wire::TextColumn {
-            offsets: offsets(text.column()),
-            data: text.data(),
-        }),
+        Column::Text(text) => {
+            let wire::BytesColumn { offsets, gap, .. } = bytes(text.column());
+            let data = text.data();
+            wire::Column::Text(wire::TextColumn { offsets, gap, data })
+        }
         Column::Bytes(var) => wire::Column::Bytes(bytes(var)),
         Column::Msgpack(var) => wire::Column::Msgpack(bytes(var)),
         Column::Int64(fixed) => wire::Column::Int64(fixed.bytes()),
@@ -120,22 +120,18 @@ pub(super) fn column(column: &Column) -> wire::Column<'_> {
 }
 
 fn bytes(column: &VarColumn) -> wire::BytesColumn<'_> {
+    let (offsets, gap) = column.dense().expect("an aligned column has offsets");
     wire::BytesColumn {
-        offsets: offsets(column),
+        offsets: offsets.bytes(),
+        gap,
         data: column.data(),
-    }
-}
-
-fn offsets(column: &VarColumn) -> &[u8] {
-    match column.ranges() {
-        Ranges::Offsets(offsets) => offsets.bytes(),
-        Ranges::Slices { .. } => unreachable!("a compact column has offsets"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::TextBuffer;
 
     #[test]
     fn a_piece_of_a_column_crosses_without_its_surroundings() {
@@ -151,6 +147,26 @@ mod tests {
         assert_eq!(text.data, "two");
         assert_eq!(text.offsets, [0, 0, 0, 0, 3, 0, 0, 0]);
         assert!(matches!(lowered.key, Some(wire::Column::Int64([2, ..]))));
+    }
+
+    #[test]
+    fn lines_cross_with_their_line_feeds_between_them() {
+        let lines = TextBuffer::from_string(
+            "a\n\nbc\n".to_owned(),
+            [0, 2, 3, 6].into_iter().collect(),
+            1,
+        );
+        let chunk = Chunk::single(Column::Text(lines.unwrap()));
+        let input = Input::new(&chunk, KeyCrossing::Lowered);
+        let wire::Column::Text(text) = input.lower().value else {
+            panic!("still text")
+        };
+        assert_eq!((text.data, text.gap), ("a\n\nbc\n", 1));
+        let some = Input::new(&chunk.take(&[0, 2]), KeyCrossing::Lowered);
+        let wire::Column::Text(text) = some.lower().value else {
+            panic!("still text")
+        };
+        assert_eq!((text.data, text.gap), ("abc", 0));
     }
 
     #[test]

@@ -11,17 +11,21 @@ use expect_test::expect;
 use super::{Process as _, bind, call, context, hostile, limits, link, start, states, texts};
 
 /// Functions of text whose call ends in a trap.
-const TRAPS: [&str; 43] = [
+const TRAPS: [&str; 50] = [
     "answer-an-error",
     "answer-kept",
     "answer-other-type",
     "answer-pairs",
     "answer-too-few",
+    "ask-accumulator",
+    "ask-table",
     "bool-of-two",
     "count-links-twice",
     "count-records-wrong",
     "exhaust-memory",
     "exit",
+    "gap-beyond-start",
+    "gap-inside-character",
     "huge-list",
     "joined-miscounted",
     "joined-none-with-data",
@@ -48,21 +52,28 @@ const TRAPS: [&str; 43] = [
     "reject-more-than-came",
     "reject-unknown-record",
     "reject-without-count",
+    "repeated-huge",
+    "repeated-none",
+    "repeated-two",
     "return-megabytes",
     "slices-huge",
     "slices-inside-character",
     "slices-of-keys",
     "slices-past-end",
-    "slices-uneven",
+    "slices-ragged",
     "keys-made",
 ];
 
 /// Functions that have a test of their own, here or in `world.rs`.
-const OTHERS: [&str; 21] = [
+const OTHERS: [&str; 26] = [
     "answer-same",
     "count-flood",
+    "event-times",
+    "fold-rejects-unknown",
     "fold-sum",
     "fold-too-few",
+    "fold-without-repeats",
+    "gap-of-lines",
     "joined-words",
     "kept-all",
     "keys-dropped",
@@ -77,6 +88,7 @@ const OTHERS: [&str; 21] = [
     "print-flood",
     "refuse-to-open",
     "reject-with-colours",
+    "repeated-word",
     "slices-of-words",
     "world-seen",
     "world-seen-in-open",
@@ -114,11 +126,15 @@ fn what_a_guest_breaks_is_told() {
         answer-other-type: BrokenPromise: its values are int64, not text
         answer-pairs: BrokenPromise: it gave pairs where records without keys are due
         answer-too-few: BrokenPromise: it gave 0 records where 3 are due
+        ask-accumulator: Trapped: it called `dshost:plugin/accumulators@0.1.0#add-int`, which is not yet available
+        ask-table: Trapped: it called `dshost:plugin/tables@0.1.0#rows`, which is not yet available
         bool-of-two: BrokenPromise: its values: element 0 is a bool of 2
         count-links-twice: BrokenPromise: it counted 2 links where there are 1
         count-records-wrong: BrokenPromise: link 0 counted 4 records where 3 are due
         exhaust-memory: Memory: it wanted more memory than its limit of 16777216 bytes: memory allocation of 1048576 bytes failed
         exit: Trapped: it exited with status 1
+        gap-beyond-start: BrokenPromise: its values: element 0 ends before it starts
+        gap-inside-character: BrokenPromise: its values: element 1 is cut within a character
         huge-list: BrokenPromise: list pointer/length out of bounds of memory
         joined-miscounted: BrokenPromise: its values are 3 texts joined by 1 separators
         joined-none-with-data: BrokenPromise: its values are 5 bytes of no text at all
@@ -134,23 +150,26 @@ fn what_a_guest_breaks_is_told() {
         msgpack-trailing: BrokenPromise: its value 0: bytes follow the value
         not-utf8: BrokenPromise: invalid utf-8 sequence of 1 bytes from index 0
         offsets-descending: BrokenPromise: its values: element 1 ends before it starts
-        offsets-inside-character: BrokenPromise: its values: element 1 is cut within a character
+        offsets-inside-character: BrokenPromise: its values: element 0 is cut within a character
         offsets-none: BrokenPromise: its values: there are no offsets
         offsets-past-end: BrokenPromise: its values: offsets run from 0 to 4, the data from 0 to 3
         offsets-ragged: BrokenPromise: its values: a buffer of 5 bytes does not hold whole elements of 4 bytes
-        panic-at-poison: Trapped: panicked at tests/guests/hostile/src/calls.rs:141:5: this record is poison
+        panic-at-poison: Trapped: panicked at tests/guests/hostile/src/calls.rs:145:5: this record is poison
         picked-descending: BrokenPromise: the indices of its values do not ascend
         picked-past-end: BrokenPromise: the indices of its values name record 3 of 3
         recurse: Stack: its stack passed the limit of 1048576 bytes
         reject-more-than-came: BrokenPromise: it rejected 4 of 3 records
         reject-unknown-record: BrokenPromise: it rejected record 3 of link 0, which did not come
         reject-without-count: BrokenPromise: it gave reasons for 1 rejections of 0
+        repeated-huge: Memory: what it returned stands for 34359738360 bytes, more than the limit of 1048576
+        repeated-none: BrokenPromise: its values repeat 0 elements
+        repeated-two: BrokenPromise: its values repeat 2 elements
         return-megabytes: Memory: it returned more than its limit of 1048576 bytes
         slices-huge: Memory: what it returned stands for 2500000 bytes, more than the limit of 1048576
         slices-inside-character: BrokenPromise: its values: element 0 is cut within a character
         slices-of-keys: BrokenPromise: its values point into keys, of which there are none
         slices-past-end: BrokenPromise: its values: element 0 reaches past the end of the data
-        slices-uneven: BrokenPromise: its values: there are 1 starts and 2 ends
+        slices-ragged: BrokenPromise: its values: a buffer of 12 bytes does not hold whole elements of 8 bytes
         keys-made: BrokenPromise: it gave pairs where records without keys are due
     "#]].assert_eq(&told.concat());
 }
@@ -245,11 +264,27 @@ fn rejections_are_data_and_printable() {
 }
 
 #[test]
+fn what_is_only_declared_is_told_apart_from_what_is_unknown() {
+    let component = hostile();
+    let link = link(&component, "event-times");
+    let error = bind(&component, vec![link]).err().expect("refused");
+    let told = std::error::Error::source(&error).map(ToString::to_string);
+    assert_eq!(
+        told.as_deref(),
+        Some("functions of kind event_time are not yet available")
+    );
+}
+
+#[test]
 fn slices_and_joined_texts_become_columns() {
     let words = Chunk::single(Column::text(["one", "and", "poison", "é", "three"]));
     assert_eq!(call("slices-of-words", &texts()).unwrap().chunk, words);
     let joined = Chunk::single(Column::text(["three", "joined", "words"]));
     assert_eq!(call("joined-words", &texts()).unwrap().chunk, joined);
+    let lines = Chunk::single(Column::text(["a", "", "bc"]));
+    assert_eq!(call("gap-of-lines", &texts()).unwrap().chunk, lines);
+    let word = Chunk::single(Column::text(["word", "word", "word"]));
+    assert_eq!(call("repeated-word", &texts()).unwrap().chunk, word);
 }
 
 #[test]
@@ -266,9 +301,14 @@ fn a_fold_gives_a_record_for_each_group() {
     let groups = Groups {
         numbers: [0, 1, 0].into_iter().collect::<U32s>(),
         count: 2,
+        repeats: U32s::default(),
+    };
+    let repeated = Groups {
+        repeats: [2, 1, 5].into_iter().collect(),
+        ..groups.clone()
     };
     let values = Chunk::single(Column::int64([1, 2, 3]));
-    let fold = |function| {
+    let fold = |function, groups: &Groups| {
         start(&component, vec![link(&component, function)])
             .call(
                 &context(0),
@@ -276,10 +316,24 @@ fn a_fold_gives_a_record_for_each_group() {
                 &[],
             )
             .map(|outcome| outcome.chunk)
+            .map_err(|trap| trap.to_string())
     };
-    assert_eq!(fold("fold-sum"), Ok(Chunk::single(Column::int64([4, 2]))));
-    let trap = fold("fold-too-few").unwrap_err();
-    assert_eq!(trap.to_string(), "it gave 1 records where 2 are due");
+    let sums = |sums: [i64; 2]| Ok(Chunk::single(Column::int64(sums)));
+    assert_eq!(fold("fold-sum", &groups), sums([4, 2]));
+    assert_eq!(fold("fold-sum", &repeated), sums([17, 2]));
+    let broken = |function, groups| fold(function, groups).unwrap_err();
+    assert_eq!(
+        broken("fold-too-few", &groups),
+        "it gave 1 records where 2 are due"
+    );
+    assert_eq!(
+        broken("fold-without-repeats", &repeated),
+        "link 0 counted 3 records where 8 are due"
+    );
+    for groups in [&groups, &repeated] {
+        let told = broken("fold-rejects-unknown", groups);
+        assert!(told.contains("it rejected"), "{told}");
+    }
 }
 
 #[test]

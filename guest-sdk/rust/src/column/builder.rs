@@ -4,7 +4,7 @@
 //! numbers instead of bytes. That is decided per column. A column begins as slices; with the first
 //! value that lies elsewhere, what was collected is copied, and so is all that follows.
 
-use super::lane::{Lane, U32s, number, offset};
+use super::lane::{Lane, Spans, U32s, number, of_span, offset, span};
 use crate::wit::types::{BytesColumn, Chunk, Column, Side, TextColumn};
 
 /// The columns of a call's input that answers may be slices of.
@@ -77,6 +77,7 @@ impl Buffer for String {
     fn column(self, offsets: Vec<u8>) -> Column {
         Column::Text(TextColumn {
             offsets,
+            gap: 0,
             data: self,
         })
     }
@@ -111,15 +112,25 @@ impl Buffer for Vec<u8> {
     fn column(self, offsets: Vec<u8>) -> Column {
         Column::Bytes(BytesColumn {
             offsets,
+            gap: 0,
             data: self,
         })
     }
 }
 
 /// Collects texts or byte strings.
+///
+/// A push of a piece of the input is one comparison and one store: a value that begins within the
+/// data ends there, because no value lies in two allocations.
 pub struct Pieces<'a, B: Buffer> {
-    sources: Sources<'a>,
+    /// Where the data lies of which pieces are collected.
+    address: usize,
+    /// Its length in bytes; 0 where copies are collected, so that nothing lies in it.
+    length: usize,
+    /// The pieces.
+    spans: Spans,
     form: Form<'a, B>,
+    sources: Sources<'a>,
 }
 
 enum Form<'a, B: Buffer> {
@@ -128,11 +139,6 @@ enum Form<'a, B: Buffer> {
         side: Side,
         column: &'a Column,
         data: &'a B::Value,
-        /// `data`'s address and length, kept at hand.
-        address: usize,
-        length: usize,
-        starts: U32s,
-        ends: U32s,
     },
     Owned {
         data: B,
@@ -146,60 +152,102 @@ impl<'a, B: Buffer> Pieces<'a, B> {
         let side = sources
             .sides()
             .find_map(|(side, column)| Some((side, column, B::data(column)?)));
-        let form = match side {
-            Some((side, column, data)) => Form::slices(side, column, data, capacity),
-            None => Form::owned(capacity),
+        let mut pieces = Self {
+            address: 0,
+            length: 0,
+            spans: Spans::new(),
+            form: Form::owned(0),
+            sources,
         };
-        Self { sources, form }
+        match side {
+            Some((side, column, data)) => {
+                pieces.spans.reserve(capacity);
+                pieces.slice(Form::Slices { side, column, data });
+            }
+            None => pieces.form = Form::owned(capacity),
+        }
+        pieces
+    }
+
+    /// Collects pieces of another column from now on.
+    fn slice(&mut self, form: Form<'a, B>) {
+        if let Form::Slices { data, .. } = &form {
+            let bytes: &[u8] = data.as_ref();
+            (self.address, self.length) = (bytes.as_ptr() as usize, bytes.len());
+        }
+        self.form = form;
     }
 
     /// Appends a value.
     #[inline(always)]
     pub fn push(&mut self, value: &B::Value) {
-        if !self.form.push(value) {
-            self.push_foreign(value);
+        let bytes: &[u8] = value.as_ref();
+        let start = (bytes.as_ptr() as usize).wrapping_sub(self.address);
+        if start < self.length {
+            // Both fit, because the input's own offsets are `u32`.
+            let end = start + bytes.len();
+            self.spans.push(span(start as u32, end as u32));
+        } else {
+            self.push_elsewhere(value);
         }
     }
 
-    /// Appends a value that does not lie in the column of which slices are collected.
-    #[cold]
+    /// Appends a value that does not begin in the data of which pieces are collected.
     #[inline(never)]
+    fn push_elsewhere(&mut self, value: &B::Value) {
+        match &mut self.form {
+            Form::Owned { data, offsets } => {
+                data.append(value);
+                offsets.push(offset(data.length()));
+            }
+            Form::Slices { .. } => self.push_foreign(value),
+        }
+    }
+
+    /// The same while pieces are collected.
+    #[cold]
     fn push_foreign(&mut self, value: &B::Value) {
         let bytes: &[u8] = value.as_ref();
-        let Form::Slices { starts, ends, .. } = &mut self.form else {
-            unreachable!("asked while collecting slices")
-        };
         if bytes.is_empty() {
             // Nothing is a piece of everything.
-            starts.push([0; 4]);
-            ends.push([0; 4]);
+            self.spans.push(span(0, 0));
             return;
         }
-        let capacity = starts.capacity();
         let other = self.sources.sides().find_map(|(side, column)| {
             let data = B::data(column)?;
             let whole: &[u8] = data.as_ref();
             let within = whole.as_ptr_range().contains(&bytes.as_ptr());
-            within.then_some((side, column, data))
+            within.then_some(Form::Slices { side, column, data })
         });
-        self.form = match other {
-            Some((side, column, data)) if starts.is_empty() => {
-                Form::slices(side, column, data, capacity)
-            }
-            _ => self.form.copied(),
+        match other {
+            Some(other) if self.spans.is_empty() => self.slice(other),
+            _ => self.copy(),
+        }
+        // Copies take any value, and pieces of the column in which it lies do.
+        self.push(value);
+    }
+
+    /// Copies what was collected, and all that follows.
+    fn copy(&mut self) {
+        let spans = std::mem::take(&mut self.spans);
+        self.length = 0;
+        let form = std::mem::replace(&mut self.form, Form::owned(spans.capacity()));
+        let (Form::Slices { data: from, .. }, Form::Owned { data, offsets }) =
+            (form, &mut self.form)
+        else {
+            unreachable!("only pieces are copied, into a new buffer")
         };
-        let fits = self.form.push(value);
-        debug_assert!(
-            fits,
-            "copies take any value, and slices of the column in which it lies do"
-        );
+        for (start, end) in spans.into_iter().map(of_span) {
+            data.append(B::piece(from, start..end));
+            offsets.push(offset(data.length()));
+        }
     }
 
     /// The number of values.
     #[inline]
     pub fn len(&self) -> usize {
         match &self.form {
-            Form::Slices { starts, .. } => starts.len(),
+            Form::Slices { .. } => self.spans.len(),
             Form::Owned { offsets, .. } => offsets.len() - 1,
         }
     }
@@ -207,10 +255,7 @@ impl<'a, B: Buffer> Pieces<'a, B> {
     /// Drops the values behind the first `length`.
     pub fn truncate(&mut self, length: usize) {
         match &mut self.form {
-            Form::Slices { starts, ends, .. } => {
-                starts.truncate(length);
-                ends.truncate(length);
-            }
+            Form::Slices { .. } => self.spans.truncate(length),
             Form::Owned { data, offsets } => {
                 offsets.truncate(length + 1);
                 data.cut(offsets.last().map_or(0, |end| number(*end)));
@@ -221,66 +266,17 @@ impl<'a, B: Buffer> Pieces<'a, B> {
     /// The column.
     pub fn finish(self) -> Lane<'a> {
         match self.form {
-            Form::Slices {
+            Form::Slices { side, column, .. } => Lane::Slices {
                 side,
                 column,
-                starts,
-                ends,
-                ..
-            } => Lane::Slices {
-                side,
-                column,
-                starts,
-                ends,
+                spans: self.spans,
             },
             Form::Owned { data, offsets } => Lane::Made(data.column(offsets.into_flattened())),
         }
     }
 }
 
-impl<'a, B: Buffer> Form<'a, B> {
-    /// Appends a value, unless it lies outside of the column of which slices are collected.
-    #[inline(always)]
-    fn push(&mut self, value: &B::Value) -> bool {
-        let bytes: &[u8] = value.as_ref();
-        match self {
-            Self::Slices {
-                address,
-                length,
-                starts,
-                ends,
-                ..
-            } => {
-                let start = (bytes.as_ptr() as usize).wrapping_sub(*address);
-                let within = start <= *length && bytes.len() <= *length - start;
-                if within {
-                    // Both fit, because the input's own offsets are `u32`.
-                    starts.push((start as u32).to_le_bytes());
-                    ends.push(((start + bytes.len()) as u32).to_le_bytes());
-                }
-                within
-            }
-            Self::Owned { data, offsets } => {
-                data.append(value);
-                offsets.push(offset(data.length()));
-                true
-            }
-        }
-    }
-
-    fn slices(side: Side, column: &'a Column, data: &'a B::Value, capacity: usize) -> Self {
-        let bytes: &[u8] = data.as_ref();
-        Self::Slices {
-            side,
-            column,
-            data,
-            address: bytes.as_ptr() as usize,
-            length: bytes.len(),
-            starts: Vec::with_capacity(capacity),
-            ends: Vec::with_capacity(capacity),
-        }
-    }
-
+impl<B: Buffer> Form<'_, B> {
     fn owned(capacity: usize) -> Self {
         let mut offsets = Vec::with_capacity(capacity + 1);
         offsets.push([0; 4]);
@@ -288,27 +284,6 @@ impl<'a, B: Buffer> Form<'a, B> {
             data: B::default(),
             offsets,
         }
-    }
-
-    /// The same values in a buffer of their own.
-    fn copied(&self) -> Self {
-        let Self::Slices {
-            data: from,
-            starts,
-            ends,
-            ..
-        } = self
-        else {
-            unreachable!("only slices are copied")
-        };
-        let mut data = B::default();
-        let mut offsets = Vec::with_capacity(starts.capacity() + 1);
-        offsets.push([0; 4]);
-        for (start, end) in starts.iter().zip(ends) {
-            data.append(B::piece(from, number(*start)..number(*end)));
-            offsets.push(offset(data.length()));
-        }
-        Self::Owned { data, offsets }
     }
 }
 
@@ -319,6 +294,7 @@ mod tests {
     fn text(data: &str) -> Column {
         Column::Text(TextColumn {
             offsets: Vec::new(),
+            gap: 0,
             data: data.to_owned(),
         })
     }
@@ -338,6 +314,10 @@ mod tests {
         buffer.iter().map(|bytes| number(*bytes)).collect()
     }
 
+    fn ranges(spans: Spans) -> Vec<(usize, usize)> {
+        spans.into_iter().map(of_span).collect()
+    }
+
     #[test]
     fn values_from_the_input_are_answered_as_slices() {
         let chunk = chunk(None, "one two");
@@ -346,11 +326,10 @@ mod tests {
             pieces.push(word);
         }
         pieces.push("");
-        let Lane::Slices { starts, ends, .. } = pieces.finish() else {
+        let Lane::Slices { spans, .. } = pieces.finish() else {
             panic!("all lie in the input")
         };
-        assert_eq!(numbers(&starts), [0, 4, 0]);
-        assert_eq!(numbers(&ends), [3, 7, 0]);
+        assert_eq!(ranges(spans), [(0, 3), (4, 7), (0, 0)]);
     }
 
     #[test]
@@ -358,11 +337,11 @@ mod tests {
         let chunk = chunk(Some("key"), "value");
         let mut pieces = Pieces::<String>::new(Sources::of(&chunk), 2);
         pieces.push(&data(chunk.key.as_ref().expect("keys"))[1..]);
-        let Lane::Slices { side, starts, .. } = pieces.finish() else {
+        let Lane::Slices { side, spans, .. } = pieces.finish() else {
             panic!("it lies in the input")
         };
         assert_eq!(side, Side::Key);
-        assert_eq!(numbers(&starts), [1]);
+        assert_eq!(ranges(spans), [(1, 3)]);
     }
 
     #[test]

@@ -4,11 +4,29 @@
 //! holds numbers only, and so does the answer to the host.
 
 use crate::wit::types::{
-    BytesColumn, Chunk, Column, ColumnType, OutputColumn, Picked, Side, Slices, TextColumn,
+    BytesColumn, Chunk, Column, ColumnType, OutputColumn, Picked, Repeated, Side, Slices,
+    TextColumn,
 };
 
 /// `u32` numbers as the contract has them: little-endian, so that a buffer of them is a `list<u8>`.
 pub type U32s = Vec<[u8; 4]>;
+
+/// Ranges of a column's data as the contract has them: a start and an end in turn, each a `u32`.
+pub type Spans = Vec<[u8; 8]>;
+
+/// A range.
+#[inline(always)]
+pub const fn span(start: u32, end: u32) -> [u8; 8] {
+    (start as u64 | (end as u64) << 32).to_le_bytes()
+}
+
+/// The start and the end of a range.
+#[inline(always)]
+pub const fn of_span(span: [u8; 8]) -> (usize, usize) {
+    let both = u64::from_le_bytes(span);
+    // The two halves.
+    (both as u32 as usize, (both >> 32) as usize)
+}
 
 /// A column between two links.
 #[derive(Clone, Debug)]
@@ -28,13 +46,18 @@ pub enum Lane<'a> {
         side: Side,
         /// The column.
         column: &'a Column,
-        /// The first byte of each.
-        starts: U32s,
-        /// The byte after the last of each.
-        ends: U32s,
+        /// Where each lies.
+        spans: Spans,
     },
     /// A column that a function made.
     Made(Column),
+    /// An element that a function made, so many times.
+    Repeated {
+        /// A column of one.
+        element: Column,
+        /// How many times.
+        count: usize,
+    },
 }
 
 impl<'a> Lane<'a> {
@@ -65,15 +88,17 @@ impl<'a> Lane<'a> {
             Self::Slices {
                 side,
                 column,
-                starts,
-                ends,
+                spans,
             } => Self::Slices {
                 side,
                 column,
-                starts: take(&starts, picks),
-                ends: take(&ends, picks),
+                spans: take(&spans, picks),
             },
             Self::Made(column) => Self::Made(take_column(&column, picks)),
+            Self::Repeated { element, .. } => Self::Repeated {
+                element,
+                count: picks.len(),
+            },
         }
     }
 
@@ -91,14 +116,15 @@ impl<'a> Lane<'a> {
                 side,
                 indices: picks.into_flattened(),
             }),
-            Self::Slices {
-                side, starts, ends, ..
-            } => OutputColumn::Slices(Slices {
+            Self::Slices { side, spans, .. } => OutputColumn::Slices(Slices {
                 side,
-                starts: starts.into_flattened(),
-                ends: ends.into_flattened(),
+                ranges: spans.into_flattened(),
             }),
             Self::Made(column) => OutputColumn::Columns(column),
+            Self::Repeated { element, count } => OutputColumn::Repeated(Repeated {
+                count: u32::try_from(count).expect("a guest's memory ends at 4 GiB"),
+                element,
+            }),
         }
     }
 }
@@ -156,16 +182,22 @@ fn take<const N: usize>(elements: &[[u8; N]], picks: &[[u8; 4]]) -> Vec<[u8; N]>
     picks.iter().map(|pick| elements[number(*pick)]).collect()
 }
 
+/// `count` times the one element of a column.
+pub fn repeat(element: &Column, count: usize) -> Column {
+    take_column(element, &vec![[0; 4]; count])
+}
+
 fn take_column(column: &Column, picks: &[[u8; 4]]) -> Column {
     let fixed = |buffer: &[u8]| take::<8>(buffer.as_chunks().0, picks).into_flattened();
     match column {
         Column::Text(column) => {
-            let (offsets, data) =
-                take_ranges(&column.offsets, picks, String::new(), |to, range| {
-                    to.push_str(&column.data[range]);
-                    to.len()
-                });
-            Column::Text(TextColumn { offsets, data })
+            let old = (&*column.offsets, column.gap);
+            let (offsets, data) = take_ranges(old, picks, String::new(), |to, range| {
+                to.push_str(&column.data[range]);
+                to.len()
+            });
+            let gap = 0;
+            Column::Text(TextColumn { offsets, gap, data })
         }
         Column::Bytes(column) => Column::Bytes(take_bytes(column, picks)),
         Column::Msgpack(column) => Column::Msgpack(take_bytes(column, picks)),
@@ -178,16 +210,19 @@ fn take_column(column: &Column, picks: &[[u8; 4]]) -> Column {
 }
 
 fn take_bytes(column: &BytesColumn, picks: &[[u8; 4]]) -> BytesColumn {
-    let (offsets, data) = take_ranges(&column.offsets, picks, Vec::new(), |to, range| {
+    let old = (&*column.offsets, column.gap);
+    let (offsets, data) = take_ranges(old, picks, Vec::new(), |to, range| {
         to.extend_from_slice(&column.data[range]);
         to.len()
     });
-    BytesColumn { offsets, data }
+    let gap = 0;
+    BytesColumn { offsets, gap, data }
 }
 
-/// Appends the picked ranges to `data` by `append`, which answers the new length.
+/// Appends the picked ranges, of those with such offsets and gap, to `data` by `append`, which
+/// answers the new length.
 fn take_ranges<D>(
-    buffer: &[u8],
+    (buffer, gap): (&[u8], u8),
     picks: &[[u8; 4]],
     mut data: D,
     append: impl Fn(&mut D, std::ops::Range<usize>) -> usize,
@@ -197,7 +232,8 @@ fn take_ranges<D>(
     new.push([0; 4]);
     for pick in picks {
         let pick = number(*pick);
-        let length = append(&mut data, number(old[pick])..number(old[pick + 1]));
+        let (start, end) = (number(old[pick]), number(old[pick + 1]));
+        let length = append(&mut data, start..end - usize::from(gap));
         new.push(offset(length));
     }
     (new.into_flattened(), data)
@@ -238,6 +274,7 @@ mod tests {
     fn picks_of_a_made_column_are_copied() {
         let made = Lane::Made(Column::Text(TextColumn {
             offsets: picks(&[0, 1, 3]).into_flattened(),
+            gap: 0,
             data: "abb".to_owned(),
         }));
         let OutputColumn::Columns(Column::Text(column)) = made.pick(&picks(&[1])).into_output()

@@ -13,7 +13,7 @@ mod pieces;
 
 pub use builder::{Pieces, Sources};
 pub use fixed::{Bool, Float64, Int64};
-pub use lane::{Lane, Stage, U32s, number, offset};
+pub use lane::{Lane, Stage, U32s, number, offset, repeat};
 pub use packed::{Packed, unpack};
 pub use pieces::{Bytes, Text};
 

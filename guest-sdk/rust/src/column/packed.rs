@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::pieces::Ranges;
+use super::pieces::{Data, Ranges};
 use super::{Broken, Column, Lane, Read, Sources, U32s, Write, number, offset};
 use crate::refusal::Refusal;
 use crate::wit::types::{self, ColumnType};
@@ -29,7 +29,11 @@ impl Column for Packed {
 
     fn items<'a>(lane: &'a Lane<'_>) -> Result<Ranges<'a, [u8]>, Broken> {
         let open = |column: &'a types::Column| match column {
-            types::Column::Msgpack(column) => Some((&*column.offsets, &*column.data)),
+            types::Column::Msgpack(column) => Some(Data {
+                offsets: &column.offsets,
+                gap: column.gap,
+                data: &*column.data,
+            }),
             _ => None,
         };
         Ranges::of(lane, open, Self::TYPE)
@@ -72,6 +76,7 @@ impl Column for Packed {
     fn finish(builder: Self::Builder<'_>) -> Lane<'_> {
         Lane::Made(types::Column::Msgpack(types::BytesColumn {
             offsets: builder.offsets.into_flattened(),
+            gap: 0,
             data: builder.data,
         }))
     }

@@ -1,10 +1,10 @@
 //! Columns of texts and of byte strings.
 
 use std::borrow::Cow;
-use std::ops::{Index, Range};
+use std::ops::Range;
 
-use super::lane::{numbers, type_of};
-use super::{Broken, Column, Lane, Pieces, Read, Sources, Write, mismatch, number, withheld};
+use super::lane::{Spans, number, numbers, of_span, span, type_of};
+use super::{Broken, Column, Lane, Pieces, Read, Sources, Write, mismatch, withheld};
 use crate::refusal::Refusal;
 use crate::wit::types::{self, ColumnType};
 
@@ -16,82 +16,124 @@ pub struct Text;
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes;
 
-/// The elements of a column of ranges: `data[starts[i]..ends[i]]`.
+/// A column of pieces, taken apart.
+#[derive(Clone, Copy)]
+pub(super) struct Data<'a, T: ?Sized> {
+    pub(super) offsets: &'a [u8],
+    pub(super) gap: u8,
+    pub(super) data: &'a T,
+}
+
+impl<T: ?Sized> Data<'_, T> {
+    /// Where each element lies.
+    fn all(&self) -> Spans {
+        let pairs = numbers(self.offsets).array_windows();
+        pairs.map(|pair| self.span(*pair)).collect()
+    }
+
+    /// Where some elements lie.
+    fn some(&self, picks: &[[u8; 4]]) -> Spans {
+        let offsets = numbers(self.offsets);
+        let picks = picks.iter().copied().map(number);
+        picks
+            .map(|pick| self.span([offsets[pick], offsets[pick + 1]]))
+            .collect()
+    }
+
+    #[inline]
+    fn span(&self, pair: [[u8; 4]; 2]) -> [u8; 8] {
+        let [start, end] = pair.map(u32::from_le_bytes);
+        span(start, end - u32::from(self.gap))
+    }
+}
+
+/// The elements of a column of pieces: ranges of its data.
+///
+/// **Invariant:** each lies within the data, of text on character boundaries. The host promises that
+/// of what it passes, and [`Pieces`] takes nothing else.
 #[derive(Debug)]
 pub struct Ranges<'a, T: ?Sized> {
-    starts: Cow<'a, [[u8; 4]]>,
-    ends: Cow<'a, [[u8; 4]]>,
+    spans: Cow<'a, [[u8; 8]]>,
     data: &'a T,
 }
 
-impl<'a, T> Ranges<'a, T>
-where
-    T: ?Sized + Index<Range<usize>, Output = T>,
-{
-    /// The elements of `lane`, whose column `open` takes apart into offsets and data if it is of
-    /// the type that is expected.
+impl<'a, T: ?Sized + Cut> Ranges<'a, T> {
+    /// The elements of `lane`, whose column `open` takes apart if it is of the type that is expected.
     pub(super) fn of(
         lane: &'a Lane<'_>,
-        open: impl Fn(&'a types::Column) -> Option<(&'a [u8], &'a T)>,
+        open: impl Fn(&'a types::Column) -> Option<Data<'a, T>>,
         expected: ColumnType,
     ) -> Result<Self, Broken> {
         let open = |column| open(column).ok_or_else(|| mismatch(expected, type_of(column)));
-        match lane {
-            Lane::Input { column: None, .. } => Err(withheld()),
+        let (spans, data) = match lane {
+            Lane::Input { column: None, .. } => return Err(withheld()),
             Lane::Input {
                 column: Some(column),
                 picks: Some(picks),
                 ..
             } => {
-                let (offsets, data) = open(column)?;
-                let offsets = numbers(offsets);
-                let take = |shift| {
-                    let indices = picks.iter().map(|pick| number(*pick) + shift);
-                    indices.map(|index| offsets[index]).collect()
-                };
-                Ok(Self {
-                    starts: take(0),
-                    ends: take(1),
-                    data,
-                })
+                let column = open(column)?;
+                (Cow::Owned(column.some(picks)), column.data)
             }
             Lane::Input {
                 column: Some(column),
                 picks: None,
                 ..
-            } => Ok(Self::all(open(column)?)),
-            Lane::Made(column) => Ok(Self::all(open(column)?)),
-            Lane::Slices {
-                column,
-                starts,
-                ends,
-                ..
-            } => Ok(Self {
-                starts: Cow::Borrowed(starts),
-                ends: Cow::Borrowed(ends),
-                data: open(column)?.1,
-            }),
-        }
-    }
-
-    fn all((offsets, data): (&'a [u8], &'a T)) -> Self {
-        let offsets = numbers(offsets);
-        Self {
-            starts: Cow::Borrowed(offsets.split_last().map_or(&[], |(_, starts)| starts)),
-            ends: Cow::Borrowed(offsets.split_first().map_or(&[], |(_, ends)| ends)),
-            data,
-        }
+            } => {
+                let column = open(column)?;
+                (Cow::Owned(column.all()), column.data)
+            }
+            Lane::Made(column) => {
+                let column = open(column)?;
+                (Cow::Owned(column.all()), column.data)
+            }
+            Lane::Repeated { element, count } => {
+                let column = open(element)?;
+                (Cow::Owned(column.all().repeat(*count)), column.data)
+            }
+            Lane::Slices { column, spans, .. } => {
+                (Cow::Borrowed(spans.as_slice()), open(column)?.data)
+            }
+        };
+        Ok(Self { spans, data })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.starts.len()
+        self.spans.len()
     }
 
     #[inline]
     pub(super) fn iter<'s>(&'s self) -> impl ExactSizeIterator<Item = &'a T> + use<'s, 'a, T> {
         let data = self.data;
-        let ranges = self.starts.iter().zip(&*self.ends);
-        ranges.map(move |(start, end)| &data[number(*start)..number(*end)])
+        let ranges = self.spans.iter().copied().map(of_span);
+        // SAFETY: the invariant of the type.
+        ranges.map(move |(start, end)| unsafe { data.cut(start..end) })
+    }
+}
+
+/// Data that pieces are cut from.
+pub trait Cut {
+    /// A piece of it. The check that it lies within would cost a tenth of a short function.
+    ///
+    /// # Safety
+    ///
+    /// The range lies within it, of text on character boundaries.
+    unsafe fn cut(&self, range: Range<usize>) -> &Self;
+}
+
+impl Cut for str {
+    #[inline(always)]
+    unsafe fn cut(&self, range: Range<usize>) -> &Self {
+        // SAFETY: the caller's promise.
+        unsafe { self.get_unchecked(range) }
+    }
+}
+
+impl Cut for [u8] {
+    #[inline(always)]
+    unsafe fn cut(&self, range: Range<usize>) -> &Self {
+        // SAFETY: the caller's promise.
+        unsafe { self.get_unchecked(range) }
     }
 }
 
@@ -106,7 +148,11 @@ macro_rules! pieces {
 
             fn items<'a>(lane: &'a Lane<'_>) -> Result<Ranges<'a, $value>, Broken> {
                 let open = |column: &'a types::Column| match column {
-                    types::Column::$variant(column) => Some((&*column.offsets, &*column.data)),
+                    types::Column::$variant(column) => Some(Data {
+                        offsets: &column.offsets,
+                        gap: column.gap,
+                        data: &*column.data,
+                    }),
                     _ => None,
                 };
                 Ranges::of(lane, open, Self::TYPE)

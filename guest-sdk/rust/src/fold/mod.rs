@@ -135,6 +135,40 @@ where
             }
         };
     }
+
+    /// Adds a record to a group so many times.
+    #[inline(always)]
+    fn add_repeatedly<'a>(
+        &self,
+        slot: &mut SlotOf<'a, A>,
+        (numbered, times): (NumberedItem<ItemOf<'a, A>>, usize),
+        aside: &Aside<'a, P>,
+        entry: &mut Entry<'_>,
+    ) {
+        let mut left = times;
+        let mut total = loop {
+            match mem::replace(slot, Slot::Empty) {
+                Slot::Total(total) => break total,
+                other => *slot = other,
+            }
+            if left == 0 {
+                return;
+            }
+            self.add(slot, numbered, aside, entry);
+            left -= 1;
+        };
+        // The total stays where it is; what becomes of a sum is then a product.
+        for _ in 0..left {
+            total = match (self.step)(total, numbered.item, aside) {
+                Ok(total) => total,
+                Err((total, refusal)) => {
+                    entry.reject(numbered.index, refusal);
+                    total
+                }
+            };
+        }
+        *slot = Slot::Total(total);
+    }
 }
 
 impl<A: Totals, P, F> Fold for Folding<A, P, F>
@@ -154,13 +188,20 @@ where
         if count != groups.numbers.len() {
             return Err("there must be a group number per value".to_owned());
         }
+        let once = groups.repeats.is_empty();
+        if !once && groups.repeats.len() != count {
+            return Err("there must be a number of times per value".to_owned());
+        }
         let aside = Aside {
             context: &context,
             params: &self.params,
         };
         let mut report = Report::default();
         let mut entry = report.enter(skip);
-        entry.entered(count);
+        entry.entered(match once {
+            true => count,
+            false => groups.repeats.iter().copied().map(number).sum(),
+        });
         let mut slots: Vec<SlotOf<'_, A>> = Vec::new();
         slots.resize_with(groups.count as usize, || Slot::Empty);
         let numbered = (0..).zip(A::Record::iter(&items)).zip(groups.numbers);
@@ -168,8 +209,13 @@ where
             if entry.skips(index) {
                 continue;
             }
-            let slot = &mut slots[number(*group)];
-            self.add(slot, NumberedItem { index, item }, &aside, &mut entry);
+            let (slot, item) = (&mut slots[number(*group)], NumberedItem { index, item });
+            match groups.repeats.get(index as usize) {
+                None => self.add(slot, item, &aside, &mut entry),
+                Some(times) => {
+                    self.add_repeatedly(slot, (item, number(*times)), &aside, &mut entry);
+                }
+            }
         }
         let mut builder = A::Record::builder(Sources::of(values), slots.len());
         for slot in slots {

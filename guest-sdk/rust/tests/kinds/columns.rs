@@ -18,7 +18,18 @@ pub fn numbers(numbers: &[u32]) -> Vec<u8> {
 pub fn texts(values: &[&str]) -> Column {
     Column::Text(TextColumn {
         offsets: offsets(values.iter().map(|value| value.len())),
+        gap: 0,
         data: values.concat(),
+    })
+}
+
+/// Texts that end with `end` each.
+pub fn lines(values: &[&str], end: &str) -> Column {
+    let gap = end.len() as u8;
+    Column::Text(TextColumn {
+        offsets: offsets(values.iter().map(|value| value.len() + end.len())),
+        gap,
+        data: values.iter().flat_map(|value| [*value, end]).collect(),
     })
 }
 
@@ -38,6 +49,7 @@ pub fn packed<T: Serialize>(values: &[T]) -> Column {
         .collect();
     Column::Msgpack(BytesColumn {
         offsets: offsets(encoded.iter().map(Vec::len)),
+        gap: 0,
         data: encoded.concat(),
     })
 }
@@ -168,11 +180,17 @@ fn shown_column(input: &Chunk, column: &OutputColumn) -> String {
             let Some(Column::Text(column)) = column else {
                 panic!("slices of texts")
             };
-            let ranges = read(&slices.starts).into_iter().zip(read(&slices.ends));
+            let ranges = read(&slices.ranges);
             let pieces: Vec<&str> = ranges
-                .map(|(start, end)| &column.data[start..end])
+                .chunks(2)
+                .map(|range| &column.data[range[0]..range[1]])
                 .collect();
             format!("of {name}: {}", pieces.join(" "))
+        }
+        OutputColumn::Repeated(repeated) => {
+            let element = elements(&repeated.element);
+            assert_eq!(element.len(), 1, "one element is repeated");
+            vec![element.concat(); repeated.count as usize].join(" ")
         }
         OutputColumn::Joined(_) => panic!("the SDK joins nothing"),
     }

@@ -3,7 +3,7 @@
 use dshost_guest::wit::chunks::Guest as _;
 use dshost_guest::wit::types::{Column, Output};
 
-use crate::columns::{at, context, ints, open, packed, pairs, shown, texts, values};
+use crate::columns::{at, context, ints, lines, open, packed, pairs, shown, texts, values};
 use crate::functions::Plugin;
 use crate::{check, params, run};
 
@@ -139,6 +139,18 @@ fn serde_types_cross_as_messagepack() {
         report.starts_with("1-1; 0.0 cannot read a value: "),
         "{report}"
     );
+}
+
+#[test]
+fn lines_come_without_what_stands_between_them() {
+    for end in ["\n", "\r\n"] {
+        let input = || values(lines(&["a b", "", "c"], end));
+        let (answer, report) = run(&["split"], input(), None, &[]);
+        assert_eq!((&*answer, &*report), ("of values: a b c", "3-0"));
+        let (kept, _) = run(&["letters"], input(), None, &[]);
+        let plain = run(&["letters"], values(texts(&["a b", "", "c"])), None, &[]);
+        assert_eq!(kept, plain.0);
+    }
 }
 
 #[test]

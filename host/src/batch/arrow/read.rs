@@ -248,7 +248,8 @@ impl Columns<'_> {
         }
         let var = || {
             let offsets = first(offsets.as_ref().unwrap_or(&data), 0..4 * (rows + 1))?;
-            Ok::<_, TableError>(VarColumn::from_offsets(data.clone(), U32s::new(offsets)?)?)
+            let column = VarColumn::from_offsets(data.clone(), U32s::new(offsets)?, 0)?;
+            Ok::<_, TableError>(column)
         };
         let eight = || Fixed::new(first(&data, 0..8 * rows)?).map_err(TableError::from);
         Ok(Cells::Values(match column_type {

@@ -149,7 +149,7 @@ fn columns_that_lie_anywhere_in_memory_are_written() {
         let numbers = [7_i64, -7, 0].map(i64::to_le_bytes).concat();
         let offsets = [0_u32, 1, 1, 3].map(u32::to_le_bytes).concat();
         let offsets = crate::batch::Fixed::new(shifted(offsets)).unwrap();
-        let text = VarColumn::from_offsets(shifted(b"abc".to_vec()), offsets).unwrap();
+        let text = VarColumn::from_offsets(shifted(b"abc".to_vec()), offsets, 0).unwrap();
         let mut batch = values(columns());
         batch[2] = Cells::Values(Column::Bytes(text));
         batch[3] = Cells::Values(Column::Int64(

@@ -180,8 +180,8 @@ fn array(field: &Field, cells: &Cells) -> Result<ArrayRef, ArrowError> {
 fn parts(column: &VarColumn) -> (OffsetBuffer<i32>, Buffer) {
     let within = |column: &VarColumn| match column.ranges() {
         // What lies before or behind the elements is not written.
-        Ranges::Offsets(_) => column.data().len() <= MAX_BYTES,
-        Ranges::Slices { .. } => false,
+        Ranges::Offsets { gap: 0, .. } => column.data().len() <= MAX_BYTES,
+        Ranges::Offsets { .. } | Ranges::Slices { .. } => false,
     };
     let owned;
     let column = match within(column) {
@@ -191,7 +191,7 @@ fn parts(column: &VarColumn) -> (OffsetBuffer<i32>, Buffer) {
             &owned
         }
     };
-    let Ranges::Offsets(offsets) = column.ranges() else {
+    let Ranges::Offsets { offsets, .. } = column.ranges() else {
         unreachable!("a compact column has offsets")
     };
     // They ascend and end within `i32`.

@@ -49,9 +49,9 @@ impl ColumnBuilder {
             "columns of one stream have one type"
         );
         match column {
-            Column::Text(TextBuffer(var)) | Column::Bytes(var) | Column::Msgpack(var) => {
-                var.for_each(|element| self.var.push(element));
-            }
+            Column::Text(TextBuffer { column: var, .. })
+            | Column::Bytes(var)
+            | Column::Msgpack(var) => var.for_each(|element| self.var.push(element)),
             Column::Int64(fixed) | Column::Float64(fixed) => {
                 self.fixed.extend_from_slice(fixed.bytes());
             }
@@ -90,8 +90,7 @@ impl ColumnBuilder {
     pub fn finish(self) -> Column {
         let fixed = Bytes::from(self.fixed);
         match self.column_type {
-            // Elements were taken whole from text columns, so the data is text.
-            ColumnType::Text => Column::Text(TextBuffer(self.var.finish())),
+            ColumnType::Text => Column::Text(TextBuffer::whole(self.var.finish())),
             ColumnType::Bytes => Column::Bytes(self.var.finish()),
             ColumnType::Msgpack => Column::Msgpack(self.var.finish()),
             ColumnType::Int64 => Column::Int64(Fixed(fixed)),

@@ -11,6 +11,9 @@ pub struct Fixed<const N: usize>(pub(super) Bytes);
 /// `u32` offsets, indices, group numbers.
 pub type U32s = Fixed<4>;
 
+/// Elements that are compared with the first at once.
+const UNIFORM_BLOCK: usize = 256;
+
 impl<const N: usize> Fixed<N> {
     /// Takes a buffer of whole elements.
     ///
@@ -68,6 +71,26 @@ impl<const N: usize> Fixed<N> {
             buffer.extend_from_slice(&elements[index as usize]);
         }
         Self(buffer.into())
+    }
+
+    /// As [`super::Column::repeat`].
+    pub(super) fn repeat(&self, count: usize) -> Self {
+        let one = match count {
+            0 => &[],
+            _ => self.elements()[0].as_slice(),
+        };
+        Self(one.repeat(count).into())
+    }
+
+    /// Whether all elements are the same; of none, no.
+    pub(super) fn is_uniform(&self) -> bool {
+        let elements = self.elements();
+        let Some(first) = elements.first() else {
+            return false;
+        };
+        // Without an early exit within a block, so it is vectorised.
+        let same = |block: &[[u8; N]]| block.iter().fold(true, |all, one| all & (one == first));
+        elements.chunks(UNIFORM_BLOCK).all(same)
     }
 
     /// As [`super::Column::choose`].

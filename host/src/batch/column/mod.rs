@@ -1,9 +1,9 @@
 //! Columns: `n` values of one type, in buffers that are shared, never copied.
 //!
 //! A fixed-width column is one little-endian buffer ([`Fixed`]); a column of texts, bytes or
-//! `MessagePack` values is one buffer and `n` ranges of it ([`VarColumn`]), either Arrow's `n + 1`
-//! ascending offsets or a start and an end per element, so that a filter or a function that answers
-//! pieces of its input copies nothing.
+//! `MessagePack` values is one buffer and `n` ranges of it ([`VarColumn`]), either `n + 1` ascending
+//! offsets (Arrow's, or with a gap behind each element, as lines stand in a file) or a start and an end
+//! per element, so that a filter or a function that answers pieces of its input copies nothing.
 //!
 //! **Invariant:** every range lies within its buffer, and in a text column on character boundaries.
 //! **Invariant:** a `bool` is a byte of 0 or 1.
@@ -11,6 +11,7 @@
 
 mod builder;
 mod fixed;
+mod spans;
 mod text;
 mod var;
 
@@ -18,6 +19,7 @@ use super::types::ColumnType;
 
 pub use builder::ColumnBuilder;
 pub use fixed::{Fixed, U32s};
+pub(crate) use spans::{Spans, of_span};
 pub use text::TextBuffer;
 pub use var::{Ranges, VarBuilder, VarColumn};
 
@@ -48,7 +50,7 @@ pub enum ColumnError {
         /// The data's length in bytes.
         data: usize,
     },
-    /// An offset is smaller than the one before it, or an end smaller than its start.
+    /// An end is before its start.
     #[error("element {index} ends before it starts")]
     Descending {
         /// The element.
@@ -65,14 +67,6 @@ pub enum ColumnError {
     Character {
         /// The element.
         index: usize,
-    },
-    /// Two parallel buffers have different counts.
-    #[error("there are {left} starts and {right} ends")]
-    Uneven {
-        /// Elements in the first.
-        left: usize,
-        /// Elements in the second.
-        right: usize,
     },
     /// A bool that is neither 0 nor 1.
     #[error("element {index} is a bool of {byte}")]
@@ -118,7 +112,7 @@ impl Column {
     #[must_use]
     pub fn empty(column_type: ColumnType) -> Self {
         match column_type {
-            ColumnType::Text => Self::Text(TextBuffer(VarBuilder::default().finish())),
+            ColumnType::Text => Self::Text(TextBuffer::whole(VarBuilder::default().finish())),
             ColumnType::Bytes => Self::Bytes(VarBuilder::default().finish()),
             ColumnType::Int64 => Self::Int64(Fixed::default()),
             ColumnType::Float64 => Self::Float64(Fixed::default()),
@@ -182,7 +176,7 @@ impl Column {
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
-            Self::Text(text) => text.0.len(),
+            Self::Text(text) => text.column.len(),
             Self::Bytes(column) | Self::Msgpack(column) => column.len(),
             Self::Int64(fixed) | Self::Float64(fixed) => fixed.len(),
             Self::Bool(fixed) => fixed.len(),
@@ -199,7 +193,7 @@ impl Column {
     #[must_use]
     pub fn size(&self) -> usize {
         match self {
-            Self::Text(TextBuffer(column)) | Self::Bytes(column) | Self::Msgpack(column) => {
+            Self::Text(TextBuffer { column, .. }) | Self::Bytes(column) | Self::Msgpack(column) => {
                 column.element_bytes() + 4 * column.len()
             }
             Self::Int64(fixed) | Self::Float64(fixed) => fixed.bytes().len(),
@@ -215,7 +209,7 @@ impl Column {
     #[must_use]
     pub fn element(&self, index: usize) -> &[u8] {
         match self {
-            Self::Text(TextBuffer(column)) | Self::Bytes(column) | Self::Msgpack(column) => {
+            Self::Text(TextBuffer { column, .. }) | Self::Bytes(column) | Self::Msgpack(column) => {
                 column.get(index)
             }
             Self::Int64(fixed) | Self::Float64(fixed) => &fixed.elements()[index],
@@ -245,9 +239,8 @@ impl Column {
     #[must_use]
     pub fn choose(&self, other: &Self, places: &[u32]) -> Self {
         match (self, other) {
-            (Self::Text(TextBuffer(one)), Self::Text(TextBuffer(other))) => {
-                // Elements are taken whole from text columns, so the data is text.
-                Self::Text(TextBuffer(one.choose(other, places)))
+            (Self::Text(one), Self::Text(other)) => {
+                Self::Text(TextBuffer::whole(one.column.choose(&other.column, places)))
             }
             (Self::Bytes(one), Self::Bytes(other)) => Self::Bytes(one.choose(other, places)),
             (Self::Msgpack(one), Self::Msgpack(other)) => Self::Msgpack(one.choose(other, places)),
@@ -271,6 +264,47 @@ impl Column {
         }
     }
 
+    /// The same elements with offsets from 0 to the length of their data, a gap behind each allowed.
+    #[must_use]
+    pub fn aligned(&self) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(text.map(|column| column.aligned().into_owned())),
+            Self::Bytes(column) => Self::Bytes(column.aligned().into_owned()),
+            Self::Msgpack(column) => Self::Msgpack(column.aligned().into_owned()),
+            fixed => fixed.clone(),
+        }
+    }
+
+    /// `count` times the one element of this column.
+    ///
+    /// # Panics
+    ///
+    /// If it has no element, and `count` is not 0.
+    #[must_use]
+    pub fn repeat(&self, count: usize) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(text.map(|column| column.repeat(count))),
+            Self::Bytes(column) => Self::Bytes(column.repeat(count)),
+            Self::Msgpack(column) => Self::Msgpack(column.repeat(count)),
+            Self::Int64(fixed) => Self::Int64(fixed.repeat(count)),
+            Self::Float64(fixed) => Self::Float64(fixed.repeat(count)),
+            Self::Bool(fixed) => Self::Bool(fixed.repeat(count)),
+        }
+    }
+
+    /// Whether all elements are the same, as far as that is seen without comparing their bytes: so
+    /// of every fixed-width column, of others where they are one piece of their data.
+    #[must_use]
+    pub fn is_uniform(&self) -> bool {
+        match self {
+            Self::Text(TextBuffer { column, .. }) | Self::Bytes(column) | Self::Msgpack(column) => {
+                column.is_uniform()
+            }
+            Self::Int64(fixed) | Self::Float64(fixed) => fixed.is_uniform(),
+            Self::Bool(fixed) => fixed.is_uniform(),
+        }
+    }
+
     /// The same elements without shared surroundings, in Arrow's layout.
     #[must_use]
     pub fn compact(&self) -> Self {
@@ -291,9 +325,16 @@ mod tests {
         values.iter().copied().collect()
     }
 
+    fn spans(ranges: &[(u32, u32)]) -> Fixed<8> {
+        let spans = ranges
+            .iter()
+            .flat_map(|&(start, end)| spans::span(start, end));
+        Fixed::new(spans.collect::<Vec<u8>>()).expect("whole ranges")
+    }
+
     #[test]
     fn offsets_must_ascend_and_span_the_data() {
-        let make = |offsets: &[u32]| VarColumn::from_offsets(&b"abcd"[..], u32s(offsets));
+        let make = |offsets: &[u32]| VarColumn::from_offsets(&b"abcd"[..], u32s(offsets), 0);
         assert_eq!(make(&[0, 1, 4]).unwrap().get(1), b"bcd");
         assert_eq!(make(&[]), Err(ColumnError::NoOffsets));
         assert_eq!(
@@ -328,25 +369,64 @@ mod tests {
 
     #[test]
     fn slices_must_lie_within_the_data() {
-        let make = |s: &[u32], e: &[u32]| VarColumn::from_slices(&b"abcd"[..], u32s(s), u32s(e));
-        assert_eq!(make(&[2, 0], &[4, 4]).unwrap().get(0), b"cd");
+        let make = |ranges: &[(u32, u32)]| VarColumn::from_slices(&b"abcd"[..], spans(ranges));
+        let pieces = make(&[(2, 4), (0, 4)]).unwrap();
+        assert_eq!((pieces.get(0), pieces.element_bytes()), (&b"cd"[..], 6));
         assert_eq!(
-            make(&[0, 3], &[1, 2]),
+            make(&[(0, 1), (3, 2)]),
             Err(ColumnError::Descending { index: 1 })
         );
-        assert_eq!(make(&[0], &[5]), Err(ColumnError::OutOfBounds { index: 0 }));
-        assert_eq!(
-            make(&[0], &[]),
-            Err(ColumnError::Uneven { left: 1, right: 0 })
-        );
+        assert_eq!(make(&[(0, 5)]), Err(ColumnError::OutOfBounds { index: 0 }));
+    }
+
+    #[test]
+    fn a_gap_stands_behind_every_element() {
+        let make = |data: &'static str, offsets: &[u32], gap| {
+            TextBuffer::from_string(data.to_owned(), u32s(offsets), gap)
+        };
+        let lines = make("a\n\nbc\n", &[0, 2, 3, 6], 1).unwrap();
+        assert_eq!(lines, TextBuffer::from_iter(["a", "", "bc"]));
+        assert_eq!(lines.column().element_bytes(), 3);
+        let column = Column::Text(lines);
+        assert_eq!(column.slice(1..3), Column::text(["", "bc"]));
+        assert_eq!(column.take(&[2, 0]), Column::text(["bc", "a"]));
+        let Column::Text(compact) = column.compact() else {
+            panic!("still text")
+        };
+        assert_eq!(compact.data(), "abc");
+        let Column::Text(aligned) = column.aligned() else {
+            panic!("still text")
+        };
+        assert_eq!(aligned.data(), "a\n\nbc\n", "nothing is copied");
+        let error = make("a\n\n", &[0, 2, 3], 2).unwrap_err();
+        assert_eq!(error, ColumnError::Descending { index: 1 });
+        let error = make("a\u{e9}\n", &[0, 4], 2).unwrap_err();
+        assert_eq!(error, ColumnError::Character { index: 0 });
+    }
+
+    #[test]
+    fn one_element_many_times_is_seen_as_that() {
+        for one in [
+            Column::text(["a"]),
+            Column::int64([7]),
+            Column::float64([0.5]),
+            Column::bool([true]),
+        ] {
+            let three = one.repeat(3);
+            assert_eq!(three, one.take(&[0, 0, 0]));
+            assert!(three.is_uniform());
+            assert!(one.repeat(0).is_empty());
+        }
+        assert!(!Column::int64([7, 8]).is_uniform());
+        assert!(!Column::text(["a", "b"]).is_uniform());
     }
 
     #[test]
     fn a_text_is_never_cut_within_a_character() {
         let text: TextBuffer = ["aé", "b"].into_iter().collect();
-        let cut = text.from_slices(u32s(&[0, 2]), u32s(&[1, 3]));
+        let cut = text.from_slices(spans(&[(0, 1), (2, 3)]));
         assert_eq!(cut, Err(ColumnError::Character { index: 1 }));
-        let whole = text.from_slices(u32s(&[1]), u32s(&[3])).unwrap();
+        let whole = text.from_slices(spans(&[(1, 3)])).unwrap();
         assert_eq!(whole.get(0), "é");
     }
 

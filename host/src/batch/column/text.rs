@@ -1,10 +1,14 @@
 //! Byte strings that are known to be text.
 
-use super::{ColumnError, Ranges, U32s, VarBuilder, VarColumn};
+use super::{ColumnError, Fixed, U32s, VarBuilder, VarColumn};
 
 /// A [`VarColumn`] whose data is UTF-8 as a whole and whose ranges lie on character boundaries.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TextBuffer(pub(super) VarColumn);
+#[derive(Clone, Debug)]
+pub struct TextBuffer {
+    pub(super) column: VarColumn,
+    /// Whether the data is known to be ASCII, of which no piece is cut within a character.
+    ascii: bool,
+}
 
 impl TextBuffer {
     /// Checks that `column` is text: its whole data (gaps included) is UTF-8, its ranges are on
@@ -14,6 +18,10 @@ impl TextBuffer {
     ///
     /// What is not text.
     pub fn new(column: VarColumn) -> Result<Self, ColumnError> {
+        if column.data.is_ascii() {
+            let ascii = true;
+            return Ok(Self { column, ascii });
+        }
         simdutf8::compat::from_utf8(&column.data).map_err(|error| ColumnError::NotText {
             at: error.valid_up_to(),
         })?;
@@ -21,24 +29,46 @@ impl TextBuffer {
     }
 
     /// As [`TextBuffer::new`] for pieces of a buffer that is known as text, which is not checked
-    /// again.
+    /// again. A piece is a start and an end.
     ///
     /// # Errors
     ///
-    /// What is wrong with the ranges.
-    pub fn from_slices(&self, starts: U32s, ends: U32s) -> Result<Self, ColumnError> {
-        Self::on_boundaries(VarColumn::from_slices(self.0.data.clone(), starts, ends)?)
+    /// What is wrong with the pieces.
+    pub fn from_slices(&self, spans: Fixed<8>) -> Result<Self, ColumnError> {
+        let column = VarColumn::from_slices(self.column.data.clone(), spans)?;
+        match self.ascii {
+            true => Ok(Self {
+                column,
+                ascii: true,
+            }),
+            false => Self::on_boundaries(column),
+        }
     }
 
-    /// As [`TextBuffer::new`] for data that is text by type.
+    /// As [`TextBuffer::new`] for data that is text by type; offsets and gap as
+    /// [`VarColumn::from_offsets`] takes them.
     ///
     /// # Errors
     ///
     /// What is wrong with the offsets.
-    pub fn from_string(data: String, offsets: U32s) -> Result<Self, ColumnError> {
-        Self::on_boundaries(VarColumn::from_offsets(data.into_bytes(), offsets)?)
+    pub fn from_string(data: String, offsets: U32s, gap: u8) -> Result<Self, ColumnError> {
+        let ascii = data.is_ascii();
+        let column = VarColumn::from_offsets(data.into_bytes(), offsets, gap)?;
+        match ascii {
+            true => Ok(Self { column, ascii }),
+            false => Self::on_boundaries(column),
+        }
     }
 
+    /// Elements that were taken whole from text columns.
+    pub(super) const fn whole(column: VarColumn) -> Self {
+        Self {
+            column,
+            ascii: false,
+        }
+    }
+
+    /// Checks data that is text, and not all ASCII.
     fn on_boundaries(column: VarColumn) -> Result<Self, ColumnError> {
         let data: &[u8] = &column.data;
         // A continuation byte is 0b10xxxxxx; the end of the data is a boundary.
@@ -46,23 +76,23 @@ impl TextBuffer {
             data.get(at as usize)
                 .is_some_and(|byte| byte & 0xC0 == 0x80)
         };
-        let cut = match &column.ranges {
-            Ranges::Offsets(offsets) => offsets.iter().position(inside),
-            Ranges::Slices { starts, ends } => starts
-                .iter()
-                .zip(ends.iter())
-                .position(|(start, end)| inside(start) | inside(end)),
-        };
+        let (mut cut, mut index) = (None, 0);
+        column.for_each_range(|start, end| {
+            if inside(start) | inside(end) {
+                cut.get_or_insert(index);
+            }
+            index += 1;
+        });
         match cut {
             Some(index) => Err(ColumnError::Character { index }),
-            None => Ok(Self(column)),
+            None => Ok(Self::whole(column)),
         }
     }
 
     /// The elements as bytes.
     #[must_use]
     pub fn column(&self) -> &VarColumn {
-        &self.0
+        &self.column
     }
 
     /// The whole data, as text.
@@ -73,7 +103,7 @@ impl TextBuffer {
     )]
     pub fn data(&self) -> &str {
         // SAFETY: every constructor checked the whole buffer, and it is never written again.
-        unsafe { std::str::from_utf8_unchecked(&self.0.data) }
+        unsafe { std::str::from_utf8_unchecked(&self.column.data) }
     }
 
     /// Element `index`.
@@ -83,16 +113,20 @@ impl TextBuffer {
     /// If there is no such element.
     #[must_use]
     pub fn get(&self, index: usize) -> &str {
-        &self.data()[self.0.range(index)]
+        &self.data()[self.column.range(index)]
     }
 
     /// The elements in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> + '_ {
-        (0..self.0.len()).map(|index| self.get(index))
+        (0..self.column.len()).map(|index| self.get(index))
     }
 
+    /// The same text in other ranges.
     pub(super) fn map(&self, change: impl FnOnce(&VarColumn) -> VarColumn) -> Self {
-        Self(change(&self.0))
+        Self {
+            column: change(&self.column),
+            ascii: self.ascii,
+        }
     }
 }
 
@@ -102,6 +136,12 @@ impl<'a> FromIterator<&'a str> for TextBuffer {
         texts
             .into_iter()
             .for_each(|text| builder.push(text.as_bytes()));
-        Self(builder.finish())
+        Self::whole(builder.finish())
+    }
+}
+
+impl PartialEq for TextBuffer {
+    fn eq(&self, other: &Self) -> bool {
+        self.column == other.column
     }
 }

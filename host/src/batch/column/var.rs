@@ -4,19 +4,26 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use super::spans::{Spans, of_span, span};
 use super::{ColumnError, Fixed, U32s};
 
 /// Where the elements of a [`VarColumn`] lie in its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ranges {
-    /// `n + 1` ascending offsets: element `i` is `offsets[i]..offsets[i + 1]`.
-    Offsets(U32s),
-    /// Element `i` is `starts[i]..ends[i]`; elements may repeat, overlap and leave gaps.
+    /// Element `i` is `offsets[i]..offsets[i + 1] - gap`: elements behind each other.
+    Offsets {
+        /// One more than elements, ascending.
+        offsets: U32s,
+        /// Bytes behind every element that belong to none: 0 in Arrow's layout, 1 between lines with
+        /// their line feeds, 2 where they end with CRLF.
+        gap: u8,
+    },
+    /// Elements that may repeat, overlap and leave gaps.
     Slices {
-        /// The first byte of each.
-        starts: U32s,
-        /// The byte after the last of each.
-        ends: U32s,
+        /// The first byte of each and the byte after its last, in turn.
+        spans: Fixed<8>,
+        /// The sum of their lengths.
+        bytes: usize,
     },
 }
 
@@ -28,28 +35,29 @@ pub struct VarColumn {
 }
 
 impl VarColumn {
-    /// Takes foreign offsets: `n + 1` ascending, from 0 to the length of `data`.
+    /// Takes foreign offsets: `n + 1` ascending, from 0 to the length of `data`, each at least `gap`
+    /// bytes behind the one before.
     ///
     /// # Errors
     ///
     /// What is wrong with them.
-    pub fn from_offsets(data: impl Into<Bytes>, offsets: U32s) -> Result<Self, ColumnError> {
+    pub fn from_offsets(
+        data: impl Into<Bytes>,
+        offsets: U32s,
+        gap: u8,
+    ) -> Result<Self, ColumnError> {
         let data = data.into();
-        let mut numbers = offsets.iter();
-        let (Some(first), Some(last)) = (numbers.next(), offsets.iter().next_back()) else {
+        let (Some(first), Some(last)) = (offsets.iter().next(), offsets.iter().next_back()) else {
             return Err(ColumnError::NoOffsets);
         };
-        let mut previous = first;
-        let mut ascending = true;
-        for offset in numbers {
-            ascending &= previous <= offset;
-            previous = offset;
-        }
-        if !ascending {
-            let mut pairs = offsets.iter().zip(offsets.iter().skip(1));
-            let index = pairs
-                .position(|(start, end)| end < start)
-                .unwrap_or_default();
+        let wrong = |pair: &[[u8; 4]; 2]| {
+            let [start, end] = pair.map(u32::from_le_bytes);
+            end < start || end - start < u32::from(gap)
+        };
+        let pairs = || offsets.elements().array_windows();
+        // Two passes: the first has no early exit and so is vectorised.
+        if pairs().fold(false, |any, pair| any | wrong(pair)) {
+            let index = pairs().position(wrong).unwrap_or_default();
             return Err(ColumnError::Descending { index });
         }
         if first != 0 || last as usize != data.len() {
@@ -61,58 +69,61 @@ impl VarColumn {
         }
         Ok(Self {
             data,
-            ranges: Ranges::Offsets(offsets),
+            ranges: Ranges::Offsets { offsets, gap },
         })
     }
 
-    /// Takes foreign starts and ends of pieces of `data`.
+    /// Takes foreign ranges of pieces of `data`, a start and an end in turn.
     ///
     /// # Errors
     ///
-    /// What is wrong with them.
-    pub fn from_slices(
-        data: impl Into<Bytes>,
-        starts: U32s,
-        ends: U32s,
-    ) -> Result<Self, ColumnError> {
+    /// What is wrong with the ranges.
+    pub fn from_slices(data: impl Into<Bytes>, spans: Fixed<8>) -> Result<Self, ColumnError> {
         let data = data.into();
-        if starts.len() != ends.len() {
-            return Err(ColumnError::Uneven {
-                left: starts.len(),
-                right: ends.len(),
-            });
+        // A buffer that is longer than `u32` says has no piece that reaches past it.
+        let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let wrong = |(start, end): (u32, u32)| (start > end) | (end > length);
+        let (mut any, mut bytes) = (false, 0u64);
+        // No early exit, so it is vectorised.
+        for range in spans.elements().iter().copied().map(of_span) {
+            any |= wrong(range);
+            bytes += u64::from(range.1.wrapping_sub(range.0));
         }
-        let length = data.len();
-        let wrong = |(start, end): (u32, u32)| start > end || end as usize > length;
-        // Two passes: the first has no early exit and so is vectorised.
-        let any = starts
-            .iter()
-            .zip(ends.iter())
-            .fold(false, |any, range| any | wrong(range));
         if any {
-            let index = starts
-                .iter()
-                .zip(ends.iter())
-                .position(wrong)
-                .unwrap_or_default();
-            return Err(if starts.get(index) > ends.get(index) {
-                ColumnError::Descending { index }
-            } else {
-                ColumnError::OutOfBounds { index }
+            let mut all = spans.elements().iter().copied().map(of_span);
+            let index = all.position(wrong).unwrap_or_default();
+            let (start, end) = of_span(spans.elements()[index]);
+            return Err(match start > end {
+                true => ColumnError::Descending { index },
+                false => ColumnError::OutOfBounds { index },
             });
         }
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         Ok(Self {
             data,
-            ranges: Ranges::Slices { starts, ends },
+            ranges: Ranges::Slices { spans, bytes },
         })
+    }
+
+    /// Pieces of `data` that were found in it one after the other, by code of our own. Where they
+    /// stand behind each other with the same gap, from the first byte to the last, they become
+    /// offsets.
+    ///
+    /// # Panics
+    ///
+    /// Reading an element does, where it reaches past the data.
+    #[must_use]
+    pub(crate) fn found(data: Bytes, spans: Spans) -> Self {
+        let ranges = spans.dense(data.len()).unwrap_or_else(|| spans.finish());
+        Self { data, ranges }
     }
 
     /// The number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
         match &self.ranges {
-            Ranges::Offsets(offsets) => offsets.len() - 1,
-            Ranges::Slices { starts, .. } => starts.len(),
+            Ranges::Offsets { offsets, .. } => offsets.len() - 1,
+            Ranges::Slices { spans, .. } => spans.len(),
         }
     }
 
@@ -141,12 +152,13 @@ impl VarColumn {
     /// If there is no such element.
     #[must_use]
     pub fn range(&self, index: usize) -> std::ops::Range<usize> {
-        match &self.ranges {
-            Ranges::Offsets(offsets) => {
-                offsets.get(index) as usize..offsets.get(index + 1) as usize
+        let (start, end) = match &self.ranges {
+            Ranges::Offsets { offsets, gap } => {
+                (offsets.get(index), offsets.get(index + 1) - u32::from(*gap))
             }
-            Ranges::Slices { starts, ends } => starts.get(index) as usize..ends.get(index) as usize,
-        }
+            Ranges::Slices { spans, .. } => of_span(spans.elements()[index]),
+        };
+        start as usize..end as usize
     }
 
     /// Element `index`.
@@ -168,16 +180,22 @@ impl VarColumn {
     /// element.
     pub fn for_each<'a>(&'a self, mut each: impl FnMut(&'a [u8])) {
         let data: &'a [u8] = &self.data;
+        self.for_each_range(|start, end| each(&data[start as usize..end as usize]));
+    }
+
+    /// Calls `each` with the first byte of every element in order and the byte after its last.
+    #[inline]
+    pub(crate) fn for_each_range(&self, mut each: impl FnMut(u32, u32)) {
         match &self.ranges {
-            Ranges::Offsets(offsets) => {
-                for pair in offsets.elements().windows(2) {
-                    let (start, end) = (u32::from_le_bytes(pair[0]), u32::from_le_bytes(pair[1]));
-                    each(&data[start as usize..end as usize]);
+            Ranges::Offsets { offsets, gap } => {
+                for pair in offsets.elements().array_windows() {
+                    let [start, end] = pair.map(u32::from_le_bytes);
+                    each(start, end - u32::from(*gap));
                 }
             }
-            Ranges::Slices { starts, ends } => {
-                for (start, end) in starts.iter().zip(ends.iter()) {
-                    each(&data[start as usize..end as usize]);
+            Ranges::Slices { spans, .. } => {
+                for (start, end) in spans.elements().iter().copied().map(of_span) {
+                    each(start, end);
                 }
             }
         }
@@ -187,30 +205,26 @@ impl VarColumn {
     #[must_use]
     pub fn element_bytes(&self) -> usize {
         match &self.ranges {
-            Ranges::Offsets(offsets) => (offsets.get(offsets.len() - 1) - offsets.get(0)) as usize,
-            Ranges::Slices { starts, ends } => starts
-                .iter()
-                .zip(ends.iter())
-                .map(|(start, end)| (end - start) as usize)
-                .sum(),
+            Ranges::Offsets { offsets, gap } => {
+                let count = offsets.len() - 1;
+                (offsets.get(count) - offsets.get(0)) as usize - count * usize::from(*gap)
+            }
+            Ranges::Slices { bytes, .. } => *bytes,
         }
     }
 
     /// The elements at `indices`, sharing the data.
     #[must_use]
     pub fn take(&self, indices: &[u32]) -> Self {
-        let mut starts = Vec::with_capacity(indices.len() * 4);
-        let mut ends = Vec::with_capacity(indices.len() * 4);
+        let mut spans = Spans::with_capacity(indices.len());
         for &index in indices {
             let range = self.range(index as usize);
             // Both came from `u32` offsets.
-            starts.extend_from_slice(&(range.start as u32).to_le_bytes());
-            ends.extend_from_slice(&(range.end as u32).to_le_bytes());
+            spans.push(range.start as u32, range.end as u32);
         }
-        let (starts, ends) = (Fixed(starts.into()), Fixed(ends.into()));
         Self {
             data: self.data.clone(),
-            ranges: Ranges::Slices { starts, ends },
+            ranges: spans.finish(),
         }
     }
 
@@ -232,11 +246,16 @@ impl VarColumn {
     #[must_use]
     pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
         let ranges = match &self.ranges {
-            Ranges::Offsets(offsets) => Ranges::Offsets(offsets.slice(range.start..range.end + 1)),
-            Ranges::Slices { starts, ends } => Ranges::Slices {
-                starts: starts.slice(range.clone()),
-                ends: ends.slice(range),
+            Ranges::Offsets { offsets, gap } => Ranges::Offsets {
+                offsets: offsets.slice(range.start..range.end + 1),
+                gap: *gap,
             },
+            Ranges::Slices { spans, .. } => {
+                let spans = spans.slice(range);
+                let lengths = spans.elements().iter().copied().map(of_span);
+                let bytes = lengths.map(|(start, end)| (end - start) as usize).sum();
+                Ranges::Slices { spans, bytes }
+            }
         };
         Self {
             data: self.data.clone(),
@@ -248,15 +267,65 @@ impl VarColumn {
     /// between. Copies only if they are not so already.
     #[must_use]
     pub fn compact(&self) -> Cow<'_, Self> {
-        if let Ranges::Offsets(offsets) = &self.ranges
-            && offsets.get(0) == 0
-            && offsets.get(offsets.len() - 1) as usize == self.data.len()
-        {
-            return Cow::Borrowed(self);
+        match self.dense() {
+            Some((_, 0)) => Cow::Borrowed(self),
+            _ => Cow::Owned(self.packed()),
         }
+    }
+
+    /// The same elements with offsets from 0 to the length of the data, maybe with a gap behind each.
+    /// Copies only if they are not so already.
+    #[must_use]
+    pub fn aligned(&self) -> Cow<'_, Self> {
+        match self.dense() {
+            Some(_) => Cow::Borrowed(self),
+            None => Cow::Owned(self.packed()),
+        }
+    }
+
+    /// Offsets and gap, if the offsets run from 0 to the length of the data.
+    #[must_use]
+    pub fn dense(&self) -> Option<(&U32s, u8)> {
+        match &self.ranges {
+            Ranges::Offsets { offsets, gap }
+                if offsets.get(0) == 0
+                    && offsets.get(offsets.len() - 1) as usize == self.data.len() =>
+            {
+                Some((offsets, *gap))
+            }
+            _ => None,
+        }
+    }
+
+    /// As [`super::Column::repeat`].
+    pub(super) fn repeat(&self, count: usize) -> Self {
+        let range = match count {
+            0 => 0..0,
+            _ => self.range(0),
+        };
+        // Both came from `u32` offsets.
+        let spans = span(range.start as u32, range.end as u32).repeat(count);
+        Self {
+            data: self.data.clone(),
+            ranges: Ranges::Slices {
+                spans: Fixed(spans.into()),
+                bytes: range.len() * count,
+            },
+        }
+    }
+
+    /// As [`super::Column::is_uniform`].
+    pub(super) fn is_uniform(&self) -> bool {
+        match &self.ranges {
+            Ranges::Offsets { offsets, .. } => offsets.len() == 2,
+            Ranges::Slices { spans, .. } => spans.is_uniform(),
+        }
+    }
+
+    fn packed(&self) -> Self {
         let mut builder = VarBuilder::with_capacity(self.len(), self.element_bytes());
         self.for_each(|element| builder.push(element));
-        Cow::Owned(builder.finish())
+        builder.finish()
     }
 }
 
@@ -362,7 +431,10 @@ impl VarBuilder {
     pub fn finish(self) -> VarColumn {
         VarColumn {
             data: self.data.into(),
-            ranges: Ranges::Offsets(Fixed(self.offsets.into())),
+            ranges: Ranges::Offsets {
+                offsets: Fixed(self.offsets.into()),
+                gap: 0,
+            },
         }
     }
 }

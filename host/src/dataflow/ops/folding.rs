@@ -3,9 +3,10 @@
 //! Values are collected until there are [`FOLD_VALUES`] of them (or [`FOLD_BYTES`]), or as many as
 //! were folded before, so that many groups do not make it quadratic; then one call folds them, with
 //! what was folded before in front, so that each group goes on from its own. A group that has one
-//! value needs no call.
+//! value needs no call. A value that comes many times may be collected once, with how often.
 
 use crate::batch::chunk::ChunkBuilder;
+use crate::batch::column::U32s;
 use crate::batch::function::Groups;
 use crate::batch::group::Numbers;
 use crate::batch::{Chunk, Column, Fixed, RecordType};
@@ -27,6 +28,8 @@ pub(in crate::dataflow) struct Folding {
     values: ChunkBuilder,
     /// The group of each of them.
     numbers: Numbers,
+    /// How often each of them stands there; empty: once.
+    repeats: Vec<u32>,
     folded: usize,
     folded_bytes: usize,
     /// The groups of the call that trapped, in the order of its numbers.
@@ -46,6 +49,7 @@ impl Folding {
             record_type,
             values: ChunkBuilder::new(record_type),
             numbers: Numbers::new(),
+            repeats: Vec::new(),
             folded: 0,
             folded_bytes: 0,
             trapped: Vec::new(),
@@ -97,18 +101,57 @@ impl Folding {
             .map_err(|kind| out.failed(self.run.partition(), kind))?;
         let groups = group(&mut self.numbers);
         self.values.append(values);
+        if !self.repeats.is_empty() {
+            self.repeats.resize(self.numbers.len(), 1);
+        }
         let pending = self.numbers.len() - self.folded;
         let pending_bytes = self.values.size() - self.folded_bytes;
         if pending >= FOLD_VALUES.max(self.folded)
             || pending_bytes >= FOLD_BYTES.max(self.folded_bytes)
         {
-            let folded = self.fold(groups, caller, out)?;
-            self.values.append(&folded);
-            self.numbers
-                .extend((0..groups as u32).map(u32::to_le_bytes));
-            self.folded = groups;
-            self.folded_bytes = self.values.size();
+            self.fold_early(groups, caller, out)?;
         }
+        Ok(())
+    }
+
+    /// Whether `value`, which came so many times, should be added before it comes more often: a call
+    /// with it that traps is made again with each of them.
+    pub(in crate::dataflow) fn is_enough(&self, value: &Chunk, times: usize) -> bool {
+        times.saturating_mul(value.size()) >= FOLD_BYTES.max(self.folded_bytes)
+    }
+
+    /// Folds `value` so many times into each group: `counts` has a number for every group there is.
+    pub(in crate::dataflow) fn add_repeated(
+        &mut self,
+        value: &Chunk,
+        counts: &[u32],
+        caller: &Caller,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let before = self.numbers.len();
+        self.repeats.resize(before, 1);
+        for (number, count) in (0u32..).zip(counts).filter(|(_, count)| **count > 0) {
+            self.numbers.push(number.to_le_bytes());
+            self.repeats.push(*count);
+        }
+        let added = self.repeats.len() - before;
+        self.values.append(&value.repeat(added));
+        self.fold_early(counts.len(), caller, out)
+    }
+
+    /// Folds what was collected, to go on from.
+    fn fold_early(
+        &mut self,
+        groups: usize,
+        caller: &Caller,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let folded = self.fold(groups, caller, out)?;
+        self.values.append(&folded);
+        self.numbers
+            .extend((0..groups as u32).map(u32::to_le_bytes));
+        self.folded = groups;
+        self.folded_bytes = self.values.size();
         Ok(())
     }
 
@@ -127,22 +170,31 @@ impl Folding {
         let empty = ChunkBuilder::new(self.record_type);
         let values = std::mem::replace(&mut self.values, empty).finish();
         let numbers = std::mem::take(&mut self.numbers);
-        if numbers.len() == groups {
+        let repeats: U32s = std::mem::take(&mut self.repeats).into_iter().collect();
+        if numbers.len() == groups && repeats.iter().all(|times| times == 1) {
             // Numbers ascend as groups appear, so the values stand in their order already.
             return Ok(values);
         }
         let mut sizes = vec![0u32; groups];
         numbers.iter().for_each(|number| sizes[index(number)] += 1);
+        for (number, times) in numbers.iter().zip(repeats.iter()) {
+            sizes[index(number)] += times - 1;
+        }
         let several = sizes.iter().filter(|size| **size > 1).count();
         if several == groups {
-            let folded = caller.fold(&mut self.run, as_groups(numbers, groups), &values, out);
+            let all = as_groups(numbers, groups, repeats);
+            let folded = caller.fold(&mut self.run, all, &values, out);
             return folded.inspect_err(|_| self.trapped = (0..groups as u32).collect());
         }
         let split = Split::new(&numbers, &sizes);
         let buried = out.letters().len();
+        let repeats = match repeats.is_empty() {
+            true => repeats,
+            false => repeats.take(&split.records),
+        };
         let folded = caller.fold(
             &mut self.run,
-            as_groups(split.numbers, several),
+            as_groups(split.numbers, several, repeats),
             &values.take(&split.records),
             out,
         );
@@ -223,10 +275,11 @@ fn index(number: &[u8; 4]) -> usize {
     u32::from_le_bytes(*number) as usize
 }
 
-fn as_groups(numbers: Numbers, count: usize) -> Groups {
+fn as_groups(numbers: Numbers, count: usize, repeats: U32s) -> Groups {
     Groups {
         numbers: Fixed::new(numbers.into_flattened()).expect("numbers are whole"),
         count: count as u32,
+        repeats,
     }
 }
 

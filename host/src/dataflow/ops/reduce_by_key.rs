@@ -1,7 +1,8 @@
 //! `reduce_by_key`: one pair per key, combined within each partition before the exchange.
 //!
 //! Keys are grouped here, not in the guest, and values of a key are folded in bounded pieces
-//! ([`super::folding`]). The half before the exchange does that per partition of the input and
+//! ([`super::folding`]); as long as all values of a partition are the same, as the ones of a count
+//! are, keys are only counted. The half before the exchange does that per partition of the input and
 //! splits the result by target partition; the half after does the same over what arrives, in
 //! (partition, sequence) order. Results stand in the order in which keys first appeared.
 
@@ -25,7 +26,16 @@ use super::scatter::send_combined;
 struct KeyedValues {
     keys: Grouper,
     values: Folding,
+    /// What every value was so far, if nothing else came.
+    uniform: Option<Uniform>,
     pair: RecordType,
+}
+
+/// A value that all keys have, which are only counted meanwhile.
+struct Uniform {
+    value: Chunk,
+    /// Keys counted since it was last added to the values.
+    times: usize,
 }
 
 impl KeyedValues {
@@ -35,6 +45,7 @@ impl KeyedValues {
         Self {
             keys: Grouper::new(key_type),
             values: Folding::new(partition, RecordType::single(value)),
+            uniform: None,
             pair: RecordType::pair(key_type, value),
         }
     }
@@ -49,12 +60,61 @@ impl KeyedValues {
         bound
             .check(self.keys.size() + keys.size())
             .map_err(|kind| out.failed(run.partition(), kind))?;
+        let value = Chunk::single(value);
+        if self.counts(&value) {
+            self.keys.count(&keys);
+            return self.counted(keys.len(), caller, out);
+        }
+        self.settle(caller, out)?;
+        self.uniform = None;
         let grouper = &mut self.keys;
         let group = |numbers: &mut _| {
             grouper.group(&keys, numbers);
             grouper.len()
         };
-        let added = self.values.add(&Chunk::single(value), group, caller, out);
+        let added = self.values.add(&value, group, caller, out);
+        self.name_groups(out);
+        added
+    }
+
+    /// Whether the keys of `values` need only be counted, because all that came is one value.
+    fn counts(&mut self, values: &Chunk) -> bool {
+        if !values.value().is_uniform() {
+            return false;
+        }
+        match &self.uniform {
+            Some(uniform) => uniform.value == values.slice(0..1),
+            None if self.keys.is_empty() => {
+                let (value, times) = (values.slice(0..1).compact(), 0);
+                self.uniform = Some(Uniform { value, times });
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// So many keys more were counted.
+    fn counted(&mut self, keys: usize, caller: &Caller, out: &mut Output) -> Result<(), Failure> {
+        let Some(uniform) = &mut self.uniform else {
+            return Ok(());
+        };
+        uniform.times += keys;
+        match self.values.is_enough(&uniform.value, uniform.times) {
+            true => self.settle(caller, out),
+            false => Ok(()),
+        }
+    }
+
+    /// Folds what was only counted.
+    fn settle(&mut self, caller: &Caller, out: &mut Output) -> Result<(), Failure> {
+        let Some(uniform) = self.uniform.as_mut().filter(|uniform| uniform.times > 0) else {
+            return Ok(());
+        };
+        uniform.times = 0;
+        let counts = self.keys.take_counts();
+        let added = self
+            .values
+            .add_repeated(&uniform.value, &counts, caller, out);
         self.name_groups(out);
         added
     }
@@ -67,6 +127,7 @@ impl KeyedValues {
 
     /// A pair for each key.
     fn finish(mut self, caller: &Caller, out: &mut Output) -> Result<Chunk, Failure> {
+        self.settle(caller, out)?;
         let finished = self.values.finish(self.keys.len(), caller, out);
         self.name_groups(out);
         let (_, values) = finished?.into_columns();
@@ -163,9 +224,13 @@ impl Make for MergeKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Column;
+    use crate::batch::function::Request;
     use crate::dataflow::ops::gather::Gather;
     use crate::dataflow::round::call_site::Half;
-    use crate::dataflow::testing::{Double, INT, Job, PAIR, all, chunk, cut, parcel, round};
+    use crate::dataflow::testing::{
+        Double, INT, Job, PAIR, all, chunk, cut, output, parcel, round,
+    };
     use crate::topology::plan::{Op, Upstream};
     use expect_test::expect;
 
@@ -217,5 +282,67 @@ mod tests {
         ];
         let (sent, _) = round(&mut merge, &job.attempt(&[1]), input);
         assert_eq!(sent, "0.0>0 [].\n1.0>0 [(y,300) (x,21) (z,1)].\n");
+    }
+
+    /// What a combine of one partition sends whose records come in chunks of two, and how many calls
+    /// it makes.
+    fn combined(records: &[&str]) -> (String, usize) {
+        let mut job = Job::new();
+        let pairs = job.source(PAIR);
+        let digits = Double::fold(|a, b| {
+            let [a, b] = [a, b].map(|number| number.parse::<i64>().unwrap());
+            (2 * a + b).to_string()
+        });
+        let stream = job.function(Op::ReduceByKey, pairs, (INT, PAIR), &digits);
+        let mut combine = Combine::new(0, 1, job.caller(stream, Half::Before));
+        let (sent, _) = round(&mut combine, &job.attempt(&[1]), cut(PAIR, &[records], 2));
+        (sent, digits.count().1)
+    }
+
+    #[test]
+    fn keys_whose_values_are_all_the_same_are_counted_and_folded_in_one_call() {
+        let all = ["(a,1)", "(b,1)", "(a,1)", "(a,1)", "(c,1)", "(b,1)"];
+        let (sent, calls) = combined(&all);
+        assert_eq!(sent, "0.0>0 [(a,7) (b,3) (c,1)]\n");
+        assert_eq!(calls, 1);
+    }
+
+    #[test]
+    fn values_that_begin_to_differ_are_folded_behind_those_that_were_counted() {
+        let differs = [
+            "(a,1)", "(b,1)", "(a,1)", "(a,1)", "(a,0)", "(c,5)", "(b,1)", "(b,1)",
+        ];
+        let (sent, calls) = combined(&differs);
+        assert_eq!(sent, "0.0>0 [(a,14) (b,7) (c,5)]\n");
+        assert_eq!(calls, 2, "one for what was counted, one for the rest");
+        // As many calls as ever where nothing is the same.
+        let (sent, calls) = combined(&["(a,1)", "(a,2)", "(a,1)", "(a,1)"]);
+        assert_eq!(sent, "0.0>0 [(a,19)]\n");
+        assert_eq!(calls, 1);
+    }
+
+    #[test]
+    fn a_call_with_repeated_values_that_traps_is_told_with_each_of_them() {
+        let mut job = Job::new();
+        let pairs = job.source(PAIR);
+        // A function of another shape ends every call.
+        let traps = Double::texts(|_| Ok(Vec::new()));
+        let stream = job.function(Op::ReduceByKey, pairs, (INT, PAIR), &traps);
+        let mut combine = Combine::new(0, 1, job.caller(stream, Half::Before));
+        combine.begin(&job.attempt(&[1]));
+        let mut out = output();
+        let input = cut(PAIR, &[&["(a,1)", "(b,1)", "(a,1)", "(a,1)", "(a,1)"]], 9);
+        let failures: Vec<_> = input
+            .into_iter()
+            .filter_map(|parcel| combine.chunk(0, parcel, &mut out).err())
+            .collect();
+        assert_eq!(failures.len(), 1);
+        let call = out.trapped().as_ref().expect("it is kept");
+        let Request::Fold(groups, values) = &call.request else {
+            panic!("a fold")
+        };
+        assert!(groups.repeats.is_empty());
+        assert_eq!((groups.count, values.len()), (1, 4), "`b` is alone");
+        assert_eq!(call.keys, Some(Column::text(["a"])));
     }
 }

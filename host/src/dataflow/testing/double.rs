@@ -200,8 +200,9 @@ fn run(
 }
 
 fn run_fold(fold: &Fold, groups: &Groups, values: &Chunk) -> Result<Outcome, Trap> {
+    let (groups, values) = groups.clone().once(values.clone());
     let mut folded: Vec<Option<String>> = vec![None; groups.count as usize];
-    for (number, value) in groups.numbers.iter().zip(records(values)) {
+    for (number, value) in groups.numbers.iter().zip(records(&values)) {
         let group = &mut folded[number as usize];
         *group = Some(match group.take() {
             None => value,

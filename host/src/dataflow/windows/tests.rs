@@ -8,7 +8,7 @@ use expect_test::{Expect, expect};
 
 use crate::batch::column::{TextBuffer, VarColumn};
 use crate::batch::function::Role;
-use crate::batch::{Chunk, Column, ColumnType, RecordType};
+use crate::batch::{Chunk, Column, ColumnType, Fixed, RecordType};
 use crate::dataflow::engine::Engine;
 use crate::dataflow::machine::operator::Operator;
 use crate::dataflow::round::call_site::Half;
@@ -428,12 +428,9 @@ fn what_a_window_keeps_shares_nothing_with_what_a_source_received() {
     let mut window = WindowOperator::new(0, words, frame);
     let received = std::sync::Arc::new(*b"one two");
     let data = Bytes::from_owner(Shared(std::sync::Arc::clone(&received)));
-    let slices = VarColumn::from_slices(
-        data,
-        [0u32, 4].into_iter().collect(),
-        [3u32, 7].into_iter().collect(),
-    );
-    let text = Column::Text(TextBuffer::new(slices.unwrap()).unwrap());
+    let spans = [0u32, 3, 4, 7].map(u32::to_le_bytes).concat();
+    let slices = VarColumn::from_slices(data, Fixed::new(spans).unwrap()).unwrap();
+    let text = Column::Text(TextBuffer::new(slices).unwrap());
     let input = vec![parcel(0, 0, true, Chunk::single(text))];
     let (sent, out) = round(
         &mut window,

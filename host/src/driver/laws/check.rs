@@ -313,6 +313,7 @@ impl<'a> Folder<'a> {
         let request = Request::Fold(
             Groups {
                 numbers: Fixed::new(bytes.collect::<Vec<u8>>()).expect("numbers are whole"),
+                repeats: Fixed::default(),
                 count: groups.len() as u32,
             },
             Chunk::concat(first.record_type(), &values),

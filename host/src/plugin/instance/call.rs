@@ -40,6 +40,7 @@ type Fold = TypedFunc<
         &'static [u8],
         u32,
         wire::Chunk<'static>,
+        &'static [u8],
         &'static [wire::RecordRef],
     ),
     (Result<wire::ChunkOutcome, String>,),

@@ -80,11 +80,12 @@ impl Instance {
             &groups.numbers.bytes()[..],
             groups.count,
             values.lower(),
+            &groups.repeats.bytes()[..],
             skipped.as_slice(),
         );
         let answer = fold.call(&mut open.store, params);
         self.end(open, answer, |chain, outcome| {
-            chain.promise.fold(&values, groups.count, skip, outcome)
+            chain.promise.fold(&values, groups, skip, outcome)
         })
     }
 }

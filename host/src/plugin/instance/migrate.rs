@@ -37,7 +37,7 @@ pub(in crate::plugin) fn migrate(
             states.column_type()
         )));
     }
-    let states = states.compact();
+    let states = states.aligned();
     let mut store = new_store(
         component.pre.engine(),
         &chain.limits,

@@ -10,7 +10,7 @@ use crate::plugin::lower::{LoweredStates, column};
 impl Instance {
     /// Brings the states of some keys up to date.
     pub(super) fn update(&mut self, context: &Context, update: &Update) -> Result<Outcome, Trap> {
-        let [keys, values] = [&update.keys, &update.values].map(Column::compact);
+        let [keys, values] = [&update.keys, &update.values].map(Column::aligned);
         let old = LoweredStates::new(&update.old);
         let mut open = self.begin(context)?;
         let Call::Updates(call) = open.call else {
@@ -36,7 +36,7 @@ impl Instance {
         context: &Context,
         records: &Records,
     ) -> Result<Outcome, Trap> {
-        let [keys, values] = [&records.keys, &records.values].map(Column::compact);
+        let [keys, values] = [&records.keys, &records.values].map(Column::aligned);
         let old = LoweredStates::new(&records.old);
         let mut open = self.begin(context)?;
         let Call::Records { process, .. } = open.call else {
@@ -63,7 +63,7 @@ impl Instance {
         context: &Context,
         timed_out: &TimeOut,
     ) -> Result<Outcome, Trap> {
-        let [keys, states] = [&timed_out.keys, &timed_out.states].map(Column::compact);
+        let [keys, states] = [&timed_out.keys, &timed_out.states].map(Column::aligned);
         let mut open = self.begin(context)?;
         let Call::Records { time_out, .. } = open.call else {
             return Err(takes_no_records());

@@ -1,6 +1,6 @@
 //! Columns: bytes of a guest become a [`Column`] only if all of it holds.
 
-use crate::batch::column::{ColumnError, U32s};
+use crate::batch::column::{ColumnError, Spans, U32s};
 use crate::batch::function::{Trap, TrapKind};
 use crate::batch::{Column, ColumnType, Fixed, TextBuffer, VarColumn};
 
@@ -57,8 +57,27 @@ impl Promise {
                 same_type(name, column_type, base)?;
                 base.clone()
             }
+            wire::OutputColumn::Repeated(repeated) => self.repeated(name, column_type, repeated)?,
         };
         Ok(column)
+    }
+
+    /// One element, so many times.
+    fn repeated(
+        &self,
+        name: &'static str,
+        column_type: ColumnType,
+        repeated: wire::Repeated,
+    ) -> Result<Column, Trap> {
+        let element = self.owned(name, column_type, repeated.element)?;
+        let count = repeated.count as usize;
+        if element.len() != 1 {
+            return broken(format!("its {name}s repeat {} elements", element.len()));
+        }
+        self.room_for(element.size().saturating_mul(count))?;
+        // Of text and bytes each is a range of eight bytes.
+        self.room_for(count.saturating_mul(8))?;
+        Ok(element.repeat(count))
     }
 
     /// A column of the guest's own, of type `column_type`.
@@ -84,8 +103,7 @@ impl Promise {
         slices: wire::Slices,
     ) -> Result<Column, Trap> {
         let wrong = wrong_column(name);
-        let starts = U32s::new(slices.starts).map_err(wrong)?;
-        let ends = U32s::new(slices.ends).map_err(wrong)?;
+        let spans = Fixed::new(slices.ranges).map_err(wrong)?;
         let var = match base {
             Column::Text(text) => text.column(),
             Column::Bytes(var) | Column::Msgpack(var) => var,
@@ -98,21 +116,20 @@ impl Promise {
         };
         let column = match (base, column_type) {
             (Column::Text(text), ColumnType::Text) => {
-                Column::Text(text.from_slices(starts, ends).map_err(wrong)?)
+                Column::Text(text.from_slices(spans).map_err(wrong)?)
             }
             (_, ColumnType::Text) => {
-                let pieces = VarColumn::from_slices(var.data().clone(), starts, ends);
-                let pieces = pieces.map_err(wrong)?;
+                let pieces = VarColumn::from_slices(var.data().clone(), spans).map_err(wrong)?;
                 // Checked before the copy: pieces that overlap can be far larger than their source.
                 self.room_for(pieces.element_bytes())?;
                 Column::Text(TextBuffer::new(pieces.compact().into_owned()).map_err(wrong)?)
             }
-            (_, ColumnType::Bytes) => Column::Bytes(
-                VarColumn::from_slices(var.data().clone(), starts, ends).map_err(wrong)?,
-            ),
-            (_, ColumnType::Msgpack) => Column::Msgpack(
-                VarColumn::from_slices(var.data().clone(), starts, ends).map_err(wrong)?,
-            ),
+            (_, ColumnType::Bytes) => {
+                Column::Bytes(VarColumn::from_slices(var.data().clone(), spans).map_err(wrong)?)
+            }
+            (_, ColumnType::Msgpack) => {
+                Column::Msgpack(VarColumn::from_slices(var.data().clone(), spans).map_err(wrong)?)
+            }
             (_, ColumnType::Int64 | ColumnType::Float64 | ColumnType::Bool) => {
                 return broken(format!("its {name}s are pieces, not {column_type}"));
             }
@@ -153,17 +170,18 @@ impl Promise {
                 "its {name}s are {count} texts joined by {separators} separators"
             ));
         }
-        let found = || memchr::memchr_iter(separator, data.as_bytes());
+        let mut spans = Spans::with_capacity(count as usize);
+        let mut start = 0;
         // A string that was lifted is shorter than 4 GiB, the size of its memory.
-        let starts = std::iter::once(0).chain(found().map(|at| at as u32 + 1));
-        let ends = found()
-            .map(|at| at as u32)
-            .chain(std::iter::once(data.len() as u32));
-        let (starts, ends): (U32s, U32s) = (starts.collect(), ends.collect());
-        let column = VarColumn::from_slices(data.into_bytes(), starts, ends)
-            .and_then(TextBuffer::new)
-            .map_err(wrong_column(name))?;
-        Ok(Column::Text(column))
+        for at in memchr::memchr_iter(separator, data.as_bytes()) {
+            spans.push(start, at as u32);
+            start = at as u32 + 1;
+        }
+        spans.push(start, data.len() as u32);
+        let column = VarColumn::found(data.into_bytes().into(), spans);
+        Ok(Column::Text(
+            TextBuffer::new(column).map_err(wrong_column(name))?,
+        ))
     }
 
     /// Checks that each element of a `MessagePack` column is one value, nested no deeper than
@@ -196,11 +214,12 @@ impl Promise {
 }
 
 fn owned(name: &'static str, column: wire::OwnedColumn) -> Result<Column, Trap> {
-    let var =
-        |column: wire::OwnedBytes| VarColumn::from_offsets(column.data, U32s::new(column.offsets)?);
+    let var = |column: wire::OwnedBytes| {
+        VarColumn::from_offsets(column.data, U32s::new(column.offsets)?, column.gap)
+    };
     let column = match column {
         wire::OwnedColumn::Text(text) => U32s::new(text.offsets)
-            .and_then(|offsets| TextBuffer::from_string(text.data, offsets))
+            .and_then(|offsets| TextBuffer::from_string(text.data, offsets, text.gap))
             .map(Column::Text),
         wire::OwnedColumn::Bytes(column) => var(column).map(Column::Bytes),
         wire::OwnedColumn::Msgpack(column) => var(column).map(Column::Msgpack),
@@ -286,12 +305,11 @@ mod tests {
 
     #[test]
     fn text_and_bytes_may_be_cut_from_each_other() {
-        let column = |base: Column, gives, starts: &[u32], ends: &[u32]| {
+        let column = |base: Column, gives, ranges: &[u32]| {
             let input = Input::new(&Chunk::single(base), KeyCrossing::Lowered);
             let slices = wire::OutputColumn::Slices(wire::Slices {
                 side: wire::Side::Value,
-                starts: u32s(starts),
-                ends: u32s(ends),
+                ranges: u32s(ranges),
             });
             promise(gives)
                 .column("value", gives, &input, slices)
@@ -304,17 +322,17 @@ mod tests {
             Column::Bytes(builder.finish())
         };
         assert_eq!(
-            column(raw(), text, &[0, 1], &[2, 2]),
+            column(raw(), text, &[0, 2, 1, 2]),
             Ok(Column::text(["ab", "b"]))
         );
         assert_eq!(
-            column(raw(), text, &[0], &[3]).unwrap_err(),
+            column(raw(), text, &[0, 3]).unwrap_err(),
             "its values: text is not UTF-8 from byte 2"
         );
-        let cut = column(Column::text(["é"]), bytes, &[1], &[2]).unwrap();
+        let cut = column(Column::text(["é"]), bytes, &[1, 2]).unwrap();
         assert_eq!(cut.element(0), [0xa9]);
         assert_eq!(
-            column(Column::int64([1]), bytes, &[0], &[1]).unwrap_err(),
+            column(Column::int64([1]), bytes, &[0, 1]).unwrap_err(),
             "its values are pieces of a int64 column"
         );
     }
@@ -334,17 +352,16 @@ mod tests {
     }
 
     fn owned_column() -> impl Strategy<Value = wire::OwnedColumn> {
-        let bytes = || (numbers(), any::<Vec<u8>>());
+        let bytes = || {
+            let column = (numbers(), 0..3u8, any::<Vec<u8>>());
+            column.prop_map(|(offsets, gap, data)| wire::OwnedBytes { offsets, gap, data })
+        };
         prop_oneof![
-            (numbers(), any::<String>()).prop_map(|(offsets, data)| {
-                wire::OwnedColumn::Text(wire::OwnedText { offsets, data })
+            (numbers(), 0..3u8, any::<String>()).prop_map(|(offsets, gap, data)| {
+                wire::OwnedColumn::Text(wire::OwnedText { offsets, gap, data })
             }),
-            bytes().prop_map(|(offsets, data)| {
-                wire::OwnedColumn::Bytes(wire::OwnedBytes { offsets, data })
-            }),
-            bytes().prop_map(|(offsets, data)| {
-                wire::OwnedColumn::Msgpack(wire::OwnedBytes { offsets, data })
-            }),
+            bytes().prop_map(wire::OwnedColumn::Bytes),
+            bytes().prop_map(wire::OwnedColumn::Msgpack),
             any::<Vec<u8>>().prop_map(wire::OwnedColumn::Int64),
             any::<Vec<u8>>().prop_map(wire::OwnedColumn::Float64),
             any::<Vec<u8>>().prop_map(wire::OwnedColumn::Bool),
@@ -354,8 +371,11 @@ mod tests {
     fn output_column() -> impl Strategy<Value = wire::OutputColumn> {
         prop_oneof![
             owned_column().prop_map(wire::OutputColumn::Columns),
-            (side(), numbers(), numbers()).prop_map(|(side, starts, ends)| {
-                wire::OutputColumn::Slices(wire::Slices { side, starts, ends })
+            (side(), numbers()).prop_map(|(side, ranges)| {
+                wire::OutputColumn::Slices(wire::Slices { side, ranges })
+            }),
+            (0..5u32, owned_column()).prop_map(|(count, element)| {
+                wire::OutputColumn::Repeated(wire::Repeated { count, element })
             }),
             (side(), numbers()).prop_map(|(side, indices)| {
                 wire::OutputColumn::Picked(wire::Picked { side, indices })

@@ -15,7 +15,7 @@ mod columns;
 mod counts;
 mod state;
 
-use crate::batch::function::{Kind, Outcome, RecordRef, Trap};
+use crate::batch::function::{Groups, Kind, Outcome, RecordRef, Trap};
 use crate::batch::{Chunk, ColumnType, RecordType};
 
 use self::columns::{Repeats, ascending};
@@ -84,7 +84,7 @@ impl Promise {
         Ok(Outcome::records(chunk, report))
     }
 
-    /// Checks what a fold made of the `values` of `count` groups.
+    /// Checks what a fold made of the `values` of `groups`.
     ///
     /// # Errors
     ///
@@ -92,14 +92,18 @@ impl Promise {
     pub(super) fn fold(
         &self,
         values: &Input,
-        count: u32,
+        groups: &Groups,
         skip: &[RecordRef],
         outcome: wire::ChunkOutcome,
     ) -> Result<Outcome, Trap> {
-        let (report, _) = self.report(values.len(), skip, outcome.report)?;
+        let (report, _) = self.report(groups.records(), skip, outcome.report)?;
         self.names(&report, |_| 1)?;
+        let named = report.rejections.iter().map(|one| one.at.index as usize);
+        if let Some(index) = named.max().filter(|index| *index >= values.len()) {
+            return broken(format!("it rejected value {index} of {}", values.len()));
+        }
         let chunk = self.chunk(values, outcome.output)?;
-        Records::Exactly(count.into()).check("it gave", chunk.len() as u64)?;
+        Records::Exactly(groups.count.into()).check("it gave", chunk.len() as u64)?;
         Ok(Outcome::records(chunk, report))
     }
 

@@ -10,7 +10,7 @@ use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, ComponentType, Lift, Linker, LinkerInstance, WasmStr};
 use wasmtime::{Engine, StoreContextMut};
 
-use crate::plugin::guest::{Guest, counter_name};
+use crate::plugin::guest::{Guest, HostTrap, counter_name};
 use crate::plugin::{wasi, wire};
 
 /// An import that keeps a component from being linked.
@@ -62,6 +62,8 @@ enum Class<'a> {
     Inert(&'a str),
     /// `dshost:plugin/host`.
     Host,
+    /// A part of the contract that is declared and not yet available.
+    NotYet,
     /// `dshost:plugin/types`, which holds types only.
     Types,
 }
@@ -86,6 +88,10 @@ pub(super) fn link(engine: &Engine, component: &Component) -> Result<Linker<Gues
                     .map_err(|error| wrong_type(&error))?;
             }
             Class::Host => link_host(engine, &mut into, name, &instance)?,
+            Class::NotYet => {
+                link_not_yet(engine, &mut into, name, &instance)
+                    .map_err(|error| wrong_type(&error))?;
+            }
             Class::Types => {}
         }
     }
@@ -110,6 +116,7 @@ fn class(import: &str) -> Result<Class<'_>, ImportError> {
         return match name {
             "host" => Ok(Class::Host),
             "types" => Ok(Class::Types),
+            "tables" | "accumulators" => Ok(Class::NotYet),
             _ => Err(ImportError::NotOffered(import.to_owned())),
         };
     }
@@ -126,6 +133,25 @@ fn class(import: &str) -> Result<Class<'_>, ImportError> {
 pub(super) fn same_version(version: &str) -> bool {
     let minor = |version: &str| version.rsplit_once('.').map(|(minor, _)| minor.to_owned());
     minor(version) == minor(wire::VERSION)
+}
+
+/// Functions that are there to be linked with, and end a call.
+fn link_not_yet(
+    engine: &Engine,
+    into: &mut LinkerInstance<'_, Guest>,
+    interface: &str,
+    instance: &ComponentInstance,
+) -> wasmtime::Result<()> {
+    let functions = instance.exports(engine);
+    let functions =
+        functions.filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
+    for (function, _) in functions {
+        let name = format!("{interface}#{function}");
+        into.func_new(function, move |_, _, _, _| {
+            Err(HostTrap::NotYet(name.clone()).into())
+        })?;
+    }
+    Ok(())
 }
 
 fn link_inert(
@@ -237,8 +263,9 @@ mod tests {
             class("dshost:plugin/host@0.2.0"),
             Err(ImportError::Version { .. })
         ));
+        assert_eq!(class("dshost:plugin/tables@0.1.0"), Ok(Class::NotYet));
         assert!(matches!(
-            class("dshost:plugin/tables@0.1.0"),
+            class("dshost:plugin/chairs@0.1.0"),
             Err(ImportError::NotOffered(_))
         ));
     }

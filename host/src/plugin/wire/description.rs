@@ -33,6 +33,8 @@ pub(in crate::plugin) enum Kind {
     UpdateState,
     #[component(name = "map-with-state")]
     MapWithState,
+    #[component(name = "event-time")]
+    EventTime,
 }
 
 #[derive(Clone, Copy, Debug, ComponentType, Lift)]
@@ -97,6 +99,7 @@ impl From<Kind> for crate::batch::function::Kind {
             Kind::Inverse => Self::Inverse,
             Kind::UpdateState => Self::UpdateState,
             Kind::MapWithState => Self::MapWithState,
+            Kind::EventTime => Self::EventTime,
         }
     }
 }

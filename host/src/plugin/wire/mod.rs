@@ -59,6 +59,7 @@ pub(super) struct RecordRef {
 #[component(record)]
 pub(super) struct TextColumn<'a> {
     pub(super) offsets: &'a [u8],
+    pub(super) gap: u8,
     pub(super) data: &'a str,
 }
 
@@ -66,6 +67,7 @@ pub(super) struct TextColumn<'a> {
 #[component(record)]
 pub(super) struct BytesColumn<'a> {
     pub(super) offsets: &'a [u8],
+    pub(super) gap: u8,
     pub(super) data: &'a [u8],
 }
 
@@ -132,6 +134,7 @@ pub(super) enum Naming {
 #[component(record)]
 pub(super) struct OwnedText {
     pub(super) offsets: Vec<u8>,
+    pub(super) gap: u8,
     pub(super) data: String,
 }
 
@@ -139,6 +142,7 @@ pub(super) struct OwnedText {
 #[component(record)]
 pub(super) struct OwnedBytes {
     pub(super) offsets: Vec<u8>,
+    pub(super) gap: u8,
     pub(super) data: Vec<u8>,
 }
 
@@ -174,8 +178,7 @@ pub(super) enum Side {
 #[component(record)]
 pub(super) struct Slices {
     pub(super) side: Side,
-    pub(super) starts: Vec<u8>,
-    pub(super) ends: Vec<u8>,
+    pub(super) ranges: Vec<u8>,
 }
 
 #[derive(Clone, Debug, ComponentType, Lift)]
@@ -194,6 +197,13 @@ pub(super) struct Joined {
 }
 
 #[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(super) struct Repeated {
+    pub(super) count: u32,
+    pub(super) element: OwnedColumn,
+}
+
+#[derive(Clone, Debug, ComponentType, Lift)]
 #[component(variant)]
 pub(super) enum OutputColumn {
     #[component(name = "columns")]
@@ -206,6 +216,8 @@ pub(super) enum OutputColumn {
     Joined(Joined),
     #[component(name = "same")]
     Same(Side),
+    #[component(name = "repeated")]
+    Repeated(Repeated),
 }
 
 #[derive(Clone, Debug, ComponentType, Lift)]

@@ -8,10 +8,70 @@
 //! Nothing is copied: a column shares the buffer of its lines, in which the line ends stay as gaps.
 
 use bytes::Bytes;
-use memchr::memchr_iter;
 
-use super::{Framing, Rejections, slices};
+use super::{Framing, Rejections};
+use crate::batch::column::Spans;
 use crate::batch::{Column, Fixed, TextBuffer, VarColumn, text};
+
+// === Delimiters ===
+
+/// Bytes in which delimiters are looked for at once: a bit for each.
+const BLOCK: usize = 64;
+
+/// Calls `each` with the place of every `delimiter`. Lines are short, so that what a search costs to
+/// begin anew behind every one counts; here a block is compared as a whole, and its delimiters are
+/// bits of one word.
+#[inline]
+fn for_each_delimiter(bytes: &[u8], delimiter: u8, mut each: impl FnMut(usize)) {
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    for (block, at) in blocks.iter().zip((0..).step_by(BLOCK)) {
+        let mut found = equal(block, delimiter);
+        while found != 0 {
+            each(at + found.trailing_zeros() as usize);
+            found &= found - 1;
+        }
+    }
+    let at = bytes.len() - rest.len();
+    for found in memchr::memchr_iter(delimiter, rest) {
+        each(at + found);
+    }
+}
+
+/// Which bytes of a block are `wanted`.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[expect(
+    unsafe_code,
+    reason = "every x86-64 processor has SSE2, which asks for it"
+)]
+fn equal(block: &[u8; BLOCK], wanted: u8) -> u64 {
+    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8};
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn equal(block: &[u8; BLOCK], wanted: u8) -> u64 {
+        let wanted = _mm_set1_epi8(wanted.cast_signed());
+        let (quarters, _) = block.as_chunks::<16>();
+        quarters.iter().rev().fold(0, |mask, quarter| {
+            // The two halves.
+            let quarter = u128::from_le_bytes(*quarter);
+            let (low, high) = (quarter as i64, (quarter >> 64) as i64);
+            let same = _mm_cmpeq_epi8(_mm_set_epi64x(high, low), wanted);
+            mask << 16 | u64::from(_mm_movemask_epi8(same).cast_unsigned())
+        })
+    }
+    // SAFETY: SSE2 is a part of x86-64.
+    unsafe { equal(block, wanted) }
+}
+
+/// Which bytes of a block are `wanted`.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+fn equal(block: &[u8; BLOCK], wanted: u8) -> u64 {
+    let bits = block.iter().rev();
+    bits.fold(0, |mask, byte| mask << 1 | u64::from(*byte == wanted))
+}
+
+// === Lines ===
 
 /// Calls `each` with the start and end of every line that is not too long, without its line end.
 pub(crate) fn split(
@@ -26,7 +86,7 @@ pub(crate) fn split(
         ..
     } = framing;
     let mut start = 0;
-    for feed in memchr_iter(delimiter, bytes) {
+    for_each_delimiter(bytes, delimiter, |feed| {
         let returns = delimiter == b'\n' && feed > start && bytes[feed - 1] == b'\r';
         let end = feed - usize::from(returns);
         if end - start <= max_record {
@@ -35,7 +95,7 @@ pub(crate) fn split(
             rejected.add_oversized(&bytes[start..=feed], max_record);
         }
         start = feed + 1;
-    }
+    });
     // The last line of a connection or file may have no line end; a `\r` there is its own.
     let left = bytes.len() - start;
     if left > max_record {
@@ -48,15 +108,12 @@ pub(crate) fn split(
 /// Lines of any bytes.
 pub(crate) fn decode_bytes(bytes: Bytes, framing: Framing, rejected: &mut Rejections) -> VarColumn {
     // A guess that spares the growing; lines are seldom shorter.
-    let guess = bytes.len() / 8;
-    let mut starts = Vec::with_capacity(guess);
-    let mut ends = Vec::with_capacity(guess);
+    let mut spans = Spans::with_capacity(bytes.len() / 16);
     split(&bytes, framing, rejected, |start, end| {
         // A chunk is far below 4 GiB: `u32` holds every place in it.
-        starts.extend_from_slice(&(start as u32).to_le_bytes());
-        ends.extend_from_slice(&(end as u32).to_le_bytes());
+        spans.push(start as u32, end as u32);
     });
-    slices(bytes, starts, ends)
+    VarColumn::found(bytes, spans)
 }
 
 /// Lines of UTF-8.
@@ -85,7 +142,7 @@ fn only_text(lines: &VarColumn, rejected: &mut Rejections) -> Column {
     });
     let offsets: Fixed<4> = offsets.into_iter().collect();
     let text =
-        TextBuffer::from_string(kept, offsets).expect("every line is text and was added whole");
+        TextBuffer::from_string(kept, offsets, 0).expect("every line is text and was added whole");
     Column::Text(text)
 }
 
@@ -100,6 +157,35 @@ mod tests {
             delimiter,
             max_record,
         }
+    }
+
+    #[test]
+    fn delimiters_are_found_wherever_they_stand() {
+        for length in [0, 1, 63, 64, 65, 127, 128, 200] {
+            for every in 1..70 {
+                let at: Vec<usize> = (0..length).filter(|at| at % every == every / 2).collect();
+                let mut bytes: Vec<u8> = (0..length).map(|at| at as u8 | 0x80).collect();
+                at.iter().for_each(|at| bytes[*at] = b'\n');
+                let mut found = Vec::new();
+                for_each_delimiter(&bytes, b'\n', |at| found.push(at));
+                assert_eq!(found, at);
+            }
+        }
+    }
+
+    #[test]
+    fn lines_with_one_line_end_lie_behind_each_other_with_a_gap() {
+        let gap = |bytes: &'static [u8]| {
+            let mut rejected = Rejections::default();
+            let column = decode_bytes(Bytes::from_static(bytes), framing(b'\n', 9), &mut rejected);
+            column.dense().map(|(_, gap)| gap)
+        };
+        assert_eq!(gap(b"one\n\ntwo\n"), Some(1));
+        assert_eq!(gap(b"one\r\n\r\ntwo\r\n"), Some(2));
+        assert_eq!(gap(b"one\ntwo\r\n"), None);
+        assert_eq!(gap(b"one\ntwo"), None, "the last has no end");
+        assert_eq!(gap(b"one\n0123456789\ntwo\n"), None, "one is too long");
+        assert_eq!(gap(b"one"), Some(0));
     }
 
     #[test]

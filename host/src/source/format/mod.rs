@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::batch::chunk::CHUNK_BYTES;
 use crate::batch::source::{Decoded, Undecoded};
-use crate::batch::{Chunk, Column, VarColumn};
+use crate::batch::{Chunk, Column};
 use crate::topology::plan::{Format, OnError, SourcePlan};
 
 pub(super) mod csv;
@@ -320,13 +320,4 @@ impl Rejections {
 
 fn oversized(bytes: u64, max_record: usize) -> String {
     format!("a record of {bytes} bytes is larger than `max_record` ({max_record})")
-}
-
-/// The elements that `starts` and `ends` name in `data`, which our own scanners gave.
-fn slices(data: Bytes, starts: Vec<u8>, ends: Vec<u8>) -> VarColumn {
-    let whole = "an offset takes four bytes";
-    let starts = crate::batch::Fixed::new(starts).expect(whole);
-    let ends = crate::batch::Fixed::new(ends).expect(whole);
-    VarColumn::from_slices(data, starts, ends)
-        .expect("records lie within the bytes they are found in")
 }

@@ -7,8 +7,9 @@
 use bytes::Bytes;
 use rmp::Marker;
 
-use super::{Rejections, slices};
+use super::Rejections;
 use crate::batch::VarColumn;
+use crate::batch::column::Spans;
 use crate::batch::msgpack::{MAX_DEPTH, check};
 
 /// Finds the ends of values. No stack is needed for that: how many values are still to come is a
@@ -134,8 +135,7 @@ impl MsgpackScanner {
 
 /// Decodes whole values, which share the buffer.
 pub(crate) fn decode(bytes: Bytes, max_record: usize, rejected: &mut Rejections) -> VarColumn {
-    let mut starts = Vec::new();
-    let mut ends = Vec::new();
+    let mut spans = Spans::with_capacity(0);
     let mut scanner = MsgpackScanner::default();
     let mut start = 0;
     while let Some(length) = scanner.next_end(&bytes[start..]) {
@@ -148,12 +148,11 @@ pub(crate) fn decode(bytes: Bytes, max_record: usize, rejected: &mut Rejections)
             });
         } else {
             // A chunk is far below 4 GiB: `u32` holds every place in it.
-            starts.extend_from_slice(&(start as u32).to_le_bytes());
-            ends.extend_from_slice(&(end as u32).to_le_bytes());
+            spans.push(start as u32, end as u32);
         }
         start = end;
     }
-    slices(bytes, starts, ends)
+    VarColumn::found(bytes, spans)
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::Hostile;
+use super::dshost::plugin::accumulators::add_int;
 use super::dshost::plugin::host::{Level, counter, log};
+use super::dshost::plugin::tables::rows;
 use super::dshost::plugin::types::{
     BytesColumn, Chunk, Column, Context, Joined, LinkCount, Output, OutputChunk, OutputColumn,
-    Picked, RecordRef, Rejection, Report, Side, Slices, TextColumn,
+    Picked, RecordRef, Rejection, Repeated, Report, Side, Slices, TextColumn,
 };
 use super::exports::dshost::plugin::{batch_pairs, chunks, folds};
 use super::functions::{SEEN, chain};
@@ -48,6 +50,8 @@ fn call(
         Some(("kept", _)) => outcome.output = kept(name, records),
         _ => match name {
             "answer-same" => {}
+            "ask-accumulator" => add_int("total", 1),
+            "ask-table" => drop(rows(0)),
             "answer-an-error" => return Err("the model is not loaded".to_owned()),
             "answer-kept" => outcome.output = Output::Kept(Vec::new()),
             "exhaust-memory" => loop {
@@ -168,6 +172,8 @@ pub fn world_seen() -> String {
 fn answer(name: &str, input: &Chunk, records: u32) -> OutputChunk {
     let column = match name.split_once('-') {
         Some(("offsets", _)) => text("aé", &offsets(name)),
+        Some(("gap", _)) => gap(name),
+        Some(("repeated", _)) => repeated(name),
         Some(("slices", _)) => slices(name, input, records),
         Some(("joined", _)) => joined(name),
         Some(("picked", _)) => picked(name, records),
@@ -179,10 +185,12 @@ fn answer(name: &str, input: &Chunk, records: u32) -> OutputChunk {
             // SAFETY: it is not; the host must look before it reads.
             "huge-list" => columns(Column::Text(TextColumn {
                 offsets: unsafe { Vec::from_raw_parts(8 as *mut u8, 0xffff_fff0, 0xffff_fff0) },
+                gap: 0,
                 data: String::new(),
             })),
             "not-utf8" => columns(Column::Text(TextColumn {
                 offsets: u32s(&[0, 1]),
+                gap: 0,
                 // SAFETY: it is not; the host must look before it believes.
                 data: unsafe { String::from_utf8_unchecked(vec![0xff]) },
             })),
@@ -190,6 +198,7 @@ fn answer(name: &str, input: &Chunk, records: u32) -> OutputChunk {
             "msgpack-trailing" => msgpack(&[0xc0, 0xc0]),
             "return-megabytes" => columns(Column::Bytes(BytesColumn {
                 offsets: u32s(&[0, 4 * MIB as u32]),
+                gap: 0,
                 data: vec![0; 4 * MIB],
             })),
             // "answer-too-few"
@@ -209,49 +218,76 @@ fn offsets(name: &str) -> Vec<u8> {
     }
 }
 
+/// Texts with a line feed behind each, or less.
+fn gap(name: &str) -> OutputColumn {
+    let (offsets, data) = match name {
+        "gap-inside-character" => ([0, 1, 3, 6], "\n\u{e9}bc\n"),
+        "gap-beyond-start" => ([0, 0, 3, 6], "a\n\nbc\n"),
+        // "gap-of-lines"
+        _ => ([0, 2, 3, 6], "a\n\nbc\n"),
+    };
+    columns(Column::Text(TextColumn {
+        offsets: u32s(&offsets),
+        gap: 1,
+        data: data.to_owned(),
+    }))
+}
+
+fn repeated(name: &str) -> OutputColumn {
+    let (count, element) = match name {
+        "repeated-none" => (3, Vec::new()),
+        "repeated-two" => (3, vec!["a", "b"]),
+        "repeated-huge" => (u32::MAX, vec!["much"]),
+        // "repeated-word"
+        _ => (3, vec!["word"]),
+    };
+    let OutputColumn::Columns(element) = texts(&element) else {
+        unreachable!("texts are columns")
+    };
+    OutputColumn::Repeated(Repeated { count, element })
+}
+
 fn slices(name: &str, input: &Chunk, records: u32) -> OutputColumn {
     let Column::Text(text) = &input.value else {
         unreachable!("it takes text")
     };
     let end = text.data.len() as u32;
-    let (starts, ends) = match name {
-        "slices-huge" => (vec![0; 100_000], vec![end; 100_000]),
-        "slices-inside-character" => (
-            vec![0],
-            vec![text.data.find('é').map_or(0, |at| at as u32 + 1)],
-        ),
-        "slices-past-end" => (vec![0], vec![end + 1]),
-        "slices-uneven" => (vec![0], vec![end; 2]),
+    let ranges = match name {
+        "slices-huge" => [0, end].repeat(100_000),
+        "slices-inside-character" => {
+            vec![0, text.data.find('é').map_or(0, |at| at as u32 + 1)]
+        }
+        "slices-past-end" => vec![0, end + 1],
+        "slices-ragged" => vec![0, end, end],
         "slices-of-words" => words(text),
-        _ => (vec![0; records as usize], vec![0; records as usize]),
+        _ => vec![0; 2 * records as usize],
     };
     OutputColumn::Slices(Slices {
         side: match name {
             "slices-of-keys" => Side::Key,
             _ => Side::Value,
         },
-        starts: u32s(&starts),
-        ends: u32s(&ends),
+        ranges: u32s(&ranges),
     })
 }
 
-/// Where the words of each text begin and end.
-fn words(text: &TextColumn) -> (Vec<u32>, Vec<u32>) {
+/// Where the words of each text begin and end, in turn.
+fn words(text: &TextColumn) -> Vec<u32> {
     let base = text.data.as_ptr() as usize;
-    let (mut starts, mut ends) = (Vec::new(), Vec::new());
+    let mut ranges = Vec::new();
     let offsets: Vec<usize> = text
         .offsets
         .chunks_exact(4)
         .map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize)
         .collect();
     for range in offsets.windows(2) {
-        for word in text.data[range[0]..range[1]].split_ascii_whitespace() {
+        let line = &text.data[range[0]..range[1] - usize::from(text.gap)];
+        for word in line.split_ascii_whitespace() {
             let start = word.as_ptr() as usize - base;
-            starts.push(start as u32);
-            ends.push((start + word.len()) as u32);
+            ranges.extend([start as u32, (start + word.len()) as u32]);
         }
     }
-    (starts, ends)
+    ranges
 }
 
 fn joined(name: &str) -> OutputColumn {
@@ -301,23 +337,43 @@ impl folds::Guest for Hostile {
         numbers: Vec<u8>,
         count: u32,
         input: Chunk,
+        repeats: Vec<u8>,
         _: Vec<RecordRef>,
     ) -> Result<folds::Outcome, String> {
         let Column::Int64(addends) = &input.value else {
             unreachable!("it folds integers")
         };
-        let mut sums = vec![0i64; count as usize];
-        for (number, value) in numbers.chunks_exact(4).zip(addends.chunks_exact(8)) {
-            let number = u32::from_le_bytes(number.try_into().expect("four bytes"));
-            sums[number as usize] += i64::from_le_bytes(value.try_into().expect("eight bytes"));
+        let name = &chain(handle)[0];
+        let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
+        let mut times: Vec<u32> = repeats.chunks_exact(4).map(number).collect();
+        if times.is_empty() || name == "fold-without-repeats" {
+            times = vec![1; addends.len() / 8];
         }
-        if chain(handle)[0] == "fold-too-few" {
+        let mut sums = vec![0i64; count as usize];
+        for ((group, value), times) in numbers
+            .chunks_exact(4)
+            .zip(addends.chunks_exact(8))
+            .zip(&times)
+        {
+            let value = i64::from_le_bytes(value.try_into().expect("eight bytes"));
+            sums[number(group) as usize] += value * i64::from(*times);
+        }
+        if name == "fold-too-few" {
             sums.pop();
+        }
+        let mut report = counted(1, times.iter().sum());
+        if name == "fold-rejects-unknown" {
+            let index = len(&input.value);
+            report.links[0].rejected = 1;
+            report.rejections.push(Rejection {
+                at: RecordRef { link: 0, index },
+                reason: "there is none".to_owned(),
+            });
         }
         let sums = sums.into_iter().flat_map(i64::to_le_bytes).collect();
         Ok(folds::Outcome {
             output: values(columns(Column::Int64(sums))),
-            report: counted(1, len(&input.value)),
+            report,
         })
     }
 }
@@ -361,6 +417,7 @@ pub fn columns(column: Column) -> OutputColumn {
 fn text(data: &str, offsets: &[u8]) -> OutputColumn {
     columns(Column::Text(TextColumn {
         offsets: offsets.to_vec(),
+        gap: 0,
         data: data.to_owned(),
     }))
 }
@@ -377,6 +434,7 @@ fn texts(texts: &[&str]) -> OutputColumn {
 fn msgpack(value: &[u8]) -> OutputColumn {
     columns(Column::Msgpack(BytesColumn {
         offsets: u32s(&[0, value.len() as u32]),
+        gap: 0,
         data: value.to_vec(),
     }))
 }

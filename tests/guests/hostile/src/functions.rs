@@ -20,18 +20,23 @@ const TEXT: RecordType = single(ColumnType::Text);
 const INT64: RecordType = single(ColumnType::Int64);
 
 /// Those that take and give text.
-const TEXTS: [(&str, Kind); 48] = [
+const TEXTS: [(&str, Kind); 57] = [
     ("answer-an-error", Kind::Map),
     ("answer-kept", Kind::Map),
     ("answer-other-type", Kind::Map),
     ("answer-pairs", Kind::Map),
     ("answer-too-few", Kind::Map),
     ("answer-same", Kind::Map),
+    ("ask-accumulator", Kind::Map),
+    ("ask-table", Kind::Map),
     ("count-flood", Kind::Map),
     ("count-links-twice", Kind::Map),
     ("count-records-wrong", Kind::Map),
     ("exhaust-memory", Kind::Map),
     ("exit", Kind::Map),
+    ("gap-beyond-start", Kind::FlatMap),
+    ("gap-inside-character", Kind::FlatMap),
+    ("gap-of-lines", Kind::FlatMap),
     ("huge-list", Kind::Map),
     ("joined-miscounted", Kind::FlatMap),
     ("joined-none-with-data", Kind::FlatMap),
@@ -66,9 +71,13 @@ const TEXTS: [(&str, Kind); 48] = [
     ("reject-unknown-record", Kind::Map),
     ("reject-with-colours", Kind::Map),
     ("reject-without-count", Kind::Map),
+    ("repeated-huge", Kind::FlatMap),
+    ("repeated-none", Kind::FlatMap),
+    ("repeated-two", Kind::FlatMap),
+    ("repeated-word", Kind::FlatMap),
     ("return-megabytes", Kind::Map),
     ("slices-inside-character", Kind::FlatMap),
-    ("slices-uneven", Kind::FlatMap),
+    ("slices-ragged", Kind::FlatMap),
 ];
 
 /// Those of other types.
@@ -87,8 +96,11 @@ fn others() -> Vec<Function> {
         function("keys-dropped", Kind::MapValues, TEXT, TEXT),
         function("keys-made", Kind::MapValues, TEXT, TEXT),
         function("keys-seen", Kind::MapValues, TEXT, INT64),
+        function("event-times", Kind::EventTime, TEXT, TEXT),
+        function("fold-rejects-unknown", Kind::Reduce, INT64, INT64),
         function("fold-sum", Kind::Reduce, INT64, INT64),
         function("fold-too-few", Kind::Reduce, INT64, INT64),
+        function("fold-without-repeats", Kind::Reduce, INT64, INT64),
         Function {
             input: vec![TEXT, TEXT],
             ..function("pair-slices", Kind::TransformWith, TEXT, TEXT)

@@ -13,6 +13,8 @@ wit_bindgen::generate!({
         package test:hostile;
         world hostile {
             import dshost:plugin/host@0.1.0;
+            import dshost:plugin/accumulators@0.1.0;
+            import dshost:plugin/tables@0.1.0;
             export dshost:plugin/plugin@0.1.0;
             export dshost:plugin/chunks@0.1.0;
             export dshost:plugin/folds@0.1.0;

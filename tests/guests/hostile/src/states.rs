@@ -218,6 +218,7 @@ fn msgpack(states: &[i64]) -> Column {
     let ends = (0..=states.len() as u32).map(|count| 2 * count);
     Column::Msgpack(BytesColumn {
         offsets: ends.flat_map(u32::to_le_bytes).collect(),
+        gap: 0,
         data: vec![1; 2 * states.len()],
     })
 }

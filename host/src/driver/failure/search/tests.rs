@@ -133,7 +133,7 @@ fn a_search_ends_with_its_budget_and_goes_on_in_the_next_attempt() {
 /// Sums the values of each group; traps where one passes `most`.
 fn sums(most: i64) -> Arc<Body> {
     Arc::new(move |request| {
-        let Request::Fold(Groups { numbers, count }, values) = request else {
+        let Request::Fold(Groups { numbers, count, .. }, values) = request else {
             panic!("folds only")
         };
         let mut sums: Vec<Option<i64>> = vec![None; *count as usize];
@@ -153,6 +153,7 @@ fn sums(most: i64) -> Arc<Body> {
 fn of_a_fold_a_value_is_found_that_is_not_the_first_of_its_group() {
     let groups = Groups {
         numbers: numbers(&[0, 1, 0, 1, 0, 0]),
+        repeats: Fixed::default(),
         count: 2,
     };
     let fold = Request::Fold(groups, chunk([100, 1, 5, 2, 3, 4]));
