@@ -5,7 +5,7 @@ use dshost_guest::prelude::*;
 /// Splits a line on white space.
 #[flat_map]
 fn split(line: &str) -> impl Iterator<Item = &str> {
-    line.split_whitespace()
+    words(line)
 }
 
 /// Makes a word a pair of the word and 1.

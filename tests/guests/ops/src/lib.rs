@@ -13,6 +13,7 @@ mod laws;
 mod one_batch;
 mod poison;
 mod state;
+mod white_space;
 mod windows;
 
 use std::collections::HashMap;
@@ -446,5 +447,7 @@ plugin!(
     state::labels,
     human::visit,
     human::by_address,
-    human::seen
+    human::seen,
+    white_space::split_whitespace,
+    white_space::words_told
 );
