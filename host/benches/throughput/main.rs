@@ -2,10 +2,14 @@
 //!
 //! Every figure comes from this one run on this one machine; compare ratios, not times.
 //! `cargo bench -- NAME` runs only the parts whose name contains NAME: `words`, `filter`, `tcp`,
-//! `small`, `state`, `state-changed`, `state-records`, `checkpoint`, `windows`.
+//! `small`, `state`, `state-changed`, `state-records`, `checkpoint`, `windows`; `wide-keys`,
+//! `wide-rows`, `wide-json`, `wide-csv`, `wide-join`, `wide-window` (`wide`: all of these). With
+//! `DSHOST_BENCH_DATA=DIR` these leave their input in DIR, for `benches/beside/beside.py`.
 
 mod batches;
 mod checkpoint;
+mod compared;
+mod data;
 mod generator;
 mod native;
 mod small;
@@ -13,6 +17,7 @@ mod state;
 mod tcp;
 mod text;
 mod topologies;
+mod wide;
 mod windows;
 
 use std::path::{Path, PathBuf};
@@ -42,7 +47,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let parts: [Part; 9] = [
+    let parts: [Part; 15] = [
         ("words", batches::word_count),
         ("filter", batches::filter),
         ("small", small::all),
@@ -51,6 +56,12 @@ fn main() -> ExitCode {
         ("state-records", state::records),
         ("checkpoint", checkpoint::all),
         ("windows", windows::all),
+        ("wide-keys", wide::keys::count),
+        ("wide-rows", wide::rows::sum),
+        ("wide-json", wide::visits::json),
+        ("wide-csv", wide::visits::csv),
+        ("wide-join", wide::join::count),
+        ("wide-window", wide::window::slide),
         ("tcp", tcp::word_count),
     ];
     for (name, part) in parts {

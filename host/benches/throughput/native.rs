@@ -67,8 +67,24 @@ pub fn filter(text: &str, word: &str, threads: usize) -> (usize, usize) {
     (lines.clone().count(), lines.map(|line| line.len()).sum())
 }
 
+/// Runs `work` on each piece, on a thread of its own, and gives what comes out in order.
+pub fn on_threads<P: Send, T: Send>(
+    pieces: impl IntoIterator<Item = P>,
+    work: impl Fn(P) -> T + Sync,
+) -> Vec<T> {
+    let work = &work;
+    thread::scope(|scope| {
+        let spawned: Vec<_> = pieces
+            .into_iter()
+            .map(|piece| scope.spawn(move || work(piece)))
+            .collect();
+        let joined = spawned.into_iter().map(thread::ScopedJoinHandle::join);
+        joined.map(|result| result.expect("no panic")).collect()
+    })
+}
+
 /// `text` in `count` pieces, cut at line ends.
-fn pieces(text: &str, count: usize) -> Vec<&str> {
+pub fn pieces(text: &str, count: usize) -> Vec<&str> {
     let mut rest = text;
     let mut pieces = Vec::with_capacity(count);
     for left in (1..=count).rev() {

@@ -2,9 +2,39 @@
 
 use std::path::Path;
 
+/// The functions of a word count.
+#[derive(Clone, Copy)]
+pub struct Words {
+    split: &'static str,
+    pair: &'static str,
+    add: &'static str,
+}
+
+impl Words {
+    /// The plugin that is shipped.
+    pub const SHIPPED: Self = Self {
+        split: "wordcount/split",
+        pair: "wordcount/pair",
+        add: "wordcount/add",
+    };
+
+    /// One that splits by the standard library's function.
+    pub const SPLIT_WHITESPACE: Self = Self {
+        split: "ops/split_whitespace",
+        pair: "ops/one",
+        add: "ops/add",
+    };
+}
+
 /// A word count in batches of `batch`, whose lines come from `source` (the keys of its table).
 pub fn word_count(plugins: &Path, batch: &str, source: &str) -> String {
+    word_count_by(Words::SHIPPED, plugins, batch, source)
+}
+
+/// The same by functions of choice.
+pub fn word_count_by(functions: Words, plugins: &Path, batch: &str, source: &str) -> String {
     let plugins = plugins.display();
+    let Words { split, pair, add } = functions;
     format!(
         r#"
 [topology]
@@ -16,15 +46,15 @@ dir = "{plugins}"
 [stream.words]
 from = "lines"
 op = "flat_map"
-function = "wordcount/split"
+function = "{split}"
 [stream.pairs]
 from = "words"
 op = "map"
-function = "wordcount/pair"
+function = "{pair}"
 [stream.counts]
 from = "pairs"
 op = "reduce_by_key"
-function = "wordcount/add"
+function = "{add}"
 "#
     )
 }

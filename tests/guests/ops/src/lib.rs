@@ -11,6 +11,7 @@ mod context;
 mod human;
 mod laws;
 mod one_batch;
+mod orders;
 mod poison;
 mod state;
 mod white_space;
@@ -449,5 +450,10 @@ plugin!(
     human::by_address,
     human::seen,
     white_space::split_whitespace,
-    white_space::words_told
+    white_space::words_told,
+    orders::priced,
+    orders::is_paid,
+    orders::order_total,
+    orders::weight,
+    orders::weight_of_row
 );
