@@ -24,6 +24,7 @@ def duckdb_parts(folder, threads):
     db = duckdb.connect(config={"threads": threads})
     lines = "columns={'line': 'VARCHAR'}, delim='\x01', quote='', escape='', header=false"
     pairs = "columns={'key': 'VARCHAR', 'value': 'BIGINT'}, delim=' ', header=false"
+    weight = 'strlen("user") + strlen(page) + strlen(country) + cents + millis + ok::int'
     queries = {
         "wide-keys": (
             f"""create or replace temp table counts as
@@ -33,12 +34,13 @@ def duckdb_parts(folder, threads):
             1_000_000,
         ),
         "wide-json": (
-            f"""select sum(cents) from read_json('{folder}/visits.jsonl',
-                format='newline_delimited', columns={{'cents': 'BIGINT'}})""",
+            f"""select sum({weight}) from read_json('{folder}/visits.jsonl',
+                format='newline_delimited', columns={{'user': 'VARCHAR', 'page': 'VARCHAR',
+                'country': 'VARCHAR', 'cents': 'BIGINT', 'millis': 'BIGINT', 'ok': 'BOOLEAN'}})""",
             500_000,
         ),
         "wide-csv": (
-            f"select sum(cents) from read_csv('{folder}/visits.csv', header=true)",
+            f"select sum({weight}) from read_csv('{folder}/visits.csv', header=true)",
             500_000,
         ),
         "wide-join": (
@@ -64,11 +66,15 @@ def polars_parts(folder, _threads):
         words = lines.select(pl.col("line").str.strip_chars().str.split(" ").explode().alias("word"))
         return words.group_by("word").len().collect()
 
+    lengths = [pl.col(name).str.len_bytes().cast(pl.Int64) for name in ("user", "page", "country")]
+    numbers = [pl.col(name).cast(pl.Int64) for name in ("cents", "millis", "ok")]
+    weight = pl.sum_horizontal(lengths + numbers).sum()
+
     def visits_json():
-        return pl.scan_ndjson(f"{folder}/visits.jsonl").select(pl.col("cents").sum()).collect()
+        return pl.scan_ndjson(f"{folder}/visits.jsonl").select(weight).collect()
 
     def visits_csv():
-        return pl.scan_csv(f"{folder}/visits.csv").select(pl.col("cents").sum()).collect()
+        return pl.scan_csv(f"{folder}/visits.csv").select(weight).collect()
 
     def join():
         sides = [

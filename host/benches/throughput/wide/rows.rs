@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::number;
 use crate::compared::Comparison;
+use crate::data;
 use crate::native::on_threads;
 
-/// Records of the batch: some 90 MB.
+/// Records of the batch: some 60 MB.
 const ORDERS: usize = 200_000;
 
 /// An order, as `ops/orders.rs` has it.
@@ -45,6 +46,7 @@ pub fn sum(plugins: &Path) {
     let records = records();
     let bytes = Bytes::from(records.concat());
     println!("  {} bytes a record", bytes.len() / ORDERS);
+    data::keep("orders.msgpack", &bytes);
     let comparison = Comparison {
         topology: topology(plugins),
         result: "sum",

@@ -1,4 +1,5 @@
-//! Counts over a window of ten minutes in batches of ten seconds, once the window is full.
+//! Counts over a window of ten minutes in batches of ten seconds, once the window is full. Native
+//! code takes out what leaves the window, whether the job has an inverse or not.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -35,7 +36,7 @@ type Table = HashMap<String, i64, RandomState>;
 /// Slides, with an inverse and without.
 pub fn slide(plugins: &Path) {
     println!(
-        "\ncounts over {LENGTH} batches of {LINES} lines and {KEYS} keys; a slide, which gives all of them"
+        "\ncounts over {LENGTH} batches of {LINES} lines and {KEYS} keys; a slide gives all of them"
     );
     for (what, inverse) in [("with inverse", true), ("without", false)] {
         for workers in WORKERS {
