@@ -3,8 +3,8 @@
     DSHOST_BENCH_DATA=DIR cargo bench -p dshost -- wide
     python3 host/benches/beside/beside.py DIR
 
-Both read files, which the page cache holds, and run on as many threads as they are told, 1 and 2. Each
-figure is the median of five, beside how often a second that many million records are processed.
+Both read files, which the page cache holds, on 1 and on 2 threads. A figure is the median of five runs,
+and the million records a second that it comes to.
 """
 
 import os
@@ -61,10 +61,14 @@ def polars_parts(folder, _threads):
 
     def keys():
         lines = pl.scan_csv(
-            f"{folder}/keys.txt", has_header=False, separator="\x01", quote_char=None, new_columns=["line"]
+            f"{folder}/keys.txt",
+            has_header=False,
+            separator="\x01",
+            quote_char=None,
+            new_columns=["line"],
         )
-        words = lines.select(pl.col("line").str.strip_chars().str.split(" ").explode().alias("word"))
-        return words.group_by("word").len().collect()
+        words = pl.col("line").str.strip_chars().str.split(" ").explode().alias("word")
+        return lines.select(words).group_by("word").len().collect()
 
     lengths = [pl.col(name).str.len_bytes().cast(pl.Int64) for name in ("user", "page", "country")]
     numbers = [pl.col(name).cast(pl.Int64) for name in ("cents", "millis", "ok")]
@@ -104,7 +108,8 @@ def measure(program, folder, threads):
             times.append(time.perf_counter() - begun)
         seconds = statistics.median(times)
         rate = records / seconds / 1e6
-        print(f"  {program} {part}, {threads} threads: {seconds:.3f} s, {rate:.2f} M records/s", flush=True)
+        figures = f"{seconds:.3f} s, {rate:.2f} M records/s"
+        print(f"  {program} {part}, {threads} threads: {figures}", flush=True)
 
 
 def main():
