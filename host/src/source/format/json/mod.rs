@@ -5,29 +5,38 @@
 //! 128 levels of nesting and a lone surrogate are rejected. A line of nothing but white space is
 //! no record and no error.
 
+mod packer;
+
+use serde::de::DeserializeSeed;
+
 use crate::batch::column::VarBuilder;
 use crate::batch::{VarColumn, text};
 
+use self::packer::{Objects, Packer};
 use super::{Framing, Rejections, lines};
 
 /// Decodes lines.
 pub(crate) fn decode(bytes: &[u8], framing: Framing, rejected: &mut Rejections) -> VarColumn {
     let mut values = VarBuilder::with_capacity(0, bytes.len());
+    let mut objects = Objects::default();
     let mut wrong = rejected.fresh();
     lines::split(bytes, framing, rejected, |start, end| {
         let line = &bytes[start..end];
         if line.trim_ascii().is_empty() {
             return;
         }
-        match serde_json::from_slice::<serde_json::Value>(line) {
-            Ok(value) => {
-                write(values.data_mut(), &value);
-                values.end_element();
+        let before = values.data_len();
+        match write(line, values.data_mut(), &mut objects) {
+            Ok(()) => values.end_element(),
+            Err(error) => {
+                // What was written of it before it turned out wrong.
+                values.data_mut().truncate(before);
+                objects = Objects::default();
+                wrong.add(line, || {
+                    let (reason, line) = (told(&error, line), text::excerpt(line));
+                    format!("a line is not JSON: {reason}: `{line}`")
+                });
             }
-            Err(error) => wrong.add(line, || {
-                let (reason, line) = (told(&error, line), text::excerpt(line));
-                format!("a line is not JSON: {reason}: `{line}`")
-            }),
         }
     });
     rejected.append(wrong);
@@ -52,14 +61,18 @@ fn told(error: &serde_json::Error, line: &[u8]) -> String {
     }
 }
 
-/// Recurses as deep as the value, which the parser has bounded (128 levels).
-fn write(out: &mut Vec<u8>, value: &serde_json::Value) {
-    rmp_serde::encode::write(out, value)
-        .expect("every JSON value has a MessagePack form, and a vector takes all bytes");
+/// Appends the one value in `line`. Recurses as deep as the value, which the parser bounds (128
+/// levels).
+fn write(line: &[u8], out: &mut Vec<u8>, objects: &mut Objects) -> serde_json::Result<()> {
+    let mut parser = serde_json::Deserializer::from_slice(line);
+    Packer::new(out, objects).deserialize(&mut parser)?;
+    parser.end()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::topology::plan::Format;
 
@@ -102,6 +115,88 @@ mod tests {
             ]
         );
         assert_eq!(samples, [""; 0]);
+    }
+
+    /// What a tree of values has, written by `rmp_serde`.
+    fn by_tree(line: &str) -> Option<Vec<u8>> {
+        let value: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(rmp_serde::to_vec(&value).unwrap())
+    }
+
+    fn directly(line: &str) -> Option<Vec<u8>> {
+        let mut rejected = Rejections::default();
+        let framing = Framing::new(Format::Json, 1 << 24);
+        let column = decode(line.as_bytes(), framing, &mut rejected);
+        column.iter().next().map(<[u8]>::to_vec)
+    }
+
+    /// JSON, valid or nearly so.
+    fn json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            any::<i64>().prop_map(|number| number.to_string()),
+            any::<u64>().prop_map(|number| number.to_string()),
+            any::<f64>().prop_map(|number| serde_json::json!(number).to_string()),
+            any::<String>().prop_map(|text| serde_json::json!(text).to_string()),
+            prop::sample::select(vec![
+                "true",
+                "null",
+                "-0",
+                "1e3",
+                "01",
+                "\"\\u00e9\"",
+                "1e999"
+            ])
+            .prop_map(ToOwned::to_owned),
+        ];
+        // Few keys, so that some come twice.
+        let key = prop::sample::select(vec!["a", "b", "ab", "", "\u{e9}", "\\u0061", "B"]);
+        leaf.prop_recursive(5, 120, 20, move |value| {
+            let entries = prop::collection::vec((key.clone(), value.clone()), 0..20);
+            prop_oneof![
+                prop::collection::vec(value, 0..20)
+                    .prop_map(|values| format!("[{}]", values.join(" , "))),
+                entries.prop_map(|entries| {
+                    let entries = entries
+                        .iter()
+                        .map(|(key, value)| format!("\"{key}\": {value}"));
+                    format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_is_what_a_tree_of_values_gives(line in json()) {
+            // A line of several is no record.
+            let line = line.replace('\n', " ");
+            prop_assert_eq!(directly(&line), by_tree(&line));
+        }
+    }
+
+    #[test]
+    fn large_arrays_and_objects_have_longer_headers() {
+        for count in [0, 1, 15, 16, 300, 70_000] {
+            let numbers: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+            let entries: Vec<String> = numbers
+                .iter()
+                .map(|number| format!("\"{number}\":[{number},{{\"b\":1,\"a\":2}}]"))
+                .collect();
+            for line in [
+                format!("[{}]", numbers.join(",")),
+                format!("{{{}}}", entries.join(",")),
+            ] {
+                // Too much to be shown.
+                assert!(directly(&line) == by_tree(&line), "{count}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_wrong_at_its_end_leaves_nothing_behind() {
+        let (found, samples) = values("{\"b\":{\"c\":1,\"a\":[1,2\n{\"b\":1,\"a\":2}\n");
+        assert_eq!(found, [r#"{"a":2,"b":1}"#]);
+        assert_eq!(samples.len(), 1);
     }
 
     #[test]
