@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 use wasmtime::{
-    Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
+    Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    WasmBacktraceDetails,
 };
 
 use crate::plugin::cache::{Cache, CacheDir};
@@ -202,6 +203,8 @@ fn pool(config: &EngineConfig) -> PoolingAllocationConfig {
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(config.memory)
         .linear_memory_keep_resident(RESIDENT_BYTES)
+        // Where the kernel says which pages were written, only those are zeroed.
+        .pagemap_scan(Enabled::Auto)
         .table_keep_resident(RESIDENT_BYTES);
     pool
 }

@@ -60,6 +60,14 @@ impl TextBuffer {
         }
     }
 
+    /// As [`TextBuffer::new`] for data that is known to be ASCII.
+    #[must_use]
+    pub(crate) fn of_ascii(column: VarColumn) -> Self {
+        debug_assert!(column.data.is_ascii());
+        let ascii = true;
+        Self { column, ascii }
+    }
+
     /// Elements that were taken whole from text columns.
     pub(super) const fn whole(column: VarColumn) -> Self {
         Self {

@@ -18,14 +18,25 @@ use crate::batch::{Column, Fixed, TextBuffer, VarColumn, text};
 /// Bytes in which delimiters are looked for at once: a bit for each.
 const BLOCK: usize = 64;
 
-/// Calls `each` with the place of every `delimiter`. Lines are short, so that what a search costs to
-/// begin anew behind every one counts; here a block is compared as a whole, and its delimiters are
-/// bits of one word.
+/// What is known of a block of bytes.
+struct Scanned {
+    /// The bytes that are the delimiter.
+    delimiters: u64,
+    /// Whether all bytes are ASCII.
+    ascii: bool,
+}
+
+/// Calls `each` with the place of every `delimiter`, and says whether all bytes are ASCII. Lines are
+/// short, so that what a search costs to begin anew behind every one counts; here a block is compared
+/// as a whole, and its delimiters are bits of one word.
 #[inline]
-fn for_each_delimiter(bytes: &[u8], delimiter: u8, mut each: impl FnMut(usize)) {
+fn for_each_delimiter(bytes: &[u8], delimiter: u8, mut each: impl FnMut(usize)) -> bool {
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let mut ascii = rest.is_ascii();
     for (block, at) in blocks.iter().zip((0..).step_by(BLOCK)) {
-        let mut found = equal(block, delimiter);
+        let scanned = scan(block, delimiter);
+        ascii &= scanned.ascii;
+        let mut found = scanned.delimiters;
         while found != 0 {
             each(at + found.trailing_zeros() as usize);
             found &= found - 1;
@@ -35,58 +46,71 @@ fn for_each_delimiter(bytes: &[u8], delimiter: u8, mut each: impl FnMut(usize)) 
     for found in memchr::memchr_iter(delimiter, rest) {
         each(at + found);
     }
+    ascii
 }
 
-/// Which bytes of a block are `wanted`.
+/// Looks at a block.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[expect(
     unsafe_code,
     reason = "every x86-64 processor has SSE2, which asks for it"
 )]
-fn equal(block: &[u8; BLOCK], wanted: u8) -> u64 {
-    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8};
+fn scan(block: &[u8; BLOCK], delimiter: u8) -> Scanned {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+        _mm_setzero_si128,
+    };
     #[inline]
     #[target_feature(enable = "sse2")]
-    fn equal(block: &[u8; BLOCK], wanted: u8) -> u64 {
-        let wanted = _mm_set1_epi8(wanted.cast_signed());
-        let (quarters, _) = block.as_chunks::<16>();
-        quarters.iter().rev().fold(0, |mask, quarter| {
+    fn scan(block: &[u8; BLOCK], delimiter: u8) -> Scanned {
+        let wanted = _mm_set1_epi8(delimiter.cast_signed());
+        let (mut delimiters, mut bits) = (0, _mm_setzero_si128());
+        for quarter in block.as_chunks::<16>().0.iter().rev() {
             // The two halves.
             let quarter = u128::from_le_bytes(*quarter);
-            let (low, high) = (quarter as i64, (quarter >> 64) as i64);
-            let same = _mm_cmpeq_epi8(_mm_set_epi64x(high, low), wanted);
-            mask << 16 | u64::from(_mm_movemask_epi8(same).cast_unsigned())
-        })
+            let quarter = _mm_set_epi64x((quarter >> 64) as i64, quarter as i64);
+            let same = _mm_movemask_epi8(_mm_cmpeq_epi8(quarter, wanted));
+            delimiters = delimiters << 16 | u64::from(same.cast_unsigned());
+            bits = _mm_or_si128(bits, quarter);
+        }
+        Scanned {
+            delimiters,
+            ascii: _mm_movemask_epi8(bits) == 0,
+        }
     }
     // SAFETY: SSE2 is a part of x86-64.
-    unsafe { equal(block, wanted) }
+    unsafe { scan(block, delimiter) }
 }
 
-/// Which bytes of a block are `wanted`.
+/// Looks at a block.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-fn equal(block: &[u8; BLOCK], wanted: u8) -> u64 {
+fn scan(block: &[u8; BLOCK], delimiter: u8) -> Scanned {
     let bits = block.iter().rev();
-    bits.fold(0, |mask, byte| mask << 1 | u64::from(*byte == wanted))
+    Scanned {
+        delimiters: bits.fold(0, |mask, byte| mask << 1 | u64::from(*byte == delimiter)),
+        ascii: block.is_ascii(),
+    }
 }
 
 // === Lines ===
 
-/// Calls `each` with the start and end of every line that is not too long, without its line end.
+/// Calls `each` with the start and end of every line that is not too long, without its line end. Gives
+/// whether all bytes are ASCII.
 pub(crate) fn split(
     bytes: &[u8],
     framing: Framing,
     rejected: &mut Rejections,
     mut each: impl FnMut(usize, usize),
-) {
+) -> bool {
     let Framing {
         delimiter,
         max_record,
         ..
     } = framing;
     let mut start = 0;
-    for_each_delimiter(bytes, delimiter, |feed| {
+    let ascii = for_each_delimiter(bytes, delimiter, |feed| {
         let returns = delimiter == b'\n' && feed > start && bytes[feed - 1] == b'\r';
         let end = feed - usize::from(returns);
         if end - start <= max_record {
@@ -103,23 +127,32 @@ pub(crate) fn split(
     } else if left > 0 {
         each(start, bytes.len());
     }
+    ascii
 }
 
 /// Lines of any bytes.
 pub(crate) fn decode_bytes(bytes: Bytes, framing: Framing, rejected: &mut Rejections) -> VarColumn {
+    decode(bytes, framing, rejected).0
+}
+
+/// Lines, and whether all their bytes are ASCII.
+fn decode(bytes: Bytes, framing: Framing, rejected: &mut Rejections) -> (VarColumn, bool) {
     // A guess that spares the growing; lines are seldom shorter.
     let mut spans = Spans::with_capacity(bytes.len() / 16);
-    split(&bytes, framing, rejected, |start, end| {
+    let ascii = split(&bytes, framing, rejected, |start, end| {
         // A chunk is far below 4 GiB: `u32` holds every place in it.
         spans.push(start as u32, end as u32);
     });
-    VarColumn::found(bytes, spans)
+    (VarColumn::found(bytes, spans), ascii)
 }
 
 /// Lines of UTF-8.
 pub(crate) fn decode_text(bytes: Bytes, framing: Framing, rejected: &mut Rejections) -> Column {
+    let (lines, ascii) = decode(bytes, framing, rejected);
+    if ascii {
+        return Column::Text(TextBuffer::of_ascii(lines));
+    }
     // Almost always the whole chunk is text, and is checked at once.
-    let lines = decode_bytes(bytes, framing, rejected);
     match TextBuffer::new(lines.clone()) {
         Ok(text) => Column::Text(text),
         Err(_) => only_text(&lines, rejected),
@@ -167,8 +200,8 @@ mod tests {
                 let mut bytes: Vec<u8> = (0..length).map(|at| at as u8 | 0x80).collect();
                 at.iter().for_each(|at| bytes[*at] = b'\n');
                 let mut found = Vec::new();
-                for_each_delimiter(&bytes, b'\n', |at| found.push(at));
-                assert_eq!(found, at);
+                let ascii = for_each_delimiter(&bytes, b'\n', |at| found.push(at));
+                assert_eq!((found, ascii), (at.clone(), at.len() == length));
             }
         }
     }
