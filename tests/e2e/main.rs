@@ -16,6 +16,7 @@ mod layers;
 mod msgpack;
 mod plugin;
 mod poison;
+mod profiling;
 mod rate;
 mod run;
 mod said;

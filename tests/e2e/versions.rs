@@ -12,6 +12,7 @@ use dshost::driver::versions::deployment::Deployment;
 use dshost::driver::versions::load::{load_kept, plugin_engine};
 use dshost::driver::versions::store::ComponentStore;
 use dshost::journal::Directory;
+use dshost::plugin::Profiling;
 use dshost::topology::{self, Options};
 
 use crate::support::job::{Job, counting, server, word_count};
@@ -202,7 +203,7 @@ fn what_runs_is_kept_by_digest_and_can_be_bound_again_without_its_file() {
         observe: &[],
     };
     let plan = topology::parse(&topology, &text, &options).unwrap().plan;
-    let engine = plugin_engine(&plan, 1).unwrap();
+    let engine = plugin_engine(&plan, 1, Profiling::Off).unwrap();
     for version in [first, second] {
         let programs = BTreeMap::from([("wordcount".to_owned(), version)]);
         let loaded = load_kept(&plan, &engine, &store, &programs).unwrap();

@@ -4,12 +4,15 @@ use std::path::Path;
 
 use bytes::Bytes;
 use dshost::driver::rehearsal::Performance;
+use dshost::plugin::Profiling;
 use dshost::topology::value::Value;
 use hashbrown::HashMap;
 
-use crate::compared::Comparison;
+use crate::compared::{Comparison, Job};
+use crate::profile::Sampled;
+use crate::profile::perf::PerfError;
 use crate::topologies::Words;
-use crate::{native, text, topologies};
+use crate::{RUNS, native, text, topologies};
 
 /// A source whose input is given from memory.
 const STDIN: &str = "type = \"stdin\"";
@@ -89,4 +92,22 @@ pub fn filter(plugins: &Path) {
             assert_eq!(found, expected, "the same lines");
         },
     );
+}
+
+/// Where the word count's time goes.
+pub fn profile_words(plugins: &Path) -> Result<Sampled, PerfError> {
+    let topology = topologies::word_count(plugins, "1s", STDIN);
+    profiled(&topology, "counts", text::WORDS_PER_LINE)
+}
+
+/// Where the filter's time goes.
+pub fn profile_filter(plugins: &Path) -> Result<Sampled, PerfError> {
+    profiled(&topologies::filter(plugins, NEEDLE), "kept", 1)
+}
+
+/// A topology on one worker, with so many records on a line.
+fn profiled(topology: &str, result: &str, records: usize) -> Result<Sampled, PerfError> {
+    let input = [Bytes::from(text::lines(LINES, 1))];
+    let mut job = Job::new(topology, result, 1, Profiling::PerfMap);
+    Sampled::batches(1, RUNS, LINES * records, || job.run(&input).1)
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use dshost::batch::source::Partition;
 use dshost::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
 use dshost::driver::run::commit::Committed;
+use dshost::plugin::Profiling;
 use dshost::source::partitions_of_connection;
 use dshost::topology::plan::Plan;
 use dshost::topology::{self, Options};
@@ -36,7 +37,7 @@ impl Comparison<'_> {
     /// what both gave, each time; its work counts on neither side.
     pub fn run<T>(&self, native: impl Fn(usize) -> T, check: impl Fn(&Performance, T)) {
         for workers in WORKERS {
-            let mut job = Job::new(&self.topology, self.result, workers);
+            let mut job = Job::new(&self.topology, self.result, workers, Profiling::Off);
             let mut times = Times::default();
             for _ in 0..RUNS {
                 let begun = Instant::now();
@@ -95,7 +96,7 @@ pub struct Job {
 
 impl Job {
     /// Starts it, and keeps what `result`, a stream, gives.
-    pub fn new(topology: &str, result: &str, workers: usize) -> Self {
+    pub fn new(topology: &str, result: &str, workers: usize, profiling: Profiling) -> Self {
         let observe = [result.to_owned()];
         let options = Options {
             environment: &|_| None,
@@ -109,6 +110,7 @@ impl Job {
             workers,
             fresh_instances: false,
             durable: false,
+            profiling,
         };
         let rehearsal =
             Rehearsal::start(plan.clone(), options).unwrap_or_else(|error| panic!("{error}"));

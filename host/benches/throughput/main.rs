@@ -5,6 +5,9 @@
 //! `small`, `state`, `state-changed`, `state-records`, `checkpoint`, `windows`; `wide-keys`,
 //! `wide-rows`, `wide-json`, `wide-csv`, `wide-join`, `wide-window` (`wide`: all of these). With
 //! `DSHOST_BENCH_DATA=DIR` these leave their input in DIR, for `benches/beside/beside.py`.
+//!
+//! `cargo bench -- profile NAME` compares nothing: it shows where the time goes, stage by stage, of
+//! `words`, `filter`, `tcp`, `state`, `windows` ([`profile`]).
 
 mod batches;
 mod checkpoint;
@@ -12,6 +15,7 @@ mod compared;
 mod data;
 mod generator;
 mod native;
+mod profile;
 mod small;
 mod state;
 mod tcp;
@@ -37,15 +41,17 @@ fn main() -> ExitCode {
         .skip(1)
         .filter(|argument| argument != "--bench");
     let wanted = arguments.next().unwrap_or_default();
-    if wanted == generator::COMMAND {
-        return generator::main(arguments);
+    match wanted.as_str() {
+        generator::COMMAND => generator::main(arguments),
+        profile::COMMAND => profile::main(arguments),
+        part => compare(part),
     }
-    let plugins = match plugins() {
-        Ok(plugins) => plugins,
-        Err(error) => {
-            eprintln!("cannot build the plugins: {error}");
-            return ExitCode::FAILURE;
-        }
+}
+
+/// Runs the parts whose name contains `wanted`.
+fn compare(wanted: &str) -> ExitCode {
+    let Some(plugins) = plugins() else {
+        return ExitCode::FAILURE;
     };
     let parts: [Part; 15] = [
         ("words", batches::word_count),
@@ -65,23 +71,31 @@ fn main() -> ExitCode {
         ("tcp", tcp::word_count),
     ];
     for (name, part) in parts {
-        if name.contains(&wanted) {
+        if name.contains(wanted) {
             part(&plugins);
         }
     }
     ExitCode::SUCCESS
 }
 
-/// The shipped plugins, built from source.
-fn plugins() -> Result<PathBuf, dshost::cli::build::BuildError> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("."));
-    let into = root.join("target/guests");
+/// The shipped plugins, built from source; none if they cannot be, which is told.
+fn plugins() -> Option<PathBuf> {
+    let into = root().join("target/guests");
     let crates =
-        ["plugins/wordcount", "plugins/lines", "tests/guests/ops"].map(|name| root.join(name));
-    build(&crates, &into, &BuildOptions::default())?;
-    Ok(into)
+        ["plugins/wordcount", "plugins/lines", "tests/guests/ops"].map(|name| root().join(name));
+    match build(&crates, &into, &BuildOptions::default()) {
+        Ok(_) => Some(into),
+        Err(error) => {
+            eprintln!("cannot build the plugins: {error}");
+            None
+        }
+    }
+}
+
+/// The repository.
+fn root() -> &'static Path {
+    let host = Path::new(env!("CARGO_MANIFEST_DIR"));
+    host.parent().unwrap_or(Path::new("."))
 }
 
 /// The median of some figures.

@@ -10,7 +10,7 @@ use dshost::batch::source::{Partition, Records};
 use dshost::batch::{BatchTime, Chunk, Column, ColumnType, RecordType};
 use dshost::driver::rehearsal::{Rehearsal, RehearsalOptions};
 use dshost::driver::{Connectors, Job, JobOptions, PastOptions};
-use dshost::plugin::{ChainRequest, ComponentFile, Engine, EngineConfig, Link, Naming};
+use dshost::plugin::{ChainRequest, ComponentFile, Engine, EngineConfig, Link, Naming, Profiling};
 use dshost::topology::plan::{Limits, Plan};
 use dshost::topology::{self, Options};
 
@@ -97,6 +97,7 @@ fn swap(plugins: &Path) {
         workers: 2,
         fresh_instances: false,
         durable: false,
+        profiling: Profiling::Off,
     };
     let mut rehearsal = rehearsal(plugins, 2);
     let input = || {
@@ -143,6 +144,7 @@ count = 30000";
         connectors: Connectors::default(),
         past: PastOptions::default(),
         stop_after: None,
+        profiling: Profiling::Off,
     };
     let job = Job::open(plan(&topology, folder.path(), 2), options).expect("the job opens");
     let status = job.run().expect("the job runs").status;
@@ -158,6 +160,7 @@ fn rehearsal(plugins: &Path, workers: usize) -> Rehearsal {
         workers,
         fresh_instances: false,
         durable: false,
+        profiling: Profiling::Off,
     };
     Rehearsal::start(plan(&topology, Path::new("/"), workers), options).expect("it starts")
 }

@@ -11,6 +11,7 @@ use dshost::batch::{BatchTime, Chunk, Column, ColumnType};
 use dshost::dataflow::{FreezeNumber, StateShape, StateTable, Timing};
 use dshost::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
 use dshost::driver::run::commit::Committed;
+use dshost::plugin::Profiling;
 use dshost::topology::plan::Plan;
 use dshost::topology::value::Value;
 use dshost::topology::{self, Options};
@@ -18,6 +19,8 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use crate::native::Running;
+use crate::profile::Sampled;
+use crate::profile::perf::PerfError;
 use crate::{RUNS, median, topologies};
 
 /// Keys that have a state.
@@ -44,6 +47,18 @@ pub fn running_count(plugins: &Path) {
     }
 }
 
+/// Where the time of a batch goes that updates the whole state.
+pub fn profile(plugins: &Path) -> Result<Sampled, PerfError> {
+    let topology = topologies::running_count(plugins, "wordcount/running");
+    let mut job = Job::new(&topology, 1, Profiling::PerfMap);
+    let every: Vec<u32> = (0..KEYS).collect();
+    job.run(&every);
+    let mut seeds = 0..;
+    Sampled::batches(1, RUNS, UPDATES, || {
+        job.run(&numbers(UPDATES, seeds.next().unwrap_or(0))).1
+    })
+}
+
 /// Batches that change little, and functions that are called for keys with values only.
 pub fn changed(plugins: &Path) {
     println!("\nrunning count, {KEYS} keys of eight bytes, 2 workers");
@@ -53,7 +68,11 @@ pub fn changed(plugins: &Path) {
         ("ops/total_of_changed", UPDATES),
     ] {
         let topology = topologies::running_count(plugins, function);
-        report(function, updates, &mut Job::new(&topology, 2));
+        report(
+            function,
+            updates,
+            &mut Job::new(&topology, 2, Profiling::Off),
+        );
     }
 }
 
@@ -62,7 +81,11 @@ pub fn records(plugins: &Path) {
     println!("\nsums record by record, {KEYS} keys of eight bytes, a timeout, 2 workers");
     for updates in [FEW_UPDATES, UPDATES] {
         let topology = topologies::sessions(plugins);
-        report("ops/sums", updates, &mut Job::new(&topology, 2));
+        report(
+            "ops/sums",
+            updates,
+            &mut Job::new(&topology, 2, Profiling::Off),
+        );
     }
 }
 
@@ -102,7 +125,7 @@ fn memory() {
 fn running(plugins: &Path, workers: usize) {
     let mut native = Running::new(workers);
     let topology = topologies::running_count(plugins, "wordcount/running");
-    let mut job = Job::new(&topology, workers);
+    let mut job = Job::new(&topology, workers, Profiling::Off);
     let every: Vec<u32> = (0..KEYS).collect();
     native.update(&texts(&every));
     job.run(&every);
@@ -176,7 +199,7 @@ struct Job {
 }
 
 impl Job {
-    fn new(topology: &str, workers: usize) -> Self {
+    fn new(topology: &str, workers: usize, profiling: Profiling) -> Self {
         let observe = ["counts".to_owned()];
         let options = Options {
             environment: &|_| None,
@@ -190,6 +213,7 @@ impl Job {
             workers,
             fresh_instances: false,
             durable: false,
+            profiling,
         };
         let rehearsal =
             Rehearsal::start(plan.clone(), options).unwrap_or_else(|error| panic!("{error}"));

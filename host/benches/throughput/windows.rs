@@ -8,11 +8,14 @@ use std::time::Duration;
 use dshost::batch::source::{Partition, Records};
 use dshost::batch::{Chunk, Column};
 use dshost::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
+use dshost::plugin::Profiling;
 use dshost::topology::value::Value;
 use dshost::topology::{self, Options};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use crate::profile::Sampled;
+use crate::profile::perf::PerfError;
 use crate::topologies;
 
 /// Keys of the stream.
@@ -26,6 +29,10 @@ const LENGTHS: [usize; 3] = [10, 100, 1000];
 
 /// Slides that are timed once the window is full; the median counts.
 const SLIDES: usize = 41;
+
+/// The window whose slides are profiled, in batches, and how many of them.
+const PROFILED_LENGTH: usize = 100;
+const PROFILED_SLIDES: usize = 2000;
 
 /// Worker threads: with one, the window's work is a part of the batch's time, not of two cores'.
 const WORKERS: usize = 1;
@@ -51,9 +58,25 @@ pub fn all(plugins: &Path) {
     }
 }
 
+/// Where the time of a slide goes, once the window is full.
+pub fn profile(plugins: &Path) -> Result<Sampled, PerfError> {
+    let topology = topologies::windowed_count(plugins, PROFILED_LENGTH, true);
+    let mut job = job(&topology, Profiling::PerfMap);
+    let mut random = SmallRng::seed_from_u64(0);
+    let warm = PROFILED_LENGTH + 1;
+    Sampled::batches(warm, PROFILED_SLIDES, RECORDS, || {
+        let keys: Vec<u32> = (0..RECORDS).map(|_| random.random_range(0..KEYS)).collect();
+        let slid = job.run(vec![vec![partition(&keys)]]);
+        slid.unwrap_or_else(|error| panic!("{error}")).1
+    })
+}
+
 /// The median time of a batch, and of the window's work in it.
 fn slide(plugins: &Path, length: usize, inverse: bool) -> (Duration, Duration) {
-    let mut job = job(&topologies::windowed_count(plugins, length, inverse));
+    let mut job = job(
+        &topologies::windowed_count(plugins, length, inverse),
+        Profiling::Off,
+    );
     let mut random = SmallRng::seed_from_u64(length as u64);
     let mut window: VecDeque<Vec<u32>> = VecDeque::new();
     let (mut batches, mut works) = (Vec::new(), Vec::new());
@@ -82,7 +105,7 @@ fn slide(plugins: &Path, length: usize, inverse: bool) -> (Duration, Duration) {
     (median(batches), median(works))
 }
 
-fn job(topology: &str) -> Rehearsal {
+fn job(topology: &str, profiling: Profiling) -> Rehearsal {
     let observe = ["counts".to_owned()];
     let options = Options {
         environment: &|_| None,
@@ -96,6 +119,7 @@ fn job(topology: &str) -> Rehearsal {
         workers: WORKERS,
         fresh_instances: false,
         durable: false,
+        profiling,
     };
     Rehearsal::start(plan, options).unwrap_or_else(|error| panic!("{error}"))
 }

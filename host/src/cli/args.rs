@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::topology::units;
+use super::values::{GuestProfile, crash_count, duration, worker_count};
 
 /// Streaming jobs whose functions are sandboxed WebAssembly, replaced while the job runs.
 #[derive(Debug, Parser)]
@@ -288,6 +288,15 @@ pub(super) struct RunArgs {
     /// Attempt the open batch again, though the process has ended with it many times.
     #[arg(long)]
     pub(super) retry: bool,
+    /// Write the names of guests' functions down for `perf`: see `docs/profiling.md`.
+    #[arg(
+        long,
+        hide = true,
+        value_enum,
+        value_name = "FORM",
+        default_value = "off"
+    )]
+    pub(super) profile_guests: GuestProfile,
 }
 
 /// How `run` keeps a job alive.
@@ -333,6 +342,15 @@ pub(super) struct TestArgs {
     /// workers.
     #[arg(long, conflicts_with = "update")]
     pub(super) restarts: bool,
+    /// Write the names of guests' functions down for `perf`: see `docs/profiling.md`.
+    #[arg(
+        long,
+        hide = true,
+        value_enum,
+        value_name = "FORM",
+        default_value = "off"
+    )]
+    pub(super) profile_guests: GuestProfile,
 }
 
 /// `build`.
@@ -408,29 +426,6 @@ pub(super) struct RollbackArgs {
     /// is not in it; what was shown stays.
     #[arg(long)]
     pub(super) with_state: bool,
-}
-
-fn worker_count(text: &str) -> Result<usize, String> {
-    use crate::topology::plan::MAX_WORKERS;
-    match text.parse() {
-        Ok(count) if (1..=MAX_WORKERS).contains(&count) => Ok(count),
-        _ => Err(format!("not a number from 1 to {MAX_WORKERS}")),
-    }
-}
-
-/// The most crashes that are waited for.
-const MAX_CRASHES: usize = 10_000;
-
-fn crash_count(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(count) if (1..=MAX_CRASHES).contains(&count) => Ok(count),
-        _ => Err(format!("not a number from 1 to {MAX_CRASHES}")),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    units::duration(text)
-        .map_err(|error| format!("it {error}; write a time such as `30s`, `5m` or `1h`"))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::{failure, load};
 use crate::driver::JobError;
 use crate::driver::versions::deployment::{Deployment, Standing};
 use crate::driver::versions::load::{PluginsError, load_plugins, plugin_engine};
+use crate::plugin::Profiling;
 use crate::sink::{self, SinkConnectors};
 use crate::source::SourceConnectors;
 use crate::topology::describe;
@@ -24,7 +25,7 @@ pub(super) fn check(args: &TopologyArgs, teller: &Teller) -> Result<(), CliError
 
 /// The plan's plugins, bound to it.
 pub(super) fn standing(plan: &Plan) -> Result<Standing, PluginsError> {
-    let engine = plugin_engine(plan, 1)?;
+    let engine = plugin_engine(plan, 1, Profiling::Off)?;
     let deployment = Deployment::compose(plan, load_plugins(plan, &engine)?.components)?;
     Ok(Standing::first(plan, deployment)?)
 }

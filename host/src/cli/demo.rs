@@ -18,6 +18,7 @@ use super::{failure, load, new, run};
 use crate::driver::event::{Event, Mail};
 use crate::driver::{Connectors, Job, JobOptions, PastOptions};
 use crate::observe::status::Status;
+use crate::plugin::Profiling;
 use crate::sink::print;
 
 /// What is fed, line by line, again and again.
@@ -65,6 +66,7 @@ pub(super) fn demo(teller: &Teller) -> Result<(), CliError> {
         connectors: Connectors::default(),
         past: PastOptions::default(),
         stop_after: None,
+        profiling: Profiling::Off,
     };
     let describe = |error| failure::describe(&error, &topology);
     let job = Job::open(plan, options).map_err(describe)?;

@@ -28,6 +28,7 @@ mod stop;
 mod supervise;
 mod tell;
 mod test;
+mod values;
 
 use std::io::IsTerminal;
 use std::path::Path;

@@ -50,6 +50,7 @@ pub(super) fn run(args: &RunArgs, inherited: Inherited, teller: &Teller) -> Resu
         connectors: connectors.clone(),
         past,
         stop_after: args.stop_after,
+        profiling: args.profile_guests.into(),
     };
     let describe = |error: JobError| failure::describe(&error, &args.topology);
     let mut past = PastOptions {

@@ -60,6 +60,7 @@ fn run_file(path: &Path, args: &TestArgs, teller: &Teller) -> Result<String, Str
             workers: counts[0],
             fresh_instances: false,
             durable: rehearsed.restarts(args.restarts),
+            profiling: args.profile_guests.into(),
         };
         let (performances, _) = perform(options)?;
         let changes = expect::update(path, &rehearsed.scenario, &performances)
@@ -80,6 +81,7 @@ fn run_file(path: &Path, args: &TestArgs, teller: &Teller) -> Result<String, Str
                 workers,
                 fresh_instances,
                 durable: rehearsed.restarts(args.restarts),
+                profiling: args.profile_guests.into(),
             };
             let (performances, broken) = perform(options)?;
             let differences = compare(&rehearsed.scenario, &performances) + &laws(&broken);

@@ -47,7 +47,7 @@ use crate::journal::{Checkpoints, Directory};
 use crate::observe::fault::{CrashStage, reach};
 use crate::observe::metrics::Metrics;
 use crate::observe::status::Board;
-use crate::plugin;
+use crate::plugin::{self, Profiling};
 use crate::sink;
 use crate::sink::SinkConnectors;
 use crate::sink::lane::{LaneNews, LaneOptions, SinkLanes};
@@ -80,6 +80,8 @@ pub struct JobOptions {
     pub past: PastOptions,
     /// Stop once so many batches were cut.
     pub stop_after: Option<u64>,
+    /// What a profiler outside is told of guests.
+    pub profiling: Profiling,
 }
 
 /// What becomes of what earlier starts of a job have left; by default it goes on with it.
@@ -145,9 +147,10 @@ impl Job {
             connectors,
             past,
             stop_after,
+            profiling,
         } = options;
         let plan = Arc::new(plan);
-        let plugins = plugin_engine(&plan, workers)?;
+        let plugins = plugin_engine(&plan, workers, profiling)?;
         let directory = JobDirectory::lock(&job_directory(&plan, &folder))?;
         let incarnation = directory.incarnation()?;
         let place = JobPlace::directory(directory.path());

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,7 @@ use wasmtime::{
 };
 
 use crate::plugin::cache::{Cache, CacheDir};
+use crate::plugin::profiling::Profiling;
 
 /// How exactly the time of a call is limited.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -59,6 +61,8 @@ pub struct EngineConfig {
     pub memory: usize,
     /// Where compiled code is kept.
     pub cache: CacheDir,
+    /// What a profiler outside is told of guests.
+    pub profiling: Profiling,
 }
 
 impl Default for EngineConfig {
@@ -67,14 +71,26 @@ impl Default for EngineConfig {
             instances: 64,
             memory: 256 * 1024 * 1024,
             cache: CacheDir::OfUser,
+            profiling: Profiling::Off,
         }
     }
 }
 
 /// An engine that cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot set up the WebAssembly engine")]
-pub struct EngineError(#[source] wasmtime::Error);
+pub enum EngineError {
+    /// This machine cannot run wasm at all, or has no thread for the clock.
+    #[error("cannot set up the WebAssembly engine")]
+    Setup(#[source] wasmtime::Error),
+    /// The names of guests' functions cannot be written down.
+    #[error("cannot write the names of guests' functions for a profiler to `{}`", path.display())]
+    Profiling {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: wasmtime::Error,
+    },
+}
 
 /// Compiles components and runs their instances. Clones are the same engine.
 #[derive(Clone)]
@@ -95,10 +111,12 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// If this machine cannot run wasm at all, or has no thread for the clock.
+    /// If this machine cannot run wasm at all, has no thread for the clock, or no room for what a
+    /// profiler is told.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
+        config.profiling.begin()?;
         let cache = Cache::open(&config.cache);
-        let ticker = Ticker::start().map_err(|error| EngineError(error.into()))?;
+        let ticker = Ticker::start().map_err(|error| EngineError::Setup(error.into()))?;
         let engine = Self(Arc::new(Shared {
             config,
             cache,
@@ -149,7 +167,7 @@ pub(super) fn deadline(limit: Duration) -> u64 {
 }
 
 fn make(config: &EngineConfig, stack: usize) -> Result<wasmtime::Engine, EngineError> {
-    let mut pooled = common(stack);
+    let mut pooled = common(config, stack);
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
     match wasmtime::Engine::new(&pooled) {
         Ok(engine) => return Ok(engine),
@@ -161,19 +179,20 @@ fn make(config: &EngineConfig, stack: usize) -> Result<wasmtime::Engine, EngineE
             );
         }
     }
-    let mut on_demand = common(stack);
+    let mut on_demand = common(config, stack);
     // What is not reserved needs no address space; the bounds checks that replace it cost time.
     on_demand
         .allocation_strategy(InstanceAllocationStrategy::OnDemand)
         .memory_reservation(0)
         .memory_guard_size(0)
         .memory_reservation_for_growth(1024 * 1024);
-    wasmtime::Engine::new(&on_demand).map_err(EngineError)
+    wasmtime::Engine::new(&on_demand).map_err(EngineError::Setup)
 }
 
-fn common(stack: usize) -> Config {
+fn common(engine: &EngineConfig, stack: usize) -> Config {
     let mut config = Config::new();
     config
+        .profiler(engine.profiling.strategy())
         .epoch_interruption(true)
         .max_wasm_stack(stack)
         .cranelift_opt_level(OptLevel::Speed)

@@ -19,6 +19,7 @@ pub mod bind;
 pub mod cache;
 pub mod engine;
 pub mod load;
+pub mod profiling;
 
 mod chain;
 mod escape;
@@ -40,3 +41,4 @@ pub use load::compile::COMPILER_THREAD;
 pub use load::component::Component;
 pub use load::error::{LoadError, LoadErrorKind};
 pub use load::file::ComponentFile;
+pub use profiling::Profiling;

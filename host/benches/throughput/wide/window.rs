@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use bytes::Bytes;
+use dshost::plugin::Profiling;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use rand::rngs::SmallRng;
@@ -49,7 +50,12 @@ pub fn slide(plugins: &Path) {
 }
 
 fn slides(plugins: &Path, inverse: bool, workers: usize) -> String {
-    let mut job = Job::new(&topology(plugins, inverse), "counts", workers);
+    let mut job = Job::new(
+        &topology(plugins, inverse),
+        "counts",
+        workers,
+        Profiling::Off,
+    );
     let mut native = Native::new(workers);
     let mut random = SmallRng::seed_from_u64(8);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());

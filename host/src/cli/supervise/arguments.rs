@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::ValueEnum;
 
 use crate::cli::args::{GlobalArgs, RunArgs};
+use crate::cli::values::GuestProfile;
 
 /// The arguments of `dshost` that run the job in a process of its own.
 pub(super) fn arguments(global: &GlobalArgs, run: &RunArgs) -> Vec<OsString> {
@@ -21,11 +22,15 @@ pub(super) fn arguments(global: &GlobalArgs, run: &RunArgs) -> Vec<OsString> {
         fresh,
         reset_state,
         retry,
+        profile_guests,
     } = run;
     let mut arguments = vec!["run".to_owned()];
     arguments.extend(log.iter().map(|filter| format!("--log={filter}")));
     arguments.extend(name(log_format).map(|format| format!("--log-format={format}")));
     arguments.extend(name(color).map(|when| format!("--color={when}")));
+    if *profile_guests != GuestProfile::Off {
+        arguments.extend(name(profile_guests).map(|form| format!("--profile-guests={form}")));
+    }
     arguments.extend(workers.map(|count| format!("--workers={count}")));
     arguments.extend(stop_after.map(|batches| format!("--stop-after={batches}")));
     let flags = [(once, "--once"), (fresh, "--fresh"), (retry, "--retry")];
@@ -101,6 +106,13 @@ mod tests {
                 "run --log=debug --log-format=text --color=never --workers=2 --once -- --t",
             ]
         );
+    }
+
+    #[test]
+    fn a_job_is_profiled_at_every_start() {
+        let profiled = "run --log-format=text --color=auto --profile-guests=jitdump -- t.toml";
+        let started = started("dshost run t.toml --supervise --profile-guests jitdump");
+        assert_eq!(started, [profiled, profiled]);
     }
 
     #[test]

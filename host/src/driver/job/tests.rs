@@ -9,6 +9,7 @@ use crate::batch::sink::{Prepared, Recovered, Sink, SinkError, Staged, WaitingBa
 use crate::batch::source::{Source, SourceError};
 use crate::batch::{BatchTime, Chunk, Round};
 use crate::driver::testing;
+use crate::plugin::Profiling;
 use crate::sink::SinkConnector;
 use crate::source::SourceConnector;
 use crate::topology::plan::{SourcePlan, Target, Transport};
@@ -129,6 +130,7 @@ fn options(folder: &Path, connectors: Connectors) -> JobOptions {
         connectors,
         past: PastOptions::default(),
         stop_after: None,
+        profiling: Profiling::Off,
     }
 }
 

@@ -78,7 +78,7 @@ impl Rehearsal {
         let folder = tempfile::tempdir().map_err(JobError::TemporaryDirectory)?;
         redirect_files(&mut plan, folder.path());
         let plan = Arc::new(plan);
-        let engine = plugin_engine(&plan, options.workers)?;
+        let engine = plugin_engine(&plan, options.workers, options.profiling)?;
         let place = JobPlace::directory(&folder.path().join(ROOT));
         let store = ComponentStore::new(Arc::clone(&place.root));
         let printed = plan.sinks.iter().map(|sink| sink.name.clone());

@@ -24,6 +24,7 @@ use crate::driver::run::executor::{Executor, ExecutorOptions, Past};
 use crate::driver::versions::deployment::Standing;
 use crate::driver::versions::shared::Versions;
 use crate::driver::versions::succession::VersionEvent;
+use crate::plugin::Profiling;
 use crate::sink;
 use crate::sink::SinkConnectors;
 use crate::sink::lane::{LaneOptions, NamedSink, SinkLanes};
@@ -45,6 +46,8 @@ pub struct RehearsalOptions {
     pub fresh_instances: bool,
     /// Batches are journaled, so that there may be restarts.
     pub durable: bool,
+    /// What a profiler outside is told of guests.
+    pub profiling: Profiling,
 }
 
 /// What ends with a start.

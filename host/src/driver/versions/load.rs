@@ -10,7 +10,9 @@ use crate::driver::versions::initial::InitialError;
 use crate::driver::versions::shared::SwapError;
 use crate::driver::versions::store::ComponentStore;
 use crate::journal::StorageError;
-use crate::plugin::{Component, ComponentFile, Engine, EngineConfig, EngineError, LoadError};
+use crate::plugin::{
+    Component, ComponentFile, Engine, EngineConfig, EngineError, LoadError, Profiling,
+};
 use crate::topology::plan::{Op, Plan, PluginPlan, Upstream};
 use crate::topology::problem::with_causes;
 
@@ -72,12 +74,17 @@ fn one_or_many(errors: &[LoadError]) -> String {
 /// function with its inverse whose laws are tried.
 const BESIDE: usize = 3;
 
-/// An engine with room for what the plan can run at the same time on `workers` threads.
+/// An engine with room for what the plan can run at the same time on `workers` threads, which tells
+/// a profiler what `profiling` says.
 ///
 /// # Errors
 ///
-/// Wasm cannot be run here.
-pub fn plugin_engine(plan: &Plan, workers: usize) -> Result<Engine, PluginsError> {
+/// Wasm cannot be run here, or a profiler not be told.
+pub fn plugin_engine(
+    plan: &Plan,
+    workers: usize,
+    profiling: Profiling,
+) -> Result<Engine, PluginsError> {
     let used = plan.plugins.used.iter();
     let memory = used
         .map(|plugin| plugin.limits.memory)
@@ -88,6 +95,7 @@ pub fn plugin_engine(plan: &Plan, workers: usize) -> Result<Engine, PluginsError
     Ok(Engine::new(EngineConfig {
         instances,
         memory,
+        profiling,
         ..EngineConfig::default()
     })?)
 }
