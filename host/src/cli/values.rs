@@ -11,16 +11,13 @@ use crate::topology::units;
 /// The most crashes that are waited for.
 const MAX_CRASHES: usize = 10_000;
 
-/// In which form the names of guests' functions are written down for a profiler.
+/// Whether the names of guests' functions are written down for a profiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum GuestProfile {
     /// They are not.
     Off,
     /// In `/tmp/perf-PID.map`.
     PerfMap,
-    /// In `jit-PID.dump`, with the machine code.
-    #[value(name = "jitdump")]
-    JitDump,
 }
 
 impl From<GuestProfile> for Profiling {
@@ -28,7 +25,6 @@ impl From<GuestProfile> for Profiling {
         match form {
             GuestProfile::Off => Self::Off,
             GuestProfile::PerfMap => Self::PerfMap,
-            GuestProfile::JitDump => Self::JitDump,
         }
     }
 }

@@ -4,6 +4,9 @@
 //! down which function lies where whenever code is loaded, compiled now or long ago. The code
 //! itself is the same with it and without, and so are its entries in the cache. The names are those
 //! of the component's name section; a function without one is called by its number.
+//!
+//! wasmtime's other form for `perf`, jitdump, is not offered: each module of a component names all
+//! code of it there, and the last one, which knows only numbers, wins.
 
 use std::path::PathBuf;
 use std::process;
@@ -12,21 +15,18 @@ use wasmtime::ProfilingStrategy;
 
 use crate::plugin::engine::EngineError;
 
-/// Where `perf` looks for maps; nothing can tell it another place.
+/// Where `perf` looks for maps; it cannot be told another place.
 const MAPS: &str = "/tmp";
 
-/// Whether the names of guests' functions are written down, and in which form.
+/// Whether the names of guests' functions are written down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profiling {
     /// They are not.
     #[default]
     Off,
     /// An address, a size and a name a line, in `/tmp/perf-PID.map`. It is read when samples are
-    /// shown, so code that took the place of other code since lends it its name.
+    /// shown, so code that has taken the place of other code since lends it its names.
     PerfMap,
-    /// In `jit-PID.dump` in the current directory, with the machine code and the time from which on
-    /// it was there, for `perf inject --jit`.
-    JitDump,
 }
 
 impl Profiling {
@@ -34,21 +34,15 @@ impl Profiling {
         match self {
             Self::Off => ProfilingStrategy::None,
             Self::PerfMap => ProfilingStrategy::PerfMap,
-            Self::JitDump => ProfilingStrategy::JitDump,
         }
     }
 
     /// The file that the names of this process are written to.
     #[must_use]
     pub fn file(self) -> Option<PathBuf> {
-        let process = process::id();
         match self {
             Self::Off => None,
-            Self::PerfMap => Some(PathBuf::from(format!("{MAPS}/perf-{process}.map"))),
-            Self::JitDump => {
-                let dir = std::env::current_dir().unwrap_or_default();
-                Some(dir.join(format!("jit-{process}.dump")))
-            }
+            Self::PerfMap => Some(PathBuf::from(format!("{MAPS}/perf-{}.map", process::id()))),
         }
     }
 

@@ -110,8 +110,8 @@ mod tests {
 
     #[test]
     fn a_job_is_profiled_at_every_start() {
-        let profiled = "run --log-format=text --color=auto --profile-guests=jitdump -- t.toml";
-        let started = started("dshost run t.toml --supervise --profile-guests jitdump");
+        let profiled = "run --log-format=text --color=auto --profile-guests=perf-map -- t.toml";
+        let started = started("dshost run t.toml --supervise --profile-guests perf-map");
         assert_eq!(started, [profiled, profiled]);
     }
 
