@@ -11,7 +11,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +24,7 @@ use wasmtime::{
 };
 
 use crate::plugin::cache::{Cache, CacheDir};
-use crate::plugin::profiling::Profiling;
+use crate::plugin::profiling::{Profiling, ProfilingError};
 
 /// How exactly the time of a call is limited.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -83,13 +82,8 @@ pub enum EngineError {
     #[error("cannot set up the WebAssembly engine")]
     Setup(#[source] wasmtime::Error),
     /// The names of guests' functions cannot be written down.
-    #[error("cannot write the names of guests' functions for a profiler to `{}`", path.display())]
-    Profiling {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: wasmtime::Error,
-    },
+    #[error(transparent)]
+    Profiling(#[from] ProfilingError),
 }
 
 /// Compiles components and runs their instances. Clones are the same engine.

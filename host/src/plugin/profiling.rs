@@ -13,10 +13,16 @@ use std::process;
 
 use wasmtime::ProfilingStrategy;
 
-use crate::plugin::engine::EngineError;
-
 /// Where `perf` looks for maps; it cannot be told another place.
 const MAPS: &str = "/tmp";
+
+/// Names that cannot be written down.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the names of guests' functions for a profiler to `{}`", path.display())]
+pub struct ProfilingError {
+    path: PathBuf,
+    source: wasmtime::Error,
+}
 
 /// Whether the names of guests' functions are written down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +58,7 @@ impl Profiling {
     /// # Errors
     ///
     /// It cannot be made.
-    pub(super) fn begin(self) -> Result<(), EngineError> {
+    pub(super) fn begin(self) -> Result<(), ProfilingError> {
         let Some(path) = self.file() else {
             return Ok(());
         };
@@ -60,7 +66,7 @@ impl Profiling {
         config.profiler(self.strategy());
         match wasmtime::Engine::new(&config) {
             Ok(_) => Ok(()),
-            Err(source) => Err(EngineError::Profiling { path, source }),
+            Err(source) => Err(ProfilingError { path, source }),
         }
     }
 }
