@@ -76,11 +76,9 @@ fn native(records: &[Vec<u8>], threads: usize) -> i64 {
     sums.iter().sum()
 }
 
-fn priced(order: Order<'_>) -> Order<'_> {
-    Order {
-        total: order.quantity * order.cents - order.discount,
-        ..order
-    }
+fn priced(mut order: Order<'_>) -> Order<'_> {
+    order.total = order.quantity * order.cents - order.discount;
+    order
 }
 
 fn records() -> Vec<Vec<u8>> {
