@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// without.
 pub fn word_count(plugins: &Path) {
     println!(
-        "\nword count over TCP, {SECONDS} s, batches of 200 ms, a buffer of 64 MiB, 2 workers"
+        "\nword count over TCP, {SECONDS} s, batches of 200 ms, a buffer of 104 MiB, 2 workers"
     );
     let (with, without) = (measured(plugins, true), measured(plugins, false));
     println!(
@@ -135,7 +135,7 @@ impl Load {
         let source = format!(
             "type = \"socket\"
 address = \"127.0.0.1:{port}\"
-buffer = \"64MiB\""
+buffer = \"104MiB\""
         );
         let prefix = folder.path().join("out/counts");
         let sink = format!(
