@@ -70,6 +70,7 @@ pub(super) trait Keys {
 }
 
 /// Keys whose first two slots were looked at.
+#[derive(Clone, Copy)]
 struct Block<'a> {
     /// The number of the first key.
     first: usize,

@@ -23,10 +23,6 @@ pub(super) struct SinkVote {
     pub(super) result: Result<Prepared, SinkError>,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all orders are of the largest kind"
-)]
 pub(super) enum StageOrder {
     Stage {
         at: Staged,

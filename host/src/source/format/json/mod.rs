@@ -19,6 +19,8 @@ use super::{Framing, Rejections, lines};
 pub(crate) fn decode(bytes: &[u8], framing: Framing, rejected: &mut Rejections) -> VarColumn {
     let mut values = VarBuilder::with_capacity(0, bytes.len());
     let mut objects = Objects::default();
+    // Almost always all of it is text, and is checked at once instead of string by string.
+    let text = simdutf8::basic::from_utf8(bytes).ok();
     let mut wrong = rejected.fresh();
     lines::split(bytes, framing, rejected, |start, end| {
         let line = &bytes[start..end];
@@ -26,7 +28,12 @@ pub(crate) fn decode(bytes: &[u8], framing: Framing, rejected: &mut Rejections) 
             return;
         }
         let before = values.data_len();
-        match write(line, values.data_mut(), &mut objects) {
+        let out = Packer::new(values.data_mut(), &mut objects);
+        let written = match text.and_then(|text| text.get(start..end)) {
+            Some(line) => write(serde_json::Deserializer::from_str(line), out),
+            None => write(serde_json::Deserializer::from_slice(line), out),
+        };
+        match written {
             Ok(()) => values.end_element(),
             Err(error) => {
                 // What was written of it before it turned out wrong.
@@ -61,11 +68,13 @@ fn told(error: &serde_json::Error, line: &[u8]) -> String {
     }
 }
 
-/// Appends the one value in `line`. Recurses as deep as the value, which the parser bounds (128
-/// levels).
-fn write(line: &[u8], out: &mut Vec<u8>, objects: &mut Objects) -> serde_json::Result<()> {
-    let mut parser = serde_json::Deserializer::from_slice(line);
-    Packer::new(out, objects).deserialize(&mut parser)?;
+/// Writes the one value that `parser` reads. Recurses as deep as the value, which the parser bounds
+/// (128 levels).
+fn write<'a, R: serde_json::de::Read<'a>>(
+    mut parser: serde_json::Deserializer<R>,
+    out: Packer<'_>,
+) -> serde_json::Result<()> {
+    out.deserialize(&mut parser)?;
     parser.end()
 }
 
@@ -149,7 +158,19 @@ mod tests {
             .prop_map(ToOwned::to_owned),
         ];
         // Few keys, so that some come twice.
-        let key = prop::sample::select(vec!["a", "b", "ab", "", "\u{e9}", "\\u0061", "B"]);
+        let key = prop::sample::select(vec![
+            "a",
+            "b",
+            "ab",
+            "",
+            "a\\u0000",
+            "abcdefgh",
+            "abcdefghi",
+            "abcdefgha",
+            "\u{e9}",
+            "\\u0061",
+            "B",
+        ]);
         leaf.prop_recursive(5, 120, 20, move |value| {
             let entries = prop::collection::vec((key.clone(), value.clone()), 0..20);
             prop_oneof![
@@ -172,6 +193,20 @@ mod tests {
             let line = line.replace('\n', " ");
             prop_assert_eq!(directly(&line), by_tree(&line));
         }
+    }
+
+    #[test]
+    fn lines_beside_one_that_is_no_text_are_read() {
+        let mut rejected = Rejections::default();
+        let framing = Framing::new(Format::Json, 1 << 20);
+        let column = decode(
+            b"{\"a\":\"\xc3\xa9\"}\n\"\xff\"\n7\n",
+            framing,
+            &mut rejected,
+        );
+        let found: Vec<&[u8]> = column.iter().collect();
+        assert_eq!(found, [&b"\x81\xa1a\xa2\xc3\xa9"[..], b"\x07"]);
+        assert_eq!(rejected.count, 1);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(super) struct Objects {
 struct Entry {
     /// Its first byte.
     start: usize,
+    /// The first eight bytes of the key's text, zeros behind a shorter one: what orders most keys.
+    prefix: u64,
     /// The first byte of the key's text.
     key: usize,
     /// The byte after that text; there its value begins.
@@ -83,7 +85,7 @@ impl<'a> Packer<'a> {
         let Objects { entries, ordered } = &mut *self.objects;
         let entries = &mut entries[first..];
         let out: &[u8] = self.out;
-        let key = |entry: &Entry| &out[entry.key..entry.value];
+        let key = |entry: &Entry| (entry.prefix, &out[entry.key..entry.value]);
         let in_order = entries.is_sorted_by(|one, other| key(one) < key(other));
         let Some(start) = entries
             .first()
@@ -92,7 +94,7 @@ impl<'a> Packer<'a> {
         else {
             return entries.len();
         };
-        entries.sort_by(|one, other| key(one).cmp(key(other)));
+        entries.sort_by(|one, other| key(one).cmp(&key(other)));
         ordered.clear();
         let mut left = 0;
         for (at, entry) in entries.iter().enumerate() {
@@ -227,9 +229,20 @@ impl Visitor<'_> for Key<'_> {
         let end = self.0.len();
         Ok(Entry {
             start,
+            prefix: prefix(key.as_bytes()),
             key: end - key.len(),
             value: end,
             end,
         })
     }
+}
+
+/// The first eight bytes as a number that is ordered as they are, zeros behind fewer.
+fn prefix(key: &[u8]) -> u64 {
+    if let Some(first) = key.first_chunk() {
+        return u64::from_be_bytes(*first);
+    }
+    let mut bytes = [0; 8];
+    bytes[..key.len()].copy_from_slice(key);
+    u64::from_be_bytes(bytes)
 }
