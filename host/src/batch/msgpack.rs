@@ -167,16 +167,20 @@ pub fn walk<'a>(
     value: &'a [u8],
     each: impl FnMut(Token<'a>, Option<usize>),
 ) -> Result<(), Malformed> {
-    walk_to(value, MAX_DEPTH, each)
+    match walk_first(value, MAX_DEPTH, each)? {
+        length if length == value.len() => Ok(()),
+        _ => Err(Malformed::Trailing),
+    }
 }
 
-/// As [`walk`], with `depth` arrays and maps within each other at most.
-fn walk_to<'a>(
-    value: &'a [u8],
+/// As [`walk`] for the first value in `bytes`, with `depth` arrays and maps within each other at most.
+/// Gives its length.
+fn walk_first<'a>(
+    bytes: &'a [u8],
     depth: usize,
     mut each: impl FnMut(Token<'a>, Option<usize>),
-) -> Result<(), Malformed> {
-    let mut rest = value;
+) -> Result<usize, Malformed> {
+    let mut rest = bytes;
     let mut open: Vec<OpenContainer> = Vec::new();
     let mut maps = 0;
     loop {
@@ -206,13 +210,8 @@ fn walk_to<'a>(
         }
         while open.pop_if(|inner| inner.left == 0).is_some() {}
         if open.is_empty() {
-            break;
+            return Ok(bytes.len() - rest.len());
         }
-    }
-    if rest.is_empty() {
-        Ok(())
-    } else {
-        Err(Malformed::Trailing)
     }
 }
 
@@ -223,7 +222,19 @@ fn walk_to<'a>(
 ///
 /// Why it is not.
 pub fn check(value: &[u8], depth: usize) -> Result<(), Malformed> {
-    walk_to(value, depth, |_, _| {})
+    match check_first(value, depth)? {
+        length if length == value.len() => Ok(()),
+        _ => Err(Malformed::Trailing),
+    }
+}
+
+/// Checks the first value in `bytes`, and gives its length.
+///
+/// # Errors
+///
+/// Why no value begins there, or none with at most `depth` arrays and maps within each other.
+pub fn check_first(bytes: &[u8], depth: usize) -> Result<usize, Malformed> {
+    walk_first(bytes, depth, |_, _| {})
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ impl Header {
         }
         let mut fields = Fields::new(framing.delimiter);
         let names: Vec<String> = match simdutf8::basic::from_utf8(row) {
-            Ok(_) => fields.of(row).into_iter().map(ToOwned::to_owned).collect(),
+            Ok(row) => fields.of(row).into_iter().map(ToOwned::to_owned).collect(),
             Err(_) => return Self::unusable("it is not UTF-8"),
         };
         let mut known = HashSet::new();
@@ -301,9 +301,7 @@ fn write(
     fields: &mut Fields,
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
-    if simdutf8::basic::from_utf8(row).is_err() {
-        return Err("it is not UTF-8".into());
-    }
+    let row = simdutf8::basic::from_utf8(row).map_err(|_| "it is not UTF-8")?;
     let values = fields.of(row);
     // A row is at most `max_record` bytes, far below 4 GiB: `u32` holds its number of fields.
     let count = values.len() as u32;
@@ -335,8 +333,12 @@ fn write(
     Ok(())
 }
 
+/// A byte order mark, which the reader leaves out as well.
+const MARK: char = '\u{feff}';
+
 /// Takes a row apart; its buffers serve one row after the other.
 struct Fields {
+    delimiter: u8,
     reader: Reader,
     text: Vec<u8>,
     ends: Vec<usize>,
@@ -349,14 +351,24 @@ impl Fields {
             .terminator(Terminator::Any(b'\n'))
             .delimiter(delimiter);
         Self {
+            delimiter,
             reader: builder.build(),
             text: Vec::new(),
             ends: vec![0; 16],
         }
     }
 
-    /// The fields of a row of UTF-8.
-    fn of(&mut self, row: &[u8]) -> Vec<&str> {
+    /// The fields of a row that is not empty.
+    fn of<'a>(&'a mut self, row: &'a str) -> Vec<&'a str> {
+        let plain = self.delimiter.is_ascii() && !row.starts_with(MARK);
+        match plain && memchr(b'"', row.as_bytes()).is_none() {
+            true => row.split(char::from(self.delimiter)).collect(),
+            false => self.unquoted(row.as_bytes()),
+        }
+    }
+
+    /// The fields of a row in which some are quoted.
+    fn unquoted(&mut self, row: &[u8]) -> Vec<&str> {
         self.reader.reset();
         self.text.resize(row.len(), 0);
         let (mut read, mut written, mut count) = (0, 0, 0);

@@ -10,7 +10,7 @@ use rmp::Marker;
 use super::Rejections;
 use crate::batch::VarColumn;
 use crate::batch::column::Spans;
-use crate::batch::msgpack::{MAX_DEPTH, check};
+use crate::batch::msgpack::{MAX_DEPTH, check_first};
 
 /// Finds the ends of values. No stack is needed for that: how many values are still to come is a
 /// number.
@@ -136,19 +136,26 @@ impl MsgpackScanner {
 /// Decodes whole values, which share the buffer.
 pub(crate) fn decode(bytes: Bytes, max_record: usize, rejected: &mut Rejections) -> VarColumn {
     let mut spans = Spans::with_capacity(0);
-    let mut scanner = MsgpackScanner::default();
     let mut start = 0;
-    while let Some(length) = scanner.next_end(&bytes[start..]) {
+    while start < bytes.len() {
+        // Where a value is as it should be, that says where it ends.
+        let checked = check_first(&bytes[start..], MAX_DEPTH);
+        let length = match checked {
+            Ok(length) => Some(length),
+            Err(_) => MsgpackScanner::default().next_end(&bytes[start..]),
+        };
+        let Some(length) = length else {
+            // Values come whole.
+            break;
+        };
         let end = start + length;
-        if length > max_record {
-            rejected.add_oversized(&bytes[start..end], max_record);
-        } else if let Err(error) = check(&bytes[start..end], MAX_DEPTH) {
-            rejected.add(&bytes[start..end], || {
-                format!("a value of {length} bytes is not MessagePack: {error}")
-            });
-        } else {
+        match checked {
+            _ if length > max_record => rejected.add_oversized(&bytes[start..end], max_record),
             // A chunk is far below 4 GiB: `u32` holds every place in it.
-            spans.push(start as u32, end as u32);
+            Ok(_) => spans.push(start as u32, end as u32),
+            Err(error) => rejected.add(&bytes[start..end], || {
+                format!("a value of {length} bytes is not MessagePack: {error}")
+            }),
         }
         start = end;
     }

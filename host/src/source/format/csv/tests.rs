@@ -47,6 +47,36 @@ fn a_row_is_an_array_of_texts() {
 }
 
 #[test]
+fn a_row_without_quotes_is_what_the_reader_makes_of_it() {
+    for delimiter in [b',', b';', b'\t', b' '] {
+        let mut fields = Fields::new(delimiter);
+        for row in [
+            "a",
+            ",",
+            ",,",
+            "a,b",
+            "a,,b,",
+            "\u{feff}",
+            "\u{feff}a,b",
+            "\u{e9},\u{20ac};\u{1f600}",
+            "a\rb,\r",
+            " a , b ",
+            "\0,\t;",
+            "a;b c\td,e",
+            "x\"y,z",
+            "\"a,b\",c",
+        ] {
+            let read: Vec<String> = fields
+                .unquoted(row.as_bytes())
+                .into_iter()
+                .map(ToOwned::to_owned)
+                .collect();
+            assert_eq!(fields.of(row), read, "{row:?}");
+        }
+    }
+}
+
+#[test]
 fn a_header_makes_maps() {
     let (found, rejected) = rows(
         b"\xef\xbb\xbfid,\"na,me\"\r\n1,a\n2\n\xff,b\n3,c",
