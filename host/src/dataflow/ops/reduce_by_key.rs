@@ -202,8 +202,13 @@ impl Make for MergeKeys {
         inputs: Vec<Vec<Chunk>>,
         out: &mut Output,
     ) -> Result<Vec<Chunk>, Failure> {
+        let chunks: Vec<Chunk> = inputs.into_iter().flatten().collect();
+        if let [chunk] = &*chunks {
+            // What one partition was combined to has each key once.
+            return Ok(chunk.pieces(CHUNK_BYTES).collect());
+        }
         let mut keyed: Option<KeyedValues> = None;
-        for chunk in inputs.into_iter().flatten() {
+        for chunk in chunks {
             let Some(key) = chunk.key() else { continue };
             keyed
                 .get_or_insert_with(|| KeyedValues::new(partition, key.column_type(), &self.0))
@@ -276,12 +281,16 @@ mod tests {
             ..parcel(partition, sequence, false, chunk(PAIR, pairs))
         };
         let input = vec![
+            arrive(0, 2, 0, &["(w,7)", "(v,8)"]),
             arrive(1, 3, 0, &["(z,1)", "(x,1)"]),
             arrive(1, 0, 1, &["(x,20)"]),
             arrive(1, 0, 0, &["(y,300)"]),
         ];
         let (sent, _) = round(&mut merge, &job.attempt(&[1]), input);
-        assert_eq!(sent, "0.0>0 [].\n1.0>0 [(y,300) (x,21) (z,1)].\n");
+        assert_eq!(
+            sent,
+            "0.0>0 [(w,7) (v,8)].\n1.0>0 [(y,300) (x,21) (z,1)].\n"
+        );
     }
 
     /// What a combine of one partition sends whose records come in chunks of two, and how many calls
