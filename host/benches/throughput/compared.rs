@@ -123,8 +123,21 @@ impl Job {
         let partitions: Vec<Vec<Arc<dyn Partition>>> = sources
             .map(|(source, bytes)| partitions_of_connection(source, bytes.clone()))
             .collect();
+        self.run_partitions(partitions)
+    }
+
+    /// A batch of such partitions of each source.
+    pub fn run_partitions(
+        &mut self,
+        partitions: Vec<Vec<Arc<dyn Partition>>>,
+    ) -> (Performance, Committed) {
         self.rehearsal
             .run(partitions)
             .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// What it runs.
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
     }
 }

@@ -9,15 +9,14 @@ use dshost::batch::function::{Change, Changes};
 use dshost::batch::source::{Partition, Records};
 use dshost::batch::{BatchTime, Chunk, Column, ColumnType};
 use dshost::dataflow::{FreezeNumber, StateShape, StateTable, Timing};
-use dshost::driver::rehearsal::{Performance, Rehearsal, RehearsalOptions};
+use dshost::driver::rehearsal::Performance;
 use dshost::driver::run::commit::Committed;
 use dshost::plugin::Profiling;
-use dshost::topology::plan::Plan;
 use dshost::topology::value::Value;
-use dshost::topology::{self, Options};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use crate::compared::Job;
 use crate::native::Running;
 use crate::profile::Sampled;
 use crate::profile::perf::PerfError;
@@ -50,7 +49,7 @@ pub fn running_count(plugins: &Path) {
 /// Where the time of a batch goes that updates the whole state.
 pub fn profile(plugins: &Path) -> Result<Sampled, PerfError> {
     let topology = topologies::running_count(plugins, "wordcount/running");
-    let mut job = Job::new(&topology, 1, Profiling::PerfMap);
+    let mut job = Counting::new(&topology, 1, Profiling::PerfMap);
     let every: Vec<u32> = (0..KEYS).collect();
     job.run(&every);
     let mut seeds = 0..;
@@ -71,7 +70,7 @@ pub fn changed(plugins: &Path) {
         report(
             function,
             updates,
-            &mut Job::new(&topology, 2, Profiling::Off),
+            &mut Counting::new(&topology, 2, Profiling::Off),
         );
     }
 }
@@ -84,7 +83,7 @@ pub fn records(plugins: &Path) {
         report(
             "ops/sums",
             updates,
-            &mut Job::new(&topology, 2, Profiling::Off),
+            &mut Counting::new(&topology, 2, Profiling::Off),
         );
     }
 }
@@ -125,7 +124,7 @@ fn memory() {
 fn running(plugins: &Path, workers: usize) {
     let mut native = Running::new(workers);
     let topology = topologies::running_count(plugins, "wordcount/running");
-    let mut job = Job::new(&topology, workers, Profiling::Off);
+    let mut job = Counting::new(&topology, workers, Profiling::Off);
     let every: Vec<u32> = (0..KEYS).collect();
     native.update(&texts(&every));
     job.run(&every);
@@ -149,7 +148,7 @@ fn running(plugins: &Path, workers: usize) {
     job.print(last.as_ref(), workers);
 }
 
-fn report(function: &str, updates: usize, job: &mut Job) {
+fn report(function: &str, updates: usize, job: &mut Counting) {
     let every: Vec<u32> = (0..KEYS).collect();
     let (_, first) = job.run(&every);
     let mut times = Vec::new();
@@ -192,32 +191,12 @@ fn check(performance: &Performance, expected: &BTreeMap<&str, i64>) {
     }
 }
 
-/// A topology that runs batches from memory.
-struct Job {
-    plan: Plan,
-    rehearsal: Rehearsal,
-}
+/// Runs batches of words.
+struct Counting(Job);
 
-impl Job {
+impl Counting {
     fn new(topology: &str, workers: usize, profiling: Profiling) -> Self {
-        let observe = ["counts".to_owned()];
-        let options = Options {
-            environment: &|_| None,
-            workers,
-            observe: &observe,
-        };
-        let plan = topology::parse(Path::new("/bench.toml"), topology, &options)
-            .unwrap_or_else(|problems| panic!("{problems}"))
-            .plan;
-        let options = RehearsalOptions {
-            workers,
-            fresh_instances: false,
-            durable: false,
-            profiling,
-        };
-        let rehearsal =
-            Rehearsal::start(plan.clone(), options).unwrap_or_else(|error| panic!("{error}"));
-        Self { plan, rehearsal }
+        Self(Job::new(topology, "counts", workers, profiling))
     }
 
     fn run(&mut self, numbers: &[u32]) -> (Performance, Committed) {
@@ -231,16 +210,14 @@ impl Job {
         };
         let length = words.len().div_ceil(PARTITIONS);
         let partitions = words.chunks(length).map(partition).collect();
-        self.rehearsal
-            .run(vec![partitions])
-            .unwrap_or_else(|error| panic!("{error}"))
+        self.0.run_partitions(vec![partitions])
     }
 
     fn print(&self, committed: Option<&Committed>, workers: usize) {
         let Some(committed) = committed else { return };
         let busy = committed.processing.as_secs_f64() * workers as f64;
         let share = |nanos: u64| 100.0 * nanos as f64 / 1e9 / busy;
-        for (stream, part) in self.plan.streams.iter().zip(&committed.report.streams) {
+        for (stream, part) in self.0.plan().streams.iter().zip(&committed.report.streams) {
             let (guest, host) = (share(part.guest_ns), share(part.host_ns));
             let name = &stream.name;
             println!("    {name:8} guest {guest:5.1} %  host {host:5.1} % of the workers' time");
