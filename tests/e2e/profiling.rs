@@ -50,10 +50,11 @@ fn profiled(folder: &Folder, topology: &Path, form: &str) -> Option<String> {
         .unwrap();
     let path = format!("/tmp/perf-{}.map", child.id());
     let output = finish(Running { child });
+    let map = fs::read_to_string(&path).ok();
+    // Before anything else can fail: it lies where all processes write theirs.
+    let _ = fs::remove_file(path);
     assert!(output.status.success(), "{}", stderr(&output));
     assert_said(&stdout(&output), &["to\nbe\n"]);
-    let map = fs::read_to_string(&path).ok();
-    let _ = fs::remove_file(path);
     map
 }
 

@@ -1,5 +1,7 @@
 //! The end of an instance, in words.
 
+use std::ops::RangeInclusive;
+
 use wasmtime::WasmBacktrace;
 
 use crate::batch::function::{Trap, TrapKind};
@@ -9,6 +11,9 @@ use super::guest::{Guest, HostTrap};
 
 /// Characters of the message, and of each line of the backtrace, that are kept.
 const MAX_MESSAGE_CHARACTERS: usize = 1024;
+
+/// Digits of a crate's number: 16, without zeros at the beginning.
+const HASH_DIGITS: RangeInclusive<usize> = 9..=16;
 
 /// What wasmtime says when a guest returned more than its store's fuel for that; the error's type
 /// is private.
@@ -33,12 +38,34 @@ pub(super) fn trap(error: &wasmtime::Error, guest: &mut Guest) -> Trap {
     let frames = frames
         .lines()
         .skip(1)
-        .map(|line| escape(line.trim(), MAX_MESSAGE_CHARACTERS));
+        .map(|line| escape(&without_hashes(line.trim()), MAX_MESSAGE_CHARACTERS));
     Trap {
         kind,
         message: escape(&message, MAX_MESSAGE_CHARACTERS),
         backtrace: frames.chain(words.iter().cloned()).collect(),
     }
+}
+
+/// A frame without the numbers behind names of crates (`core[6d9e98711c484d2e]`), which tell those of
+/// one name apart and are others in every build.
+fn without_hashes(frame: &str) -> String {
+    let is_hash = |text: &str| {
+        let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        HASH_DIGITS.contains(&text.len()) && text.bytes().all(hex)
+    };
+    let mut told = String::with_capacity(frame.len());
+    let mut rest = frame;
+    while let Some((before, behind)) = rest.split_once('[') {
+        told.push_str(before);
+        rest = match behind.split_once(']') {
+            Some((within, behind)) if is_hash(within) => behind,
+            _ => {
+                told.push('[');
+                behind
+            }
+        };
+    }
+    told + rest
 }
 
 fn is_unreachable(error: &wasmtime::Error) -> bool {
@@ -125,6 +152,18 @@ fn spoken(words: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_are_told_without_what_differs_from_build_to_build() {
+        let frame = "0x5a2f - p.wasm!<words[d6749086dcc15dbb]::split as core[9d1e98711c484d2]::X<[u8]>>::run";
+        assert_eq!(
+            without_hashes(frame),
+            "0x5a2f - p.wasm!<words::split as core::X<[u8]>>::run"
+        );
+        for plain in ["wasm[0]::function[12]", "f::<[u8; 4]>", "half[d6749086", ""] {
+            assert_eq!(without_hashes(plain), plain);
+        }
+    }
 
     #[test]
     fn a_panic_is_told_with_its_place() {
