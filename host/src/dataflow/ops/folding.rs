@@ -20,6 +20,10 @@ const FOLD_VALUES: usize = 256 * 1024;
 /// Bytes of values collected for a call.
 const FOLD_BYTES: usize = 32 * 1024 * 1024;
 
+/// Times that a value is folded in one call: each is a call of the function, and all together have
+/// the time of one.
+const FOLD_REPEATED: usize = 1024 * 1024;
+
 /// The values of one partition on their way to one per group.
 pub(in crate::dataflow) struct Folding {
     run: Run,
@@ -117,7 +121,8 @@ impl Folding {
     /// Whether `value`, which came so many times, should be added before it comes more often: a call
     /// with it that traps is made again with each of them.
     pub(in crate::dataflow) fn is_enough(&self, value: &Chunk, times: usize) -> bool {
-        times.saturating_mul(value.size()) >= FOLD_BYTES.max(self.folded_bytes)
+        times >= FOLD_REPEATED.max(self.folded)
+            || times.saturating_mul(value.size()) >= FOLD_BYTES.max(self.folded_bytes)
     }
 
     /// Folds `value` so many times into each group: `counts` has a number for every group there is.

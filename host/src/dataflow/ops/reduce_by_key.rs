@@ -317,6 +317,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_counted_is_folded_piece_by_piece() {
+        let mut job = Job::new();
+        let pairs = job.source(PAIR);
+        let add = Double::fold(|a, b| {
+            let [a, b] = [a, b].map(|number| number.parse::<i64>().unwrap());
+            (a + b).to_string()
+        });
+        let stream = job.function(Op::ReduceByKey, pairs, (INT, PAIR), &add);
+        let mut combine = Combine::new(0, 1, job.caller(stream, Half::Before));
+        let many = 700_000;
+        let keys = Column::text((0..many).map(|at| if at % 7 == 0 { "a" } else { "b" }));
+        let chunk = Chunk::pairs(keys, Column::int64([1]).repeat(many));
+        let input = (0..3).map(|number| parcel(0, number, number == 2, chunk.clone()));
+        let (sent, _) = round(&mut combine, &job.attempt(&[1]), input.collect());
+        assert_eq!(sent, "0.0>0 [(a,300000) (b,1800000)]\n");
+        assert_eq!(
+            add.count().1,
+            2,
+            "a call for each million, and one for the rest"
+        );
+    }
+
+    #[test]
     fn values_that_begin_to_differ_are_folded_behind_those_that_were_counted() {
         let differs = [
             "(a,1)", "(b,1)", "(a,1)", "(a,1)", "(a,0)", "(c,5)", "(b,1)", "(b,1)",
