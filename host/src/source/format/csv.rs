@@ -10,9 +10,10 @@
 //! pass [`MAX_NAMES_BYTES`] is not usable, and its rows are rejected.
 
 use std::collections::HashSet;
+use std::iter::once;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr_iter, memchr2};
 
 use super::{BYTE_ORDER_MARK, Framing, MAX_DECODED_BYTES, Rejections};
 use crate::batch::column::VarBuilder;
@@ -216,7 +217,7 @@ impl Names {
     }
 
     fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(&0).chain(&self.ends);
+        let starts = once(&0).chain(&self.ends);
         starts
             .zip(&self.ends)
             .map(|(start, end)| &self.encoded[*start..*end])
@@ -236,11 +237,16 @@ pub(crate) fn decode(
     let mut values = VarBuilder::with_capacity(0, bytes.len());
     let mut fields = Fields::new(framing.delimiter);
     let mut scanner = CsvScanner::new(framing);
+    // Mostly nothing is quoted, and then a row ends at the next line feed.
+    let is_quoted = memchr(b'"', bytes).is_some();
     let mut rest = bytes;
     while !rest.is_empty() && values.data_mut().len() < MAX_DECODED_BYTES {
+        let end = match is_quoted {
+            true => scanner.next_end(rest),
+            false => memchr(b'\n', rest).map(|feed| feed + 1),
+        };
         // The last row of a connection or file may have no line end.
-        let end = scanner.next_end(rest).unwrap_or(rest.len());
-        let (row, behind) = rest.split_at(end);
+        let (row, behind) = rest.split_at(end.unwrap_or(rest.len()));
         rest = behind;
         let content = content(row);
         if content.is_empty() {
@@ -302,28 +308,43 @@ fn write(
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
     let row = simdutf8::basic::from_utf8(row).map_err(|_| "it is not UTF-8")?;
-    let values = fields.of(row);
+    match fields.plain(row) {
+        Some(values) => write_fields(values.clone().count(), values, header, out),
+        None => {
+            let values = fields.unquoted(row.as_bytes());
+            write_fields(values.len(), values.into_iter(), header, out)
+        }
+    }
+}
+
+/// The same of a row that is taken apart.
+fn write_fields<'a>(
+    count: usize,
+    values: impl Iterator<Item = &'a str>,
+    header: Option<&Header>,
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
     // A row is at most `max_record` bytes, far below 4 GiB: `u32` holds its number of fields.
-    let count = values.len() as u32;
+    let length = count as u32;
     match header {
         None => {
-            rmp::encode::write_array_len(out, count).expect(FITS);
+            rmp::encode::write_array_len(out, length).expect(FITS);
             for value in values {
                 rmp::encode::write_str(out, value).expect(FITS);
             }
         }
         Some(Header(Err(reason))) => return Err(format!("the header is not usable: {reason}")),
-        Some(Header(Ok(names))) if names.len() != values.len() => {
+        Some(Header(Ok(names))) if names.len() != count => {
             let plural = |count: usize| if count == 1 { "" } else { "s" };
             return Err(format!(
                 "it has {count} field{}, where the header names {} column{}",
-                plural(values.len()),
+                plural(count),
                 names.len(),
                 plural(names.len()),
             ));
         }
         Some(Header(Ok(names))) => {
-            rmp::encode::write_map_len(out, count).expect(FITS);
+            rmp::encode::write_map_len(out, length).expect(FITS);
             for (name, value) in names.iter().zip(values) {
                 out.extend_from_slice(name);
                 rmp::encode::write_str(out, value).expect(FITS);
@@ -360,11 +381,24 @@ impl Fields {
 
     /// The fields of a row that is not empty.
     fn of<'a>(&'a mut self, row: &'a str) -> Vec<&'a str> {
-        let plain = self.delimiter.is_ascii() && !row.starts_with(MARK);
-        match plain && memchr(b'"', row.as_bytes()).is_none() {
-            true => row.split(char::from(self.delimiter)).collect(),
-            false => self.unquoted(row.as_bytes()),
+        match self.plain(row) {
+            Some(fields) => fields.collect(),
+            None => self.unquoted(row.as_bytes()),
         }
+    }
+
+    /// The same where none is quoted: they stand between the delimiters.
+    fn plain<'a>(&self, row: &'a str) -> Option<impl Iterator<Item = &'a str> + Clone + use<'a>> {
+        let plain = self.delimiter.is_ascii() && !row.starts_with(MARK);
+        (plain && memchr(b'"', row.as_bytes()).is_none()).then(|| {
+            let ends = memchr_iter(self.delimiter, row.as_bytes());
+            let mut start = 0;
+            ends.chain(once(row.len())).map(move |end| {
+                let field = &row[start..end];
+                start = end + 1;
+                field
+            })
+        })
     }
 
     /// The fields of a row in which some are quoted.

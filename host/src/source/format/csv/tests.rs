@@ -77,6 +77,24 @@ fn a_row_without_quotes_is_what_the_reader_makes_of_it() {
 }
 
 #[test]
+fn rows_are_the_same_whether_anything_is_quoted_or_not() {
+    for csv in [
+        "a,b\n\nc\r\n\r\n,\n",
+        "\u{feff}a,b\n\u{feff}\u{feff}c\n",
+        "lone\rcr,x\n",
+        "0123456789012345678901234567890,too long\nfine,row\n",
+        "\u{e9},\u{20ac}\n",
+    ] {
+        let (plain, rejected) = rows(csv.as_bytes(), 20, false);
+        // Behind a quoted row, the scanner looks for the ends of all.
+        let quoted = format!("\"q\"\n{csv}");
+        let (all, of_all) = rows(quoted.as_bytes(), 20, false);
+        assert_eq!(all[1..], plain, "{csv:?}");
+        assert_eq!(rejected, of_all, "{csv:?}");
+    }
+}
+
+#[test]
 fn a_header_makes_maps() {
     let (found, rejected) = rows(
         b"\xef\xbb\xbfid,\"na,me\"\r\n1,a\n2\n\xff,b\n3,c",
