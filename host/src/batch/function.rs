@@ -320,11 +320,16 @@ pub enum Request {
 }
 
 impl Request {
-    /// A fold in which each value stands [once](Groups::once).
+    /// The same, a fold with each value [once](Groups::once).
     #[must_use]
-    pub fn fold_once(groups: Groups, values: Chunk) -> Self {
-        let (groups, values) = groups.once(values);
-        Self::Fold(groups, values)
+    pub fn once(self) -> Self {
+        match self {
+            Self::Fold(groups, values) => {
+                let (groups, values) = groups.once(values);
+                Self::Fold(groups, values)
+            }
+            other => other,
+        }
     }
 }
 

@@ -167,14 +167,22 @@ pub fn walk<'a>(
     value: &'a [u8],
     each: impl FnMut(Token<'a>, Option<usize>),
 ) -> Result<(), Malformed> {
-    match walk_first(value, MAX_DEPTH, each)? {
+    walk_to(value, MAX_DEPTH, each)
+}
+
+/// As [`walk`], with `depth` arrays and maps within each other at most.
+fn walk_to<'a>(
+    value: &'a [u8],
+    depth: usize,
+    each: impl FnMut(Token<'a>, Option<usize>),
+) -> Result<(), Malformed> {
+    match walk_first(value, depth, each)? {
         length if length == value.len() => Ok(()),
         _ => Err(Malformed::Trailing),
     }
 }
 
-/// As [`walk`] for the first value in `bytes`, with `depth` arrays and maps within each other at most.
-/// Gives its length.
+/// As [`walk_to`] for the first value in `bytes`; gives its length.
 fn walk_first<'a>(
     bytes: &'a [u8],
     depth: usize,
@@ -222,10 +230,7 @@ fn walk_first<'a>(
 ///
 /// Why it is not.
 pub fn check(value: &[u8], depth: usize) -> Result<(), Malformed> {
-    match check_first(value, depth)? {
-        length if length == value.len() => Ok(()),
-        _ => Err(Malformed::Trailing),
-    }
+    walk_to(value, depth, |_, _| {})
 }
 
 /// Checks the first value in `bytes`, and gives its length.

@@ -18,14 +18,13 @@ impl TextBuffer {
     ///
     /// What is not text.
     pub fn new(column: VarColumn) -> Result<Self, ColumnError> {
-        if column.data.is_ascii() {
-            let ascii = true;
-            return Ok(Self { column, ascii });
+        let ascii = column.data.is_ascii();
+        if !ascii {
+            simdutf8::compat::from_utf8(&column.data).map_err(|error| ColumnError::NotText {
+                at: error.valid_up_to(),
+            })?;
         }
-        simdutf8::compat::from_utf8(&column.data).map_err(|error| ColumnError::NotText {
-            at: error.valid_up_to(),
-        })?;
-        Self::on_boundaries(column)
+        Self::on_boundaries(column, ascii)
     }
 
     /// As [`TextBuffer::new`] for pieces of a buffer that is known as text, which is not checked
@@ -36,13 +35,7 @@ impl TextBuffer {
     /// What is wrong with the pieces.
     pub fn from_slices(&self, spans: Fixed<8>) -> Result<Self, ColumnError> {
         let column = VarColumn::from_slices(self.column.data.clone(), spans)?;
-        match self.ascii {
-            true => Ok(Self {
-                column,
-                ascii: true,
-            }),
-            false => Self::on_boundaries(column),
-        }
+        Self::on_boundaries(column, self.ascii)
     }
 
     /// As [`TextBuffer::new`] for data that is text by type; offsets and gap as
@@ -54,10 +47,7 @@ impl TextBuffer {
     pub fn from_string(data: String, offsets: U32s, gap: u8) -> Result<Self, ColumnError> {
         let ascii = data.is_ascii();
         let column = VarColumn::from_offsets(data.into_bytes(), offsets, gap)?;
-        match ascii {
-            true => Ok(Self { column, ascii }),
-            false => Self::on_boundaries(column),
-        }
+        Self::on_boundaries(column, ascii)
     }
 
     /// As [`TextBuffer::new`] for data that is known to be ASCII.
@@ -76,8 +66,11 @@ impl TextBuffer {
         }
     }
 
-    /// Checks data that is text, and not all ASCII.
-    fn on_boundaries(column: VarColumn) -> Result<Self, ColumnError> {
+    /// Checks the ranges of data that is text. In data that is `ascii` all bytes are boundaries.
+    fn on_boundaries(column: VarColumn, ascii: bool) -> Result<Self, ColumnError> {
+        if ascii {
+            return Ok(Self { column, ascii });
+        }
         let data: &[u8] = &column.data;
         // A continuation byte is 0b10xxxxxx; the end of the data is a boundary.
         let inside = |at: u32| {

@@ -1,15 +1,15 @@
 //! The hash table below groups: from the id of a key to its group.
 //!
-//! Open addressing with linear probing, at most three eighths full (half
-//! where it is large). Keys come in blocks: first all slots of a
-//! block are read, without a branch between, so that their cache misses overlap; then what was found
-//! is used. Most keys lie in their own slot or the next; only others are searched for.
+//! Open addressing with linear probing, at most three eighths full (half where it is large). Keys come
+//! in blocks: first all slots of a block are read, without a branch between, so that their cache misses
+//! overlap; then what was found is used. Most keys lie in their own slot or the next; only others are
+//! searched for.
 
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
-/// Keys whose slots are read together: a bit of a word for each.
+/// Keys whose slots are read together.
 const BLOCK: usize = 64;
 
 /// Slots of a fresh table; a power of two.
@@ -43,6 +43,12 @@ impl Slot {
     pub(super) const fn count(&mut self) {
         self.count += 1;
     }
+
+    /// Whether it is that of a key with this id.
+    #[inline]
+    const fn holds(&self, id: u64) -> bool {
+        (self.id == id) & (self.group != 0)
+    }
 }
 
 /// Keys that are looked up, and the distinct ones that are known, by group.
@@ -69,17 +75,6 @@ pub(super) trait Keys {
     fn add(&mut self, key: Self::Key) -> usize;
 }
 
-/// Keys whose first two slots were looked at.
-#[derive(Clone, Copy)]
-struct Block<'a> {
-    /// The number of the first key.
-    first: usize,
-    /// The slot that has the id of each, or [`NOWHERE`].
-    places: &'a [usize],
-    /// Whether no id is of several keys.
-    exact: bool,
-}
-
 /// Groups by the ids of their keys.
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -101,6 +96,7 @@ impl Table {
             let length = BLOCK.min(count - first);
             let places = &mut places[..length];
             let mask = self.slots.len() - 1;
+            // Whether no id is of several keys.
             let mut exact = true;
             for (index, place) in (first..).zip(places.iter_mut()) {
                 let id = keys.id(keys.key(index));
@@ -116,37 +112,18 @@ impl Table {
                 };
                 exact &= K::is_exact(id);
             }
-            let block = Block {
-                first,
-                places,
-                exact,
-            };
-            self.use_block(keys, block, &mut found);
-        }
-    }
-
-    /// Calls `found` with the slots of a block of keys, the first of which has the number `first`.
-    #[inline]
-    fn use_block<K: Keys>(
-        &mut self,
-        keys: &mut K,
-        block: Block<'_>,
-        found: &mut impl FnMut(&mut Slot),
-    ) {
-        let Block {
-            first,
-            places,
-            exact,
-        } = block;
-        let size = self.slots.len();
-        for (index, place) in (first..).zip(places) {
-            let here = *place != NOWHERE && (exact || self.is(keys, *place, keys.key(index)));
-            let at = match here && self.slots.len() == size {
-                true => *place,
+            let size = self.slots.len();
+            for (index, place) in (first..).zip(places) {
                 // Slots move when the table grows.
-                false => self.search(keys, keys.key(index)),
-            };
-            found(&mut self.slots[at]);
+                let is_found = *place != NOWHERE
+                    && self.slots.len() == size
+                    && (exact || self.is(keys, *place, keys.key(index)));
+                let at = match is_found {
+                    true => *place,
+                    false => self.search(keys, keys.key(index)),
+                };
+                found(&mut self.slots[at]);
+            }
         }
     }
 
@@ -224,12 +201,5 @@ impl Table {
             }
         }
         place
-    }
-}
-
-impl Slot {
-    #[inline]
-    const fn holds(&self, id: u64) -> bool {
-        (self.id == id) & (self.group != 0)
     }
 }

@@ -124,10 +124,7 @@ impl ProgramPart<'_> {
             site,
             context,
             binding: Arc::clone(&self.segment.binding),
-            request: match request.clone() {
-                Request::Fold(groups, values) => Request::fold_once(groups, values),
-                other => other,
-            },
+            request: request.clone().once(),
             links: self.links.iter().filter_map(link).collect(),
             grain: self.links[0].grain,
             keys: None,
@@ -292,12 +289,11 @@ impl Caller {
         out: &mut Output,
     ) -> Result<Chunk, Failure> {
         let part = self.only();
-        // Records that are told by their numbers are told apart.
-        let by_number = part.rejects(&part.links[0], run).buries();
-        let request = match by_number || self.left_out(part, run).is_some() {
-            true => Request::fold_once(groups, values.clone()),
-            false => Request::Fold(groups, values.clone()),
-        };
+        let mut request = Request::Fold(groups, values.clone());
+        if part.rejects(&part.links[0], run).buries() || self.left_out(part, run).is_some() {
+            // Records that are told by their numbers are told apart.
+            request = request.once();
+        }
         let outcome = self.call(part, run, &request, out)?;
         part.account(run, &request, &outcome.report, out)?;
         let (watch, stream) = (&self.attempt().watch, part.links[0].stream);

@@ -79,17 +79,17 @@ impl KeyedValues {
 
     /// Whether the keys of `values` need only be counted, because all that came is one value.
     fn counts(&mut self, values: &Chunk) -> bool {
-        if !values.value().is_uniform() {
+        let is_begun = !self.keys.is_empty();
+        if is_begun && self.uniform.is_none() || !values.value().is_uniform() {
             return false;
         }
         match &self.uniform {
             Some(uniform) => uniform.value == values.slice(0..1),
-            None if self.keys.is_empty() => {
+            None => {
                 let (value, times) = (values.slice(0..1).compact(), 0);
                 self.uniform = Some(Uniform { value, times });
                 true
             }
-            None => false,
         }
     }
 
